@@ -1,0 +1,51 @@
+# `make run` and `make test` make the environment and do the rest; `make help` lists what else there is.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export DBT_SEND_ANONYMOUS_USAGE_STATS := false
+
+.DEFAULT_GOAL := help
+.PHONY: help run test ui lint bench torture docs clean lock
+
+help:  ## what there is to make
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+
+$(READY): pyproject.toml requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --requirement requirements.lock
+	$(BIN)/pip install --quiet --no-deps --editable .
+	@touch $@
+
+run: $(READY)  ## the main job on the synthetic market: fetch, load, transform, label, check, publish, report
+	$(BIN)/perps run
+
+test: $(READY)  ## all tests
+	$(BIN)/python -m pytest
+
+ui: $(READY)  ## the Dagster UI on http://127.0.0.1:3000, the venue emulator running
+	$(BIN)/perps ui
+
+lint: $(READY)  ## lint, format, types, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)  ## speed as ratios against peers and limits, in one run (about 12 minutes)
+	$(BIN)/python -m infra.bench
+
+torture: $(READY)  ## a small job killed at 50 random moments, then run again (about 20 minutes)
+	$(BIN)/python -m pytest tests/torture --kills 50
+
+docs: $(READY)  ## dbt's documentation of every table and column on http://127.0.0.1:8081
+	$(BIN)/perps docs
+
+lock: $(READY)  ## resolve pyproject.toml anew into requirements.lock
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --extra dev --no-header --no-annotate --no-emit-index-url --quiet --output-file requirements.lock
+
+clean:  ## forget everything that was made (data too)
+	rm -rf $(VENV) .perplake dbt_project/target dbt_project/logs

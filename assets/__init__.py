@@ -1,0 +1,1 @@
+"""The Dagster code location, and the regime method and the report as plain functions."""

@@ -1,0 +1,476 @@
+"""What is checked, with which thresholds, and why each check blocks or warns.
+
+A check blocks where what it finds can only be an error of ours (a key twice, a unit, a sign): labels made from it would be
+wrong. It warns where markets, venues or missing data can do the same: the reader decides. Every query reads marts and
+`meta.run_info` alone, groups what it finds by instrument where one fault makes many rows, and puts the worst first.
+
+The thresholds leave room around ten months of real data (four venues, five coins, with the crash of 10 October 2025):
+weekly medians of funding differed by at most 4.7 times between venues, daily closes by at most 0.4 %, and the daily rates
+of a venue correlated by 0.27 or more with the others' median.
+"""
+
+from __future__ import annotations
+
+import pandera.pandas as pa
+
+from assets.checks.factory import Check
+from assets.regimes.schemas import DAILY, LABELS
+from pipelines.sources import table
+
+# --- what must be there -----------------------------------------------------------------------------------------------
+
+_POSITIVE = pa.Column(float, pa.Check.gt(0), nullable=True, coerce=True)
+_AMOUNT = pa.Column(float, pa.Check.ge(0), nullable=True, coerce=True)
+
+DAILY_MARKETS = DAILY.add_columns(
+    {
+        "close": _POSITIVE,
+        "high": _POSITIVE,
+        "low": _POSITIVE,
+        "volume_usd": _AMOUNT,
+        "oi_usd": _AMOUNT,
+        "oi_base": _AMOUNT,
+        "liq_long_usd": _AMOUNT,
+        "liq_short_usd": _AMOUNT,
+        "funding_8h": pa.Column(float, pa.Check.in_range(-1, 1), nullable=True, coerce=True),
+        "origin": pa.Column(str, pa.Check.isin(["synthetic", "recorded", "live"])),
+    }
+)
+
+COVERAGE_DAILY = pa.DataFrameSchema(
+    {
+        "day": pa.Column("datetime64[us]", coerce=True),
+        "venue": pa.Column(str),
+        "dataset": pa.Column(str, pa.Check.isin(["funding_rates", "open_interest", "candles", "liquidations"])),
+        "expected": pa.Column(int, pa.Check.ge(1), coerce=True),
+        "seen": pa.Column(int, pa.Check.ge(0), coerce=True),
+        "coverage": pa.Column(float, pa.Check.in_range(0, 1)),
+    },
+    unique=["day", "venue", "dataset"],
+    name="coverage_daily",
+)
+
+
+def _given() -> str:
+    """As a SQL relation: which venue's sources give which dataset, and for how many days back (null: without limit)."""
+    history: dict[tuple[str, str], list[int | None]] = {}
+    for row in table().values():
+        for dataset in row["datasets"]:
+            history.setdefault((row["venue"], dataset), []).append(row["history"].get(dataset))
+    values = ", ".join(
+        f"('{venue}', '{dataset}', {'null' if None in days else max(d for d in days if d is not None)}::integer)"
+        for (venue, dataset), days in history.items()
+    )
+    return f"(values {values}) as given(venue, dataset, history_days)"
+
+
+def _schema(asset: str, schema: pa.DataFrameSchema) -> Check:
+    return Check(
+        "schema", asset, schema, True,
+        "Columns, types, ranges, keys and label values are those that readers are promised.",
+        "a value outside of its range or a null where there may be none is an error in our models.",
+    )  # fmt: skip
+
+
+def _unique(asset: str, *key: str) -> Check:
+    keys = ", ".join(key)
+    return Check(
+        "duplicates", asset, f"""
+select {keys}, count(*) as rows
+from {asset}
+group by {keys}
+having count(*) > 1
+order by rows desc
+""", True,
+        f"One row per {keys}.",
+        "a key that is there twice counts twice in every sum.",
+    )  # fmt: skip
+
+
+def _fresh(dataset: str, time: str, asset: str, hours: int, step: int = 0) -> Check:
+    return Check(
+        "freshness", asset, f"""
+select venue, latest, due, date_diff('hour', latest, due) as hours_behind
+from (select unnest(venues) as venue, least(as_of, window_end) as due from meta.run_info)
+semi join (select * from {_given()} where dataset = '{dataset}') using (venue)
+left join (select venue, max({time}) + interval {step} hour as latest from {asset} group by venue) using (venue)
+where coalesce(due - latest > interval {hours} hour, true)
+order by latest nulls first, venue
+""", False,
+        f"The latest row of each venue is at most {hours} hours older than the end of what was asked.",
+        "a venue may be late, closed or unreachable; what was loaded is right as far as it goes.",
+    )  # fmt: skip
+
+
+GAPS = Check(
+    "gaps", "marts.coverage_daily", f"""
+select venue, dataset, count(*) as days, min(day) as first_day, max(day) as last_day,
+    sum(expected - seen)::bigint as missing, sum(seen) / sum(expected) as coverage
+from marts.coverage_daily
+inner join {_given()} using (venue, dataset)
+cross join meta.run_info
+where coverage < 0.95
+    and day + 1 <= least(as_of, window_end)
+    and coalesce(day >= as_of - to_days(history_days), true)
+group by venue, dataset
+order by missing desc
+""", False,
+    "Closed days have at least 95 % of the observations that a venue still gives.",
+    "missing data are null and counted, not wrong; `perps gaps` tells what can still be fetched, and until when.",
+)  # fmt: skip
+
+VOLUME_SUM = Check(
+    "volume_sum", "marts.daily_instruments", """
+select day, instrument_id, d.volume_base, h.volume_base as hourly_sum, d.volume_base / nullif(h.volume_base, 0) as ratio
+from marts.daily_instruments as d
+full join (
+    select opened_at::date as day, instrument_id, sum(volume_base) as volume_base from marts.fct_candles group by all
+) as h using (day, instrument_id)
+where d.volume_base is distinct from h.volume_base
+    and coalesce(abs(d.volume_base - h.volume_base) > 1e-9 * h.volume_base, true)
+order by day
+""", True,
+    "A day's volume is the sum of its hours'.",
+    "a daily row that isn't made of the hours that are there now is stale or doubled.",
+)  # fmt: skip
+
+# --- prices -----------------------------------------------------------------------------------------------------------
+
+_PRICES = """
+with closes as (
+    select day, base_asset, max(close) / min(close) as ratio,
+        arg_min(instrument_id, close) as cheap, arg_max(instrument_id, close) as dear
+    from (
+        select * from marts.daily_instruments
+        where close > 0 and base_asset is not null
+        qualify candles >= 0.9 * max(candles) over (partition by day, base_asset)
+    )
+    group by day, base_asset
+)
+select base_asset, cheap, dear, count(*) as days, min(day) as first_day, max(day) as last_day, max(ratio) as ratio
+from closes
+where {off}
+group by base_asset, cheap, dear
+order by ratio desc
+"""
+
+PRICES_APART = Check(
+    "price_across_venues", "marts.daily_instruments", _PRICES.format(off="ratio > 1.05"), False,
+    "Daily closes of one asset differ by at most 5 % between venues.",
+    "thin or halted books drift apart, and one ticker can be two coins; look before using their median.",
+)  # fmt: skip
+
+MULTIPLIER = Check(
+    "multiplier", "marts.daily_instruments",
+    _PRICES.format(off="round(log10(ratio)) in (3, 4, 5, 6) and abs(log10(ratio) - round(log10(ratio))) < 0.05"), True,
+    "No asset's closes at two venues stand a thousand, ten thousand, a hundred thousand or a million to one.",
+    "such a ratio is a multiplier (1000PEPE, kPEPE) that was missed or taken twice: sizes are off with it.",
+)  # fmt: skip
+
+JUMPS = Check(
+    "jumps", "marts.fct_candles", """
+select instrument_id, opened_at, before, close, after, close / before - 1 as change
+from (
+    select instrument_id, opened_at, close, lag(close) over series as before, lead(close) over series as after,
+        lead(opened_at) over series - lag(opened_at) over series as span
+    from marts.fct_candles
+    window series as (partition by instrument_id order by opened_at)
+)
+where span = interval 2 hour
+    and abs(close / before - 1) > 0.5
+    and abs(ln(after / before)) < 0.5 * abs(ln(close / before))
+order by abs(ln(close / before)) desc
+""", False,
+    "No hourly close is more than 50 % off and back in the next hour.",
+    "a wick that the venue printed looks the same as a bad bar.",
+)  # fmt: skip
+
+MARK_INDEX = Check(
+    "mark_against_index", "marts.fct_candles", """
+select instrument_id, count(*) as hours, min(opened_at) as first, max(opened_at) as last,
+    max(abs(mark_close / index_close - 1)) as worst
+from marts.fct_candles
+where abs(mark_close / index_close - 1) > 0.05
+group by instrument_id
+order by worst desc
+""", False,
+    "Mark and index price are within 5 % of each other.",
+    "squeezes and new listings do this for hours.",
+)  # fmt: skip
+
+# --- funding ----------------------------------------------------------------------------------------------------------
+
+# The reference of an instrument's week is the median of the asset's other instruments, without those its own weeks before.
+_WEEKLY_RATES = """
+with weeks as (
+    select instrument_id, base_asset, date_trunc('week', settled_at)::date as week,
+        median(abs(rate_8h)) as rate, count(*) as settlements, count(distinct settled_at::date) as days
+    from marts.fct_funding_rates
+    group by all
+    having settlements >= 9 and days >= 3
+),
+compared as (
+    select w.instrument_id, w.week, w.settlements, w.rate,
+        median(o.rate) as others,
+        (select median(p.rate) from weeks as p
+            where p.instrument_id = w.instrument_id and p.week between w.week - 28 and w.week - 7) as own_before
+    from weeks as w
+    left join weeks as o on o.base_asset = w.base_asset and o.week = w.week and o.instrument_id <> w.instrument_id
+    group by all
+)
+"""
+
+FUNDING_UNIT = Check(
+    "funding_unit", "marts.fct_funding_rates", f"""
+{_WEEKLY_RATES}
+select instrument_id, count(*) filter (too_large) as weeks_too_large, count(*) filter (too_small) as weeks_too_small,
+    count(*) as weeks, median(rate) as median_rate_8h, median(coalesce(others, own_before)) as neighbours
+from (
+    select *,
+        coalesce(rate > 0.001 and rate > case when others is null then 50 * own_before else 20 * others end, false) as too_large,
+        coalesce(others > 5e-5 and rate < others / 20, false) as too_small
+    from compared
+)
+group by instrument_id
+having weeks_too_large > 0 or (weeks_too_small = weeks and weeks >= 2)
+order by median_rate_8h desc
+""", True,
+    "No instrument's weekly median of |8-hour funding| is 20 times that of the asset's other venues (50 times its own four weeks "
+    "before, where there is no other), and none is below a twentieth of theirs in every week.",
+    "a rate a hundred times its neighbours' for days is a percentage taken for a fraction.",
+)  # fmt: skip
+
+FUNDING_SPIKES = Check(
+    "funding_spikes", "marts.fct_funding_rates", """
+with spikes as (
+    select *, greatest(abs(before), abs(after), 1e-5) as around
+    from (
+        select instrument_id, base_asset, settled_at, rate_8h,
+            lag(rate_8h) over series as before, lead(rate_8h) over series as after
+        from marts.fct_funding_rates
+        window series as (partition by instrument_id order by settled_at)
+    )
+    where abs(rate_8h) > 0.002 and abs(rate_8h) > 30 * around
+)
+select s.instrument_id, s.settled_at, s.before, s.rate_8h, s.after, max(abs(o.rate_8h)) as others_largest
+from spikes as s
+left join marts.fct_funding_rates as o
+    on o.base_asset = s.base_asset and o.instrument_id <> s.instrument_id
+    and o.settled_at between s.settled_at - interval 8 hour and s.settled_at + interval 8 hour
+group by all
+having coalesce(abs(s.rate_8h) > 10 * others_largest, true)
+order by max(abs(s.rate_8h)) desc
+""", False,
+    "No single rate is 30 times those before and after it and 10 times the largest of the asset's other venues within 8 hours.",
+    "one settlement can be a real squeeze of one venue.",
+)  # fmt: skip
+
+FUNDING_SIZE = Check(
+    "funding_size", "marts.fct_funding_rates", """
+select instrument_id, count(*) as settlements, min(settled_at) as first, max(settled_at) as last, max(abs(rate_8h)) as largest
+from marts.fct_funding_rates
+where abs(rate_8h) > 0.04
+group by instrument_id
+order by largest desc
+""", False,
+    "|8-hour funding| is at most 4 %.",
+    "venues cap majors far below it, small coins not always.",
+)  # fmt: skip
+
+FUNDING_SIGN = Check(
+    "funding_sign", "marts.daily_instruments", """
+with others as (
+    select a.instrument_id, a.day, a.funding_8h, median(b.funding_8h) as others
+    from marts.daily_instruments as a
+    inner join marts.daily_instruments as b
+        on a.day = b.day and a.base_asset = b.base_asset and a.instrument_id <> b.instrument_id
+    where a.funding_8h is not null and b.funding_8h is not null
+    group by all
+)
+select instrument_id, count(*) as days, corr(funding_8h, others) as correlation,
+    avg(funding_8h) as mean, avg(others) as others_mean
+from others
+group by instrument_id
+having days >= 30 and stddev_pop(funding_8h) > 0 and stddev_pop(others) > 0 and correlation < -0.5
+order by correlation
+""", True,
+    "No instrument's daily funding runs against the median of the asset's other venues (correlation below -0.5 over 30 days "
+    "or more).",
+    "arbitrage keeps venues together; rates that mirror the others' have their sign swapped.",
+)  # fmt: skip
+
+FUNDING_PREMIUM = Check(
+    "funding_against_premium", "marts.daily_instruments", """
+with premiums as (
+    select opened_at::date as day, instrument_id, avg(mark_close / index_close - 1) as premium
+    from marts.fct_candles
+    where index_close > 0
+    group by all
+),
+three_days as (
+    select instrument_id, day, avg(funding_8h) over recent as funding_8h, avg(premium) over recent as premium
+    from marts.daily_instruments
+    inner join premiums using (day, instrument_id)
+    where funding_8h is not null and premium is not null
+    window recent as (partition by instrument_id order by day range between interval 2 day preceding and current row)
+    qualify count(*) over recent = 3
+)
+select instrument_id, count(*) as days, min(day) as first_day, max(day) as last_day,
+    arg_max(funding_8h, abs(funding_8h)) as funding_8h, arg_max(premium, abs(funding_8h)) as premium
+from three_days
+where abs(funding_8h) > 0.0005
+    and (funding_8h * premium < 0 and abs(premium) > 0.0001 or abs(funding_8h) > 10 * (abs(premium) + 0.0005))
+group by instrument_id
+order by days desc
+""", False,
+    "Over three days, an 8-hour funding beyond 0.05 % has the sign of the premium of mark over index, and is at most ten times "
+    "the premium and the 0.05 % of the venues' clamp.",
+    "venues take their premium from the order book, not from the mark price: the two may part for a while.",
+)  # fmt: skip
+
+# --- open interest ----------------------------------------------------------------------------------------------------
+
+# Who holds can only change by trading: |change of open interest| <= volume (Giagkiozis & Said, Ledger 9, 2024). The venues'
+# rounding is allowed for; snapshots, which aren't taken on the hour, are left out.
+_OI_CHANGES = """
+with changes as (
+    select o.instrument_id, o.observed_at, o.oi_base, o.before, c.volume_base,
+        abs(o.oi_base - o.before) > c.volume_base + 1e-5 * o.oi_base as beyond
+    from (
+        select instrument_id, observed_at, oi_base, observed_at - interval 1 hour as bar, lag(oi_base) over series as before,
+            observed_at - lag(observed_at) over series = interval 1 hour as is_next
+        from marts.fct_open_interest
+        where not is_snapshot
+        window series as (partition by instrument_id order by observed_at)
+    ) as o
+    inner join marts.fct_candles as c on o.instrument_id = c.instrument_id and o.bar = c.opened_at
+    where o.is_next and c.volume_base is not null
+)
+"""
+_OI_CHANGES_BY_INSTRUMENT = _OI_CHANGES + """
+select instrument_id, count(*) filter (beyond) as hours_beyond, count(*) as hours, hours_beyond / hours as share,
+    max(abs(oi_base - before) / nullif(volume_base, 0)) filter (beyond) as worst_change_over_volume
+from changes
+group by instrument_id
+having hours >= 24 and {off}
+order by share desc
+"""
+
+OI_CHANGE = Check(
+    "change_within_volume", "marts.fct_open_interest", _OI_CHANGES_BY_INSTRUMENT.format(off="share > 0.01"), False,
+    "Open interest changes within an hour by no more than what was traded in it, but in 1 % of the hours.",
+    "stamps that lie off the hour, and delayed figures, do this in a few hours.",
+)  # fmt: skip
+
+OI_CHANGE_UNIT = Check(
+    "change_unit", "marts.fct_open_interest", _OI_CHANGES_BY_INSTRUMENT.format(off="share > 0.5"), True,
+    "Open interest doesn't change by more than the volume in more than half of the hours.",
+    "that is impossible when both are in coins: one of the two is in another unit.",
+)  # fmt: skip
+
+OI_STEPS = Check(
+    "steps", "marts.fct_open_interest", _OI_CHANGES + """
+select instrument_id, observed_at, before, oi_base, volume_base, oi_base / before as ratio
+from changes
+where beyond and before > 0 and (abs(abs(log2(oi_base / before)) - 1) < 0.03
+    or (abs(log10(oi_base / before)) > 0.9 and abs(log10(oi_base / before) - round(log10(oi_base / before))) < 0.02))
+order by observed_at
+""", False,
+    "Open interest doesn't double, halve or move by a power of ten within an hour and beyond the volume traded.",
+    "a venue that goes from two sides to one, or changes its contract size, looks like this; so may one bad figure.",
+)  # fmt: skip
+
+_OI_VALUE = """
+select instrument_id, count(*) as hours, count(*) filter (abs(oi_usd / venue_usd - 1) > 0.02) as hours_off,
+    median(oi_usd / venue_usd) as ratio, median(oi_base) as oi_base, median(venue_usd / mark_price) as venue_base
+from marts.fct_open_interest
+where venue_usd > 0 and oi_usd > 0 and mark_basis <> 'venue_usd'
+group by instrument_id
+having {off}
+order by abs(ln(ratio)) desc
+"""
+
+OI_VALUE = Check(
+    "value_against_venue", "marts.fct_open_interest", _OI_VALUE.format(off="hours_off > 0.01 * hours"), False,
+    "Our USD value is within 2 % of the venue's own, but in 1 % of the hours.",
+    "the venue may value at another price or another minute.",
+)  # fmt: skip
+
+OI_UNIT = Check(
+    "value_unit", "marts.fct_open_interest", _OI_VALUE.format(off="abs(ln(ratio)) > ln(1.5)"), True,
+    "The median of our USD value over the venue's own lies between 2/3 and 3/2.",
+    "it is off by the number of sides (two) or by a contract size.",
+)  # fmt: skip
+
+OI_TURNOVER = Check(
+    "open_interest_over_volume", "marts.daily_instruments", """
+select instrument_id, count(*) as days, median(oi_usd / volume_usd) as ratio,
+    median(oi_usd) as oi_usd, median(volume_usd) as volume_usd
+from marts.daily_instruments
+where oi_usd > 0 and volume_usd > 0 and candles >= 20
+group by instrument_id
+having days >= 3 and ratio not between 1.0 / 30 and 30
+order by abs(ln(ratio)) desc
+""", False,
+    "The median of open interest over a day's volume lies between 1/30 and 30.",
+    "wash trading and dead listings do this as a wrong contract size does.",
+)  # fmt: skip
+
+# --- liquidations -----------------------------------------------------------------------------------------------------
+
+LIQUIDATIONS_ONE_SIDED = Check(
+    "one_sided", "marts.fct_liquidations", """
+select instrument_id, count(*) as events, min(liquidated_at) as first, max(liquidated_at) as last,
+    any_value(liquidated_side) as side, sum(size_usd) as size_usd
+from marts.fct_liquidations
+group by instrument_id
+having events >= 20 and count(distinct liquidated_side) = 1
+order by events desc
+""", False,
+    "Twenty and more liquidations of an instrument aren't all of one side.",
+    "a short window in a steady trend does this; over weeks a side was read wrongly.",
+)  # fmt: skip
+
+LIQUIDATION_SIDE = Check(
+    "liquidation_side", "marts.daily_markets", """
+select day, asset, return_1d, liq_long_usd, liq_short_usd
+from marts.daily_markets
+where abs(return_1d) > 0.08 and (liq_long_usd - liq_short_usd) * return_1d > 0
+order by day, asset
+""", False,
+    "On a day that moves by more than 8 %, most liquidations are of those on the wrong side of it.",
+    "single thin assets break it; many of them mean that order side was taken for position side.",
+)  # fmt: skip
+
+MARTS = [
+    _schema("marts.daily_markets", DAILY_MARKETS),
+    _schema("marts.coverage_daily", COVERAGE_DAILY),
+    _unique("marts.fct_candles", "instrument_id", "opened_at"),
+    _unique("marts.fct_funding_rates", "instrument_id", "settled_at"),
+    _unique("marts.fct_open_interest", "instrument_id", "observed_at"),
+    _unique("marts.fct_liquidations", "instrument_id", "event_id"),
+    _unique("marts.daily_instruments", "instrument_id", "day"),
+    _fresh("candles", "opened_at", "marts.fct_candles", hours=3, step=1),
+    _fresh("funding_rates", "settled_at", "marts.fct_funding_rates", hours=9),
+    _fresh("open_interest", "observed_at", "marts.fct_open_interest", hours=3),
+    GAPS,
+    VOLUME_SUM,
+    PRICES_APART,
+    MULTIPLIER,
+    JUMPS,
+    MARK_INDEX,
+    FUNDING_UNIT,
+    FUNDING_SPIKES,
+    FUNDING_SIZE,
+    FUNDING_SIGN,
+    FUNDING_PREMIUM,
+    OI_CHANGE,
+    OI_CHANGE_UNIT,
+    OI_STEPS,
+    OI_VALUE,
+    OI_UNIT,
+    OI_TURNOVER,
+    LIQUIDATIONS_ONE_SIDED,
+    LIQUIDATION_SIDE,
+]
+REGIMES = [_schema("marts.regime_labels", LABELS)]

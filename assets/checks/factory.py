@@ -1,0 +1,122 @@
+"""From a list of checks to one Dagster step that runs them all on one connection.
+
+A SQL rule selects the offending rows, a pandera rule gives its failure cases; none is a pass. What offends is shown in the
+check's metadata, with the reason why it blocks or only warns. One step for many checks because each step costs more than
+all of its queries; `blocking` stays a matter of each check, and any of them can be selected alone.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import dagster as dg
+import duckdb
+import pandera.pandas as pa
+import pyarrow
+from pandera.errors import SchemaErrors
+
+from assets.session import Session
+from pipelines import warehouse
+
+SHOWN = 20
+#: The pool that loads and models share: who reads the file keeps who writes it waiting.
+WAREHOUSE_POOL = "warehouse"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that must hold of one table.
+
+    `asset` is the table as SQL names it (`marts.fct_candles`), and its asset key. `rule` is a query for the offending rows, or
+    the schema that the whole table must satisfy. `reason` says why a failure blocks, or why it only warns.
+    """
+
+    name: str
+    asset: str
+    rule: str | pa.DataFrameSchema
+    blocking: bool
+    description: str
+    reason: str
+
+    @property
+    def severity(self) -> dg.AssetCheckSeverity:
+        return dg.AssetCheckSeverity.ERROR if self.blocking else dg.AssetCheckSeverity.WARN
+
+    @property
+    def spec(self) -> dg.AssetCheckSpec:
+        description = f"{self.description} {'Blocks' if self.blocking else 'Warns'}: {self.reason}"
+        return dg.AssetCheckSpec(
+            self.name, asset=dg.AssetKey(self.asset.split(".")), description=description, blocking=self.blocking
+        )
+
+    @property
+    def sql(self) -> str:
+        return self.rule.strip() if isinstance(self.rule, str) else f"select * from {self.asset}"
+
+    def offending(self, connection: duckdb.DuckDBPyConnection) -> pyarrow.Table:
+        """The offending rows, or the failure cases with the key of their row. Raises what DuckDB raises."""
+        found = connection.execute(self.sql).to_arrow_table()
+        return found if isinstance(self.rule, str) else _failure_cases(self.rule, found)
+
+    def result(self, connection: duckdb.DuckDBPyConnection) -> dg.AssetCheckResult:
+        """Run it."""
+        rows = self.offending(connection)
+        return dg.AssetCheckResult(
+            asset_key=self.spec.asset_key,
+            check_name=self.name,
+            passed=rows.num_rows == 0,
+            severity=self.severity,
+            description=f"{rows.num_rows} offending: {self.reason}" if rows.num_rows else None,
+            metadata={
+                "offending": rows.num_rows,
+                "rows": dg.MetadataValue.md(_markdown(rows.slice(0, SHOWN))),
+                "reason": self.reason,
+                "sql": self.sql,
+            },
+        )
+
+
+def check_step(name: str, checks: Sequence[Check]) -> dg.AssetChecksDefinition:
+    """One step that runs the checks that are selected; it needs the resource `session` for the warehouse's path."""
+    by_key = {check.spec.key: check for check in checks}
+
+    @dg.multi_asset_check(
+        name=name, specs=[check.spec for check in checks], can_subset=True, compute_kind="duckdb", pool=WAREHOUSE_POOL
+    )
+    def run(context: dg.AssetCheckExecutionContext, session: dg.ResourceParam[Session]) -> Iterator[dg.AssetCheckResult]:
+        selected = context.selected_asset_check_keys
+        with warehouse.one_writer(session.database), warehouse.connect(session.database, read_only=True) as connection:
+            # All run before the first is told: the lock isn't held while Dagster stores results.
+            results = [check.result(connection) for key, check in by_key.items() if key in selected]
+        yield from results
+
+    return run
+
+
+def _failure_cases(schema: pa.DataFrameSchema, table: pyarrow.Table) -> pyarrow.Table:
+    frame = table.to_pandas()
+    try:
+        schema.validate(frame, lazy=True)
+    except SchemaErrors as errors:
+        key = frame[[column for column in schema.unique or [] if column in frame]]
+        cases = errors.failure_cases.join(key, on="index")[[*key, "column", "check", "failure_case"]]
+        return pyarrow.Table.from_pandas(cases.astype(str), preserve_index=False)
+    return pyarrow.table({})
+
+
+def _markdown(rows: pyarrow.Table) -> str:
+    if not rows.num_rows:
+        return ""
+    lines = [rows.column_names, ["---"] * rows.num_columns, *(map(_text, row.values()) for row in rows.to_pylist())]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _text(value: object) -> str:
+    match value:
+        case None:
+            return ""
+        case float():
+            return f"{value:.6g}"
+        case datetime():
+            return f"{value:%Y-%m-%d %H:%M}"
+    return str(value).replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,270 @@
+"""`perps`: the command line. Each command's `--help` teaches it; this module only reads options and calls what does the work.
+
+Heavy libraries are imported by the commands that need them, so that `perps query` answers at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from pipelines import __version__
+from pipelines.errors import LandingFull, WarehouseMismatch
+from pipelines.settings import Settings
+
+app = typer.Typer(
+    name="perps",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="perplake: a self-hosted warehouse for crypto perpetual futures.\n\n"
+    "Start with `perps run` (a synthetic market, no network), then `perps status` and "
+    '`perps query "select * from marts.regime_labels limit 5"`. Settings: `perps settings`.',
+)
+
+Source = Annotated[
+    str | None,
+    typer.Option(help="`synthetic`, `recorded:FOLDER`, `live`, or `replay` (from landing alone)", show_default="synthetic"),
+]
+Venues = Annotated[str | None, typer.Option(help="by comma, or `core`, `all`", show_default="core")]
+Assets = Annotated[str | None, typer.Option(help="base assets by comma, or `all`", show_default="a core list")]
+First = Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="first day, inclusive, UTC")]
+Last = Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="last day, inclusive, UTC")]
+Days = Annotated[int | None, typer.Option(help="how many days, where no first day is given", show_default="120")]
+AsOf = Annotated[str | None, typer.Option(help="the run's clock, ISO, UTC", show_default="the end of the data; live: now")]
+Home = Annotated[Path | None, typer.Option(help="folder for everything that runs write", show_default=".perplake")]
+Warehouse = Annotated[Path | None, typer.Option(help="the DuckDB file", show_default="one per market in the home")]
+LandingAt = Annotated[str | None, typer.Option("--landing", help="folder or s3:// URL of raw bytes", show_default="in the home")]
+Seed = Annotated[int | None, typer.Option(help="the synthetic market's seed", show_default="7")]
+Refetch = Annotated[bool, typer.Option("--refetch", help="ask again for what landing already holds")]
+
+
+class Format(StrEnum):
+    """How `perps query` prints."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+
+
+@app.callback()
+def main() -> None:
+    logging.basicConfig(level=os.environ.get("PERPLAKE_LOG", "CRITICAL").upper(), format="%(levelname)s %(name)s: %(message)s")
+
+
+def _settings(**given: Any) -> Settings:
+    """Options over environment over file; an option that was not given is left to those."""
+    for name in ("first", "last"):
+        if isinstance(given.get(name), datetime):
+            given[name] = given[name].date()
+    return Settings(**{name: value for name, value in given.items() if value not in (None, False)})
+
+
+@contextmanager
+def _messages() -> Iterator[None]:
+    """Expected problems end with one line and status 2; a stopped run with what to do next."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("\nstopped; what was fetched is kept, the next run goes on from here", err=True)
+        raise typer.Exit(130) from None
+    except ValidationError as problem:
+        for error in problem.errors():
+            typer.echo(f"perps: setting {'.'.join(map(str, error['loc']))}: {error['msg']}", err=True)
+        raise typer.Exit(2) from None
+    except (ValueError, KeyError, ConnectionError, WarehouseMismatch, LandingFull) as problem:
+        typer.echo(f"perps: {problem}", err=True)
+        raise typer.Exit(2) from None
+
+
+def _published(settings: Settings) -> Path:
+    """The published copy that a reading command means: the named warehouse's, or the last run's."""
+    current = settings.home / "current"
+    chosen = "source" in settings.model_fields_set or settings.warehouse is not None
+    path = (settings.published if chosen or not current.exists() else current / "published") / "marts.duckdb"
+    if not path.exists():
+        raise ValueError(f"nothing is published at {path}: `perps run` first, or name a --warehouse")
+    return path
+
+
+@app.command()
+def run(
+    source: Source = None,
+    venues: Venues = None,
+    assets: Assets = None,
+    first: First = None,
+    last: Last = None,
+    days: Days = None,
+    as_of: AsOf = None,
+    home: Home = None,
+    warehouse: Warehouse = None,
+    landing: LandingAt = None,
+    seed: Seed = None,
+    refetch: Refetch = False,
+) -> None:
+    """The main job: fetch, load, transform, label, check, publish, report.
+
+    Without options: the synthetic market, 8 assets, the last 120 days, from a venue emulator on loopback. Exit status 1 when a
+    step or a blocking check fails or a window could not be had whole; run again, and it goes on where it stopped.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from assets.console import console, ending
+
+    with _messages():
+        settings = _settings(
+            source=source, venues=venues, assets=assets, first=first, last=last, days=days, as_of=as_of, home=home,
+            warehouse=warehouse, landing=landing, seed=seed, refetch=refetch,
+        )  # fmt: skip
+        columns = (TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=console) as bars:
+            tasks: dict[str, Any] = {}
+
+            def progress(name: str, done: int, total: int) -> None:
+                if name not in tasks:
+                    tasks[name] = bars.add_task(name)
+                bars.update(tasks[name], completed=done, total=total)
+
+            from assets.job import run as run_job
+
+            outcome = run_job(settings, progress)
+        ending(outcome)
+    raise typer.Exit(0 if outcome.good else 1)
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="one statement, read only")],
+    format: Annotated[Format, typer.Option(help="how to print")] = Format.table,
+    source: Source = None,
+    home: Home = None,
+    warehouse: Warehouse = None,
+    seed: Seed = None,
+) -> None:
+    """Ask the published copy in SQL: `perps query "select day, label from marts.regime_labels where asset = 'BTC'"`."""
+    import duckdb
+
+    with _messages():
+        path = _published(_settings(source=source, home=home, warehouse=warehouse, seed=seed))
+        with duckdb.connect(str(path), read_only=True, config={"enable_external_access": "false"}) as db:
+            db.execute("SET TimeZone = 'UTC'")
+            try:
+                answer = db.sql(sql)
+                if answer is None:
+                    raise ValueError("that statement gives no rows; `query` only reads")
+                if format is Format.table:
+                    answer.show(max_width=10_000, max_rows=1000) if sys.stdout.isatty() else typer.echo(str(answer))
+                elif format is Format.csv:
+                    answer.df().to_csv(sys.stdout, index=False)
+                else:
+                    typer.echo(answer.df().to_json(orient="records", date_format="iso", date_unit="us"))
+            except duckdb.Error as problem:
+                raise ValueError(str(problem)) from None
+
+
+@app.command()
+def status(source: Source = None, home: Home = None, warehouse: Warehouse = None, seed: Seed = None) -> None:
+    """What is loaded, how fresh, how complete, and what failed last."""
+    import duckdb
+
+    from assets import console
+
+    with _messages():
+        path = _published(_settings(source=source, home=home, warehouse=warehouse, seed=seed))
+        console.console.print(f"published copy {path}")
+        with duckdb.connect(str(path), read_only=True) as db:
+            console.status(db)
+
+
+@app.command()
+def gaps(
+    source: Source = None,
+    home: Home = None,
+    warehouse: Warehouse = None,
+    seed: Seed = None,
+    limit: Annotated[int, typer.Option(help="rows to print")] = 40,
+) -> None:
+    """What is missing, what of it can still be fetched, and until when."""
+    import duckdb
+
+    from assets import console
+
+    with _messages():
+        path = _published(_settings(source=source, home=home, warehouse=warehouse, seed=seed))
+        with duckdb.connect(str(path), read_only=True) as db:
+            console.gaps(db, limit)
+
+
+@app.command()
+def settings() -> None:
+    """Every setting with its variable, its default and its present value, as a Markdown table."""
+    with _messages():
+        now = Settings()
+    typer.echo("| setting | environment variable | default | what it does |\n|---|---|---|---|")
+    for name, field in Settings.model_fields.items():
+        default = ",".join(field.default) if isinstance(field.default, list) else field.default
+        shown = "" if default is None else f"`{default}`"
+        set_here = f" (now `{getattr(now, name)}`)" if name in now.model_fields_set else ""
+        typer.echo(f"| `{name}` | `PERPLAKE_{name.upper()}` | {shown} | {field.description}{set_here} |")
+
+
+@app.command()
+def prune(
+    before: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="drop what was fetched before this day, UTC")],
+    source: Source = None,
+    home: Home = None,
+    landing: LandingAt = None,
+    seed: Seed = None,
+) -> None:
+    """Free landing's disk: forget what was fetched before a day. Tables stay; what is forgotten can't be replayed any more."""
+    from pipelines.landing import Landing
+
+    with _messages():
+        freed = Landing(_settings(source=source, home=home, landing=landing, seed=seed).landing_root).prune(f"{before:%Y%m%d}")
+        typer.echo(f"freed {freed / 1e6:.1f} MB")
+
+
+@app.command()
+def version() -> None:
+    """The version of perplake."""
+    typer.echo(__version__)
+
+
+@app.command()
+def ui(port: Annotated[int, typer.Option(help="of the Dagster UI")] = 3000, source: Source = None) -> None:
+    """The Dagster UI on loopback, with the venue emulator running beside it (not when live)."""
+    from assets.ui import serve
+
+    with _messages():
+        serve(_settings(source=source), port)
+
+
+@app.command()
+def docs(port: Annotated[int, typer.Option(help="of the documentation")] = 8081) -> None:
+    """dbt's documentation of every table and column, made and served on loopback."""
+    from assets.transform import PROJECT
+
+    with _messages():
+        current = Settings().home / "current" / "warehouse.duckdb"
+        os.environ["PERPLAKE_WAREHOUSE"] = str(current.resolve())
+        folders = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
+        for command in (
+            ["docs", "generate"],
+            ["docs", "serve", "--host", "127.0.0.1", "--port", str(port), "--no-browser"],
+        ):
+            subprocess.run([sys.executable, "-m", "dbt.cli.main", *command, *folders], check=True)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,144 @@
+"""What the command line prints of a warehouse: the end of a run, status, gaps. Reads the published copy only."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import duckdb
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from assets.job import Outcome
+
+console = Console(highlight=False, width=max(100, shutil.get_terminal_size((140, 40)).columns), soft_wrap=True)
+COLOURS = {
+    "cascade": "bold red",
+    "stress": "red",
+    "crowded_long": "yellow",
+    "crowded_short": "yellow",
+    "deleveraging": "magenta",
+    "quiet": "green",
+    "neutral": "default",
+}
+
+
+def regimes(db: duckdb.DuckDBPyConnection, assets: list[str], days: int = 14) -> None:
+    """The last days' labels of some assets, newest first, with confidence and reasons."""
+    for asset in assets:
+        rows = db.execute(
+            "SELECT day, label, confidence, reasons FROM marts.regime_labels WHERE asset = ? ORDER BY day DESC LIMIT ?",
+            [asset, days],
+        ).fetchall()
+        if not rows:
+            continue
+        table = Table(
+            "day",
+            "regime",
+            "confidence",
+            "reasons",
+            title=f"{asset}, last {len(rows)} days",
+            title_justify="left",
+            box=None,
+        )
+        for day, label, confidence, reasons in rows:
+            table.add_row(str(day), f"[{COLOURS.get(label, 'default')}]{label}[/]", f"{confidence:.2f}", escape(reasons))
+        console.print(table, "")
+
+
+def coverage(db: duckdb.DuckDBPyConnection) -> None:
+    """A line per dataset: seen of expected over the whole window, and venue by venue."""
+    rows = db.execute(
+        "SELECT dataset, venue, sum(seen)::BIGINT, sum(expected)::BIGINT FROM marts.coverage_daily GROUP BY ALL ORDER BY ALL"
+    ).fetchall()
+    table = Table("coverage", "seen", "expected", "share", "by venue", box=None)
+    for dataset in dict.fromkeys(row[0] for row in rows):
+        of = [row for row in rows if row[0] == dataset]
+        seen, expected = sum(row[2] for row in of), sum(row[3] for row in of)
+        each = ", ".join(f"{venue} {_share(s, e)}" for _, venue, s, e in of)
+        table.add_row(dataset, f"{seen:,}", f"{expected:,}", _share(seen, expected), each)
+    console.print(table, "")
+
+
+def _share(seen: int, expected: int) -> str:
+    return f"{seen / expected:.1%}" if expected else "not due"
+
+
+def ending(outcome: Outcome) -> None:
+    """What a run ends with."""
+    settings, published = outcome.settings, outcome.settings.published / "marts.duckdb"
+    if published.exists() and not outcome.failed:
+        with duckdb.connect(str(published), read_only=True) as db:
+            origin = db.execute("SELECT origin FROM meta.run_info").fetchone()
+            if origin and origin[0] == "synthetic":
+                console.print("[bold]SYNTHETIC DATA[/]: a made-up market of this seed, not the real one.\n")
+            regimes(db, ["BTC", "ETH"])
+            coverage(db)
+    for check in outcome.problems:
+        kind = "[red]check failed[/]" if check["severity"] == "ERROR" else "[yellow]check warned[/]"
+        offending = check["metadata"].get("offending")
+        more = f" ({offending} rows)" if offending is not None else ""
+        console.print(f"{kind} {escape(str(check['name']))}{more}: {escape(str(check['reason']))}")
+    for line in outcome.messages:
+        console.print(f"[yellow]note[/] {escape(line)}")
+    for line in outcome.failed:
+        console.print(f"[bold red]failed[/] {escape(line)}")
+    console.print(f"\nrequests  {outcome.asked:,} asked, {outcome.reused:,} answered from landing")
+    console.print(f"window    {outcome.window}")
+    for name, path in {
+        "warehouse": settings.database,
+        "published": published,
+        "report": settings.published / "report.html",
+    }.items():
+        if Path(path).exists():
+            console.print(f"{name:<9} {path}")
+
+
+def status(db: duckdb.DuckDBPyConnection) -> None:
+    """What is loaded, how fresh, how complete, and how the last runs ended."""
+    info = db.execute("SELECT market, origin, window_start, window_end, as_of FROM meta.run_info").fetchone()
+    if info:
+        console.print(f"market {info[0]} ({info[1]}), window {info[2]} to {info[3]} UTC, clock at {info[4]}\n")
+    facts = {
+        "funding_rates": ("fct_funding_rates", "settled_at"),
+        "open_interest": ("fct_open_interest", "observed_at"),
+        "candles": ("fct_candles", "opened_at"),
+        "liquidations": ("fct_liquidations", "liquidated_at"),
+    }
+    table = Table("dataset", "venue", "source", "instruments", "rows", "first", "last", box=None)
+    for name, (mart, time) in facts.items():
+        for row in db.execute(
+            f"SELECT venue, source, count(DISTINCT instrument_id), count(*), min({time}), max({time}) FROM marts.{mart} "
+            "GROUP BY ALL ORDER BY ALL"
+        ).fetchall():
+            table.add_row(name, row[0], row[1], str(row[2]), f"{row[3]:,}", str(row[4]), str(row[5]))
+    console.print(table, "")
+    coverage(db)
+    runs = db.execute(
+        "SELECT started_at, source, window_start, window_end, outcome, messages FROM meta.runs ORDER BY started_at DESC LIMIT 5"
+    ).fetchall()
+    for started, source, start, end, outcome, messages in runs:
+        console.print(f"run {started:%Y-%m-%d %H:%M} {escape(source)} {start:%Y-%m-%d} to {end:%Y-%m-%d}: {outcome}")
+        for line in messages[:5] if outcome != "succeeded" else []:
+            console.print(f"    {escape(line)}")
+    held = db.execute(
+        "SELECT source, endpoint, field, value, problem, page FROM meta.quarantine ORDER BY observed_at DESC"
+    ).fetchall()
+    for source, endpoint, field, value, problem, page in held[:10]:
+        console.print(f"quarantine {source} {endpoint} page {page}: {escape(f'{field} = {value}: {problem}')}")
+
+
+def gaps(db: duckdb.DuckDBPyConnection, limit: int) -> None:
+    """What is missing, what of it can still be fetched, and until when."""
+    rows = db.execute(
+        "SELECT venue, source, dataset, instrument_id, gap_start, gap_end, missing, fetchable, fetch_until FROM marts.gaps "
+        "ORDER BY fetchable DESC, fetch_until NULLS LAST, missing DESC, instrument_id"
+    ).fetchall()
+    table = Table("dataset", "instrument", "from", "to", "missing", "can be fetched", box=None)
+    for _, source, dataset, instrument, start, end, missing, fetchable, until in rows[:limit]:
+        can = f"yes, until {until}" if fetchable and until else "yes" if fetchable else "no"
+        table.add_row(f"{source} {dataset}", instrument, str(start), str(end), f"{missing:,}", can)
+    console.print(table if rows else "nothing is missing")
+    if len(rows) > limit:
+        console.print(f'… and {len(rows) - limit:,} more gaps: perps query "select * from marts.gaps"')

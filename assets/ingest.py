@@ -1,0 +1,146 @@
+"""Fetch and load as assets: `landing/<source>` for what a venue sent, `raw/<source>__<dataset>` for its typed rows.
+
+Both are partitioned by UTC day and take a whole range in one step. Fetching runs all chosen sources side by side and writes
+only landing; loading is one step per source under the one-writer lock. A source is one group in the graph.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import dagster as dg
+
+from assets.session import Session
+from pipelines import warehouse
+from pipelines.fetch import Fetched, fetch
+from pipelines.load import load
+from pipelines.run import Run
+from pipelines.source import Dataset, Source
+from pipelines.sources import source, table
+
+DAYS = dg.DailyPartitionsDefinition(start_date="2019-09-01", end_offset=1)
+#: One writer at a time: the limit of this pool is set in the instance's dagster.yaml.
+WAREHOUSE_POOL = "warehouse"
+WHOLE = "fetched_whole"
+
+
+def landing_key(name: str) -> dg.AssetKey:
+    return dg.AssetKey(["landing", name])
+
+
+def raw_key(of: Source, dataset: Dataset) -> dg.AssetKey:
+    return dg.AssetKey(["raw", of.table(dataset)])
+
+
+def _landing_spec(name: str) -> dg.AssetSpec:
+    row = table()[name]
+    key = f" Needs `{row['key']}` when live." if row["key"] else ""
+    return dg.AssetSpec(
+        landing_key(name),
+        group_name=name,
+        kinds={"python", "zstd"},
+        partitions_def=DAYS,
+        description=f"{row['title']}: every response of the window as it came, compressed, with a manifest.{key}",
+    )
+
+
+@dg.multi_asset(
+    name="fetch",
+    specs=[_landing_spec(name) for name in table()],
+    check_specs=[
+        dg.AssetCheckSpec(
+            WHOLE,
+            asset=landing_key(name),
+            description="Every request of the window was answered with a page that can be read. A failed one leaves a gap "
+            "that the next run fills; what was had is kept and loaded.",
+        )
+        for name in table()
+    ],
+    can_subset=True,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+)
+def fetch_assets(
+    context: dg.AssetExecutionContext, session: dg.ResourceParam[Session]
+) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+    """Fetch the chosen sources side by side into landing."""
+    run = session.run(context)
+    chosen, left_out = run.chosen()
+    wanted = {key.path[-1] for key in context.selected_asset_keys}
+    session.messages += left_out
+    for line in left_out:
+        context.log.warning(line)
+    results = asyncio.run(fetch(run, [s for s in chosen if s.name in wanted], session.progress))
+    session.fetched[context.run_id] = {result.source: result for result in results}
+    for name in sorted(wanted):
+        result = session.fetched[context.run_id].get(name, Fetched(name))
+        yield dg.MaterializeResult(asset_key=landing_key(name), metadata=_metadata(run, result))
+        yield _whole(name, result)
+
+
+def _metadata(run: Run, result: Fetched) -> dict[str, object]:
+    return {
+        "window": str(run.window),
+        "origin": run.origin,
+        "pages": len(result.entries),
+        "bytes": result.bytes,
+        "reused": result.reused,
+        "quarantined": len(result.quarantined),
+        "run": run.id,
+    }
+
+
+def _whole(name: str, result: Fetched) -> dg.AssetCheckResult:
+    quarantined = [
+        f"{name} {e.endpoint}: page {e.page} is in quarantine: {e.problem} (field {e.field}, value {e.value}); "
+        "the next run asks again"
+        for e in result.quarantined
+    ]
+    problems = [str(failure) for failure in result.failures] + quarantined
+    return dg.AssetCheckResult(
+        asset_key=landing_key(name),
+        check_name=WHOLE,
+        passed=not problems,
+        severity=dg.AssetCheckSeverity.ERROR,
+        metadata={"problems": problems, "warnings": result.warnings, "pages": len(result.entries)},
+    )
+
+
+def _load_assets(of: Source) -> dg.AssetsDefinition:
+    specs = [
+        dg.AssetSpec(
+            raw_key(of, dataset),
+            deps=[landing_key(of.name)],
+            group_name=of.name,
+            kinds={"dlt", "duckdb"},
+            partitions_def=DAYS,
+            description=f"{table()[of.name]['title']}: {dataset.name.replace('_', ' ')} as the venue states them, typed, "
+            f"one row per {', '.join(dataset.primary_key)}.",
+        )
+        for dataset in of.datasets
+    ]
+
+    @dg.multi_asset(name=f"load_{of.name}", specs=specs, backfill_policy=dg.BackfillPolicy.single_run(), pool=WAREHOUSE_POOL)
+    def load_assets(
+        context: dg.AssetExecutionContext, session: dg.ResourceParam[Session]
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        run = session.run(context)
+        fetched = session.fetched.get(context.run_id, {}).get(of.name)
+        with warehouse.one_writer(session.database):
+            loaded = load(run, of, fetched.entries if fetched else None)
+        for dataset in of.datasets:
+            yield dg.MaterializeResult(
+                asset_key=raw_key(of, dataset),
+                metadata={
+                    "dagster/row_count": loaded.rows.get(dataset.name, 0),
+                    "unchanged": dataset.name in loaded.unchanged,
+                    "window": str(run.window),
+                    "source_bytes": loaded.bytes,
+                    "quarantined": sum(e.dataset == dataset.name for e in loaded.quarantined),
+                },
+            )
+
+    return load_assets
+
+
+assets = [fetch_assets, *(_load_assets(source(name)) for name in table())]

@@ -1,0 +1,176 @@
+"""The main job in this process: what `perps run` does, and what a test of the whole does.
+
+It brings up the emulator where the source needs one, fixes window and clock, runs the Dagster job on an instance that the UI
+shares, and says how it ended.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pipelines import warehouse
+from pipelines.clock import Clock
+from pipelines.landing import Entry, Landing
+from pipelines.run import span
+from pipelines.settings import Settings
+from pipelines.windows import DAY, Window, to_ms
+
+log = logging.getLogger("perplake.job")
+
+INSTANCE = Path(__file__).parents[1] / "infra" / "dagster" / "dagster.yaml"
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended. `checks` as `session.evaluations` gives them; `failed` are steps with their messages."""
+
+    settings: Settings
+    window: Window
+    checks: list[dict[str, Any]]
+    failed: list[str]
+    messages: list[str]
+    asked: int
+    reused: int
+
+    @property
+    def problems(self) -> list[dict[str, Any]]:
+        return [check for check in self.checks if not check["passed"]]
+
+    @property
+    def good(self) -> bool:
+        """No step failed, and no check that is an error."""
+        return not self.failed and not any(check["severity"] == "ERROR" for check in self.problems)
+
+
+def replayed(settings: Settings) -> tuple[Settings, Window, Clock]:
+    """What landing alone can give: the market that it holds, the hull of its windows, its last moment.
+
+    Raises `ValueError` when landing is empty or holds several markets.
+    """
+    entries: list[Entry] = list(Landing(settings.landing_root).iterate())
+    markets = {entry.market for entry in entries}
+    if len(markets) != 1:
+        held = f"holds {len(markets)} markets ({', '.join(sorted(markets))})" if markets else "is empty"
+        raise ValueError(f"landing {settings.landing_root} {held}: replay needs one; name it with --landing")
+    end = max(entry.observed_at for entry in entries)
+    windows = [entry.window for entry in entries if entry.window]
+    first = settings.first or datetime.fromtimestamp(min(w[0] for w in windows) / 1000, UTC).date()
+    last = settings.last or datetime.fromtimestamp((max(w[1] for w in windows) - 1) // DAY * DAY / 1000, UTC).date()
+    clock = Clock(to_ms(settings.as_of.replace(tzinfo=settings.as_of.tzinfo or UTC)) if settings.as_of else end)
+    return settings, Window.of_days(first, last), clock
+
+
+@contextmanager
+def instance(settings: Settings) -> Iterator[Any]:
+    """The Dagster instance in the home folder, made at first use."""
+    import dagster as dg
+
+    home = (settings.home / "dagster").resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(INSTANCE, home / "dagster.yaml")
+    os.environ["DAGSTER_HOME"] = str(home)
+    with dg.DagsterInstance.get() as found:
+        yield found
+
+
+def run(settings: Settings, progress: Progress = lambda source, done, total: None) -> Outcome:
+    """Run the main job for the settings' window; returns how it ended. Raises what stops it before it starts."""
+    from assets.emulator import emulator
+
+    replay = settings.source == "replay"
+    window, clock = replayed(settings)[1:] if replay else span(settings)
+    needs_emulator = settings.source == "synthetic" or settings.recording
+    stands = None if settings.recording and not settings.as_of else clock.as_of
+    with emulator(settings, stands) if needs_emulator else nullcontext() as attached:
+        if attached and settings.recording:
+            window, clock = span(settings, attached.clock)
+        return _execute(settings, window, clock, attached, progress, with_fetch=not replay)
+
+
+def _execute(settings: Settings, window: Window, clock: Clock, attached: Any, progress: Progress, with_fetch: bool) -> Outcome:
+    import dagster as dg
+
+    from assets.definitions import defs
+    from assets.session import Session, evaluations
+
+    started = datetime.now(UTC).replace(tzinfo=None)
+    session = Session(settings, attached, window, clock, progress)
+    definitions = dg.Definitions(
+        assets=defs.assets,
+        asset_checks=defs.asset_checks,
+        resources={"session": session},
+        executor=dg.in_process_executor,
+    )
+    everything = dg.AssetSelection.all()
+    landing = dg.AssetSelection.assets(*(key for key in _landing_keys()))
+    selection = everything if with_fetch else everything - landing - dg.AssetSelection.checks_for_assets(*_landing_keys())
+    job = dg.Definitions.merge(
+        definitions, dg.Definitions(jobs=[dg.define_asset_job("run", selection=selection)])
+    ).resolve_job_def("run")
+    with instance(settings) as found:
+        result = job.execute_in_process(
+            instance=found,
+            raise_on_error=False,
+            tags={"perplake/window": str(window), "perplake/source": settings.source[:60]},
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+        failures = [event for event in result.all_events if event.is_step_failure]
+        failed = [f"{event.step_key}: {_message(event)}" for event in failures]
+        checks = evaluations(found, result.run_id)
+    fetched = [f for by_source in session.fetched.values() for f in by_source.values()]
+    problems = [p for check in checks if not check["passed"] for p in _lines(check)]
+    warnings = [w for f in fetched for w in f.warnings]
+    outcome = Outcome(
+        settings,
+        window,
+        checks,
+        failed,
+        [*session.messages, *warnings, *problems],
+        sum(len(f.entries) - f.reused for f in fetched),
+        sum(f.reused for f in fetched),
+    )
+    if settings.database.exists():
+        with warehouse.one_writer(settings.database), warehouse.connect(settings.database) as connection:
+            ended = "succeeded" if outcome.good else "failed" if failed else "incomplete"
+            warehouse.note_outcome(
+                connection, result.run_id, settings.source, window, started, ended, [*failed, *outcome.messages]
+            )
+    _point_at(settings)
+    return outcome
+
+
+def _landing_keys() -> list[Any]:
+    from assets.ingest import landing_key
+    from pipelines.sources import table
+
+    return [landing_key(name) for name in table()]
+
+
+def _message(event: Any) -> str:
+    error = event.step_failure_data.error
+    cause = error.cause if error and error.cause else error
+    return " ".join(str(cause.message if cause else event.message).split())
+
+
+def _lines(check: dict[str, Any]) -> list[str]:
+    said = check["metadata"].get("problems")
+    return list(said) if said else []
+
+
+def _point_at(settings: Settings) -> None:
+    """Make this market the one that `query`, `status`, `gaps` and `replay` speak of when nothing else is said."""
+    if settings.warehouse or settings.source == "replay":
+        return
+    link, draft = settings.home / "current", settings.home / "current.part"
+    draft.unlink(missing_ok=True)
+    draft.symlink_to(settings.market)
+    draft.replace(link)

@@ -1,0 +1,177 @@
+"""The report page: reads the marts, has the figures drawn, fills the template, writes `report.html` and `report.png`.
+
+Alone: ``write_report(Path("perplake.duckdb"), Path("out"))``. The page holds its style and pictures inside itself and
+refers to nothing outside, so it can be mailed and opens without a network.
+"""
+
+from base64 import b64encode
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from matplotlib.figure import Figure
+
+from assets.report import figure
+
+MAX_ASSETS = 4
+TABLE_DAYS = 14
+_FIRST_ASSETS = ("BTC", "ETH")
+
+REGIME_MEANINGS = {
+    "cascade": "a violent fall or rise with forced closing: liquidations, or a collapse of open interest",
+    "stress": "very high volatility or a deep fall, without evidence of forced closing",
+    "deleveraging": "open interest falling over several days",
+    "crowded long": "funding and leverage high while volatility is not: many pay to stay long",
+    "crowded short": "funding far below zero and leverage high while volatility is not: many pay to stay short",
+    "quiet": "low volatility and funding near zero",
+    "neutral": "no rule met",
+}
+
+
+@dataclass(frozen=True)
+class Marts:
+    """The tables that a report is made of, days as naive UTC midnights."""
+
+    run: dict[Hashable, Any]
+    daily: pd.DataFrame
+    labels: pd.DataFrame
+    venues: pd.DataFrame
+    coverage: pd.DataFrame
+
+    @classmethod
+    def read(cls, db_path: Path) -> "Marts":
+        """Read `marts` of a DuckDB file, opened read only; `ValueError` when there is nothing to report on."""
+        with duckdb.connect(str(db_path), read_only=True) as db:
+            run, daily, labels, venues, coverage = (
+                db.sql(f"select * from marts.{table}").df()
+                for table in ("run_info", "daily_markets", "regime_labels", "daily_venues", "coverage_daily")
+            )
+        if run.empty or daily.empty:
+            raise ValueError(f"{db_path}: marts.run_info or marts.daily_markets is empty; load a window first")
+        return cls(run.iloc[-1].to_dict(), daily, labels, venues, coverage)
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether any of the rows, or the run, is synthetic."""
+        return self.run["origin"] == "synthetic" or bool(self.daily["origin"].eq("synthetic").any())
+
+    @property
+    def source(self) -> str:
+        """The source's name, with the origin before it where the name doesn't say it."""
+        origin, source = self.run["origin"], self.run["source"]
+        return source if source.startswith(origin) else f"{origin}: {source}"
+
+    @property
+    def assets(self) -> list[str]:
+        """BTC and ETH where they are, then the assets of most volume, `MAX_ASSETS` at most."""
+        by_volume = self.daily.groupby("asset")["volume_usd"].sum().sort_values(ascending=False).index
+        first = [asset for asset in _FIRST_ASSETS if asset in by_volume]
+        return (first + [asset for asset in by_volume if asset not in first])[:MAX_ASSETS]
+
+
+def write_report(
+    db_path: Path, out_dir: Path, checks: Iterable[Mapping[str, Any]] = (), *, generated_at: datetime | None = None
+) -> dict[str, Any]:
+    """Write `report.html` and `report.png` of the warehouse at `db_path` into `out_dir` (made if absent).
+
+    `checks` are the run's checks, each with `name`, `severity` ("warn" or "error"), `passed` and `reason`; those that did not
+    pass are shown. Returns what was written: `html` and `png` (paths), `assets`, `days`, `synthetic`, `checks_failed`.
+    """
+    marts, checks = Marts.read(Path(db_path)), list(checks)
+    failed = [check for check in checks if not check["passed"]]
+    caption = f"{marts.source} · {_date(marts.run['window_start'])} to {_date(marts.run['window_end'])}"
+    figures = {
+        asset: figure.market(asset, _of(marts.daily, asset), _of(marts.labels, asset), caption, synthetic=marts.synthetic)
+        for asset in marts.assets
+    }
+    pictures = {asset: figure.png(drawn) for asset, drawn in figures.items()}
+
+    out_dir.mkdir(parents=True, exist_ok=True)
+    html, png = out_dir / "report.html", out_dir / "report.png"
+    png.write_bytes(pictures[marts.assets[0]])
+    html.write_text(
+        _environment()
+        .get_template("template.html.j2")
+        .render(
+            run=marts.run,
+            synthetic=marts.synthetic,
+            source=marts.source,
+            table_days=TABLE_DAYS,
+            warehouse=str(db_path),
+            generated_at=generated_at or datetime.now(UTC),
+            pictures=pictures,
+            shares=_picture_of(figure.shares, marts.venues, caption, marts),
+            coverage_picture=_picture_of(figure.coverage, marts.coverage, caption, marts),
+            regimes=_last_days(marts),
+            coverage=_coverage(marts.coverage),
+            checks=checks,
+            failed=sorted(failed, key=lambda check: (check["severity"] != "error", check["name"])),
+            colours=figure.REGIME_COLOURS,
+            meanings=REGIME_MEANINGS,
+        ),
+        encoding="utf-8",
+    )
+    return {
+        "html": html,
+        "png": png,
+        "assets": marts.assets,
+        "days": int(marts.daily["day"].nunique()),
+        "synthetic": marts.synthetic,
+        "checks_failed": len(failed),
+    }
+
+
+def _of(table: pd.DataFrame, asset: str) -> pd.DataFrame:
+    return table[table["asset"] == asset]
+
+
+def _picture_of(draw: Callable[..., Figure], table: pd.DataFrame, caption: str, marts: Marts) -> bytes | None:
+    return None if table.empty else figure.png(draw(table, caption, synthetic=marts.synthetic))
+
+
+def _last_days(marts: Marts) -> dict[str, list[dict[Hashable, Any]]]:
+    """Asset to its labels of the last `TABLE_DAYS` days, newest first, reasons as a list (a unit stays beside its number)."""
+    since = marts.daily["day"].max() - pd.Timedelta(days=TABLE_DAYS - 1)
+    recent = marts.labels[marts.labels["day"] >= since].sort_values("day", ascending=False)
+    unbroken = recent["reasons"].str.replace(r"(?<=[\d.]) (?=%|h\b)", "\u00a0", regex=True)
+    recent = recent.assign(reasons=unbroken.str.split("; "))
+    return {asset: _of(recent, asset).to_dict("records") for asset in marts.assets}
+
+
+def _coverage(table: pd.DataFrame) -> list[dict[Hashable, Any]]:
+    """Per dataset and venue over the window: days, observations expected and seen, the days with gaps and without any."""
+    days = table.assign(
+        short=(table["seen"] < table["expected"]) & (table["seen"] > 0), none=(table["seen"] == 0) & (table["expected"] > 0)
+    )
+    summed = days.groupby(["dataset", "venue"], as_index=False).agg(
+        expected=("expected", "sum"), seen=("seen", "sum"), short=("short", "sum"), none=("none", "sum")
+    )
+    summed["coverage"] = (summed["seen"] / summed["expected"]).where(summed["expected"] > 0)
+    return summed.to_dict("records")
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "date": _date,
+        "minute": lambda moment: f"{pd.Timestamp(moment):%Y-%m-%d %H:%M} UTC",
+        "base64": lambda data: b64encode(data).decode("ascii"),
+        "percent": lambda share: "unknown" if pd.isna(share) else f"{share * 100:.1f} %",
+        "count": lambda number: f"{int(number):,}".replace(",", "\u202f"),
+    }
+    return environment
+
+
+def _date(moment: Any) -> str:
+    return f"{pd.Timestamp(moment):%Y-%m-%d}"

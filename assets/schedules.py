@@ -1,0 +1,62 @@
+"""When runs start by themselves, and what is said when one fails.
+
+Hourly: the day in progress, made anew. Daily, a quarter past midnight UTC: the day that is over. Both are off until switched
+on in the UI, and both cover the sources that the settings choose.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import dagster as dg
+
+from assets.ingest import DAYS
+
+everything = dg.define_asset_job(
+    "everything",
+    selection=dg.AssetSelection.all(),
+    partitions_def=DAYS,
+    description="The main job: fetch, load, transform, label, check, publish, report.",
+)
+
+
+def _request(context: dg.ScheduleEvaluationContext, days_ago: int) -> dg.RunRequest:
+    day = (context.scheduled_execution_time - timedelta(days=days_ago)).strftime("%Y-%m-%d")
+    return dg.RunRequest(partition_key=day, tags={"perplake/day": day})
+
+
+@dg.schedule(job=everything, cron_schedule="5 * * * *", execution_timezone="UTC", description="The day in progress, each hour.")
+def hourly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    return _request(context, 0)
+
+
+@dg.schedule(
+    job=everything,
+    cron_schedule="15 0 * * *",
+    execution_timezone="UTC",
+    description="The day that is over, once a day.",
+)
+def daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    return _request(context, 1)
+
+
+@dg.run_failure_sensor(
+    description="Logs in one line why a run failed: the step, the message, the window.",
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def on_failure(context: dg.RunFailureSensorContext) -> None:
+    """A readable reason in the daemon's log and in the sensor's ticks."""
+    context.log.error(reason(context))
+
+
+def reason(context: dg.RunFailureSensorContext) -> str:
+    """`run 1a2b3c4d of everything (2026-11-21) failed at load_binance_usdm: <message>`."""
+    run = context.dagster_run
+    steps = [
+        f"{event.step_key}: {failure.error.cause.message if failure.error and failure.error.cause else event.message}"
+        for event in context.get_step_failure_events()
+        if (failure := event.step_failure_data)
+    ]
+    window = run.tags.get("dagster/partition") or run.tags.get("dagster/asset_partition_range_start", "no partition")
+    what = "; ".join(" ".join(step.split())[:500] for step in steps) or context.failure_event.message
+    return f"run {run.run_id[:8]} of {run.job_name} ({window}) failed at {what}"

@@ -1,0 +1,127 @@
+"""dbt as assets: one call in this process builds seeds and models for what changed since the last time.
+
+The window is the hull of what loads have noted (`meta.changed`), so that a run that died between load and dbt is made good by
+the next one, whatever window that one has. Tests and unit tests are not part of a run; asset checks are (`assets/checks`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import duckdb
+from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
+
+from assets.ingest import WAREHOUSE_POOL
+from assets.session import Session
+from pipelines import warehouse
+
+PROJECT = Path(__file__).parents[1] / "dbt_project"
+MANIFEST = PROJECT / "target" / "manifest.json"
+
+os.environ.setdefault("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
+
+
+def _invoke(arguments: list[str], database: Path | None = None, manifest: Any = None) -> Any:
+    """Run dbt in this process; returns its result object. Raises `dg.Failure` with dbt's own message when it fails."""
+    from dbt.cli.main import dbtRunner  # 3 s of imports, for those who run it
+
+    if database:
+        os.environ["PERPLAKE_WAREHOUSE"] = str(database.resolve())
+    folders = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--quiet"]
+    outcome = dbtRunner(manifest=manifest).invoke([*arguments, *folders])
+    if not outcome.success:
+        failed = [f"{r.node.unique_id}: {r.message}" for r in getattr(outcome.result, "results", []) if r.status == "error"]
+        raise dg.Failure(f"dbt {arguments[0]} failed: {'; '.join(failed) or outcome.exception}")
+    return outcome.result
+
+
+def _files() -> list[Path]:
+    made = {"target", "logs"}
+    return sorted(f for f in PROJECT.rglob("*") if f.suffix in {".sql", ".yml", ".csv", ".md"} and not made & set(f.parts))
+
+
+@cache
+def manifest() -> dict[str, Any]:
+    """dbt's manifest, parsed anew when a file of the project is newer."""
+    if not MANIFEST.exists() or MANIFEST.stat().st_mtime < max(f.stat().st_mtime for f in _files()):
+        _invoke(["parse"])
+    parsed: dict[str, Any] = json.loads(MANIFEST.read_text())
+    return parsed
+
+
+class Translator(DagsterDbtTranslator):
+    """Models are keyed `<schema>/<name>`, raw tables as load keys them, and a source's staging models lie in its group."""
+
+    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
+        schema = dbt_resource_props["schema"].removeprefix("main_")
+        return dg.AssetKey([schema, dbt_resource_props["name"]])
+
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
+        layer = dbt_resource_props["fqn"][1:-1]
+        return str(layer[-1]) if layer else "seeds"
+
+
+TRANSLATOR = Translator(settings=DagsterDbtTranslatorSettings(enable_asset_checks=False, enable_code_references=False))
+
+
+@cache
+def fingerprint() -> str:
+    """A hash of the dbt project's files: other models make other marts."""
+    digest = hashlib.sha256()
+    for file in _files():
+        digest.update(f"{file.relative_to(PROJECT)}".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def plan(connection: duckdb.DuckDBPyConnection) -> list[str] | None:
+    """The arguments of the dbt call that brings the marts up to date; None when they are.
+
+    Another project than the one that made them rebuilds them whole; else the window that changed.
+    """
+    made, window = warehouse.built(connection), warehouse.changed(connection)
+    if made is None or made[0] != fingerprint():
+        return ["--full-refresh"]
+    if window is None and made[1] == warehouse.run_info(connection):
+        return None
+    now = connection.execute("SELECT as_of FROM meta.run_info").fetchone()
+    start, end = window or (now[0], now[0]) if now else window or (None, None)
+    return ["--vars", json.dumps({"changed_from": str(start), "changed_to": str(end)})]
+
+
+@dbt_assets(
+    manifest=manifest(),
+    select="resource_type:model resource_type:seed",
+    name="dbt",
+    dagster_dbt_translator=TRANSLATOR,
+    pool=WAREHOUSE_POOL,
+)
+def transform(context: dg.AssetExecutionContext, session: dg.ResourceParam[Session]) -> Iterator[dg.MaterializeResult[None]]:
+    """Build every model for the window that changed."""
+    run = session.run(context)
+    with warehouse.one_writer(session.database):
+        with warehouse.connect(session.database) as connection:
+            warehouse.prepare(connection, run.settings.market)
+            session.note_coverage(connection, run)
+            arguments = plan(connection)
+        if arguments is not None:
+            select = ["--resource-type", "seed", "--resource-type", "model", "--no-populate-cache"]
+            _invoke(["build", *select, *arguments], session.database)
+        with warehouse.connect(session.database) as connection:
+            warehouse.note_built(connection, fingerprint())
+            counts = "SELECT schema_name || '.' || table_name, estimated_size FROM duckdb_tables() WHERE schema_name <> 'raw'"
+            rows = dict(connection.execute(counts).fetchall())
+    for node in manifest()["nodes"].values():
+        if node["resource_type"] in ("model", "seed"):
+            count = rows.get(f"{node['schema']}.{node['name']}")
+            metadata = {"built": " ".join(arguments) if arguments is not None else "up to date"}
+            yield dg.MaterializeResult(
+                asset_key=TRANSLATOR.get_asset_key(node),
+                metadata=metadata if count is None else {**metadata, "dagster/row_count": count},
+            )

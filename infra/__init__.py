@@ -1,0 +1,1 @@
+"""What the pipelines run against: the venue emulator and other local infrastructure."""

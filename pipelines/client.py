@@ -1,0 +1,230 @@
+"""The one client: asks a venue for a page, within its limits, until there is a page or a reason why not.
+
+A page is read as its type while there is still someone to ask again: a body cut short, an HTML page, rows of another window
+are asked for anew; a page that arrives whole and can't be read goes back with the reason (`Page.problem`), for quarantine.
+Every other end is a `VenueError` that names source, endpoint and remedy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import msgspec
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from pipelines.clock import Clock
+from pipelines.errors import AGAIN, Blocked, RateLimited, Rejected, Transient
+from pipelines.limits import Limiter
+from pipelines.s3 import S3
+from pipelines.source import Dataset, Request, Source
+from pipelines.windows import iso
+
+log = logging.getLogger("perplake.client")
+
+LONGEST_WAIT = 300.0
+#: Seconds to wait where a status means a limit and names no time. Bybit's 403: ten minutes at least.
+WAITS = {418: 120.0, 429: 10.0, 403: 600.0}
+SKEW_MS = 60_000
+ELSEWHERE = (
+    "This venue refuses your region. Run from another, leave it out with `--venues`, or use its public archive where the "
+    "venue page names one"
+)
+
+
+@dataclass
+class Page:
+    """What came back: the bytes, and what they were read as. `problem` where they could not be."""
+
+    body: bytes
+    status: int
+    url: str
+    origin: str
+    observed_at: int
+    content: Any = None
+    rows: Sequence[Any] = field(default_factory=list)
+    problem: str = ""
+    field: str = ""
+    value: str = ""
+
+
+class Client:
+    """Asks one source. `base_url` is the venue's, or the emulator's in its place."""
+
+    def __init__(
+        self,
+        source: Source,
+        base_url: str,
+        limiter: Limiter,
+        clock: Clock,
+        *,
+        timeout: float = 30,
+        tries: int = 6,
+        check_clock: bool = True,
+        s3_endpoint: str | None = None,
+    ) -> None:
+        self.source, self.base_url, self.limiter, self.clock = source, base_url.rstrip("/"), limiter, clock
+        self.tries, self.check_clock = tries, check_clock
+        self.warnings: list[str] = []
+        self._slots = asyncio.Semaphore(source.concurrency)
+        self._resume = 0.0
+        self._skew = 0
+        self._answers: dict[tuple[str, bytes], Request] = {}
+        self._timeout = aiohttp.ClientTimeout(total=timeout * 4, sock_connect=timeout, sock_read=timeout)
+        self._session: aiohttp.ClientSession | None = None
+        self._s3 = S3(source, s3_endpoint) if self.base_url.startswith("s3://") else None
+
+    async def __aenter__(self) -> Client:
+        self._session = aiohttp.ClientSession(
+            timeout=self._timeout,
+            connector=aiohttp.TCPConnector(limit=self.source.concurrency),
+            headers={"User-Agent": "perplake", "Accept": "application/json"},
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session:
+            await self._session.close()
+
+    async def ask(self, request: Request, dataset: Dataset) -> Page:
+        """The page, after as many tries as it takes. Raises `VenueError`."""
+        confirmed_empty = False
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type((Transient, RateLimited)),
+            stop=stop_after_attempt(self.tries),
+            wait=self._wait,
+            reraise=True,
+        ):
+            with attempt:
+                page = await self._once(request, dataset)
+                # An empty answer where a window was asked for may be the venue's slip: it has to say so twice.
+                if request.window and not page.problem and not page.rows and not confirmed_empty:
+                    page = await self._once(request, dataset)
+                    confirmed_empty = True
+        return page
+
+    def _wait(self, state: RetryCallState) -> float:
+        problem = state.outcome.exception() if state.outcome else None
+        if isinstance(problem, RateLimited):
+            return problem.retry_after
+        return wait_random_exponential(multiplier=0.25, max=20)(state)
+
+    async def _once(self, request: Request, dataset: Dataset) -> Page:
+        async with self._slots:
+            await self.limiter.acquire(request.weights)
+            # After the wait for our own limit, in which another request may have been told to wait.
+            await asyncio.sleep(max(0.0, self._resume - asyncio.get_running_loop().time()))
+            status, headers, body, url = await self._send(request)
+        self._refuse(request, status, headers, body)
+        observed_at = self._observed(headers)
+        page = Page(body, status, url, headers.get("X-Perplake-Origin", ""), observed_at)
+        try:
+            page.content = dataset.read(body)
+            page.rows = dataset.rows(page.content)
+        except msgspec.ValidationError as problem:
+            page.problem = str(problem)
+            page.field, page.value = locate(body, page.problem)
+        except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+            raise self._transient(request, f"the body is not whole JSON ({problem}): {body[:60]!r}") from problem
+        except ValueError as problem:
+            page.problem = str(problem)
+        if request.window and dataset.time:
+            stray = [t for row in page.rows if (t := getattr(row, dataset.time)) not in request.window]
+            if stray:
+                raise self._transient(
+                    request, f"{len(stray)} of {len(page.rows)} rows lie outside of the window asked ({iso(stray[0])})"
+                )
+        if page.rows:
+            answer = (dataset.name, hashlib.sha256(body).digest())
+            if self._answers.setdefault(answer, request) != request:
+                raise self._transient(request, "these bytes were the answer to another question")
+        return page
+
+    async def _send(self, request: Request) -> tuple[int, Any, bytes, str]:
+        if self._s3:
+            return await self._s3.get(self.base_url + request.path, request)
+        assert self._session
+        try:
+            async with self._session.request(
+                request.method,
+                self.base_url + request.path,
+                params={k: str(v) for k, v in request.params.items()},
+                json=request.body,
+            ) as response:
+                return response.status, response.headers, await response.read(), str(response.url)
+        except TimeoutError as problem:
+            raise self._transient(request, "the connection went silent") from problem
+        except aiohttp.ClientError as problem:
+            raise self._transient(request, f"the connection failed ({type(problem).__name__}: {problem})") from problem
+
+    def _refuse(self, request: Request, status: int, headers: Any, body: bytes) -> None:
+        """Raise what a status or a body says against there being a page."""
+        said = self.source.error(status, body)
+        message = said.message if said else f"HTTP {status}"
+        kind = said.kind if said else None
+        name, endpoint = self.source.name, request.endpoint
+        if status in (418, 429) or kind == "limited":
+            wait = _seconds(headers.get("Retry-After"))
+            wait = wait if wait is not None else WAITS.get(status, 5.0)
+            if wait > LONGEST_WAIT:
+                raise Blocked(name, endpoint, f"{message}: the venue asks to wait {wait:.0f} s", AGAIN)
+            self._resume = max(self._resume, asyncio.get_running_loop().time() + wait)
+            self.warnings.append(f"{name} {endpoint}: {message}; waited {wait:.0f} s")
+            log.warning(self.warnings[-1])
+            raise RateLimited(name, endpoint, message, AGAIN, wait)
+        if status in (403, 451) or kind == "blocked":
+            raise Blocked(name, endpoint, message, ELSEWHERE)
+        if status >= 500 or kind == "transient":
+            raise self._transient(request, message)
+        if body[:1] == b"<" or (status == 200 and not body):
+            raise self._transient(request, f"HTTP {status} with {'an HTML page' if body else 'nothing'} instead of data")
+        if kind == "rejected" or status >= 400:
+            raise Rejected(name, endpoint, f"{message} (asked: {dict(request.params) or request.body})", "Look the parameters up")
+
+    def _transient(self, request: Request, problem: str) -> Transient:
+        return Transient(self.source.name, request.endpoint, problem, AGAIN)
+
+    def _observed(self, headers: Any) -> int:
+        """Our clock, or the venue's where it is behind ours by more than a minute: what is over is over for both."""
+        now = self.clock.now()
+        if not self.check_clock or "Date" not in headers:
+            return now
+        stamp = email.utils.parsedate_to_datetime(headers["Date"])
+        skew = int(stamp.timestamp() * 1000) - now
+        if abs(skew) <= SKEW_MS:
+            return now
+        if not self._skew:
+            self._skew = skew
+            self.warnings.append(
+                f"{self.source.name}: the venue's clock is {abs(skew) / 60_000:.1f} minutes "
+                f"{'ahead of' if skew > 0 else 'behind'} ours; bars count as over only when both say so. Check this machine's clock"
+            )
+            log.warning(self.warnings[-1])
+        return min(now, now + skew)
+
+
+def _seconds(value: str | None) -> float | None:
+    try:
+        return max(0.0, float(value)) if value is not None else None
+    except ValueError:
+        return None
+
+
+def locate(body: bytes, problem: str) -> tuple[str, str]:
+    """The field and the value that a validation error is about: `$[3].fundingRate` and what stands there."""
+    path = problem.rpartition("at `")[2].rstrip("`") if "at `" in problem else "$"
+    missing = problem.partition("missing required field `")[2].partition("`")[0]
+    try:
+        value: Any = msgspec.json.decode(body)
+        for step in path.removeprefix("$").replace("[", ".").replace("]", "").split("."):
+            if step:
+                value = value[int(step)] if step.isdigit() else value[step]
+        return f"{path}.{missing}" if missing else path, "(absent)" if missing else repr(value)[:80]
+    except (LookupError, TypeError, ValueError):
+        return path, ""

@@ -1,0 +1,24 @@
+"""The one clock of a run: windows, freshness, history limits and snapshots ask it and nothing else.
+
+`Clock(None)` is real time. `Clock(as_of)` stands still at one moment, which is how recorded, replayed and synthetic runs
+come to the same rows whenever they are made.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Milliseconds since the epoch, UTC; frozen at `as_of` where it is given."""
+
+    as_of: int | None = None
+
+    def now(self) -> int:
+        return self.as_of if self.as_of is not None else int(time.time() * 1000)
+
+    @property
+    def frozen(self) -> bool:
+        return self.as_of is not None

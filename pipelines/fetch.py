@@ -1,0 +1,259 @@
+"""Fetch: ask the chosen sources for a window, side by side, and put every answer into landing. Nothing else is written.
+
+Each source first gives its bulk endpoints (instruments among them), then every chosen instrument's history, what expires
+first going first. A failed request does not stop the others; a blocked source stops alone. What landing already holds for
+good is not asked again, which is also how a killed run goes on.
+Alone: `perps fetch --venues binance --from 2025-10-10 --to 2025-10-10`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from pipelines.client import Client, Page
+from pipelines.errors import AGAIN, Absent, Blocked, Transient, VenueError
+from pipelines.landing import Entry, question
+from pipelines.records import known_names
+from pipelines.run import Run
+from pipelines.source import Dataset, Instrument, Request, Source
+from pipelines.windows import DAY, Window
+
+log = logging.getLogger("perplake.fetch")
+
+#: So many requests in a row that came to nothing, and the source is given up for this run.
+GIVE_UP_AFTER = 8
+#: How many past runs are looked through for answers that need no asking again.
+RUNS_REMEMBERED = 30
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass
+class Fetched:
+    """What became of one source: its pages, and what there is to say about it."""
+
+    source: str
+    entries: list[Entry] = field(default_factory=list)
+    failures: list[VenueError] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    reused: int = 0
+
+    @property
+    def bytes(self) -> int:
+        return sum(entry.size for entry in self.entries)
+
+    @property
+    def quarantined(self) -> list[Entry]:
+        return [entry for entry in self.entries if entry.problem]
+
+
+async def fetch(run: Run, sources: list[Source], progress: Progress = lambda source, done, total: None) -> list[Fetched]:
+    """Fetch all sources side by side. Raises `LandingFull`; every other problem is in the result."""
+    remembered = _remembered(run)
+    jobs = [_SourceFetch(run, source, remembered, progress) for source in sources]
+    try:
+        async with asyncio.TaskGroup() as group:
+            for job in jobs:
+                group.create_task(job.fetch())
+    except* Exception as several:
+        first: BaseException = several
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        raise first from None
+    finally:
+        run.landing.flush()
+    return [job.result for job in jobs]
+
+
+def _remembered(run: Run) -> dict[str, Entry]:
+    """Final answers of earlier runs by their question."""
+    if run.settings.refetch:
+        return {}
+    runs = run.landing.runs()[-RUNS_REMEMBERED:]
+    return {_asked(e): e for e in run.landing.iterate(runs) if e.final and not e.problem and e.market == run.settings.market}
+
+
+def _asked(entry: Entry) -> str:
+    path = entry.endpoint if entry.body is None else entry.endpoint.partition(" ")[0]
+    request = Request(path, entry.params, entry.body)
+    return question(entry.source, entry.dataset, request, None if entry.window else entry.observed_at)
+
+
+class _SourceFetch:
+    """One source in one run."""
+
+    def __init__(self, run: Run, source: Source, remembered: dict[str, Entry], progress: Progress) -> None:
+        self.run, self.source, self.remembered, self.progress = run, source, remembered, progress
+        self.result = Fetched(source.name)
+        self._stopped = False
+        self._in_a_row = 0
+        self._done = self._total = 0
+
+    async def fetch(self) -> None:
+        async with self.run.client(self.source) as client:
+            bulk = [d for d in self.source.datasets if d.bulk]
+            chosen: list[Instrument] = []
+            for dataset in sorted(bulk, key=lambda d: d.name != "instruments"):
+                await self._all(client, dataset, [Instrument("", "")])
+            if self.source.instruments:
+                chosen = self._chosen()
+            by_expiry = sorted(
+                (d for d in self.source.datasets if not d.bulk), key=lambda d: (not d.snapshot, d.history_days or 1e9)
+            )
+            async with asyncio.TaskGroup() as group:
+                for dataset in by_expiry:
+                    group.create_task(self._all(client, dataset, chosen))
+        self.result.warnings += client.warnings
+
+    def _chosen(self) -> list[Instrument]:
+        dataset = self.source.dataset("instruments")
+        assert self.source.instruments
+        wanted = set(self.run.settings.assets)
+        listed: dict[str, Instrument] = {}
+        for entry in self.result.entries:
+            if entry.dataset == "instruments" and not entry.problem:
+                page = dataset.read(self.run.landing.body(entry))
+                listed.update((i.symbol, i) for i in self.source.instruments(page))
+        if not listed:
+            self._stop(Transient(self.source.name, "instruments", "no list of instruments could be had", AGAIN))
+        return [i for i in listed.values() if "all" in wanted or i.base_asset in wanted]
+
+    def window(self, dataset: Dataset) -> Window:
+        """The part of the run's window that this dataset can be asked for."""
+        now, window = self.run.clock.now(), self.run.window.before(self.run.clock.now())
+        if dataset.history_days and self.run.venues_forget:
+            window = window.after(now - int(dataset.history_days * DAY))
+        if dataset.default_days is not None:
+            window = window.after((now - int(self.run.settings.liquidation_days * DAY)) // DAY * DAY)
+        return window
+
+    async def _all(self, client: Client, dataset: Dataset, instruments: list[Instrument]) -> None:
+        window = self.window(dataset)
+        if not window and not dataset.snapshot:
+            return
+        requests = [request for instrument in instruments for request in dataset.plan(instrument, window)]
+        self._total += len(requests)
+        async with asyncio.TaskGroup() as group:
+            for request in requests:
+                group.create_task(self._chain(client, dataset, request))
+
+    async def _chain(self, client: Client, dataset: Dataset, request: Request) -> None:
+        """A request and the pages that follow it."""
+        following: Request | None = request
+        while following and not self._stopped:
+            try:
+                following = await self._page(client, dataset, following)
+                self._in_a_row = 0
+            except Absent as problem:
+                self.result.warnings.append(str(problem))
+                break
+            except Blocked as problem:
+                self._stop(problem)
+            except VenueError as problem:
+                self.result.failures.append(problem)
+                log.error("%s", problem)
+                self._in_a_row += 1
+                if self._in_a_row >= GIVE_UP_AFTER and not self._stopped:
+                    self._stop(Blocked(self.source.name, "", f"{GIVE_UP_AFTER} requests in a row failed", AGAIN))
+                break
+        self._done += 1
+        self.progress(self.source.name, self._done, self._total)
+
+    async def _page(self, client: Client, dataset: Dataset, request: Request) -> Request | None:
+        """Have one page, from landing or from the venue; returns what to ask next."""
+        clock = self.run.clock
+        asked = question(self.source.name, dataset.name, request, None if request.window else clock.now())
+        if known := self.remembered.get(asked):
+            self.run.landing.note(msgspec.structs.replace(known, run=self.run.id))
+            self.result.entries.append(known)
+            self.result.reused += 1
+            if known.last:
+                return None
+            content = dataset.read(self.run.landing.body(known))
+            return dataset.more(request, content, dataset.rows(content))
+        page = await client.ask(request, dataset)
+        following = None if page.problem else dataset.more(request, page.content, page.rows)
+        if following and following.params == request.params and following.body == request.body:
+            raise Transient(self.source.name, request.endpoint, "the next page would be the page before", AGAIN)
+        entry = self._entry(dataset, request, page, following is None)
+        await asyncio.to_thread(self.run.landing.put, entry, page.body)
+        self.result.entries.append(entry)
+        if page.problem:
+            log.error(
+                "%s %s: quarantined, %s = %s: %s",
+                self.source.name,
+                request.endpoint,
+                page.field,
+                page.value,
+                page.problem,
+            )
+        elif unknown := _unknown(dataset, page):
+            self._warn_once(f"{self.source.name} {request.endpoint}: new fields, not read: {', '.join(sorted(unknown))}")
+        return following
+
+    def _entry(self, dataset: Dataset, request: Request, page: Page, last: bool) -> Entry:
+        run = self.run
+        settle = 0 if run.clock.frozen else int(run.settings.settle_minutes * 60_000)
+        over = request.window.end + settle <= page.observed_at and bool(page.rows) if request.window else run.clock.frozen
+        return Entry(
+            run=run.id,
+            source=self.source.name,
+            dataset=dataset.name,
+            market=run.settings.market,
+            method=request.method,
+            url=page.url,
+            endpoint=request.endpoint,
+            context=dict(request.context),
+            window=(request.window.start, request.window.end) if request.window else None,
+            observed_at=page.observed_at,
+            status=page.status,
+            sha256=hashlib.sha256(page.body).hexdigest(),
+            size=len(page.body),
+            params=dict(request.params),
+            body=dict(request.body) if request.body else None,
+            origin=page.origin or run.origin,
+            final=over and not page.problem,
+            last=last,
+            problem=page.problem,
+            field=page.field,
+            value=page.value,
+        )
+
+    def _stop(self, problem: VenueError) -> None:
+        if not self._stopped:
+            self._stopped = True
+            self.result.failures.append(problem)
+            log.error("%s", problem)
+
+    def _warn_once(self, line: str) -> None:
+        if line not in self.result.warnings:
+            self.result.warnings.append(line)
+            log.warning("%s", line)
+
+
+def _unknown(dataset: Dataset, page: Page) -> set[str]:
+    """Names in the first row of a JSON page that are neither read nor documented as skipped."""
+    if dataset.decode or not page.rows or dataset.record.__struct_config__.array_like:
+        return set()
+    record = type(page.rows[0])
+    rows = _first_object(msgspec.json.decode(page.body), known_names(record))
+    return set(rows) - known_names(record) - dataset.known if rows else set()
+
+
+def _first_object(value: object, names: frozenset[str]) -> dict[str, object] | None:
+    """The first object in a body that looks like a row: it has at least half of the row's names."""
+    if isinstance(value, dict):
+        if len(names & value.keys()) * 2 >= len(names):
+            return value
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value[:4]:
+            if found := _first_object(item, names):
+                return found
+    return None

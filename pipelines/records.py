@@ -1,0 +1,77 @@
+"""Wire formats as types: venue JSON in, Arrow out.
+
+A row of an endpoint is a `Record`: a msgspec struct whose fields carry our names, with the venue's beside them where they
+differ. Bytes are decoded and validated in one pass; what can't be read as its declared type is an error that names the
+field and the value. A raw table's columns (`arrow_schema`) are exactly the record's fields, then the columns that the request
+knows and the body doesn't (`context`), then the bookkeeping columns `_page`, `_run` and `_observed_at`.
+
+Numbers that a venue sends as text become float64; the exact text stays in landing.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+import pyarrow as pa
+
+#: A time stamp in milliseconds; anything out of 2014-2040 is another unit or garbage.
+Ms = Annotated[int, msgspec.Meta(ge=1_388_534_400_000, lt=2_208_988_800_000)]
+#: The same in seconds.
+Seconds = Annotated[int, msgspec.Meta(ge=1_388_534_400, lt=2_208_988_800)]
+#: A finite number; text is read too. The bounds keep out NaN and infinity, which are numbers to a parser.
+Number = Annotated[float, msgspec.Meta(ge=-1e300, le=1e300)]
+#: A number that a venue may leave out: null, or the empty text.
+MaybeNumber = Number | Literal[""] | None
+
+#: Bookkeeping columns that every raw table ends with.
+BOOKKEEPING = {"_page": pa.string(), "_run": pa.string(), "_observed_at": pa.timestamp("us")}
+
+_ARROW = {int: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_()}
+
+
+class Record(msgspec.Struct, gc=False):
+    """Base of every wire row. Subclasses declare fields in the order of the raw table."""
+
+
+def _arrow_type(annotation: Any) -> tuple[pa.DataType, bool]:
+    """The Arrow type of a field's annotation, and whether it may be null."""
+    if typing.get_origin(annotation) is Annotated:
+        annotation = typing.get_args(annotation)[0]
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        options = typing.get_args(annotation)
+        known = [o for o in options if o is not type(None) and typing.get_origin(o) is not Literal]
+        return _arrow_type(known[0])[0], True
+    return _ARROW[annotation], False
+
+
+def arrow_schema(record: type[Record], context: Sequence[str] = ()) -> pa.Schema:
+    """The raw table's schema: record fields, context columns (text), bookkeeping."""
+    hints = typing.get_type_hints(record, include_extras=True)
+    fields = []
+    for name in record.__struct_fields__:
+        arrow, nullable = _arrow_type(hints[name])
+        fields.append(pa.field(name, arrow, nullable=nullable))
+    fields += [pa.field(name, pa.string(), nullable=False) for name in context]
+    fields += [pa.field(name, arrow, nullable=False) for name, arrow in BOOKKEEPING.items()]
+    return pa.schema(fields)
+
+
+def known_names(record: type[Record]) -> frozenset[str]:
+    """The venue's names of a record's fields."""
+    return frozenset(f.encode_name for f in msgspec.structs.fields(record))
+
+
+def columns(record: type[Record], schema: pa.Schema, rows: Sequence[Any]) -> list[pa.Array]:
+    """The record's own columns of some rows, in the schema's types."""
+    made = []
+    for name in record.__struct_fields__:
+        field = schema.field(name)
+        values = [getattr(row, name) for row in rows]
+        if field.nullable and pa.types.is_floating(field.type):
+            values = [None if value == "" else value for value in values]
+        made.append(pa.array(values, field.type))
+    return made

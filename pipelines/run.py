@@ -1,0 +1,114 @@
+"""What fetch and load share in one run: settings, the market, the clock, the window, landing, and where venues are found.
+
+A run never writes another market's warehouse or landing: both belong to one market (`Settings.market`).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from pipelines.client import Client
+from pipelines.clock import Clock
+from pipelines.landing import Landing
+from pipelines.limits import Limiter
+from pipelines.settings import Settings
+from pipelines.source import Source
+from pipelines.sources import source, table
+from pipelines.windows import DAY, Window, to_datetime, to_ms
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """A running venue emulator: its URL, and what it says that its data are (`synthetic; seed=7`)."""
+
+    url: str
+    origin: str
+
+
+@dataclass
+class Run:
+    """One run. `emulator` is None where the venues themselves are asked, or nobody (replay)."""
+
+    settings: Settings
+    window: Window
+    clock: Clock
+    emulator: Emulator | None
+    id: str
+    landing: Landing
+
+    @classmethod
+    def begin(cls, settings: Settings, window: Window, clock: Clock, emulator: Emulator | None = None) -> Run:
+        """A new run with an id that sorts by time."""
+        name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+        landing = Landing(settings.landing_root, name, settings.landing_max_gb * 1e9)
+        return cls(settings, window, clock, emulator, name, landing)
+
+    @property
+    def origin(self) -> str:
+        return self.emulator.origin if self.emulator else "live"
+
+    def chosen(self) -> tuple[list[Source], list[str]]:
+        """The sources of this run, and a line for each that is left out because its key is missing."""
+        rows, left_out = table(), []
+        found = []
+        for name in self.settings.sources:
+            key = rows[name]["key"]
+            if key and not self.emulator and self.settings.source == "live" and not os.environ.get(key):
+                left_out.append(
+                    f"{name} is left out: set {key} to have {', '.join(rows[name]['datasets'])} of {rows[name]['venue']}"
+                )
+            else:
+                found.append(source(name))
+        return found, left_out
+
+    def client(self, of: Source) -> Client:
+        """A client for a source, at the venue or at the emulator in its place."""
+        settings = self.settings
+        at: Mapping[str, str | None] = {"base_url": of.base_url, "s3_endpoint": None}
+        if self.emulator:
+            s3 = of.base_url.startswith("s3://")
+            at = {
+                "base_url": of.base_url if s3 else f"{self.emulator.url}/{of.venue}",
+                "s3_endpoint": f"{self.emulator.url}/s3" if s3 else None,
+            }
+        # Each emulator counts on its own; the venues count for the whole machine.
+        limits = settings.folder / "limits.sqlite" if self.emulator else settings.home / "limits.sqlite"
+        return Client(
+            of,
+            at["base_url"] or "",
+            Limiter(limits, of.name, of.limits, settings.scale),
+            self.clock,
+            timeout=settings.timeout_seconds,
+            tries=settings.tries,
+            check_clock=bool(self.emulator) or not self.clock.frozen,
+            s3_endpoint=at["s3_endpoint"],
+        )
+
+    @property
+    def venues_forget(self) -> bool:
+        """Whether history limits hold. A recording is served whole, however long ago it ends."""
+        return not self.settings.recording
+
+
+def span(settings: Settings, stands: int | None = None) -> tuple[Window, Clock]:
+    """The window and the clock that settings ask for.
+
+    The clock is `as_of`; else where the data stand (`stands`: the end of a recording or of a landing); else, live, real time,
+    and for the synthetic market the last midnight, so that all of a day's runs agree (unless today itself is asked for).
+    Raises `ValueError` when the window ends before it starts.
+    """
+    real = int(datetime.now(UTC).timestamp() * 1000)
+    told = to_ms(settings.as_of.replace(tzinfo=settings.as_of.tzinfo or UTC)) if settings.as_of else stands
+    reference = real if told is None else told
+    last = settings.last or to_datetime(reference // DAY * DAY - DAY).date()
+    first = settings.first or last - timedelta(days=settings.days - 1)
+    if first > last:
+        raise ValueError(f"the first day {first} is after the last day {last}")
+    window = Window.of_days(first, last)
+    if told is None and settings.source == "synthetic":
+        told = real // DAY * DAY if window.end <= real else real
+    return window, Clock(told)

@@ -1,0 +1,35 @@
+"""Reading a venue's archive in S3, with the same ends as a request by HTTP.
+
+Buckets whose reader pays need AWS credentials in the environment; s3fs finds them, nothing here looks at them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pipelines.errors import AGAIN, Absent, Blocked, Transient
+from pipelines.source import Request, Source
+
+
+class S3:
+    """`endpoint` is the emulator's, or None for AWS."""
+
+    def __init__(self, source: Source, endpoint: str | None) -> None:
+        import s3fs  # half a second of imports, for archives only
+
+        self.source = source
+        known = {"key": "emulator", "secret": "emulator", "endpoint_url": endpoint} if endpoint else {}
+        self._fs = s3fs.S3FileSystem(asynchronous=True, requester_pays=True, skip_instance_cache=True, **known)
+
+    async def get(self, url: str, request: Request) -> tuple[int, Mapping[str, str], bytes, str]:
+        """Status, headers, bytes and URL of an object. Raises `Absent`, `Blocked`, `Transient`."""
+        name = self.source.name
+        try:
+            return 200, {}, await self._fs._cat_file(url), url
+        except FileNotFoundError:
+            raise Absent(name, request.endpoint, "no such file", "The archive may put it up later; run again then") from None
+        except PermissionError as problem:
+            remedy = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of an account that may pay for reading (requester pays)"
+            raise Blocked(name, request.endpoint, f"access denied ({problem})", remedy) from None
+        except (OSError, TimeoutError) as problem:
+            raise Transient(name, request.endpoint, f"the archive can't be read ({problem})", AGAIN) from problem

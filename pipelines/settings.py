@@ -1,0 +1,139 @@
+"""Every setting, in one place: command line over environment (`PERPLAKE_…`) over `perplake.toml` over the defaults here.
+
+The README's table of settings is printed from the descriptions below (`perps settings`). Secrets are never settings: AWS
+credentials are read by s3fs from the usual `AWS_…` variables.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from pipelines.sources import table
+
+Origin = Literal["synthetic", "recorded", "live"]
+Names = Annotated[list[str], NoDecode]
+
+
+class Settings(BaseSettings):
+    """What a run is asked to do. Immutable; `model_copy(update=…)` makes a variant."""
+
+    model_config = SettingsConfigDict(env_prefix="PERPLAKE_", toml_file="perplake.toml", frozen=True, extra="forbid")
+
+    source: str = Field("synthetic", description="`synthetic`, `recorded:FOLDER`, `live`, or `replay` (from landing alone)")
+    venues: Names = Field(["core"], description="venues to cover, by comma; `core` or `all`")
+    assets: Names = Field(
+        ["BTC", "ETH", "SOL", "XRP", "DOGE", "HYPE", "LINK", "PEPE"],
+        description="base assets to cover, by comma; `all` for every perpetual listed",
+    )
+    first: date | None = Field(None, description="first day, inclusive (UTC); default: `days` before the last")
+    last: date | None = Field(None, description="last day, inclusive (UTC); default: the last day that is over")
+    days: int = Field(120, ge=1, description="how many days, where no first day is given")
+    as_of: datetime | None = Field(None, description="the run's clock; default: the end of the last day, live: now")
+    home: Path = Field(Path(".perplake"), description="folder for everything that runs write")
+    warehouse: Path | None = Field(None, description="the DuckDB file; default: in the home, one per market")
+    landing: str | None = Field(None, description="folder or `s3://bucket/prefix` for raw bytes; default: in the home")
+    landing_max_gb: float = Field(20.0, gt=0, description="landing's cap; a run stops before it writes beyond")
+    seed: int = Field(7, description="the synthetic market's seed")
+    limits_scale: float | None = Field(
+        None,
+        gt=0,
+        description="multiplies the rate limits of client and emulator; default: 1 live, 500 on the emulator",
+    )
+    emulator_url: str | None = Field(None, description="an emulator that runs already; default: start one")
+    liquidation_days: float = Field(3, ge=0, description="days of liquidations asked where they are a long paging job (Kraken)")
+    settle_minutes: float = Field(5, ge=0, description="how long after its end a window's answer may still change")
+    timeout_seconds: float = Field(30, gt=0, description="how long a request may stay silent")
+    tries: int = Field(6, ge=1, description="how often a request is tried before it is given up")
+    refetch: bool = Field(False, description="ask again for what landing already holds")
+
+    @field_validator("venues", "assets", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @property
+    def recording(self) -> Path | None:
+        """The folder of recorded series, where the source is one."""
+        kind, _, folder = self.source.partition(":")
+        return Path(folder).expanduser() if kind == "recorded" and folder else None
+
+    @property
+    def market(self) -> str:
+        """Which market the data are of: what must never be mixed in one warehouse.
+
+        Each seed of the synthetic market is one, each state of a recorded folder another, and the live market the last.
+        """
+        if self.source == "synthetic":
+            return f"synthetic-{self.seed}"
+        if self.recording:
+            files = sorted(self.recording.glob("*.parquet")) + sorted(self.recording.glob("*.csv"))
+            if not files:
+                raise ValueError(f"{self.recording}: no .parquet or .csv files there; see the README, «Bring your own series»")
+            state = ";".join(f"{f.name}:{f.stat().st_size}:{f.stat().st_mtime_ns}" for f in files)
+            return f"recorded-{self.recording.resolve().name}-{hashlib.sha256(state.encode()).hexdigest()[:8]}"
+        if self.source == "live":
+            return "live"
+        if self.source == "replay":
+            current = self.home / "current"
+            if self.landing or not current.exists():
+                return "replay"
+            return current.resolve().name
+        raise ValueError(f"source {self.source!r}: it is `synthetic`, `recorded:FOLDER`, `live` or `replay`")
+
+    @property
+    def folder(self) -> Path:
+        """Where this market's landing, warehouse, published copy and report lie."""
+        return self.home / self.market
+
+    @property
+    def database(self) -> Path:
+        return self.warehouse or self.folder / "warehouse.duckdb"
+
+    @property
+    def landing_root(self) -> str:
+        return self.landing or str(self.folder / "landing")
+
+    @property
+    def published(self) -> Path:
+        """The folder of what readers get: `marts.duckdb`, `parquet/`, `report.html`."""
+        return self.database.parent / "published" if self.warehouse is None else self.warehouse.with_suffix(".published")
+
+    @property
+    def scale(self) -> float:
+        return self.limits_scale or (1.0 if self.source == "live" else 500.0)
+
+    @property
+    def sources(self) -> list[str]:
+        """The names of the chosen sources, in the order of the table."""
+        rows = table()
+        known = {row["venue"] for row in rows.values()}
+        if unknown := set(self.venues) - known - {"core", "all"}:
+            raise ValueError(f"no venue {', '.join(sorted(unknown))}; there are: {', '.join(sorted(known))}")
+        return [
+            name
+            for name, row in rows.items()
+            if "all" in self.venues or row["venue"] in self.venues or ("core" in self.venues and row["core"])
+        ]

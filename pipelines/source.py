@@ -1,0 +1,147 @@
+"""What a source is: its host, its limits, its endpoints as datasets. The modules in `sources/` are values of these types.
+
+A `Dataset` says how a window becomes requests (`plan`), how a page becomes rows (`decode`, `rows`), whether there is
+another page (`more`), and what identifies a row (`key`). Everything else (asking, retrying, landing, quarantine, Arrow,
+merging) is the same for all and lives in `client`, `fetch` and `load`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import msgspec
+import pyarrow as pa
+
+from pipelines import records
+from pipelines.windows import Window
+
+
+@dataclass(frozen=True)
+class Limit:
+    """At most `weight` within `seconds`, as the venue documents it."""
+
+    weight: int
+    seconds: int
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """What a plan needs to know of one perpetual: the venue's symbol and the asset behind it."""
+
+    symbol: str
+    base_asset: str
+    listed_at: int | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question to a venue.
+
+    `params` go into the query of a GET, `body` into a POST. `context` are columns that the answer doesn't carry.
+    `window` is what was asked for: a row outside of it is no answer to this request (None where the endpoint takes none).
+    `weights` says what it costs of which of the source's limits.
+    """
+
+    path: str
+    params: Mapping[str, str | int] = field(default_factory=dict)
+    body: Mapping[str, Any] | None = None
+    context: Mapping[str, str] = field(default_factory=dict)
+    window: Window | None = None
+    weights: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def method(self) -> str:
+        return "GET" if self.body is None else "POST"
+
+    @property
+    def endpoint(self) -> str:
+        """The path, with what tells one POST from another."""
+        return self.path if self.body is None else f"{self.path} {self.body.get('type', '')}".rstrip()
+
+
+Plan = Callable[[Instrument, Window], Iterable[Request]]
+Rows = Callable[[Any], Sequence[Any]]
+More = Callable[[Request, Any, Sequence[Any]], Request | None]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One endpoint of one source, and its raw table.
+
+    `plan(instrument, window)` gives the requests; a `bulk` endpoint is asked once for all instruments. `page` is the type
+    of a body (default: a list of records), `rows` takes the records out of it, `decode` replaces JSON altogether.
+    `more(request, page, rows)` gives the request for the next page, or None.
+
+    `time` is the column that a window cuts, in milliseconds; a snapshot has none and is keyed by when it was observed
+    besides. `bar` is the length of a bar in milliseconds: a bar that was not over when it was observed is not stored.
+    `history_days` is how far back the venue answers; `default_days` how far back we ask unless told.
+    `known` are documented fields that we do not read; any other new name is reported.
+    """
+
+    name: str
+    record: type[records.Record]
+    key: tuple[str, ...]
+    plan: Plan
+    page: Any = None
+    rows: Rows = lambda page: page
+    more: More = lambda request, page, rows: None
+    decode: Callable[[bytes], Any] | None = None
+    time: str | None = None
+    context: tuple[str, ...] = ()
+    bulk: bool = False
+    bar: int | None = None
+    history_days: float | None = None
+    default_days: float | None = None
+    known: frozenset[str] = frozenset()
+
+    @cached_property
+    def read(self) -> Callable[[bytes], Any]:
+        """Bytes to page; raises `msgspec.ValidationError` or `msgspec.DecodeError`."""
+        if self.decode:
+            return self.decode
+        return msgspec.json.Decoder(self.page or list[self.record], strict=False).decode  # type: ignore[name-defined]
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        return records.arrow_schema(self.record, self.context)
+
+    @property
+    def snapshot(self) -> bool:
+        return self.time is None
+
+    @property
+    def primary_key(self) -> tuple[str, ...]:
+        return (*self.key, "_observed_at") if self.snapshot else self.key
+
+
+@dataclass(frozen=True)
+class VenueSays:
+    """An error that a venue states in a body, and what kind it is."""
+
+    kind: Literal["limited", "blocked", "rejected", "transient"]
+    message: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """A system that is asked: one module, one row in the table of sources, one raw table per dataset."""
+
+    name: str
+    venue: str
+    base_url: str
+    limits: Mapping[str, Limit]
+    datasets: tuple[Dataset, ...]
+    #: The venue's own error in a status and a body; None where there is none.
+    error: Callable[[int, bytes], VenueSays | None] = lambda status, body: None
+    #: The perpetuals in a page of the dataset `instruments`.
+    instruments: Callable[[Any], list[Instrument]] | None = None
+    concurrency: int = 8
+
+    def dataset(self, name: str) -> Dataset:
+        return next(d for d in self.datasets if d.name == name)
+
+    def table(self, dataset: Dataset) -> str:
+        return f"{self.name}__{dataset.name}"

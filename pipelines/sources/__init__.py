@@ -1,0 +1,30 @@
+"""The sources, one module each. The table of sources (`dbt_project/dbt_project.yml`, `vars: sources`) names them."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipelines.source import Source
+
+TABLE = Path(__file__).parents[2] / "dbt_project" / "dbt_project.yml"
+
+
+@cache
+def table() -> dict[str, dict[str, Any]]:
+    """The rows of the table of sources, by name."""
+    rows: dict[str, dict[str, Any]] = yaml.safe_load(TABLE.read_text())["vars"]["sources"]
+    return rows
+
+
+@cache
+def source(name: str) -> Source:
+    """The source of that name. Raises `KeyError` with the names there are."""
+    if name not in table():
+        raise KeyError(f"no source {name!r}; there are: {', '.join(table())}")
+    found: Source = import_module(f"pipelines.sources.{name}").SOURCE
+    return found

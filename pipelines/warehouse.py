@@ -1,0 +1,203 @@
+"""The warehouse file: one DuckDB file with one writer, its raw tables, and what perplake notes about itself (`meta`).
+
+Every raw table exists from its type, empty if need be, so that a run of one source leaves dbt whole. All sessions are in
+UTC. A file lock beside the warehouse, shared by the command line, the UI and the schedules, holds the one writer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+from filelock import FileLock, Timeout
+
+from pipelines import __version__
+from pipelines.errors import WarehouseMismatch
+from pipelines.sources import source, table
+from pipelines.windows import Window, to_datetime
+
+#: Grows when an older warehouse can't be carried on with; `perps run --source replay` rebuilds one from landing.
+SCHEMA = 1
+
+_TYPES = {
+    pa.int64(): "BIGINT",
+    pa.float64(): "DOUBLE",
+    pa.string(): "VARCHAR",
+    pa.bool_(): "BOOLEAN",
+    pa.timestamp("us"): "TIMESTAMP",
+}
+
+_META = """
+CREATE SCHEMA IF NOT EXISTS raw;
+CREATE SCHEMA IF NOT EXISTS meta;
+CREATE TABLE IF NOT EXISTS meta.warehouse (schema INTEGER, version VARCHAR, market VARCHAR, created_at TIMESTAMP);
+CREATE TABLE IF NOT EXISTS meta.run_info (
+    market VARCHAR, origin VARCHAR, source VARCHAR, window_start TIMESTAMP, window_end TIMESTAMP, as_of TIMESTAMP,
+    assets VARCHAR[], venues VARCHAR[], price_proxy BOOLEAN);
+CREATE TABLE IF NOT EXISTS meta.loaded_windows (
+    source VARCHAR, dataset VARCHAR, symbol VARCHAR, window_start TIMESTAMP, window_end TIMESTAMP,
+    PRIMARY KEY (source, dataset, symbol, window_start, window_end));
+CREATE TABLE IF NOT EXISTS meta.loads (source VARCHAR, dataset VARCHAR, digest VARCHAR, PRIMARY KEY (source, dataset, digest));
+CREATE TABLE IF NOT EXISTS meta.changed (window_start TIMESTAMP, window_end TIMESTAMP);
+CREATE TABLE IF NOT EXISTS meta.built (project VARCHAR, run_info VARCHAR);
+CREATE TABLE IF NOT EXISTS meta.quarantine (
+    source VARCHAR, dataset VARCHAR, endpoint VARCHAR, field VARCHAR, value VARCHAR, problem VARCHAR, page VARCHAR, run VARCHAR,
+    observed_at TIMESTAMP, PRIMARY KEY (source, dataset, page));
+CREATE TABLE IF NOT EXISTS meta.runs (
+    run VARCHAR PRIMARY KEY, source VARCHAR, window_start TIMESTAMP, window_end TIMESTAMP, started_at TIMESTAMP,
+    ended_at TIMESTAMP, outcome VARCHAR, messages VARCHAR[]);
+"""
+
+
+def naive(ms: int) -> datetime:
+    """Milliseconds as the warehouse keeps time: UTC without a zone."""
+    return to_datetime(ms).replace(tzinfo=None)
+
+
+@contextmanager
+def connect(path: Path, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A session in UTC on the file; raises `WarehouseMismatch` where another program holds it or can't read it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        connection = duckdb.connect(str(path), read_only=read_only)
+    except duckdb.IOException as problem:
+        raise WarehouseMismatch(
+            f"{path} can't be opened: {problem}. Readers use the published copy (`perps status` names it)"
+        ) from None
+    try:
+        connection.execute("SET TimeZone = 'UTC'")
+        yield connection
+    finally:
+        connection.close()
+
+
+@contextmanager
+def one_writer(path: Path, wait: float = 3600) -> Iterator[None]:
+    """Hold the one writer's place; others wait for it, then get `WarehouseMismatch`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(f"{path}.lock", timeout=wait)
+    try:
+        with lock:
+            yield
+    except Timeout:
+        raise WarehouseMismatch(
+            f"another run has been writing {path} for {wait / 60:.0f} minutes; wait for it or stop it"
+        ) from None
+
+
+def prepare(connection: duckdb.DuckDBPyConnection, market: str) -> None:
+    """Make what is missing: schemas, meta tables, raw tables; claim the warehouse for a market.
+
+    Raises `WarehouseMismatch` when it belongs to another market or to another version of perplake.
+    """
+    connection.execute(_META)
+    known = connection.execute("SELECT schema, version, market FROM meta.warehouse").fetchone()
+    if known is None:
+        now = datetime.now(UTC).replace(tzinfo=None)
+        connection.execute("INSERT INTO meta.warehouse VALUES (?, ?, ?, ?)", [SCHEMA, __version__, market, now])
+    elif known[0] != SCHEMA:
+        raise WarehouseMismatch(
+            f"this warehouse was made by perplake {known[1]} (schema {known[0]}); this is {__version__} (schema {SCHEMA}). "
+            "Landing stays valid: `perps run --source replay --warehouse NEW.duckdb` builds a new one from it"
+        )
+    elif known[2] != market:
+        raise WarehouseMismatch(
+            f"this warehouse holds the market {known[2]!r}, the run is of {market!r}: they are never mixed. "
+            "Give the run a warehouse of its own with --warehouse"
+        )
+    create_raw_tables(connection)
+
+
+def create_raw_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    """Every raw table of every source in the table of sources, empty where it is new, with columns that are new added."""
+    connection.execute("CREATE SCHEMA IF NOT EXISTS raw")
+    for name in table():
+        for dataset in source(name).datasets:
+            columns = ", ".join(f'"{f.name}" {_TYPES[f.type]}{"" if f.nullable else " NOT NULL"}' for f in dataset.schema)
+            connection.execute(f'CREATE TABLE IF NOT EXISTS raw."{source(name).table(dataset)}" ({columns})')
+
+
+def mark_changed(connection: duckdb.DuckDBPyConnection, window: Window) -> None:
+    """Note that raw rows of a window are about to change: what was derived from them is stale until dbt has run."""
+    connection.execute("INSERT INTO meta.changed VALUES (?, ?)", [naive(window.start), naive(window.end)])
+
+
+def changed(connection: duckdb.DuckDBPyConnection) -> tuple[datetime, datetime] | None:
+    """The hull of all that changed since the last transformation, UTC without zone; None when nothing did."""
+    row = connection.execute("SELECT min(window_start), max(window_end) FROM meta.changed").fetchone()
+    return (row[0], row[1]) if row and row[0] else None
+
+
+def built(connection: duckdb.DuckDBPyConnection) -> tuple[str, str] | None:
+    """The fingerprint of the dbt project that made the marts, and the run info that they were made under."""
+    row = connection.execute("SELECT project, run_info FROM meta.built").fetchone()
+    return (row[0], row[1]) if row else None
+
+
+def note_built(connection: duckdb.DuckDBPyConnection, project: str) -> None:
+    """What changed has been transformed, by this dbt project."""
+    connection.execute("BEGIN; DELETE FROM meta.changed; DELETE FROM meta.built")
+    connection.execute("INSERT INTO meta.built VALUES (?, ?)", [project, run_info(connection)])
+    connection.execute("COMMIT")
+
+
+def run_info(connection: duckdb.DuckDBPyConnection) -> str:
+    """All that `meta.run_info` says, as text to compare."""
+    return str(connection.execute("SELECT * FROM meta.run_info").fetchall())
+
+
+def note_quarantine(connection: duckdb.DuckDBPyConnection, rows: list[tuple[str, ...]]) -> None:
+    """Keep who could not be read and why: source, dataset, endpoint, field, value, problem, page, run, observed_at."""
+    for row in rows:
+        connection.execute("INSERT OR REPLACE INTO meta.quarantine VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", list(row))
+
+
+def note_run(
+    connection: duckdb.DuckDBPyConnection,
+    market: str,
+    origin: str,
+    source_name: str,
+    window: Window,
+    as_of: int,
+    assets: list[str],
+    venues: list[str],
+) -> None:
+    """Widen what this warehouse covers by a run: the hull of its windows, every asset and venue ever asked for."""
+    known = connection.execute("SELECT window_start, window_end, as_of, assets, venues, origin FROM meta.run_info").fetchone()
+    start, end, now = naive(window.start), naive(window.end), naive(as_of)
+    if known:
+        start, end, now = min(start, known[0]), max(end, known[1]), max(now, known[2])
+        assets, venues, origin = sorted({*assets, *known[3]}), sorted({*venues, *known[4]}), origin or known[5]
+    row = [
+        market,
+        origin.partition(";")[0],
+        source_name,
+        start,
+        end,
+        now,
+        sorted(assets),
+        sorted(venues),
+        "proxy" in origin,
+    ]
+    connection.execute("BEGIN; DELETE FROM meta.run_info")
+    connection.execute("INSERT INTO meta.run_info VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+    connection.execute("COMMIT")
+
+
+def note_outcome(
+    connection: duckdb.DuckDBPyConnection,
+    run: str,
+    source_name: str,
+    window: Window,
+    started: datetime,
+    outcome: str,
+    messages: list[str],
+) -> None:
+    """Keep how a run ended, for `perps status`."""
+    now = datetime.now(UTC).replace(tzinfo=None)
+    row = [run, source_name, naive(window.start), naive(window.end), started, now, outcome, messages]
+    connection.execute("INSERT OR REPLACE INTO meta.runs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)

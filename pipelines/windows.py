@@ -1,0 +1,78 @@
+"""Half-open windows of time, in milliseconds since the epoch, UTC: `[start, end)`.
+
+Every dataset with history is read for such a window; Dagster's daily partitions give it. Milliseconds, because that is
+what most venues speak and integers compare exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+HOUR = 3_600_000
+DAY = 24 * HOUR
+
+
+def to_ms(moment: datetime) -> int:
+    """Milliseconds since the epoch of an aware datetime."""
+    return int(moment.timestamp() * 1000)
+
+
+def to_datetime(ms: int) -> datetime:
+    """The aware UTC datetime of milliseconds since the epoch."""
+    return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def iso(ms: int) -> str:
+    """`2025-10-10T21:00:00Z`: the form that URLs, logs and the manifest use."""
+    return to_datetime(ms).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@dataclass(frozen=True, order=True)
+class Window:
+    """`[start, end)` in milliseconds, UTC."""
+
+    start: int
+    end: int
+
+    def __post_init__(self) -> None:
+        if self.end < self.start:
+            raise ValueError(f"window ends before it starts: {self}")
+
+    @classmethod
+    def of_days(cls, first: date, last: date) -> Window:
+        """The window of whole UTC days from `first` to `last`, both inclusive."""
+        start = datetime(first.year, first.month, first.day, tzinfo=UTC)
+        end = datetime(last.year, last.month, last.day, tzinfo=UTC) + timedelta(days=1)
+        return cls(to_ms(start), to_ms(end))
+
+    @property
+    def days(self) -> list[date]:
+        """The UTC days that the window touches."""
+        return [to_datetime(day * DAY).date() for day in range(self.start // DAY, -(-self.end // DAY))] if self else []
+
+    def __contains__(self, ms: int) -> bool:
+        return self.start <= ms < self.end
+
+    def __bool__(self) -> bool:
+        return self.end > self.start
+
+    def chunks(self, step: int) -> Iterator[Window]:
+        """Consecutive windows of at most `step` milliseconds, aligned to the epoch so that equal days make equal requests."""
+        start = self.start
+        while start < self.end:
+            end = min((start // step + 1) * step, self.end)
+            yield Window(start, end)
+            start = end
+
+    def after(self, ms: int) -> Window:
+        """What is left of the window from `ms` on (empty when nothing is)."""
+        return Window(min(max(self.start, ms), self.end), self.end)
+
+    def before(self, ms: int) -> Window:
+        """What is left of the window up to `ms` (empty when nothing is)."""
+        return Window(self.start, max(self.start, min(self.end, ms)))
+
+    def __str__(self) -> str:
+        return f"{iso(self.start)} to {iso(self.end)}"
