@@ -92,7 +92,7 @@ def _published(settings: Settings) -> Path:
     """The published copy that a reading command means: the named warehouse's, or the last run's."""
     current = settings.home / "current"
     chosen = "source" in settings.model_fields_set or settings.warehouse is not None
-    path = (settings.published if chosen or not current.exists() else current / "published") / "marts.duckdb"
+    path = (settings.published if chosen or not current.exists() else current / "published") / "perplake.duckdb"
     if not path.exists():
         raise ValueError(f"nothing is published at {path}: `perps run` first, or name a --warehouse")
     return path

@@ -67,7 +67,7 @@ def _share(seen: int, expected: int) -> str:
 
 def ending(outcome: Outcome) -> None:
     """What a run ends with."""
-    settings, published = outcome.settings, outcome.settings.published / "marts.duckdb"
+    settings, published = outcome.settings, outcome.settings.published / "perplake.duckdb"
     if published.exists() and not outcome.failed:
         with duckdb.connect(str(published), read_only=True) as db:
             origin = db.execute("SELECT origin FROM meta.run_info").fetchone()

@@ -12,13 +12,20 @@ from assets.checks import asset_checks
 from assets.session import Session
 from pipelines.settings import Settings
 
-defs = dg.Definitions(
-    assets=[*ingest.assets, transform.transform, labels.label_regimes, serving.publish, serving.report],
-    asset_checks=asset_checks,
-    jobs=[schedules.everything],
-    schedules=[schedules.hourly, schedules.daily],
-    sensors=[schedules.on_failure],
-    resources={"session": dg.ResourceDefinition.hardcoded_resource(Session(Settings()))},
-    # A step in a process of its own pays seconds of imports, and two can't write one DuckDB file.
-    executor=dg.in_process_executor,
-)
+
+def definitions_of(session: Session, partitioned: bool = True) -> dg.Definitions:
+    """The code location for a session. Without partitions a run's window is the session's: Dagster takes some 10 ms for
+    each asset and day that it notes, minutes for a year."""
+    return dg.Definitions(
+        assets=[*ingest.assets(partitioned), transform.transform, labels.label_regimes, serving.publish, serving.report],
+        asset_checks=asset_checks,
+        jobs=[schedules.everything] if partitioned else [],
+        schedules=[schedules.hourly, schedules.daily] if partitioned else [],
+        sensors=[schedules.on_failure] if partitioned else [],
+        resources={"session": dg.ResourceDefinition.hardcoded_resource(session)},
+        # A step in a process of its own pays seconds of imports, and two can't write one DuckDB file.
+        executor=dg.in_process_executor,
+    )
+
+
+defs = definitions_of(Session(Settings()))

@@ -4,8 +4,6 @@ Both are partitioned by UTC day and take a whole range in one step. Fetching run
 only landing; loading is one step per source under the one-writer lock. A source is one group in the graph.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterator
 
@@ -33,49 +31,52 @@ def raw_key(of: Source, dataset: Dataset) -> dg.AssetKey:
     return dg.AssetKey(["raw", of.table(dataset)])
 
 
-def _landing_spec(name: str) -> dg.AssetSpec:
+def _landing_spec(name: str, days: dg.PartitionsDefinition | None) -> dg.AssetSpec:
     row = table()[name]
     key = f" Needs `{row['key']}` when live." if row["key"] else ""
     return dg.AssetSpec(
         landing_key(name),
         group_name=name,
         kinds={"python", "zstd"},
-        partitions_def=DAYS,
+        partitions_def=days,
         description=f"{row['title']}: every response of the window as it came, compressed, with a manifest.{key}",
     )
 
 
-@dg.multi_asset(
-    name="fetch",
-    specs=[_landing_spec(name) for name in table()],
-    check_specs=[
-        dg.AssetCheckSpec(
-            WHOLE,
-            asset=landing_key(name),
-            description="Every request of the window was answered with a page that can be read. A failed one leaves a gap "
-            "that the next run fills; what was had is kept and loaded.",
-        )
-        for name in table()
-    ],
-    can_subset=True,
-    backfill_policy=dg.BackfillPolicy.single_run(),
-)
-def fetch_assets(
-    context: dg.AssetExecutionContext, session: dg.ResourceParam[Session]
-) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-    """Fetch the chosen sources side by side into landing."""
-    run = session.run(context)
-    chosen, left_out = run.chosen()
-    wanted = {key.path[-1] for key in context.selected_asset_keys}
-    session.messages += left_out
-    for line in left_out:
-        context.log.warning(line)
-    results = asyncio.run(fetch(run, [s for s in chosen if s.name in wanted], session.progress))
-    session.fetched[context.run_id] = {result.source: result for result in results}
-    for name in sorted(wanted):
-        result = session.fetched[context.run_id].get(name, Fetched(name))
-        yield dg.MaterializeResult(asset_key=landing_key(name), metadata=_metadata(run, result))
-        yield _whole(name, result)
+def _fetch_assets(days: dg.PartitionsDefinition | None) -> dg.AssetsDefinition:
+    @dg.multi_asset(
+        name="fetch",
+        specs=[_landing_spec(name, days) for name in table()],
+        check_specs=[
+            dg.AssetCheckSpec(
+                WHOLE,
+                asset=landing_key(name),
+                description="Every request of the window was answered with a page that can be read. A failed one leaves a gap "
+                "that the next run fills; what was had is kept and loaded.",
+            )
+            for name in table()
+        ],
+        can_subset=True,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    def fetch_assets(
+        context: dg.AssetExecutionContext, session: dg.ResourceParam[Session]
+    ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+        """Fetch the chosen sources side by side into landing."""
+        run = session.run(context)
+        chosen, left_out = run.chosen()
+        wanted = {key.path[-1] for key in context.selected_asset_keys}
+        session.messages += left_out
+        for line in left_out:
+            context.log.warning(line)
+        results = asyncio.run(fetch(run, [s for s in chosen if s.name in wanted], session.progress))
+        session.fetched[context.run_id] = {result.source: result for result in results}
+        for name in sorted(wanted):
+            result = session.fetched[context.run_id].get(name, Fetched(name))
+            yield dg.MaterializeResult(asset_key=landing_key(name), metadata=_metadata(run, result))
+            yield _whole(name, result)
+
+    return fetch_assets
 
 
 def _metadata(run: Run, result: Fetched) -> dict[str, object]:
@@ -106,14 +107,14 @@ def _whole(name: str, result: Fetched) -> dg.AssetCheckResult:
     )
 
 
-def _load_assets(of: Source) -> dg.AssetsDefinition:
+def _load_assets(of: Source, days: dg.PartitionsDefinition | None) -> dg.AssetsDefinition:
     specs = [
         dg.AssetSpec(
             raw_key(of, dataset),
             deps=[landing_key(of.name)],
             group_name=of.name,
             kinds={"dlt", "duckdb"},
-            partitions_def=DAYS,
+            partitions_def=days,
             description=f"{table()[of.name]['title']}: {dataset.name.replace('_', ' ')} as the venue states them, typed, "
             f"one row per {', '.join(dataset.primary_key)}.",
         )
@@ -143,4 +144,7 @@ def _load_assets(of: Source) -> dg.AssetsDefinition:
     return load_assets
 
 
-assets = [fetch_assets, *(_load_assets(source(name)) for name in table())]
+def assets(partitioned: bool) -> list[dg.AssetsDefinition]:
+    """Fetch and one load per source, by UTC day or for the session's window."""
+    days = DAYS if partitioned else None
+    return [_fetch_assets(days), *(_load_assets(source(name), days) for name in table())]

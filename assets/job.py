@@ -99,17 +99,12 @@ def run(settings: Settings, progress: Progress = lambda source, done, total: Non
 def _execute(settings: Settings, window: Window, clock: Clock, attached: Any, progress: Progress, with_fetch: bool) -> Outcome:
     import dagster as dg
 
-    from assets.definitions import defs
+    from assets.definitions import definitions_of
     from assets.session import Session, evaluations
 
     started = datetime.now(UTC).replace(tzinfo=None)
     session = Session(settings, attached, window, clock, progress)
-    definitions = dg.Definitions(
-        assets=defs.assets,
-        asset_checks=defs.asset_checks,
-        resources={"session": session},
-        executor=dg.in_process_executor,
-    )
+    definitions = definitions_of(session, partitioned=False)
     everything = dg.AssetSelection.all()
     landing = dg.AssetSelection.assets(*(key for key in _landing_keys()))
     selection = everything if with_fetch else everything - landing - dg.AssetSelection.checks_for_assets(*_landing_keys())

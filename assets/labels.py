@@ -3,8 +3,6 @@
 They are rebuilt whole: a label depends on 180 trailing days, and the table is small.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import dagster as dg

@@ -4,8 +4,6 @@ Hourly: the day in progress, made anew. Daily, a quarter past midnight UTC: the 
 on in the UI, and both cover the sources that the settings choose.
 """
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import dagster as dg

@@ -4,8 +4,6 @@ A reader who has the old file open reads on in it; one who opens it during a run
 is the writer's alone.
 """
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,9 +25,9 @@ COPY, PARQUET, REPORT = (dg.AssetKey(["serving", name]) for name in ("marts_duck
 
 
 def copy_marts(database: Path, out: Path) -> Path:
-    """Write the schemas `marts` and `meta` of a warehouse into `out/marts.duckdb`, replacing it in one step."""
+    """Write the schemas `marts` and `meta` of a warehouse into `out/perplake.duckdb`, replacing it in one step."""
     out.mkdir(parents=True, exist_ok=True)
-    target, draft = out / "marts.duckdb", out / "marts.duckdb.part"
+    target, draft = out / "perplake.duckdb", out / "perplake.duckdb.part"
     draft.unlink(missing_ok=True)
     with duckdb.connect(str(draft)) as connection:
         connection.execute("SET TimeZone = 'UTC'")
@@ -124,7 +122,7 @@ def report(context: dg.AssetExecutionContext, session: dg.ResourceParam[Session]
     from assets.report.page import write_report
 
     out = session.settings.published
-    made = write_report(out / "marts.duckdb", out, checks=session.checks(context))
+    made = write_report(out / "perplake.duckdb", out, checks=session.checks(context))
     return dg.MaterializeResult(
         metadata={"path": dg.MetadataValue.path(str(out / "report.html")), **{k: str(v) for k, v in made.items()}}
     )

@@ -4,13 +4,12 @@ The window is the hull of what loads have noted (`meta.changed`), so that a run 
 the next one, whatever window that one has. Tests and unit tests are not part of a run; asset checks are (`assets/checks`).
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +59,7 @@ class Translator(DagsterDbtTranslator):
     """Models are keyed `<schema>/<name>`, raw tables as load keys them, and a source's staging models lie in its group."""
 
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
-        schema = dbt_resource_props["schema"].removeprefix("main_")
-        return dg.AssetKey([schema, dbt_resource_props["name"]])
+        return dg.AssetKey([dbt_resource_props["schema"], dbt_resource_props.get("identifier") or dbt_resource_props["name"]])
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
         layer = dbt_resource_props["fqn"][1:-1]
@@ -117,11 +115,13 @@ def transform(context: dg.AssetExecutionContext, session: dg.ResourceParam[Sessi
             warehouse.note_built(connection, fingerprint())
             counts = "SELECT schema_name || '.' || table_name, estimated_size FROM duckdb_tables() WHERE schema_name <> 'raw'"
             rows = dict(connection.execute(counts).fetchall())
-    for node in manifest()["nodes"].values():
-        if node["resource_type"] in ("model", "seed"):
-            count = rows.get(f"{node['schema']}.{node['name']}")
-            metadata = {"built": " ".join(arguments) if arguments is not None else "up to date"}
-            yield dg.MaterializeResult(
-                asset_key=TRANSLATOR.get_asset_key(node),
-                metadata=metadata if count is None else {**metadata, "dagster/row_count": count},
-            )
+    nodes = {k: n for k, n in manifest()["nodes"].items() if n["resource_type"] in ("model", "seed")}
+    before = {k: [d for d in n["depends_on"].get("nodes", []) if d in nodes] for k, n in nodes.items()}
+    for name in TopologicalSorter(before).static_order():
+        node = nodes[name]
+        count = rows.get(f"{node['schema']}.{node['name']}")
+        metadata = {"built": " ".join(arguments) if arguments is not None else "up to date"}
+        yield dg.MaterializeResult(
+            asset_key=TRANSLATOR.get_asset_key(node),
+            metadata=metadata if count is None else {**metadata, "dagster/row_count": count},
+        )

@@ -241,9 +241,9 @@ def _unknown(dataset: Dataset, page: Page) -> set[str]:
     """Names in the first row of a JSON page that are neither read nor documented as skipped."""
     if dataset.decode or not page.rows or dataset.record.__struct_config__.array_like:
         return set()
-    record = type(page.rows[0])
-    rows = _first_object(msgspec.json.decode(page.body), known_names(record))
-    return set(rows) - known_names(record) - dataset.known if rows else set()
+    names = known_names(dataset.wire or dataset.record)
+    row = _first_object(msgspec.json.decode(page.body), names)
+    return set(row) - names - dataset.known if row else set()
 
 
 def _first_object(value: object, names: frozenset[str]) -> dict[str, object] | None:

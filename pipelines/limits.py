@@ -24,10 +24,11 @@ class Limiter:
 
     def __init__(self, path: Path, source: str, limits: Mapping[str, Limit], scale: float = 1.0) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._most = {name: max(1, int(limit.weight * scale * SHARE)) for name, limit in limits.items()}
         self._windows = {
             name: Window(
                 SQLiteBucket.init_from_file(
-                    [Rate(max(1, int(limit.weight * scale * SHARE)), limit.seconds * 1000 + SLACK_MS)],
+                    [Rate(self._most[name], limit.seconds * 1000 + SLACK_MS)],
                     table=f"{source}_{name}",
                     db_path=str(path),
                     use_file_lock=True,
@@ -37,9 +38,9 @@ class Limiter:
         }
 
     async def acquire(self, weights: Mapping[str, int]) -> None:
-        """Wait until the request may be sent."""
+        """Wait until the request may be sent; one that weighs more than a (scaled down) limit takes the whole of it."""
         for name, weight in weights.items():
-            await self._windows[name].try_acquire_async(name, weight=weight)
+            await self._windows[name].try_acquire_async(name, weight=min(weight, self._most[name]))
 
     def close(self) -> None:
         for window in self._windows.values():

@@ -60,7 +60,7 @@ def arrow_schema(record: type[Record], context: Sequence[str] = ()) -> pa.Schema
     return pa.schema(fields)
 
 
-def known_names(record: type[Record]) -> frozenset[str]:
+def known_names(record: type[msgspec.Struct]) -> frozenset[str]:
     """The venue's names of a record's fields."""
     return frozenset(f.encode_name for f in msgspec.structs.fields(record))
 

@@ -15,9 +15,10 @@ class S3:
     """`endpoint` is the emulator's, or None for AWS."""
 
     def __init__(self, source: Source, endpoint: str | None) -> None:
-        import s3fs  # half a second of imports, for archives only
+        import botocore.exceptions  # half a second of imports, for archives only
+        import s3fs
 
-        self.source = source
+        self.source, self._unreachable = source, botocore.exceptions.BotoCoreError
         known = {"key": "emulator", "secret": "emulator", "endpoint_url": endpoint} if endpoint else {}
         self._fs = s3fs.S3FileSystem(asynchronous=True, requester_pays=True, skip_instance_cache=True, **known)
 
@@ -31,5 +32,5 @@ class S3:
         except PermissionError as problem:
             remedy = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of an account that may pay for reading (requester pays)"
             raise Blocked(name, request.endpoint, f"access denied ({problem})", remedy) from None
-        except (OSError, TimeoutError) as problem:
+        except (OSError, TimeoutError, self._unreachable) as problem:
             raise Transient(name, request.endpoint, f"the archive can't be read ({problem})", AGAIN) from problem

@@ -78,7 +78,8 @@ class Dataset:
     `time` is the column that a window cuts, in milliseconds; a snapshot has none and is keyed by when it was observed
     besides. `bar` is the length of a bar in milliseconds: a bar that was not over when it was observed is not stored.
     `history_days` is how far back the venue answers; `default_days` how far back we ask unless told.
-    `known` are documented fields that we do not read; any other new name is reported.
+    `known` are documented fields that we do not read; any other new name is reported. `wire` is the type whose names to
+    look for where a record is not the wire's own (several levels made one).
     """
 
     name: str
@@ -96,6 +97,7 @@ class Dataset:
     history_days: float | None = None
     default_days: float | None = None
     known: frozenset[str] = frozenset()
+    wire: type[msgspec.Struct] | None = None
 
     @cached_property
     def read(self) -> Callable[[bytes], Any]:

@@ -347,12 +347,12 @@ with changes as (
     where o.is_next and c.volume_base is not null
 )
 """
-_OI_CHANGES_BY_INSTRUMENT = _OI_CHANGES + """
+_OI_CHANGES_BY_INSTRUMENT = f"""{_OI_CHANGES}
 select instrument_id, count(*) filter (beyond) as hours_beyond, count(*) as hours, hours_beyond / hours as share,
     max(abs(oi_base - before) / nullif(volume_base, 0)) filter (beyond) as worst_change_over_volume
 from changes
 group by instrument_id
-having hours >= 24 and {off}
+having hours >= 24 and {{off}}
 order by share desc
 """
 
@@ -369,7 +369,7 @@ OI_CHANGE_UNIT = Check(
 )  # fmt: skip
 
 OI_STEPS = Check(
-    "steps", "marts.fct_open_interest", _OI_CHANGES + """
+    "steps", "marts.fct_open_interest", f"""{_OI_CHANGES}
 select instrument_id, observed_at, before, oi_base, volume_base, oi_base / before as ratio
 from changes
 where beyond and before > 0 and (abs(abs(log2(oi_base / before)) - 1) < 0.03

@@ -15,12 +15,11 @@ import pandera.pandas as pa
 import pyarrow
 from pandera.errors import SchemaErrors
 
+from assets.ingest import WAREHOUSE_POOL
 from assets.session import Session
 from pipelines import warehouse
 
 SHOWN = 20
-#: The pool that loads and models share: who reads the file keeps who writes it waiting.
-WAREHOUSE_POOL = "warehouse"
 
 
 @dataclass(frozen=True)

@@ -48,11 +48,11 @@ class Marts:
         """Read `marts` of a DuckDB file, opened read only; `ValueError` when there is nothing to report on."""
         with duckdb.connect(str(db_path), read_only=True) as db:
             run, daily, labels, venues, coverage = (
-                db.sql(f"select * from marts.{table}").df()
-                for table in ("run_info", "daily_markets", "regime_labels", "daily_venues", "coverage_daily")
+                db.sql(f"select * from {table}").df()
+                for table in ("meta.run_info", "marts.daily_markets", "marts.regime_labels", "marts.daily_venues", "marts.coverage_daily")
             )
         if run.empty or daily.empty:
-            raise ValueError(f"{db_path}: marts.run_info or marts.daily_markets is empty; load a window first")
+            raise ValueError(f"{db_path}: meta.run_info or marts.daily_markets is empty; load a window first")
         return cls(run.iloc[-1].to_dict(), daily, labels, venues, coverage)
 
     @property

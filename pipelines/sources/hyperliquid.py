@@ -136,6 +136,8 @@ SOURCE = Source(
             page=tuple[Meta, list[Context]],
             rows=_contexts,
             bulk=True,
+            wire=Context,
+            known=frozenset({"prevDayPx", "midPx", "impactPxs", "dayBaseVlm"}),
         ),
         Dataset("funding_rates", FundingRate, key=("coin", "time"), time="time", plan=hourly(500, _funding)),
         Dataset(

@@ -212,11 +212,10 @@ def _liquidations(page: Executions) -> Sequence[Liquidation]:
 def _next_executions(request: Request, page: Executions, rows: Sequence[Any]) -> Request | None:
     if page.continuation_token and page.elements:
         return replace(request, params={**request.params, "continuationToken": page.continuation_token})
-    if len(page.elements) < EXECUTIONS or request.window is None:
+    if len(page.elements) < EXECUTIONS:
         return None
     # Full, but without the token, whose spelling the sources disagree on: go on by time; what comes twice has one uid.
-    rest = request.window.after(page.elements[-1].event.Execution.execution.timestamp)
-    return replace(request, params={**request.params, "since": rest.start}, window=rest)
+    return replace(request, params={**request.params, "since": page.elements[-1].event.Execution.execution.timestamp})
 
 
 def _more_candles(request: Request, page: Any, rows: Sequence[Any]) -> Request | None:
@@ -323,6 +322,7 @@ SOURCE = Source(
             rows=_rates,
             context=("symbol",),
             history_days=365,
+            wire=Rate,
         ),
         Dataset(
             "open_interest",
@@ -347,6 +347,8 @@ SOURCE = Source(
             page=Executions,
             rows=_liquidations,
             more=_next_executions,
+            wire=Execution,
+            known=frozenset({"makerOrder", "oldTakerOrder", "limitFilled", "executionType"}),
             context=("symbol",),
             default_days=3,
         ),

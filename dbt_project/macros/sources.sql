@@ -1,0 +1,37 @@
+{# All sources that give a dataset, one below the other. A new row in `vars: sources` needs no change here. #}
+{% macro union_of(dataset) -%}
+    {%- for name, row in var('sources').items() if dataset in row.datasets %}
+    select '{{ row.venue }}' as venue, '{{ name }}' as source, {{ row.precedence }} as precedence,
+        '{{ row.venue }}:' || symbol as instrument_id, *
+    from {{ ref('stg_' ~ name ~ '__' ~ dataset) }}
+    {{ "union all by name" if not loop.last }}
+    {%- endfor %}
+{%- endmacro %}
+
+{# The table of sources as rows: source, venue, dataset, precedence, history_days (null: all of it). #}
+{% macro sources_table() -%}
+    {%- for name, row in var('sources').items() -%}
+    {%- set last = loop.last -%}
+    {%- for dataset in row.datasets %}
+    select '{{ name }}' as source, '{{ row.venue }}' as venue, '{{ dataset }}' as dataset, {{ row.precedence }} as precedence,
+        {{ row.history.get(dataset, 'null') }}::double as history_days
+    {{ "union all" if not (last and loop.last) }}
+    {%- endfor %}
+    {%- endfor %}
+{%- endmacro %}
+
+{# Joins the fact about a venue that held at a time, as `<alias>.value`. `name` is an SQL expression. #}
+{% macro join_fact(alias, of, dataset, name, at=none) -%}
+    left join {{ ref('venue_facts') }} as {{ alias }}
+        on {{ alias }}.venue = {{ of }}.venue and {{ alias }}.dataset = '{{ dataset }}' and {{ alias }}.fact = {{ name }}
+        {%- if at %}
+        and {{ at }} >= coalesce({{ alias }}.valid_from, '-infinity'::timestamp)
+        and {{ at }} < coalesce({{ alias }}.valid_to, 'infinity'::timestamp)
+        {%- endif %}
+{%- endmacro %}
+
+{# The version of the instrument that was valid at a time; the first one holds for ever back. #}
+{% macro join_instrument(of, at) -%}
+    asof left join {{ ref('dim_instruments') }} as i
+        on {{ of }}.instrument_id = i.instrument_id and {{ at }} >= i.valid_from
+{%- endmacro %}

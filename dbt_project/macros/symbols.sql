@@ -1,0 +1,22 @@
+{# From the coin as a venue lists it to the asset behind it; `pipelines/symbols.py` says the same in Python. #}
+
+{% macro base_asset(listed) -%}
+    {%- set stripped -%}
+        regexp_replace(regexp_replace(regexp_replace({{ listed }},
+            '^(1000000|100000|10000|1000|1M)([A-Z])', '\2'), '([A-Z])1000$', '\1'), '^k([A-Z])', '\1')
+    {%- endset -%}
+    coalesce((select max(alias.base_asset) from {{ ref('asset_aliases') }} as alias where alias.listed = {{ stripped }}), {{ stripped }})
+{%- endmacro %}
+
+{# Whole coins in one listed unit: 1000 for 1000PEPE, kPEPE and SHIB1000. #}
+{% macro multiplier(listed) -%}
+    case regexp_extract({{ listed }}, '^(1000000|100000|10000|1000|1M)[A-Z]', 1)
+        when '1000000' then 1e6 when '100000' then 1e5 when '10000' then 1e4 when '1000' then 1e3 when '1M' then 1e6 else 1.0
+    end
+    * case when regexp_matches({{ listed }}, '[A-Z]1000$') then 1e3 else 1.0 end
+    * case when regexp_matches({{ listed }}, '^k[A-Z]') then 1e3 else 1.0 end
+{%- endmacro %}
+
+{% macro contract_type(base, quote, settle) -%}
+    case {{ settle }} when {{ quote }} then 'linear' when {{ base }} then 'inverse' else 'quanto' end
+{%- endmacro %}

@@ -1,0 +1,91 @@
+{{ config(materialized='table') }}
+-- Expected and seen observations of each instrument, day and dataset, within the time that they were due.
+-- Funding is counted by the hours that settlements pay for: so a change of interval needs no rule of its own.
+with days as (
+    select
+        c.*,
+        date_trunc('hour', c.due_from) as hour_from,
+        date_trunc('hour', c.due_to) as hour_to,
+        d.candles,
+        d.oi_observations,
+        d.funding_settlements,
+        d.funding_hours,
+        stamps.value as stamp_meaning,
+        coalesce(
+            d.funding_interval_hours,
+            last_value(d.funding_interval_hours ignore nulls) over before,
+            first_value(d.funding_interval_hours ignore nulls) over after,
+            c.funding_interval_hours,
+            8
+        ) as interval_hours
+    from {{ ref('int_instrument_days') }} as c
+    left join {{ ref('daily_instruments') }} as d using (instrument_id, day)
+    {{ join_fact('stamps', 'c', 'funding_rates', "'stamp_meaning'") }}
+    window
+        before as (partition by c.instrument_id order by c.day rows between unbounded preceding and current row),
+        after as (partition by c.instrument_id order by c.day rows between current row and unbounded following)
+),
+
+loaded as (  -- windows whose liquidations were fetched whole, those that touch or overlap joined
+    select instrument_id, min(window_start) as window_start, max(window_end) as window_end
+    from (
+        select *, sum(starts) over (partition by instrument_id order by window_start, window_end) as island
+        from (
+            select
+                s.venue || ':' || w.symbol as instrument_id,
+                w.window_start,
+                w.window_end,
+                (w.window_start > coalesce(max(w.window_end) over (
+                    partition by s.venue, w.symbol order by w.window_start, w.window_end rows between unbounded preceding and 1 preceding
+                ), '-infinity'))::integer as starts
+            from {{ source('meta', 'loaded_windows') }} as w
+            inner join ({{ sources_table() }}) as s on w.source = s.source and w.dataset = s.dataset
+            where w.dataset = 'liquidations'
+        )
+    )
+    group by instrument_id, island
+),
+
+counted as (
+    select
+        day, venue, instrument_id, base_asset, 'candles' as dataset, hour_from as due_from, hour_to as due_to,
+        1.0 as interval_hours, null::double as missing_hours, candles as seen
+    from days
+    union all
+    select
+        day, venue, instrument_id, base_asset, 'open_interest',
+        case when due_from > hour_from then hour_from + interval 1 hour else hour_from end, hour_to, 1.0, null, oi_observations
+    from days
+    union all
+    select
+        day, venue, instrument_id, base_asset, 'funding_rates', hour_from, slots_to, interval_hours,
+        greatest(date_diff('hour', hour_from, slots_to) - coalesce(funding_hours, 0), 0), funding_settlements
+    from (
+        select
+            *,
+            -- The settlement on the window's end is outside of the window, and with it the interval that it pays for.
+            case
+                when ends_window and stamp_meaning = 'settlement'
+                    then greatest(hour_from, day + to_hours(
+                        ((ceil(date_diff('second', day::timestamp, due_to) / 3600 / interval_hours) - 1) * interval_hours)::bigint))
+                else hour_to
+            end as slots_to
+        from days
+    )
+)
+
+select
+    day, venue, instrument_id, base_asset, dataset, due_from, due_to, interval_hours,
+    case dataset
+        when 'funding_rates' then coalesce(seen, 0) + ceil(missing_hours / interval_hours)::bigint
+        else date_diff('hour', due_from, due_to)
+    end as expected,
+    least(coalesce(seen, 0), expected) as seen
+from counted
+where expected > 0
+union all
+select
+    c.day, c.venue, c.instrument_id, c.base_asset, 'liquidations', c.due_from, c.due_to, 24, 1, (l.instrument_id is not null)::bigint
+from {{ ref('int_instrument_days') }} as c
+left join loaded as l
+    on c.instrument_id = l.instrument_id and l.window_start <= c.due_from and l.window_end >= c.due_to

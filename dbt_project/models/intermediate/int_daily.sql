@@ -1,0 +1,24 @@
+{{ config(materialized='table') }}
+-- Daily figures of the chosen instruments on the full calendar, with what looks back over days and with liquidations
+-- that are zero only where they are known.
+select
+    c.day,
+    c.venue,
+    c.instrument_id,
+    c.base_asset,
+    d.* exclude (day, venue, instrument_id, base_asset, liq_long_usd, liq_short_usd),
+    case when l.seen > 0 then coalesce(d.liq_long_usd, 0) end as liq_long_usd,
+    case when l.seen > 0 then coalesce(d.liq_short_usd, 0) end as liq_short_usd,
+    coalesce(d.oi_usd_at_funding, d.oi_usd) as funding_weight,
+    -- A bar count below nine tenths of the day's fullest series: its close and its range are not the day's.
+    d.candles >= 0.9 * max(d.candles) over (partition by c.day, c.base_asset) as is_priced,
+    case when d.returns >= 0.9 * 24 then sqrt(d.realised_var * 365) end as realised_vol_1d,
+    case when sum(d.returns) over week >= 0.9 * 168 then sqrt(sum(d.realised_var) over week * 365 / 7) end as realised_vol_7d,
+    case when count(d.volume_usd) over week = 7 then sum(d.volume_usd) over week / 7 end as volume_usd_7d,
+    lag(d.oi_base) over series as oi_base_before
+from {{ ref('int_instrument_days') }} as c
+left join {{ ref('daily_instruments') }} as d on c.instrument_id = d.instrument_id and c.day = d.day
+left join {{ ref('int_coverage') }} as l on c.instrument_id = l.instrument_id and c.day = l.day and l.dataset = 'liquidations'
+window
+    series as (partition by c.instrument_id order by c.day),
+    week as (partition by c.instrument_id order by c.day rows between 6 preceding and current row)

@@ -1,0 +1,47 @@
+{{ config(materialized='table') }}
+-- The calendar that daily tables stand on: each day of the window on which a chosen instrument was listed, and from when
+-- to when within it. Crypto only. Where a venue states no listing, the instrument counts from its first observation.
+with seen as (
+    select instrument_id, min(day) as first_day, max(day) as last_day
+    from {{ ref('daily_instruments') }}
+    where candles > 0 or funding_settlements > 0
+    group by 1
+),
+
+due as (
+    select
+        i.instrument_id,
+        i.venue,
+        i.base_asset,
+        i.funding_interval_hours,
+        r.window_end,
+        greatest(r.window_start, coalesce(i.listed_at, s.first_day, r.window_start)) as due_from,
+        least(r.window_end, r.as_of, coalesce(i.delisted_at, case i.status when 'delisted' then s.last_day + interval 1 day end, 'infinity'))
+            as due_to
+    from {{ ref('dim_instruments') }} as i
+    cross join {{ source('meta', 'run_info') }} as r
+    {{ join_fact('q', 'i', 'instruments', "'fetched_quote'") }}
+    left join seen as s on i.instrument_id = s.instrument_id
+    where i.valid_to is null
+        and i.underlying_class = 'crypto'
+        and i.quote_asset = q.value
+        and list_contains(r.venues, i.venue)
+        and (list_contains(r.assets, i.base_asset) or list_contains(r.assets, 'all'))
+),
+
+days as (
+    select *, unnest(generate_series(date_trunc('day', due_from), due_to - interval 1 microsecond, interval 1 day)) as midnight
+    from due
+    where due_from < due_to
+)
+
+select
+    midnight::date as day,
+    venue,
+    instrument_id,
+    base_asset,
+    funding_interval_hours,
+    greatest(due_from, midnight) as due_from,
+    least(due_to, midnight + interval 1 day) as due_to,
+    least(due_to, midnight + interval 1 day) = window_end as ends_window
+from days

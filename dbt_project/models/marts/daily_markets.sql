@@ -1,0 +1,79 @@
+with days as (
+    select
+        day,
+        base_asset as asset,
+        -- The reference price is the median over venues.
+        median(close) filter (is_priced) as close,
+        median(high) filter (is_priced) as high,
+        median(low) filter (is_priced) as low,
+        {{ sum_of('volume_usd') }} as volume_usd,
+        {{ sum_of('oi_usd') }} as oi_usd,
+        {{ sum_of('oi_base') }} as oi_base,
+        -- In coins, so that a fall in price alone is none in open interest.
+        {{ sum_of('oi_base', 'oi_base_before is not null') }} / {{ sum_of('oi_base_before', 'oi_base is not null') }} - 1 as oi_change_1d,
+        {{ weighted_funding() }} as funding_8h,
+        {{ funding_weighting() }} as funding_weighting,
+        {{ sum_of('liq_long_usd') }} as liq_long_usd,
+        {{ sum_of('liq_short_usd') }} as liq_short_usd,
+        median(realised_vol_1d) as realised_vol_1d,
+        median(realised_vol_7d) as realised_vol_7d,
+        median(basis) filter (is_priced) as basis,
+        {{ sum_of('oi_usd', 'volume_usd_7d is not null') }} / nullif({{ sum_of('volume_usd_7d', 'oi_usd is not null') }}, 0) as leverage,
+        {{ sum_of('liq_long_usd + liq_short_usd', 'oi_usd is not null') }} / {{ sum_of('oi_usd', 'liq_long_usd is not null') }} as liq_over_oi,
+        count(distinct venue) filter (is_priced) as price_venues,
+        count(distinct venue) filter (funding_8h is not null) as funding_venues,
+        count(distinct venue) filter (oi_usd is not null) as oi_venues,
+        count(distinct venue) filter (liq_long_usd is not null) as liq_venues,
+        string_agg(distinct venue, ', ' order by venue) filter (oi_usd is not null) as oi_venue_names
+    from {{ ref('int_daily') }}
+    group by all
+),
+
+with_past as (
+    select
+        *,
+        -- Yesterday's, not merely the row's before.
+        case when lag(day) over series = day - 1 then lag(close) over series end as close_before,
+        case when count(high) over week = 7 then max(high) over week end as high_7d
+    from days
+    window
+        series as (partition by asset order by day),
+        week as (partition by asset order by day range between interval 6 days preceding and current row)
+)
+
+select
+    t.day,
+    t.asset,
+    t.close,
+    t.high,
+    t.low,
+    t.volume_usd,
+    t.oi_usd,
+    t.oi_base,
+    t.oi_change_1d,
+    t.funding_8h,
+    t.funding_weighting,
+    t.liq_long_usd,
+    t.liq_short_usd,
+    t.realised_vol_1d,
+    t.realised_vol_7d,
+    t.close / t.close_before - 1 as return_1d,
+    t.close / t.high_7d - 1 as drawdown_7d,
+    t.low / t.close_before - 1 as low_vs_prev_close,
+    t.basis,
+    t.leverage,
+    t.liq_over_oi,
+    c.venues_total,
+    t.price_venues,
+    t.funding_venues,
+    t.oi_venues,
+    t.liq_venues,
+    t.oi_venue_names,
+    c.coverage_price,
+    c.coverage_funding,
+    c.coverage_oi,
+    c.coverage_liquidations,
+    r.origin
+from with_past as t
+left join ({{ coverage_by('day, base_asset') }}) as c on t.day = c.day and t.asset = c.base_asset
+cross join {{ source('meta', 'run_info') }} as r

@@ -1,0 +1,56 @@
+{%- set attributes -%}
+    listed_asset, base_asset, multiplier, quote_asset, settle_asset, contract_type, contract_size, funding_interval_hours,
+    underlying_class, status, listed_at, delisted_at
+{%- endset -%}
+{%- set units = "base_asset, multiplier, quote_asset, contract_type, contract_size" -%}
+with snapshots as (
+    select *, hash({{ attributes }}) as said, hash({{ units }}) as said_units
+    from {{ ref('int_instruments') }}
+    qualify rank() over (partition by instrument_id order by precedence) = 1
+),
+
+versions as (
+    select
+        *,
+        min(observed_at) over (partition by instrument_id) as first_seen_at,
+        said_units is distinct from lag(said_units) over history as changes_units
+    from snapshots
+    window history as (partition by instrument_id order by observed_at)
+    qualify said is distinct from lag(said) over history
+),
+
+numbered as (
+    select
+        *,
+        row_number() over history as version,
+        -- The first version holds for ever back: what we first saw is the best that is known of the time before.
+        case when row_number() over history = 1 then timestamp '1970-01-01' else observed_at end as valid_from
+    from versions
+    window history as (partition by instrument_id order by observed_at)
+)
+
+select
+    n.instrument_id,
+    version::integer as version,
+    valid_from,
+    lead(valid_from) over (partition by n.instrument_id order by version) as valid_to,
+    venue,
+    source,
+    symbol,
+    listed_asset,
+    base_asset,
+    multiplier,
+    n.quote_asset,
+    settle_asset,
+    q.usd_basis,
+    contract_type,
+    contract_size,
+    funding_interval_hours,
+    underlying_class,
+    status,
+    listed_at,
+    delisted_at,
+    first_seen_at,
+    hash(list((valid_from, said_units) order by valid_from) filter (changes_units) over (partition by n.instrument_id)) as _versions
+from numbered as n
+left join {{ ref('quote_assets') }} as q on n.quote_asset = q.quote_asset

@@ -1,0 +1,58 @@
+{{ config(
+    materialized='incremental', incremental_strategy='replace_window', on_schema_change='append_new_columns',
+    meta={'time': 'observed_at', 'look_back': 1, 'look_ahead': 2}
+) }}
+{%- set window = replaced_window() %}
+with observations as (  -- history before a snapshot, then the lower precedence, then the first within the hour
+    select *
+    from {{ ref('int_open_interest') }}
+    where {{ in_window_ms('raw_ms', window, margin=1) }} and {{ in_window('observed_at', window) }}
+    qualify row_number() over (
+        partition by instrument_id, observed_at order by is_snapshot, precedence, raw_ms, loaded_at
+    ) = 1
+),
+
+valued as (
+    select
+        o.*,
+        i.base_asset,
+        i.usd_basis,
+        i._versions,
+        o.listed_size * i.contract_size * i.multiplier as oi_base,
+        -- A mark price of the row's own, else of the bar that ends there: the mark's close before the trades'.
+        coalesce(o.mark_price / i.multiplier, c.mark_close, c.close) as mark,
+        case
+            when o.mark_price is not null and not o.is_snapshot and r.price_proxy and o.source = 'hyperliquid_archive' then 'close_proxy'
+            when o.mark_price is not null then 'venue_mark'
+            when c.mark_close is not null then 'mark_candle'
+            when c.close is not null then 'last_close'
+            when o.venue_usd is not null then 'venue_usd'
+        end as mark_basis
+    from (select *, observed_at - interval 1 hour as bar from observations) as o
+    {{ join_instrument('o', 'o.observed_at') }}
+    left join {{ ref('fct_candles') }} as c on o.instrument_id = c.instrument_id and o.bar = c.opened_at
+    left join {{ source('meta', 'run_info') }} as r on true
+)
+
+select
+    v.venue,
+    v.source,
+    v.instrument_id,
+    v.base_asset,
+    v.observed_at,
+    v.oi_base,
+    case when v.usd_basis is not null then coalesce(v.oi_base * v.mark, v.venue_usd) end as oi_usd,
+    v.usd_basis,
+    v.raw_value,
+    v.raw_unit,
+    v.sides_counted,
+    v.mark as mark_price,
+    v.mark_basis,
+    v.venue_usd,
+    v.stamp,
+    v.is_snapshot,
+    case when v.is_snapshot then v.loaded_at else v.stamp + to_minutes(d.value::bigint) end as known_at,
+    v.loaded_at as _loaded_at,
+    v._versions
+from valued as v
+{{ join_fact('d', 'v', 'open_interest', "'publication_delay_minutes'") }}

@@ -1,0 +1,18 @@
+{{ config(materialized='view') }}
+select
+    r.venue,
+    r.source,
+    r.instrument_id,
+    i.base_asset,
+    r.observed_at,
+    r.rate as rate_interval,
+    coalesce(r.interval_hours, i.funding_interval_hours) as interval_hours,
+    r.rate / coalesce(r.interval_hours, i.funding_interval_hours) * 8 as rate_8h,
+    r.next_settlement_at,
+    r.raw_rate,
+    r.raw_unit,
+    r.mark_price / i.multiplier as mark_price,
+    r.index_price / i.multiplier as index_price,
+    r.observed_at as known_at
+from {{ ref('int_running_rates') }} as r
+{{ join_instrument('r', 'r.observed_at') }}

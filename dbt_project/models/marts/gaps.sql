@@ -1,0 +1,75 @@
+{#- Whole days that lack are spans as they are; only days that lack a part are looked at by the hour. -#}
+with missing as (select * from {{ ref('int_coverage') }} where seen < expected),
+
+hours as (
+    select *, unnest(generate_series(due_from, due_to - interval 1 hour, interval 1 hour)) as starts
+    from missing
+    where seen > 0
+),
+
+paid as (  -- the hours that a settlement pays for
+    select f.instrument_id, unnest(generate_series(
+        case s.value when 'interval_start' then f.settled_at else f.settled_at - to_hours(f.interval_hours::bigint) end,
+        case s.value when 'interval_start' then f.settled_at + to_hours(f.interval_hours::bigint) else f.settled_at end - interval 1 hour,
+        interval 1 hour
+    )) as starts
+    from {{ ref('fct_funding_rates') }} as f
+    {{ join_fact('s', 'f', 'funding_rates', "'stamp_meaning'", 'f.settled_at') }}
+    where f.instrument_id in (select instrument_id from hours where dataset = 'funding_rates')
+),
+
+seen as (
+    select instrument_id, 'candles' as dataset, opened_at as starts
+    from {{ ref('fct_candles') }}
+    where instrument_id in (select instrument_id from hours where dataset = 'candles')
+    union all
+    select instrument_id, 'open_interest', observed_at
+    from {{ ref('fct_open_interest') }}
+    where instrument_id in (select instrument_id from hours where dataset = 'open_interest')
+    union all
+    select instrument_id, 'funding_rates', starts from paid
+),
+
+spans as (
+    select venue, dataset, instrument_id, due_from as gap_start, due_to as gap_end, expected::double as lacking
+    from missing
+    where seen = 0
+    union all
+    select venue, dataset, instrument_id, starts, starts + interval 1 hour, 1 / interval_hours
+    from hours
+    anti join seen using (instrument_id, dataset, starts)
+),
+
+joined as (
+    select venue, dataset, instrument_id, min(gap_start) as gap_start, max(gap_end) as gap_end,
+        ceil(sum(lacking order by gap_start) - 1e-6)::bigint as missing
+    from (
+        select *, sum(starts) over series as island
+        from (
+            select *, (gap_start is distinct from lag(gap_end) over series)::integer as starts
+            from spans
+            window series as (partition by instrument_id, dataset order by gap_start)
+        )
+        window series as (partition by instrument_id, dataset order by gap_start)
+    )
+    group by venue, dataset, instrument_id, island
+),
+
+given as (  -- the source to ask, where one gives the dataset
+    select * from ({{ sources_table() }})
+    qualify row_number() over (partition by venue, dataset order by precedence) = 1
+)
+
+select
+    j.venue,
+    g.source,
+    j.dataset,
+    j.instrument_id,
+    j.gap_start,
+    j.gap_end,
+    j.missing,
+    g.source is not null and coalesce(j.gap_end + to_hours((g.history_days * 24)::bigint) > r.as_of, true) as fetchable,
+    j.gap_end + to_hours((g.history_days * 24)::bigint) as fetch_until
+from joined as j
+left join given as g on j.venue = g.venue and j.dataset = g.dataset
+cross join {{ source('meta', 'run_info') }} as r

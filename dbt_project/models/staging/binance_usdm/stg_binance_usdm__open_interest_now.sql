@@ -1,0 +1,15 @@
+select
+    o.symbol,
+    o."time" as raw_ms,
+    {{ from_ms('o."time"') }} as stamp,
+    {{ hour_of('o."time"') }} as observed_at,
+    o.open_interest as raw_value,
+    'openInterest' as raw_field,
+    'listed_base' as raw_unit,
+    null::double as venue_usd,
+    p.mark_price,
+    true as is_snapshot,
+    o._observed_at as loaded_at
+from {{ source('binance_usdm', 'open_interest_now') }} as o
+left join {{ source('binance_usdm', 'premium_index') }} as p using (symbol, _observed_at)
+where o.open_interest > 0

@@ -1,0 +1,17 @@
+-- The venue gives neither turnover nor mark and index bars.
+select
+    coin as symbol,
+    open_time as raw_ms,
+    {{ from_ms('open_time') }} as opened_at,
+    open,
+    high,
+    low,
+    close,
+    volume as raw_volume,
+    'listed_base' as raw_volume_unit,
+    null::double as quote_volume,
+    trades,
+    null::double as mark_close,
+    null::double as index_close,
+    _observed_at as loaded_at
+from {{ source('hyperliquid', 'candles') }}

@@ -1,0 +1,150 @@
+"""Faults on demand: what a venue, a proxy or a network does to an answer that was right.
+
+`POST /admin/faults` queues one; the next `times` requests that match `venue` and contain `path_contains` (in path, query or
+body), after the first `after` of them, get it. Kinds before an answer is made: `429` `418` `500` `html` `region` `error_200`
+`stall`; on the answer's rows: `missing_field` `unreadable_field` `new_field` `empty_page` `repeated_page`
+`overlapping_page`; on its bytes: `truncated` `reset`. `clock` shifts the venue's clock until it is deleted.
+Alone: see `tests/infra/emulator/test_faults.py`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import msgspec
+
+from infra.emulator.wire import JSON, Answer
+
+Kind = Literal[
+    "429", "418", "500", "html", "region", "error_200", "stall",
+    "missing_field", "unreadable_field", "new_field", "empty_page", "repeated_page", "overlapping_page",
+    "truncated", "reset", "clock",
+]  # fmt: skip
+ON_ROWS = ("missing_field", "unreadable_field", "new_field", "empty_page")
+ON_BODY = (*ON_ROWS, "repeated_page", "overlapping_page", "truncated", "reset")
+HTML = b"<!DOCTYPE html><html><head><title>Error</title></head><body><h1>502 Bad Gateway</h1></body></html>"
+
+
+class Fault(msgspec.Struct, forbid_unknown_fields=True):
+    """One queued fault, as posted."""
+
+    kind: Kind
+    venue: str | None = None  # 'binance', 'bybit', 'hyperliquid', 'kraken', 's3'; None = any
+    path_contains: str = ""
+    times: int = 1
+    after: int = 0
+    retry_after: float | None = None  # 429, 418: seconds
+    status: int = 502  # html
+    body: str | None = None  # error_200: another body than the venue's own
+    seconds: float = 3600  # stall
+    field: str | int = ""  # missing_field, unreadable_field: a name, or the index in rows that are arrays
+    row: int = 0  # which row of the page
+    minutes: float = 0  # clock
+
+    def takes(self, venue: str, asked: str, method: str = "GET") -> bool:
+        """Whether the request is meant. A HEAD has no body to change."""
+        return self.venue in (None, venue) and self.path_contains in asked and not (method == "HEAD" and self.kind in ON_BODY)
+
+
+@dataclass
+class Faults:
+    """The queue."""
+
+    queue: list[Fault] = field(default_factory=list)
+
+    def take(self, venue: str, asked: str, method: str) -> Fault | None:
+        """The fault for this request, counted down; None = answer it right."""
+        for fault in self.queue:
+            if fault.kind == "clock" or fault.times <= 0 or not fault.takes(venue, asked, method):
+                continue
+            if fault.after > 0:
+                fault.after -= 1
+                continue
+            fault.times -= 1
+            return fault
+        return None
+
+    def shift(self, venue: str) -> int:
+        """By how many ms the venue's clock is wrong."""
+        return int(sum(f.minutes for f in self.queue if f.kind == "clock" and f.takes(venue, f.path_contains)) * 60_000)
+
+
+def in_rows(fault: Fault, answer: Answer) -> Answer:
+    """The answer with a field of one row, a field of all rows, or its rows changed.
+
+    Raises ValueError where no row has the field of the fault.
+    """
+    if answer.content_type == JSON:
+        return replace(answer, body=msgspec.json.encode(_in_json(fault, msgspec.json.decode(answer.body))))
+    return replace(answer, body=_in_archive(fault, answer.body))
+
+
+def _in_json(fault: Fault, body: Any) -> Any:
+    if fault.kind == "empty_page":
+        return _emptied(body)
+    if fault.kind == "new_field":
+        for row in _rows(body, lambda row: True):
+            row.update(unknownField="new") if isinstance(row, dict) else row.append("new")
+        return body
+    rows = _rows(body, lambda row: _holder(row, fault.field) is not None)
+    holder = _holder(rows[min(fault.row, len(rows) - 1)], fault.field) if rows else None
+    if holder is None:
+        raise ValueError(f"no row has a field {fault.field!r}")
+    if fault.kind == "missing_field":
+        del holder[fault.field]
+    else:
+        holder[fault.field] = "n/a"
+    return body
+
+
+def _rows(body: Any, wanted: Callable[[Any], bool]) -> list[Any]:
+    """The longest list of like rows that are `wanted`, the outermost of equals; a body without one is its own row."""
+    found: list[list[Any]] = []
+    waiting = deque([body])
+    while waiting:
+        node = waiting.popleft()
+        alike = isinstance(node, list) and len({type(x) for x in node}) == 1
+        if alike and isinstance(node[0], dict | list) and wanted(node[0]):
+            found.append(node)
+        waiting.extend(x for x in (node.values() if isinstance(node, dict) else node) if isinstance(x, dict | list))
+    return max(found, key=len) if found else [body] if wanted(body) else []
+
+
+def _holder(row: Any, name: str | int) -> Any:
+    """The object or array inside of `row`, or `row`, that has the field; None = none has."""
+    if isinstance(row, dict):
+        if name in row:
+            return row
+        return next((holder for x in row.values() if (holder := _holder(x, name)) is not None), None)
+    if isinstance(row, list):
+        return row if isinstance(name, int) and name < len(row) else None
+    return None
+
+
+def _emptied(node: Any) -> Any:
+    if isinstance(node, list):
+        return []
+    return {name: _emptied(value) for name, value in node.items()} if isinstance(node, dict) else node
+
+
+def _in_archive(fault: Fault, body: bytes) -> bytes:
+    """The same on an LZ4-framed CSV, whose missing field is a missing column."""
+    from infra.emulator.hyperliquid_archive import pack, unpack
+
+    header, *rows = csv.reader(io.StringIO(unpack(body).decode()))
+    if fault.kind == "empty_page":
+        rows = []
+    elif fault.kind == "new_field":
+        header, rows = [*header, "unknown_field"], [[*row, "new"] for row in rows]
+    else:
+        at = header.index(str(fault.field))
+        if fault.kind == "missing_field":
+            header, *rows = ([*row[:at], *row[at + 1 :]] for row in (header, *rows))
+        else:
+            rows[fault.row][at] = "n/a"
+    return pack("".join(",".join(row) + "\n" for row in (header, *rows)).encode())

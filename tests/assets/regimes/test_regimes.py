@@ -1,0 +1,275 @@
+"""The regime rules against hand-worked days, missing inputs, cuts of the future and arbitrary data."""
+
+import numpy as np
+import pandas as pd
+import pandera.errors
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from assets import regimes
+from assets.regimes import rules
+from assets.regimes.thresholds import INPUTS, MIN_HISTORY_DAYS, READABLE, RULES, THRESHOLDS
+
+CALM = {
+    "close": 100.0, "high": 101.0, "low": 99.0, "realised_vol_1d": 0.45, "realised_vol_7d": 0.50, "drawdown_7d": -0.01,
+    "low_vs_prev_close": -0.01, "liq_over_oi": 0.001, "oi_change_1d": 0.0, "funding_8h": 0.00005, "leverage": 0.5,
+    "funding_weighting": "oi", "venues_total": 4, "price_venues": 4, "funding_venues": 4, "oi_venues": 4, "liq_venues": 4,
+    "coverage_price": 1.0, "coverage_funding": 1.0, "coverage_oi": 1.0, "coverage_liquidations": 1.0,
+}  # fmt: skip
+"""A day on which no rule holds, by the fixed limits: volatility between 0.30 and 0.60, everything else small."""
+
+NO_LIQUIDATIONS = {"liq_over_oi": np.nan, "liq_venues": 0, "coverage_liquidations": 0.0}
+NULLABLE = ["realised_vol_1d", "realised_vol_7d", "drawdown_7d", "low_vs_prev_close", "liq_over_oi", "oi_change_1d",
+            "funding_8h", "leverage"]  # fmt: skip
+
+
+def calm(days: int, asset: str = "BTC") -> pd.DataFrame:
+    return pd.DataFrame([CALM] * days).assign(day=pd.date_range("2025-01-01", periods=days), asset=asset)
+
+
+def last_day(days: int = 10, **changed: object) -> pd.Series:
+    """The label of the last of `days` days, all calm but for what is `changed` on the last one."""
+    daily = calm(days)
+    for column, value in changed.items():
+        daily.loc[days - 1, column] = value
+    return regimes.label(daily)[1].iloc[-1]
+
+
+def market(days: int, seed: int, asset: str = "BTC") -> pd.DataFrame:
+    """A random, wild market with one value in twelve missing and some days absent, so that every rule gets its turn."""
+    rng = np.random.default_rng(seed)
+    state = np.repeat(rng.choice([0.3, 0.6, 1.5], days // 10 + 1), 10)[:days]
+    daily = calm(days, asset).assign(
+        close=100 * np.exp(np.cumsum(rng.normal(0, 0.03, days) * state)),
+        realised_vol_1d=state * rng.uniform(0.6, 1.4, days),
+        realised_vol_7d=state * rng.uniform(0.8, 1.2, days),
+        drawdown_7d=-np.abs(rng.normal(0, 0.08, days) * state).clip(0, 0.9),
+        low_vs_prev_close=-np.abs(rng.normal(0, 0.05, days) * state).clip(0, 0.9),
+        liq_over_oi=np.abs(rng.normal(0, 0.02, days) * state),
+        oi_change_1d=(rng.normal(-0.01, 0.06, days) * state).clip(-0.9, 1),
+        funding_8h=rng.normal(0.00005, 0.0001, days),
+        leverage=rng.uniform(0.2, 1.0, days),
+        liq_venues=rng.integers(0, 5, days),
+    )
+    daily = daily.assign(high=daily.close * 1.03, low=daily.close * 0.97)
+    daily[NULLABLE] = daily[NULLABLE].mask(rng.random((days, len(NULLABLE))) < 1 / 12)
+    return daily[rng.random(days) > 0.02].reset_index(drop=True)
+
+
+@pytest.mark.parametrize(
+    ("label", "changed", "said"),
+    [
+        ("neutral", {}, "no rule met: 7-day volatility 50 %"),
+        ("cascade", {"low_vs_prev_close": -0.12, "liq_over_oi": 0.05},
+         "yesterday's close -12.0 % ≤ limit -8.0 % (fixed, under 20 days of history); liquidations over open interest 5 % ≥"),
+        ("cascade", {"high": 115.0, "liq_over_oi": 0.05}, "high vs yesterday's close +15.0 % ≥ limit +8.0 %"),
+        ("cascade", {"low_vs_prev_close": -0.12, "oi_change_1d": -0.3, **NO_LIQUIDATIONS},
+         "1-day change of open interest -30.0 % ≤ limit -15.0 %"),
+        # Liquidations of one venue in four are a lower bound: they do not refute what open interest shows ...
+        ("cascade", {"low_vs_prev_close": -0.12, "oi_change_1d": -0.3, "liq_venues": 1}, "liquidations from 1 of 4 venues"),
+        # ... those of all venues do.
+        ("stress", {"low_vs_prev_close": -0.12, "oi_change_1d": -0.3}, "low vs yesterday's close -12.0 %"),
+        ("stress", {"low_vs_prev_close": -0.12, "oi_change_1d": -0.1, **NO_LIQUIDATIONS}, "liquidations missing"),
+        ("stress", {"realised_vol_7d": 1.12}, "7-day volatility 112 % ≥ limit 100 %"),
+        ("stress", {"drawdown_7d": -0.25}, "close vs 7-day high -25.0 % ≤ limit -20.0 %"),
+        ("neutral", {"low_vs_prev_close": -0.02, "oi_change_1d": -0.3, **NO_LIQUIDATIONS}, "change of open interest -30.0 %"),
+        ("crowded_long", {"funding_8h": 0.0003, "leverage": 0.9}, "funding per 8 h 0.0300 % ≥ limit 0.0200 %"),
+        ("neutral", {"funding_8h": 0.0003, "leverage": 0.9, "realised_vol_7d": 0.7}, "no rule met"),
+        ("neutral", {"funding_8h": 0.0003}, "no rule met"),
+        ("crowded_short", {"funding_8h": -0.0002, "leverage": 0.9}, "funding per 8 h -0.0200 % ≤ limit -0.0100 %"),
+        ("quiet", {"realised_vol_7d": 0.2}, "7-day volatility 20 % ≤ limit 30 %"),
+        ("neutral", {"realised_vol_7d": 0.2, "funding_8h": 0.00015}, "no rule met"),
+    ],
+)  # fmt: skip
+def test_each_label_by_hand(label: str, changed: dict[str, object], said: str) -> None:
+    row = last_day(**changed)
+    assert (row.label, row.method) == (label, "rule_v1")
+    assert said in row.reasons
+
+
+def test_deleveraging_is_a_fall_over_days_not_of_one() -> None:
+    daily = calm(12)
+    daily.loc[7:, "oi_change_1d"] = [-0.05, -0.04, 0.01, -0.05, -0.05]
+    features, labels = regimes.label(daily)
+    # 0.95 x 0.96 x 1.01 x 0.95 x 0.95 - 1
+    assert features.oi_change_5d.iloc[-1] == pytest.approx(-0.1686892, abs=1e-9)
+    assert features.oi_falling_days_5d.iloc[-1] == 4
+    assert labels.label.tolist() == ["neutral"] * 11 + ["deleveraging"]
+    daily.loc[7:, "oi_change_1d"] = [-0.25, 0.01, 0.01, 0.01, 0.01]
+    assert "deleveraging" not in set(regimes.label(daily)[1].label)
+
+
+def test_limits_become_trailing_quantiles_after_twenty_days() -> None:
+    daily = calm(60).assign(realised_vol_7d=np.linspace(0.61, 1.20, 60))
+    features, labels = regimes.label(daily)
+    assert (features.vol_7d_extreme_limit[:MIN_HISTORY_DAYS] == THRESHOLDS["vol_7d_extreme"].fixed).all()
+    for row in (20, 40, 59):
+        before = daily.realised_vol_7d[:row]
+        assert features.vol_7d_extreme_limit[row] == pytest.approx(np.quantile(before, 0.95))
+    assert labels.label[30] == "stress"
+    assert "(95 % quantile of the trailing 180 days)" in labels.reasons[30]
+
+
+def test_a_bound_keeps_a_calm_past_from_making_a_calm_day_stress() -> None:
+    daily = calm(60).assign(realised_vol_7d=0.10)
+    daily.loc[59, "realised_vol_7d"] = 0.40
+    assert regimes.label(daily)[1].label.iloc[-1] != "stress"
+
+
+def test_yesterday_is_the_day_before_not_the_row_before() -> None:
+    daily = calm(10).drop(index=8)
+    daily.loc[9, "high"] = 200.0
+    features, _ = regimes.label(daily)
+    assert np.isnan(features.high_vs_prev_close.iloc[-1])
+    assert np.isnan(features.oi_change_5d.iloc[-1])
+
+
+def test_whole_inputs_and_full_history_give_full_confidence() -> None:
+    assert last_day(200).confidence == 1.0
+    # 10 days: nine lie behind the last, 0.5 + 0.5 x 9 / 180
+    assert last_day(10).confidence == pytest.approx(0.525)
+    # one of four venues for open interest, no liquidations: 0.40 + 0.25 x 0.25 + 0.20
+    partial = last_day(200, oi_venues=1, coverage_oi=0.25, **NO_LIQUIDATIONS)
+    assert partial.confidence == pytest.approx(0.6625)
+    assert "open interest from 1 of 4 venues; liquidations missing" in partial.reasons
+
+
+@pytest.mark.parametrize("source", INPUTS, ids=lambda i: i.text)
+def test_what_is_missing_lowers_confidence_and_is_named(source) -> None:
+    given = [f for f in source.features if f in CALM]
+    missing = last_day(200, **dict.fromkeys(given, np.nan), **{source.venues: 0, source.coverage: 0.0})
+    assert missing.confidence == pytest.approx(1 - source.weight)
+    assert f"{source.text} missing" in missing.reasons
+    for feature in given:
+        one = last_day(200, **{feature: np.nan})
+        assert one.confidence < 1
+        assert READABLE[feature].text in one.reasons.split("not known: ")[1]
+
+
+def test_no_label_or_feature_knows_the_future() -> None:
+    assert_blind_to_the_future(market(420, seed=7))
+
+
+def test_no_label_of_the_recorded_year_knows_the_future(recorded_daily: pd.DataFrame) -> None:
+    assert_blind_to_the_future(recorded_daily[recorded_daily.asset == "SOL"].reset_index(drop=True))
+
+
+def assert_blind_to_the_future(daily: pd.DataFrame) -> None:
+    """Cut the data on 200 random days: no row before a cut may differ. The cuts stand side by side as assets of one call
+    (that assets do not touch each other is a test of its own), some also alone."""
+    whole = [f.drop(columns="asset") for f in regimes.label(daily)]
+    cuts = np.random.default_rng(1).choice(len(daily) - 1, 200, replace=False) + 1
+    side_by_side = regimes.label(pd.concat([daily[:cut].assign(asset=f"cut{cut}") for cut in cuts]))
+    for got, expected in zip(side_by_side, whole, strict=True):
+        copies = pd.concat([expected[:cut].assign(asset=f"cut{cut}") for cut in cuts])
+        copies = copies.sort_values(["day", "asset"], ignore_index=True)
+        pd.testing.assert_frame_equal(got, copies, check_exact=True, check_like=True)
+    for cut in cuts[:5]:
+        for got, expected in zip(regimes.label(daily[:cut]), whole, strict=True):
+            pd.testing.assert_frame_equal(got.drop(columns="asset"), expected[:cut], check_exact=True)
+
+
+def test_the_random_market_meets_every_rule() -> None:
+    assert set(regimes.label(market(420, seed=7))[1].label) == set(RULES)
+
+
+def test_assets_and_the_order_of_rows_do_not_matter() -> None:
+    daily = pd.concat([market(120, seed=n, asset=a) for n, a in enumerate(["BTC", "ETH", "SOL"])], ignore_index=True)
+    features, labels = regimes.label(daily)
+    for shuffled, expected in zip(regimes.label(daily.sample(frac=1, random_state=3)), (features, labels), strict=True):
+        pd.testing.assert_frame_equal(shuffled, expected, check_exact=True)
+    alone = regimes.label(daily[daily.asset == "ETH"])[1]
+    pd.testing.assert_frame_equal(alone, labels[labels.asset == "ETH"].reset_index(drop=True), check_exact=True)
+
+
+def test_the_input_is_left_as_it_was() -> None:
+    daily = market(50, seed=1)
+    before = daily.copy(deep=True)
+    regimes.label(daily)
+    pd.testing.assert_frame_equal(daily, before)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda d: pd.concat([d, d[:1]]),
+        lambda d: d.assign(coverage_oi=1.2),
+        lambda d: d.assign(drawdown_7d=0.1),
+        lambda d: d.assign(funding_8h=np.inf),
+        lambda d: d.assign(day=d.day + pd.Timedelta(hours=3)),
+        lambda d: d.drop(columns="liq_venues"),
+    ],
+)
+def test_rows_out_of_their_schema_are_refused(spoil) -> None:
+    with pytest.raises(pandera.errors.SchemaErrors):
+        regimes.label(spoil(calm(5)))
+
+
+def test_rows_as_duckdb_gives_them_are_taken() -> None:
+    duckdb = pytest.importorskip("duckdb")
+    daily = calm(30)  # noqa: F841  (read by DuckDB by its name)
+    rows = duckdb.sql("select * replace (day::date as day, null::double as leverage) from daily").df()
+    assert len(regimes.label(rows)[1]) == 30
+
+
+missing_or = st.none() | st.floats(0, 3)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {
+                "realised_vol_7d": missing_or,
+                "realised_vol_1d": missing_or,
+                "low_vs_prev_close": st.none() | st.floats(-1, 0.2),
+                "drawdown_7d": st.none() | st.floats(-1, 0),
+                "oi_change_1d": st.none() | st.floats(-1, 1),
+                "liq_over_oi": missing_or,
+                "funding_8h": st.none() | st.floats(-0.01, 0.01),
+                "leverage": missing_or,
+                "liq_venues": st.integers(0, 4),
+                "coverage_oi": st.none() | st.floats(0, 1),
+            }
+        ),
+        min_size=1,
+        max_size=40,
+    ),
+    st.sampled_from(NULLABLE),
+)
+def test_any_day_gets_one_label_a_reason_and_an_honest_confidence(days: list[dict], lost: str) -> None:
+    daily = calm(len(days)).assign(**pd.DataFrame(days).astype(float).to_dict("series")).astype({"liq_venues": int})
+    fewer = daily.assign(asset="FEWER", **{lost: np.nan})
+    features, both = regimes.label(pd.concat([daily, fewer]))
+    labels, poorer = (both[both.asset == asset].reset_index() for asset in ("BTC", "FEWER"))
+    assert len(labels) == len(poorer) == len(features) / 2 == len(days)
+    assert labels.label.isin(list(RULES)).all() and (labels.reasons.str.len() > 0).all()
+    assert not both.reasons.str.contains("nan|None").any()
+    assert labels.confidence.between(0, 1).all()
+    assert (poorer.confidence <= labels.confidence).all(), "less data must never give more confidence"
+
+
+def test_tables_of_the_method_agree_with_each_other() -> None:
+    used = {name for rule in RULES.values() for one_of in rule for name in one_of}
+    assert used == set(THRESHOLDS)
+    assert {t.feature for t in THRESHOLDS.values()} <= set(READABLE)
+    assert sum(i.weight for i in INPUTS) == pytest.approx(1)
+
+
+def test_10_october_2025_on_recorded_data(recorded_daily: pd.DataFrame) -> None:
+    _, labels = regimes.label(recorded_daily)
+    crash = labels[(labels.day == "2025-10-10") & labels.asset.isin(["BTC", "ETH", "SOL"])]
+    assert len(crash) == 3
+    assert crash.label.isin(["cascade", "stress"]).all()
+    assert crash.reasons.str.contains("open interest from 1 of 4 venues (hyperliquid)", regex=False).all()
+    assert crash.reasons.str.contains("liquidations missing").all()
+    assert (crash.confidence < 0.5).all()
+
+
+def test_alarms_stay_rare_on_recorded_data(recorded_daily: pd.DataFrame) -> None:
+    labels = regimes.label(recorded_daily)[1]
+    share = labels[labels.asset.isin(["BTC", "ETH", "SOL"])].groupby("asset").label.value_counts(normalize=True).unstack()
+    assert (share["cascade"] < 0.04).all()
+    assert (share[["cascade", "stress"]].sum(axis=1) < 0.20).all()
+    assert labels.method.unique().item() == rules.METHOD

@@ -1,0 +1,116 @@
+"""A small warehouse with the marts that the report reads: a seeded market with a crash, holes and missing venues."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+
+from assets import regimes
+
+VENUES = {"binance": 0.55, "bybit": 0.25, "hyperliquid": 0.15, "kraken": 0.05}
+START, DAYS, CRASH = "2025-01-01", 120, 70
+
+
+def daily_markets(asset: str, seed: int, price: float, origin: str) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    heat = np.concatenate([np.linspace(0.2, 1.0, CRASH), np.linspace(0.3, 0.1, DAYS - CRASH)])
+    vol = 0.35 + 0.15 * rng.random(DAYS)
+    vol[CRASH : CRASH + 7] += np.linspace(0.9, 0.4, 7)
+    returns = rng.normal(0.001, 0.02, DAYS)
+    returns[CRASH] = -0.14
+    close = price * np.exp(np.cumsum(returns))
+    low_vs_prev = np.minimum(returns, 0) - np.abs(rng.normal(0, 0.008, DAYS))
+    oi = price * 2e5 * (1 + heat) * (1 + rng.normal(0, 0.01, DAYS))
+    liquidations = np.abs(rng.normal(0, 0.002, DAYS)) * oi
+    liquidations[CRASH] = 0.09 * oi[CRASH]
+    high = close * 1.015
+    rows = pd.DataFrame(
+        {
+            "day": pd.date_range(START, periods=DAYS), "asset": asset, "close": close, "high": high, "low": close * 0.985,
+            "volume_usd": oi * rng.uniform(1.2, 2.2, DAYS), "oi_usd": oi, "oi_base": oi / close,
+            "oi_change_1d": pd.Series(oi).pct_change(), "funding_8h": 0.00005 + 0.0003 * heat**3 + rng.normal(0, 2e-5, DAYS),
+            "funding_weighting": "oi", "liq_long_usd": 0.6 * liquidations, "liq_short_usd": 0.4 * liquidations,
+            "realised_vol_1d": vol, "realised_vol_7d": vol, "return_1d": returns,
+            "drawdown_7d": close / pd.Series(high).rolling(7, min_periods=1).max() - 1, "low_vs_prev_close": low_vs_prev,
+            "basis": 0.0001, "leverage": 0.3 + 0.5 * heat, "liq_over_oi": liquidations / oi, "venues_total": 4,
+            "price_venues": 4, "funding_venues": 4, "oi_venues": 3, "liq_venues": 1, "coverage_price": 1.0,
+            "coverage_funding": 0.99, "coverage_oi": 0.75, "coverage_liquidations": 0.25, "origin": origin,
+        }
+    )  # fmt: skip
+    no_liquidations = slice(0, 39)
+    rows.loc[no_liquidations, ["liq_long_usd", "liq_short_usd", "liq_over_oi"]] = np.nan
+    rows.loc[no_liquidations, ["liq_venues", "coverage_liquidations"]] = 0
+    rows.loc[90:96, ["oi_usd", "oi_base", "oi_change_1d", "leverage", "liq_over_oi"]] = np.nan
+    rows.loc[90:96, ["oi_venues", "coverage_oi"]] = 0
+    rows.loc[:6, "realised_vol_7d"] = np.nan
+    return rows
+
+
+def daily_venues() -> pd.DataFrame:
+    days = pd.date_range(START, periods=DAYS)
+    drift = np.linspace(0, 0.1, DAYS)
+    rows = [
+        pd.DataFrame({"day": days, "venue": venue, "volume_usd": 1e9 * share, "oi_usd": 5e8 * share,
+                      "volume_share": share + (drift if venue == "hyperliquid" else -drift if venue == "binance" else 0),
+                      "oi_share": np.nan if venue == "kraken" else share / 0.95})
+        for venue, share in VENUES.items()
+    ]  # fmt: skip
+    table = pd.concat(rows, ignore_index=True)
+    table.loc[table.day.between("2025-04-01", "2025-04-07"), ["oi_usd", "oi_share"]] = np.nan
+    return table
+
+
+def coverage_daily() -> pd.DataFrame:
+    rng = np.random.default_rng(5)
+    rows = []
+    for dataset, venues in {"candles": 4, "funding": 4, "open_interest": 3, "liquidations": 1}.items():
+        for venue in list(VENUES)[-venues:] if venues < 4 else list(VENUES):
+            seen = np.where(rng.random(DAYS) < 0.05, rng.integers(0, 24, DAYS), 24)
+            rows.append(pd.DataFrame({"day": pd.date_range(START, periods=DAYS), "venue": venue, "dataset": dataset,
+                                      "expected": 24, "seen": seen, "coverage": seen / 24}))  # fmt: skip
+    return pd.concat(rows, ignore_index=True)
+
+
+@pytest.fixture(scope="session")
+def marts() -> dict[str, pd.DataFrame]:
+    """The tables by name, origin "synthetic"; not to be changed in place."""
+    return make_marts("synthetic")
+
+
+def make_marts(origin: str) -> dict[str, pd.DataFrame]:
+    prices = {"BTC": 100_000.0, "ETH": 4_000.0, "SOL": 200.0, "DOGE": 0.2, "XRP": 2.0}
+    daily = pd.concat(
+        [daily_markets(asset, seed, price, origin) for seed, (asset, price) in enumerate(prices.items())], ignore_index=True
+    )
+    return {
+        "daily_markets": daily,
+        "regime_labels": regimes.label(daily)[1],
+        "daily_venues": daily_venues(),
+        "coverage_daily": coverage_daily(),
+        "run_info": pd.DataFrame(
+            {
+                "origin": [origin], "source": ["synthetic:seed=7" if origin == "synthetic" else "recorded:series"],
+                "window_start": [pd.Timestamp(START)], "window_end": [pd.Timestamp("2025-04-30")],
+                "as_of": [pd.Timestamp("2025-05-01")],
+            }
+        ),
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def write_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Callable[[dict[str, pd.DataFrame]], Path]:
+    """Write tables into the schema `marts` of a new DuckDB file, days as DATE, and give its path."""
+    return lambda marts: write(marts, tmp_path_factory.mktemp("warehouse") / "warehouse.duckdb")
+
+
+def write(marts: dict[str, pd.DataFrame], path: Path) -> Path:
+    with duckdb.connect(str(path)) as db:
+        db.sql("create schema marts")
+        for name, frame in marts.items():
+            date = " replace (day::date as day)" if "day" in frame else ""
+            db.register("frame", frame)
+            db.sql(f"create table marts.{name} as select *{date} from frame")
+    return path

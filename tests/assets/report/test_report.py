@@ -1,0 +1,229 @@
+"""The report: stands alone, says what its data are, and leaves open what is missing."""
+
+import hashlib
+import re
+import struct
+import zlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import matplotlib.dates as mdates
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.container import BarContainer
+from matplotlib.patches import StepPatch
+
+from assets.report import figure, write_report
+
+Marts = dict[str, pd.DataFrame]
+Write = Callable[[Marts], Path]
+WHEN = datetime(2025, 5, 1, 6, tzinfo=UTC)
+CHECKS = [
+    {"name": "gaps", "severity": "warn", "passed": False, "reason": "3 hours of <b>kraken</b> are missing"},
+    {"name": "keys", "severity": "error", "passed": True, "reason": "no duplicates"},
+]
+GAP = pd.date_range("2025-04-01", "2025-04-07")
+"""The days without open interest in the warehouse of `conftest`."""
+
+
+def only(marts: Marts, *assets: str, origin: str | None = None) -> Marts:
+    cut = {name: t[t.asset.isin(assets)] if "asset" in t else t for name, t in marts.items()}
+    if origin:
+        cut["run_info"] = cut["run_info"].assign(origin=origin, source=f"{origin}:series")
+        cut["daily_markets"] = cut["daily_markets"].assign(origin=origin)
+    return cut
+
+
+@pytest.fixture(scope="module")
+def synthetic(marts: Marts, write_warehouse: Write, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    out = tmp_path_factory.mktemp("synthetic")
+    return write_report(write_warehouse(marts), out, CHECKS, generated_at=WHEN)
+
+
+@pytest.fixture(scope="module")
+def recorded(marts: Marts, write_warehouse: Write, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    warehouse = write_warehouse(only(marts, "BTC", origin="recorded"))
+    return write_report(warehouse, tmp_path_factory.mktemp("recorded") / "new" / "folder", generated_at=WHEN)
+
+
+class Page(HTMLParser):
+    """What a page refers to, and whether its elements close in order."""
+
+    VOID = frozenset({"meta", "img", "br", "link", "input", "hr"})
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.images: list[dict[str, str | None]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.tags.append(tag)
+        self.ids += [given["id"] or ""] if "id" in given else []
+        self.links += [str(given[name]) for name in ("href", "src", "srcset", "action", "data") if name in given]
+        self.images += [given] if tag == "img" else []
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def panel(drawn: Any, title: str) -> Axes:
+    return next(ax for ax in drawn.axes if ax.get_title(loc="left").startswith(title))
+
+
+def test_the_page_refers_to_nothing_outside_itself(synthetic: dict[str, Any]) -> None:
+    html = synthetic["html"].read_text(encoding="utf-8")
+    assert not re.search(r"https?:|//[a-z]+\.|@import|url\(", re.sub(r"base64,[^\"]+", "", html), re.IGNORECASE)
+    page = Page(html)
+    assert not page.open, "an element is not closed"
+    assert not {"script", "link", "iframe", "object", "embed"} & set(page.tags)
+    assert all(link.startswith(("data:image/png;base64,", "#")) for link in page.links)
+    assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
+    assert len(page.images) == 4 + 2 and all(image["alt"] for image in page.images)
+
+
+def test_a_synthetic_report_says_so_loudly(synthetic: dict[str, Any], marts: Marts) -> None:
+    html = synthetic["html"].read_text(encoding="utf-8")
+    assert synthetic["synthetic"] and html.count("SYNTHETIC DATA") >= 2
+    assert html.index('class="synthetic"') < html.index("<h1>")
+    btc = only(marts, "BTC")
+    for drawn in (
+        figure.market("BTC", btc["daily_markets"], btc["regime_labels"], "caption", synthetic=True),
+        figure.shares(marts["daily_venues"], "caption", synthetic=True),
+        figure.coverage(marts["coverage_daily"], "caption", synthetic=True),
+    ):
+        assert [text.get_text() for text in drawn.texts].count("SYNTHETIC DATA") == 2, "badge and watermark"
+
+
+def test_one_synthetic_row_is_enough_to_say_synthetic(marts: Marts, write_warehouse: Write, tmp_path: Path) -> None:
+    mixed = only(marts, "BTC", origin="recorded")
+    mixed["daily_markets"] = mixed["daily_markets"].assign(
+        origin=["synthetic"] + ["recorded"] * (len(mixed["daily_markets"]) - 1)
+    )
+    assert write_report(write_warehouse(mixed), tmp_path)["synthetic"]
+
+
+def test_another_report_names_its_source_and_window(recorded: dict[str, Any]) -> None:
+    html = recorded["html"].read_text(encoding="utf-8")
+    assert not recorded["synthetic"] and "synthetic data" not in html.lower()
+    for said in ("recorded:series", "2025-01-01 to 2025-04-30", "2025-05-01 06:00 UTC", "warehouse.duckdb"):
+        assert said in html
+    assert "No results of checks were handed to this report." in html
+
+
+def test_regimes_reasons_and_checks_are_told(synthetic: dict[str, Any], marts: Marts) -> None:
+    html = synthetic["html"].read_text(encoding="utf-8").replace("\u00a0", " ")
+    assert synthetic["assets"][:2] == ["BTC", "ETH"] and len(synthetic["assets"]) == 4
+    days = only(marts, "BTC")["regime_labels"].sort_values("day").tail(14)
+    for day in days.itertuples():
+        assert f"{day.day:%Y-%m-%d}" in html
+        assert day.reasons.replace("'", "&#39;") in html
+    assert "3 hours of &lt;b&gt;kraken&lt;/b&gt; are missing" in html
+    assert "1 of 2 checks did not pass" in html and "no duplicates" not in html
+
+
+def test_missing_days_are_gaps_not_zeros(marts: Marts) -> None:
+    btc = only(marts, "BTC")
+    drawn = figure.market("BTC", btc["daily_markets"], btc["regime_labels"], "caption", synthetic=False)
+    line = panel(drawn, "Open interest").lines[0]
+    days = pd.DatetimeIndex(pd.to_datetime(line.get_xdata())).normalize()
+    interest = pd.Series(np.asarray(line.get_ydata(), float), days)
+    assert interest[GAP].isna().all() and interest.drop(GAP).notna().all() and (interest.dropna() > 0).all()
+    assert len(hatches(panel(drawn, "Open interest"))) == 1
+    start, width = hatches(panel(drawn, "Open interest"))[0]
+    assert mdates.num2date(start).date() == GAP[0].date() and width == len(GAP)
+
+    liquidations = panel(drawn, "Liquidations")
+    bars = [c for c in liquidations.containers if isinstance(c, BarContainer)]
+    known = btc["daily_markets"].liq_long_usd.notna().sum()
+    assert [len(c) for c in bars] == [known, known]
+    assert all(bar.get_height() <= 0 for bar in bars[1]) and all(bar.get_height() >= 0 for bar in bars[0])
+
+
+def test_a_day_without_a_row_is_a_gap(marts: Marts) -> None:
+    btc = only(marts, "BTC")
+    daily = btc["daily_markets"][btc["daily_markets"].day != "2025-02-10"]
+    labels = btc["regime_labels"][btc["regime_labels"].day != "2025-02-10"]
+    price = panel(figure.market("BTC", daily, labels, "caption", synthetic=False), "Price")
+    assert np.isnan(np.asarray(price.lines[0].get_ydata(), float)).sum() == 1
+
+
+def test_a_dataset_that_is_wholly_missing_says_no_data(marts: Marts) -> None:
+    btc = only(marts, "BTC")
+    empty = btc["daily_markets"].assign(liq_long_usd=np.nan, liq_short_usd=np.nan, liq_venues=0, oi_usd=np.nan)
+    drawn = figure.market("BTC", empty, btc["regime_labels"], "caption", synthetic=False)
+    for title in ("Liquidations", "Open interest"):
+        ax = panel(drawn, title)
+        assert [text.get_text() for text in ax.texts] == ["no data"]
+        assert not ax.lines and not ax.containers
+    assert figure.png(drawn, dpi=40)
+
+
+def test_shares_leave_out_days_that_no_venue_reported(marts: Marts) -> None:
+    drawn = figure.shares(marts["daily_venues"], "caption", synthetic=False)
+    for step in (p for p in panel(drawn, "Share of open interest").patches if isinstance(p, StepPatch)):
+        values, edges, _ = step.get_data()
+        unknown = pd.to_datetime(mdates.num2date(edges[:-1][np.isnan(values)])).tz_localize(None)
+        assert list(unknown) == list(GAP)
+
+
+def test_the_picture_is_a_real_png(recorded: dict[str, Any]) -> None:
+    data = recorded["png"].read_bytes()
+    assert data.startswith(b"\x89PNG\r\n\x1a\n") and data.rstrip().endswith(b"IEND\xaeB`\x82")
+    width, height = struct.unpack(">II", data[16:24])
+    assert width > 1200 and height > 1200 and len(data) > 50_000
+    pixels = zlib.decompress(b"".join(chunk for kind, chunk in chunks(data) if kind == b"IDAT"))
+    assert len(set(pixels)) > 100
+
+
+def test_the_same_data_give_the_same_picture_and_the_warehouse_is_only_read(
+    marts: Marts, write_warehouse: Write, recorded: dict[str, Any], tmp_path: Path
+) -> None:
+    warehouse = write_warehouse(only(marts, "BTC", origin="recorded"))
+    before = hashlib.sha256(warehouse.read_bytes()).hexdigest()
+    with duckdb.connect(str(warehouse), read_only=True):
+        again = write_report(warehouse, tmp_path, generated_at=WHEN)
+    assert hashlib.sha256(warehouse.read_bytes()).hexdigest() == before
+    assert again["png"].read_bytes() == recorded["png"].read_bytes()
+
+
+def test_a_warehouse_with_little_in_it_still_reports(marts: Marts, write_warehouse: Write, tmp_path: Path) -> None:
+    little = only(marts, "SOL", origin="live")
+    for name in ("regime_labels", "daily_venues", "coverage_daily"):
+        little[name] = little[name][:0]
+    little["daily_markets"] = little["daily_markets"][:1]
+    html = write_report(write_warehouse(little), tmp_path)["html"].read_text(encoding="utf-8")
+    for said in ("No regime labels in this warehouse", "No data by venue", "Coverage is unknown"):
+        assert said in html
+
+
+def test_an_empty_warehouse_is_refused_with_a_reason(marts: Marts, write_warehouse: Write, tmp_path: Path) -> None:
+    empty = {name: table[:0] for name, table in marts.items()}
+    with pytest.raises(ValueError, match="load a window first"):
+        write_report(write_warehouse(empty), tmp_path)
+
+
+def hatches(ax: Axes) -> list[tuple[float, float]]:
+    """(start, width) in days of the hatched spans of a panel."""
+    return [(patch.get_x(), patch.get_width()) for patch in ax.patches if patch.get_hatch()]
+
+
+def chunks(data: bytes) -> list[tuple[bytes, bytes]]:
+    found, at = [], 8
+    while at < len(data):
+        (size,) = struct.unpack(">I", data[at : at + 4])
+        found.append((data[at + 4 : at + 8], data[at + 8 : at + 8 + size]))
+        at += size + 12
+    return found

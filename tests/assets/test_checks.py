@@ -1,0 +1,470 @@
+"""The asset checks, run by Dagster on small warehouses: healthy rows pass, each seeded fault fails exactly its checks."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from shutil import copyfile
+
+import dagster as dg
+import duckdb
+import pytest
+
+from assets.checks import asset_checks
+from assets.checks.catalog import MARTS, REGIMES
+from assets.checks.factory import Check, check_step
+from assets.session import Session
+from pipelines import warehouse
+from pipelines.settings import Settings
+
+SERIES = Path(__file__).parents[3] / "shared" / "recordings" / "series"
+CHECKS = {f"{check.asset.removeprefix('marts.')}.{check.name}": check for check in (*MARTS, *REGIMES)}
+
+# 40 days of two assets at four venues, hourly; every series is smooth and every rule of the catalogue holds with room.
+HEALTHY = """
+create schema marts;
+create table hours as
+select venue, rank, interval_hours, asset, price, venue || ':' || asset as instrument_id, hour,
+    timestamp '2025-01-01' + to_hours(hour::bigint) as instant
+from (values ('binance', 1, 8), ('bybit', 2, 8), ('hyperliquid', 3, 1), ('kraken', 4, 1)) as v(venue, rank, interval_hours)
+cross join (values ('BTC', 1e5), ('ETH', 4e3)) as a(asset, price)
+cross join range(960) as h(hour);
+
+create table marts.fct_candles as
+select venue, instrument_id, asset as base_asset, instant as opened_at,
+    price * (1 + 1e-4 * rank) * exp(0.02 * sin(hour / 17) + 0.01 * sin(hour / 5)) as close,
+    100 * (1 + 0.5 * sin(hour / 7)) as volume_base,
+    close as mark_close, close / (1 + 1e-4 + 2e-4 * sin(hour / 100)) as index_close
+from hours;
+
+create table marts.fct_funding_rates as
+select venue, instrument_id, asset as base_asset, instant as settled_at,
+    (1e-4 + 8e-5 * sin(hour / 100 + 0.1 * rank)) * (1 + 0.1 * rank) as rate_8h, interval_hours
+from hours where hour % interval_hours = 0;
+
+create table marts.fct_open_interest as
+select h.venue, h.instrument_id, asset as base_asset, instant as observed_at, 1000 * (1 + 0.02 * sin(hour / 50)) as oi_base,
+    c.close as mark_price, 'mark_candle' as mark_basis, oi_base * mark_price as oi_usd,
+    case when h.venue = 'binance' then oi_usd * 1.001 end as venue_usd, false as is_snapshot
+from hours as h inner join marts.fct_candles as c on h.instrument_id = c.instrument_id and h.instant = c.opened_at;
+
+create table marts.fct_liquidations as
+select venue, instrument_id, asset as base_asset, instant as liquidated_at, hour::varchar as event_id,
+    case when hour % 3 = 0 then 'short' else 'long' end as liquidated_side, 1e3 as size_usd
+from hours where venue = 'kraken' and hour % 20 = 0;
+
+create table marts.coverage_daily as
+select instant::date as day, venue, dataset, 48 as expected,
+    case when dataset = 'liquidations' and venue <> 'kraken' then 0 else 48 end as seen, seen / expected as coverage
+from hours cross join (values ('candles'), ('funding_rates'), ('open_interest'), ('liquidations')) as d(dataset)
+where asset = 'BTC' and hour % 24 = 0;
+
+create table marts.daily_markets as
+select instant::date as day, asset, price as close, price * 1.01 as high, price * 0.99 as low, 1e9 as volume_usd, 5e8 as oi_usd,
+    5e3 as oi_base,
+    0.01 as oi_change_1d, 1e-4 as funding_8h, 'oi' as funding_weighting, 2e6 as liq_long_usd, 1e6 as liq_short_usd,
+    0.5 as realised_vol_1d, null::double as realised_vol_7d, 0e0 as return_1d, -0.01 as drawdown_7d, -0.01 as low_vs_prev_close,
+    1e-4 as basis, 0.5 as leverage, 0.006 as liq_over_oi, 4 as venues_total, 4 as price_venues, 4 as funding_venues,
+    4 as oi_venues, 1 as liq_venues, 1.0 as coverage_price, 1.0 as coverage_funding, 1.0 as coverage_oi,
+    0.25 as coverage_liquidations, 'synthetic' as origin
+from hours where venue = 'binance' and hour % 24 = 0;
+
+create table marts.regime_labels as
+select day, asset, 'neutral' as label, 0.8 as confidence, 'nothing stands out' as reasons, 'rule_v1' as method
+from marts.daily_markets;
+"""
+
+DAILY = """
+create or replace table marts.daily_instruments as
+select * from (
+    select opened_at::date as day, venue, instrument_id, base_asset, arg_max(close, opened_at) as close,
+        sum(volume_base) as volume_base, sum(volume_base * close) as volume_usd, count(*) as candles
+    from marts.fct_candles group by all
+) full join (
+    select settled_at::date as day, venue, instrument_id, base_asset, avg(rate_8h) as funding_8h
+    from marts.fct_funding_rates group by all
+) using (day, venue, instrument_id, base_asset) full join (
+    select observed_at::date as day, venue, instrument_id, base_asset, arg_max(oi_usd, observed_at) as oi_usd
+    from marts.fct_open_interest group by all
+) using (day, venue, instrument_id, base_asset);
+"""
+
+RECORDED = """
+create schema marts;
+create table marts.fct_candles as
+select venue, venue || ':' || coin as instrument_id, coin as base_asset, timestamp::timestamp as opened_at, close, volume_base,
+    null::double as mark_close, null::double as index_close
+from '{series}/candles_1h.parquet';
+create table marts.fct_funding_rates as
+select venue, venue || ':' || coin as instrument_id, coin as base_asset, date_trunc('minute', timestamp::timestamp) as settled_at,
+    case when venue in ('hyperliquid', 'kraken') then 1 when venue || coin = 'binanceHYPE' then 4 else 8 end as interval_hours,
+    funding_rate / interval_hours * 8 as rate_8h
+from '{series}/funding_rates.parquet';
+create table marts.fct_open_interest as
+select venue, venue || ':' || coin as instrument_id, coin as base_asset, timestamp::timestamp as observed_at,
+    oi_usd, oi_usd / c.close as oi_base, c.close as mark_price, 'close_proxy' as mark_basis, null::double as venue_usd,
+    false as is_snapshot
+from '{series}/open_interest_1h.parquet' left join (
+    select coin, timestamp, median(close) as close from '{series}/candles_1h.parquet' group by all
+) as c using (coin, timestamp);
+"""
+
+
+@pytest.fixture(scope="session")
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("checks") / "healthy.duckdb"
+    with warehouse.connect(path) as connection:
+        warehouse.prepare(connection, "synthetic-7")
+        connection.execute(HEALTHY + DAILY)
+        connection.execute(
+            "insert into meta.run_info select 'market', 'synthetic', 'synthetic', min(instant), max(instant) + interval 1 hour, "
+            "max(instant) + interval 1 hour, ['BTC', 'ETH'], list(distinct venue), false from hours"
+        )
+    return path
+
+
+@pytest.fixture(scope="session")
+def writable(healthy: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
+    copyfile(healthy, path := tmp_path_factory.mktemp("checks") / "copy.duckdb")
+    with warehouse.connect(path) as connection:
+        yield connection
+
+
+@pytest.fixture
+def broken(writable: duckdb.DuckDBPyConnection) -> Iterator[Callable[..., duckdb.DuckDBPyConnection]]:
+    """The healthy warehouse after some SQL, until the test's end; daily rows are made anew unless told otherwise."""
+
+    def make(sql: str, daily: bool = True) -> duckdb.DuckDBPyConnection:
+        return writable.execute(sql + (";" + DAILY if daily else ""))
+
+    writable.begin()
+    yield make
+    writable.rollback()
+
+
+def run_all(path: Path) -> dg.ExecuteInProcessResult:
+    """Every check, as a Dagster job on an instance of its own."""
+    definitions = dg.Definitions(
+        asset_checks=asset_checks,
+        jobs=[dg.define_asset_job("checks", dg.AssetSelection.all_asset_checks())],
+        resources={"session": Session(Settings(warehouse=path))},
+    )
+    return definitions.resolve_job_def("checks").execute_in_process(raise_on_error=False)
+
+
+def evaluations(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
+    return {f"{found.asset_key.path[-1]}.{found.check_name}": found for found in result.get_asset_check_evaluations()}
+
+
+def test_healthy_marts_pass_every_check(healthy):
+    found = evaluations(result := run_all(healthy))
+    assert result.success
+    assert set(found) == set(CHECKS)
+    assert {name: evaluation.metadata["rows"].value for name, evaluation in found.items() if not evaluation.passed} == {}
+
+
+ONE_HOUR = "instrument_id = 'bybit:BTC' and {} = timestamp '2025-01-20 08:00'"
+AT = {t: ONE_HOUR.format(t) for t in ("opened_at", "settled_at", "observed_at")}
+
+# name: (SQL of the fault, the checks that must fail and no others, what the rows must show)
+FAULTS: dict[str, tuple[str, set[str], str]] = {
+    "price a thousand times": (
+        "update marts.fct_candles set close = close * 1000, mark_close = mark_close * 1000, index_close = index_close * 1000 "
+        "where instrument_id = 'bybit:BTC'",
+        {"daily_instruments.price_across_venues", "daily_instruments.multiplier", "daily_instruments.open_interest_over_volume"},
+        "| BTC | binance:BTC | bybit:BTC | 40 |",
+    ),
+    "price 8 % apart": (
+        "update marts.fct_candles set close = close * 1.08 where instrument_id = 'kraken:ETH' and opened_at >= '2025-02-08'; "
+        "update marts.fct_candles set mark_close = close, index_close = close where instrument_id = 'kraken:ETH'",
+        {"daily_instruments.price_across_venues"},
+        "| ETH | binance:ETH | kraken:ETH | 2 | 2025-02-08 | 2025-02-09 |",
+    ),
+    "a jump that reverts": (
+        f"update marts.fct_candles set close = close * 1.7 where {AT['opened_at']}",
+        {"fct_candles.jumps"},
+        "| bybit:BTC | 2025-01-20 08:00 |",
+    ),
+    "mark away from index": (
+        f"update marts.fct_candles set index_close = index_close * 1.08 where {AT['opened_at']}",
+        {"fct_candles.mark_against_index"},
+        "| bybit:BTC | 1 | 2025-01-20 08:00 |",
+    ),
+    "rates in percent": (
+        "update marts.fct_funding_rates set rate_8h = rate_8h * 100 where instrument_id = 'kraken:ETH'",
+        {"fct_funding_rates.funding_unit", "daily_instruments.funding_against_premium"},
+        "| kraken:ETH | 6 | 0 | 6 |",
+    ),
+    "rates in percent for the last nine days": (
+        "update marts.fct_funding_rates set rate_8h = rate_8h * 100 "
+        "where instrument_id = 'kraken:ETH' and settled_at >= '2025-02-01'",
+        {"fct_funding_rates.funding_unit", "daily_instruments.funding_against_premium"},
+        "| kraken:ETH | 1 | 0 | 6 |",
+    ),
+    "rates in percent, and no other venue to compare with": (
+        "delete from marts.fct_funding_rates where base_asset = 'ETH' and venue <> 'bybit'; "
+        "update marts.fct_funding_rates set rate_8h = rate_8h * 100 "
+        "where instrument_id = 'bybit:ETH' and settled_at >= '2025-02-01'",
+        {"fct_funding_rates.funding_unit", "daily_instruments.funding_against_premium"},
+        "| bybit:ETH | 1 | 0 | 6 |",
+    ),
+    "a fraction taken for a percentage": (
+        "update marts.fct_funding_rates set rate_8h = rate_8h / 100 where instrument_id = 'hyperliquid:BTC'",
+        {"fct_funding_rates.funding_unit"},
+        "| hyperliquid:BTC | 0 | 6 | 6 |",
+    ),
+    "one rate in percent": (
+        f"update marts.fct_funding_rates set rate_8h = rate_8h * 100 where {AT['settled_at']}",
+        {"fct_funding_rates.funding_spikes"},
+        "| bybit:BTC | 2025-01-20 08:00 |",
+    ),
+    "a rate beyond every cap": (
+        "update marts.fct_funding_rates set rate_8h = 0.05 "
+        "where instrument_id = 'kraken:BTC' and settled_at between '2025-01-20' and '2025-01-20 01:00'",
+        {"fct_funding_rates.funding_size"},
+        "| kraken:BTC | 2 | 2025-01-20 00:00 | 2025-01-20 01:00 | 0.05 |",
+    ),
+    "signs swapped": (
+        "update marts.fct_funding_rates set rate_8h = -rate_8h where instrument_id = 'binance:ETH'",
+        {"daily_instruments.funding_sign"},
+        "| binance:ETH | 40 |",
+    ),
+    "large funding against the premium": (
+        "update marts.fct_funding_rates set rate_8h = -0.0008 "
+        "where instrument_id = 'binance:BTC' and settled_at >= '2025-01-08' and settled_at < '2025-01-12'",
+        {"daily_instruments.funding_against_premium"},
+        "| binance:BTC | 2 | 2025-01-10 | 2025-01-11 |",
+    ),
+    "open interest of both sides": (
+        "update marts.fct_open_interest set oi_base = oi_base * 2, oi_usd = oi_usd * 2 where venue = 'binance'",
+        {"fct_open_interest.value_unit", "fct_open_interest.value_against_venue"},
+        "| binance:BTC | 960 | 960 | 1.998 | 2000.93 | 1001.46 |",
+    ),
+    "open interest off by a contract size": (
+        "update marts.fct_open_interest set oi_base = oi_base * 1000, oi_usd = oi_usd * 1000 where instrument_id = 'binance:ETH'",
+        {
+            "fct_open_interest.value_unit", "fct_open_interest.value_against_venue", "fct_open_interest.change_within_volume",
+            "fct_open_interest.change_unit", "daily_instruments.open_interest_over_volume",
+        },
+        "| binance:ETH |",
+    ),
+    "open interest from one side to two": (
+        "update marts.fct_open_interest set oi_base = oi_base * 2, oi_usd = oi_usd * 2 "
+        "where instrument_id = 'bybit:BTC' and observed_at >= '2025-01-20 08:00'",
+        {"fct_open_interest.steps"},
+        "| bybit:BTC | 2025-01-20 08:00 |",
+    ),
+    "open interest that moves beyond the volume": (
+        "update marts.fct_open_interest set oi_base = oi_base * 1.4, oi_usd = oi_usd * 1.4 "
+        "where instrument_id = 'hyperliquid:ETH' and hour(observed_at) = 3",
+        {"fct_open_interest.change_within_volume"},
+        "| hyperliquid:ETH | 80 | 959 |",
+    ),
+    "volume in contracts": (
+        "update marts.fct_candles set volume_base = volume_base / 1000 where instrument_id = 'kraken:BTC'",
+        {
+            "fct_open_interest.change_within_volume", "fct_open_interest.change_unit",
+            "daily_instruments.open_interest_over_volume",
+        },
+        "| kraken:BTC |",
+    ),
+    "liquidations of one side": (
+        "update marts.fct_liquidations set liquidated_side = 'short' where instrument_id = 'kraken:BTC'",
+        {"fct_liquidations.one_sided"},
+        "| kraken:BTC | 48 | 2025-01-01 00:00 | 2025-02-09 04:00 | short | 48000 |",
+    ),
+    "liquidations of the other side on the day of a crash": (
+        "update marts.daily_markets set return_1d = -0.12, liq_long_usd = 1e6, liq_short_usd = 9e6 "
+        "where asset = 'ETH' and day = '2025-01-20'",
+        {"daily_markets.liquidation_side"},
+        "| 2025-01-20 | ETH | -0.12 | 1e+06 | 9e+06 |",
+    ),
+    "half of a closed day": (
+        "update marts.coverage_daily set seen = 24, coverage = 0.5 "
+        "where venue = 'bybit' and dataset = 'candles' and day = '2025-01-20'",
+        {"coverage_daily.gaps"},
+        "| bybit | candles | 1 | 2025-01-20 | 2025-01-20 | 24 | 0.5 |",
+    ),
+    "candles that stop": (
+        "delete from marts.fct_candles where venue = 'kraken' and opened_at >= '2025-02-09 20:00'",
+        {"fct_candles.freshness"},
+        "| kraken | 2025-02-09 20:00 | 2025-02-10 00:00 | 4 |",
+    ),
+    "funding that stops": (
+        "delete from marts.fct_funding_rates where venue = 'binance' and settled_at >= '2025-02-09'",
+        {"fct_funding_rates.freshness"},
+        "| binance | 2025-02-08 16:00 | 2025-02-10 00:00 | 32 |",
+    ),
+    "no open interest at all": (
+        "delete from marts.fct_open_interest where venue = 'bybit'",
+        {"fct_open_interest.freshness"},
+        "| bybit |  | 2025-02-10 00:00 |  |",
+    ),
+    "a liquidation twice": (
+        "insert into marts.fct_liquidations from marts.fct_liquidations where event_id = '20'",
+        {"fct_liquidations.duplicates"},
+        "| kraken:BTC | 20 | 2 |",
+    ),
+    "a settlement twice": (
+        f"insert into marts.fct_funding_rates from marts.fct_funding_rates where {AT['settled_at']}",
+        {"fct_funding_rates.duplicates"},
+        "| bybit:BTC | 2025-01-20 08:00 | 2 |",
+    ),
+    "a candle twice": (
+        f"insert into marts.fct_candles from marts.fct_candles where {AT['opened_at']}",
+        {"fct_candles.duplicates"},
+        "| bybit:BTC | 2025-01-20 08:00 | 2 |",
+    ),
+    "open interest twice": (
+        f"insert into marts.fct_open_interest from marts.fct_open_interest where {AT['observed_at']}",
+        {"fct_open_interest.duplicates"},
+        "| bybit:BTC | 2025-01-20 08:00 | 2 |",
+    ),
+    "a negative price": (
+        "update marts.daily_markets set low = -1 where asset = 'BTC' and day = '2025-01-20'",
+        {"daily_markets.schema"},
+        "| 2025-01-20 | BTC | low | greater_than(0) | -1.0 |",
+    ),
+    "more seen than expected": (
+        "update marts.coverage_daily set seen = 49, coverage = 49 / 48 "
+        "where venue = 'bybit' and dataset = 'candles' and day = '2025-01-20'",
+        {"coverage_daily.schema"},
+        "| 2025-01-20 | bybit | candles | coverage | in_range(0, 1) | 1.0208",
+    ),
+    "a label twice": (
+        "insert into marts.regime_labels from marts.regime_labels where asset = 'ETH' and day = '2025-01-20'",
+        {"regime_labels.schema"},
+        "| 2025-01-20 | ETH |",
+    ),
+    "an unknown label": (
+        "update marts.regime_labels set label = 'moon' where asset = 'ETH' and day = '2025-01-20'",
+        {"regime_labels.schema"},
+        "| 2025-01-20 | ETH | label |",
+    ),
+    "a label without confidence": (
+        "update marts.regime_labels set confidence = null where asset = 'ETH' and day = '2025-01-20'",
+        {"regime_labels.schema"},
+        "| 2025-01-20 | ETH | confidence | not_nullable |",
+    ),
+}  # fmt: skip
+#: Faults of the daily table itself, which must not be made anew.
+DAILY_FAULTS: dict[str, tuple[str, set[str], str]] = {
+    "a day twice": (
+        "insert into marts.daily_instruments from marts.daily_instruments "
+        "where instrument_id = 'bybit:BTC' and day = '2025-01-20'",
+        {"daily_instruments.duplicates"},
+        "| bybit:BTC | 2025-01-20 | 2 |",
+    ),
+    "a stale day": (
+        "update marts.daily_instruments set volume_base = volume_base * 1.01 "
+        "where instrument_id = 'bybit:BTC' and day = '2025-01-20'",
+        {"daily_instruments.volume_sum"},
+        "| 2025-01-20 | bybit:BTC |",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", [*FAULTS, *DAILY_FAULTS])
+def test_a_fault_fails_exactly_its_checks(fault, broken):
+    sql, expected, shown = (FAULTS | DAILY_FAULTS)[fault]
+    connection = broken(sql, daily=fault in FAULTS)
+    failed = {name: result for name, check in CHECKS.items() if not (result := check.result(connection)).passed}
+    assert set(failed) == expected
+    rows = [str(result.metadata["rows"].value) for result in failed.values()]
+    assert any(shown in markdown for markdown in rows), rows
+
+
+def test_dagster_is_told_of_every_failure_and_of_what_blocks(healthy, tmp_path):
+    """Several faults at once: a check that blocks keeps no other of its step from being told."""
+    faults = ["price a thousand times", "rates in percent", "open interest of both sides", "an unknown label", "a candle twice"]
+    copyfile(healthy, path := tmp_path / "broken.duckdb")
+    with warehouse.connect(path) as connection:
+        connection.execute(";".join(FAULTS[fault][0] for fault in faults) + ";" + DAILY)
+    found = evaluations(result := run_all(path))
+    assert not result.success
+    assert set(found) == set(CHECKS)
+    failed = {name for name, evaluation in found.items() if not evaluation.passed}
+    assert failed == set().union(*(FAULTS[fault][1] for fault in faults))
+    for name, evaluation in found.items():
+        check = CHECKS[name]
+        assert (evaluation.metadata["offending"].value > 0) is (name in failed)
+        assert evaluation.metadata["reason"].value == check.reason
+        assert evaluation.blocking is check.blocking
+        assert evaluation.severity is (dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN)
+
+
+def test_every_check_is_failed_by_some_fault():
+    assert set().union(*(expected for _, expected, _ in (FAULTS | DAILY_FAULTS).values())) == set(CHECKS)
+
+
+def test_what_blocks_and_what_warns():
+    """Only errors of ours block: schema, keys, sums, units and signs."""
+    kinds = {"schema", "duplicates", "volume_sum", "multiplier", "funding_unit", "funding_sign", "change_unit", "value_unit"}
+    assert {check.name for check in CHECKS.values() if check.blocking} == kinds
+
+
+@pytest.mark.parametrize(("blocking", "runs"), [(True, False), (False, True)])
+def test_a_blocking_failure_keeps_downstream_from_running(blocking, runs, healthy):
+    """Also when the check is of another table than the one that downstream reads."""
+    checks = [
+        Check("fails", "marts.fct_candles", "select 1 as offender", blocking, "Fails.", "it is a test."),
+        Check("passes", "marts.daily_markets", "select 1 where false", True, "Passes.", "it is a test."),
+    ]
+
+    @dg.multi_asset(specs=[dg.AssetSpec(check.spec.asset_key) for check in checks])
+    def models() -> Iterator[dg.MaterializeResult]:
+        yield from (dg.MaterializeResult(asset_key=check.spec.asset_key) for check in checks)
+
+    @dg.asset(deps=[["marts", "daily_markets"]])
+    def regimes() -> None: ...
+
+    result = dg.materialize(
+        [models, regimes, check_step("check", checks)],
+        resources={"session": Session(Settings(warehouse=healthy))},
+        raise_on_error=False,
+    )
+    assert bool(result.asset_materializations_for_node("regimes")) is runs
+    assert len(result.get_asset_check_evaluations()) == 2
+
+
+def test_one_check_can_be_selected_alone(healthy):
+    step = asset_checks[0]
+    key = next(iter(step.check_keys))
+    result = dg.materialize(
+        [step],
+        selection=dg.AssetSelection.checks(key),
+        resources={"session": Session(Settings(warehouse=healthy))},
+    )
+    assert [found.asset_check_key for found in result.get_asset_check_evaluations()] == [key]
+
+
+def test_many_offending_rows_are_counted_and_the_first_shown(healthy):
+    sql = "select hour, 'a|b' as text, null as nothing from hours order by hour"
+    check = Check("many", "marts.fct_candles", sql, False, "Fails.", "it is a test.")
+    with duckdb.connect(str(healthy), read_only=True) as connection:
+        result = check.result(connection)
+    lines = result.metadata["rows"].value.splitlines()
+    assert result.metadata["offending"].value == 960 * 8
+    assert len(lines) == 2 + 20
+    assert lines[:3] == ["| hour | text | nothing |", "| --- | --- | --- |", "| 0 | a\\|b |  |"]
+
+
+@pytest.mark.skipif(not SERIES.is_dir(), reason="the recorded series are absent: ../shared/recordings/series")
+def test_ten_months_of_real_data_block_nothing_and_warn_of_what_lacks(tmp_path):
+    """The crash of 10 October 2025 included. The series have candles of two venues and open interest of one."""
+    with warehouse.connect(tmp_path / "recorded.duckdb") as connection:
+        warehouse.prepare(connection, "recorded")
+        connection.execute(RECORDED.format(series=SERIES) + DAILY)
+        connection.execute(
+            "insert into meta.run_info values ('market', 'recorded', 'recorded', '2025-03-08', '2026-01-01', '2026-01-01', "
+            "['BTC', 'ETH', 'SOL', 'DOGE', 'HYPE'], ['binance', 'bybit', 'hyperliquid', 'kraken'], true)"
+        )
+        made = {"marts.fct_candles", "marts.fct_funding_rates", "marts.fct_open_interest", "marts.daily_instruments"}
+        found = {
+            f"{check.asset}.{check.name}": check.offending(connection).to_pylist()
+            for check in CHECKS.values()
+            if check.asset in made
+        }
+    warned = {name: {row.get("venue") for row in rows} for name, rows in found.items() if rows}
+    assert warned == {
+        "marts.fct_candles.freshness": {"hyperliquid", "kraken"},
+        "marts.fct_open_interest.freshness": {"binance", "bybit", "kraken"},
+    }

@@ -1,0 +1,150 @@
+"""The whole dbt project on a small made market: data tests, order of loading, coverage, gaps, contracts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from tests.dbt.conftest import Dbt, checksums, load, prepare
+
+START, END = "2025-10-01", "2025-10-13"
+PIECES = [("2025-10-01", "2025-10-05"), ("2025-10-05", "2025-10-09"), ("2025-10-09", "2025-10-13")]
+NO_VIEWS = ("--exclude", "config.materialized:view")
+NO_TESTS = ("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
+
+
+@pytest.fixture(scope="module")
+def whole(dbt: Dbt, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A warehouse loaded and transformed at once."""
+    path = tmp_path_factory.mktemp("whole") / "warehouse.duckdb"
+    prepare(path, START, END)
+    load(path, START, END)
+    dbt(path, "build", "--exclude-resource-type", "unit_test")
+    return path
+
+
+def rows(path: Path, query: str) -> list[Any]:
+    with duckdb.connect(str(path)) as connection:
+        return connection.execute(query).fetchall()
+
+
+def test_data_tests_pass_and_find_what_is_wrong(dbt: Dbt, whole: Path) -> None:
+    """`whole` ran them all; here one must fail: a row is written twice."""
+    with duckdb.connect(str(whole)) as connection:
+        connection.execute("insert into marts.fct_candles from marts.fct_candles limit 1")
+    with pytest.raises(AssertionError, match="unique_key"):
+        dbt(whole, "test", "--select", "fct_candles,test_type:data")
+    dbt(whole, "run", "--select", "fct_candles")
+
+
+def test_any_order_of_loading_gives_the_same_rows(dbt: Dbt, whole: Path, tmp_path: Path) -> None:
+    """The last days first, then the first, then those between, and the first once more."""
+    path = tmp_path / "warehouse.duckdb"
+    prepare(path, START, END)
+    dbt(path, "seed")
+    for number in (2, 0, 1):
+        load(path, *PIECES[number])
+        dbt(path, "run", *(() if number == 2 else NO_VIEWS), changed=PIECES[number])
+    dbt(path, "run", *NO_VIEWS, changed=PIECES[0])
+    assert checksums(path) == checksums(whole)
+
+
+def test_a_new_view_of_an_instrument_reaches_its_old_facts(dbt: Dbt, tmp_path: Path) -> None:
+    path = tmp_path / "warehouse.duckdb"
+    prepare(path, START, END)
+    load(path, START, "2025-10-03")
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("delete from raw.bybit_linear__instruments")
+    dbt(path, "build", *NO_TESTS)
+    query = "select distinct base_asset, close > 1 from marts.fct_candles where venue = 'bybit'"
+    assert rows(path, query) == [(None, None)]
+    load(path, "2025-10-12", END)
+    dbt(path, "run", *NO_VIEWS, changed=("2025-10-12", END))
+    assert rows(path, query) == [("PEPE", False)]
+
+
+def test_times_do_not_follow_the_zone_of_the_machine(
+    dbt: Dbt, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Shanghai")
+    path = tmp_path / "warehouse.duckdb"
+    prepare(path, START, END)
+    load(path, START, END)
+    dbt(path, "build", *NO_TESTS)
+    assert checksums(path) == checksums(whole)
+    assert rows(path, "select max(opened_at) from marts.fct_candles") == [(datetime(2025, 10, 12, 23),)]
+
+
+def test_intervals_follow_the_change_and_no_missing_hour_makes_one(whole: Path) -> None:
+    found = rows(
+        whole,
+        "select venue, interval_hours, interval_basis, count(*), min(settled_at) from marts.fct_funding_rates"
+        " group by all order by all",
+    )
+    assert found == [
+        ("binance", 4.0, "gap", 6 * 6 + 5, datetime(2025, 10, 6, 4)),
+        ("binance", 8.0, "gap", 3 * 5 + 1, datetime(2025, 10, 1)),
+        ("bybit", 8.0, "gap", 3 * 12, datetime(2025, 10, 1)),
+        ("hyperliquid", 1.0, "stated", 24 * 12 - 2, datetime(2025, 10, 1)),
+        ("kraken", 1.0, "stated", 24 * 12, datetime(2025, 10, 1)),
+    ]
+
+
+def test_coverage_counts_what_was_due(whole: Path) -> None:
+    found = dict(rows(whole, "select (day, venue, dataset)::varchar, (expected, seen) from marts.coverage_daily"))
+    assert found["(2025-10-04, binance, candles)"] == (24, 23)
+    assert found["(2025-10-05, hyperliquid, funding_rates)"] == (24, 22)
+    assert found["(2025-10-05, binance, funding_rates)"] == (3, 3)
+    assert found["(2025-10-06, binance, funding_rates)"] == (6, 6)
+    assert found["(2025-10-12, binance, funding_rates)"] == (5, 5), "the settlement at the window's end is outside of it"
+    assert found["(2025-10-12, kraken, funding_rates)"] == (24, 24), "its stamp is the start of the hour"
+    assert found["(2025-10-05, hyperliquid, open_interest)"] == (24, 0)
+    assert found["(2025-10-05, hyperliquid, liquidations)"] == (1, 0)
+    assert found["(2025-10-05, kraken, liquidations)"] == (1, 1)
+
+
+def test_gaps_are_contiguous_and_say_whether_they_can_be_had(whole: Path) -> None:
+    found = rows(
+        whole,
+        "select venue, dataset, source, gap_start, gap_end, missing, fetchable, fetch_until from marts.gaps"
+        " where dataset in ('candles', 'funding_rates') and venue <> 'hyperliquid' or dataset = 'funding_rates'"
+        " or venue = 'hyperliquid' and dataset in ('candles', 'liquidations') order by all",
+    )
+    start, end = datetime.fromisoformat(START), datetime.fromisoformat(END)
+    assert found == [
+        ("binance", "candles", "binance_usdm", datetime(2025, 10, 4, 3), datetime(2025, 10, 4, 4), 1, True, None),
+        ("hyperliquid", "candles", "hyperliquid", start, end, 288, True, datetime(2026, 5, 9)),
+        ("hyperliquid", "funding_rates", "hyperliquid", datetime(2025, 10, 5, 9), datetime(2025, 10, 5, 11), 2, True, None),
+        ("hyperliquid", "liquidations", None, start, end, 12, False, None),
+    ]
+
+
+def test_a_day_of_a_market_by_hand(whole: Path) -> None:
+    """5 October, BTC: three venues; what lacks is null, and zero only where a covered venue had none."""
+    found = rows(
+        whole,
+        "select venues_total, price_venues, funding_venues, oi_venues, liq_venues, oi_venue_names, funding_weighting,"
+        " liq_short_usd, coverage_liquidations, coverage_oi from marts.daily_markets where day = '2025-10-05' and asset = 'BTC'",
+    )
+    assert found == [(3, 2, 3, 1, 1, "binance", "equal", 0.0, 1 / 3, 1 / 3)]
+    pepe = rows(
+        whole,
+        "select liq_long_usd, liq_venues, funding_8h, oi_base, basis from marts.daily_markets"
+        " where day = '2025-10-05' and asset = 'PEPE'",
+    )
+    assert pepe == [(None, 0, pytest.approx(2e-4), 100_000.0, None)]
+
+
+def test_a_contract_that_is_broken_stops_the_run(dbt: Dbt, whole: Path) -> None:
+    with duckdb.connect(str(whole)) as connection:
+        connection.execute("update meta.run_info set origin = null")
+    try:
+        with pytest.raises(AssertionError, match="NOT NULL"):
+            dbt(whole, "run", "--select", "daily_markets")
+    finally:
+        with duckdb.connect(str(whole)) as connection:
+            connection.execute("update meta.run_info set origin = 'synthetic'")

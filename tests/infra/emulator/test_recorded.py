@@ -1,0 +1,292 @@
+"""Recorded series come back as they were recorded, and what a file may not hold is refused in words."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from infra.emulator.recorded import RecordedMarket, SeriesError
+from infra.emulator.store import MS_HOUR, Listing
+
+SERIES = Path(__file__).parents[4] / "shared" / "recordings" / "series"
+recorded = pytest.mark.skipif(not SERIES.exists(), reason="../shared/recordings is absent")
+T0 = int(datetime(2025, 10, 10, tzinfo=UTC).timestamp() * 1000)
+
+
+def bars(venue: str, coin: str, closes: list[float], start: int = T0) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "timestamp": [start + hour * MS_HOUR for hour in range(len(closes))],
+            "venue": venue,
+            "coin": coin,
+            "open": closes,
+            "high": [close * 2 for close in closes],
+            "low": [close / 2 for close in closes],
+            "close": closes,
+            "volume_base": 3.0,
+        }
+    )
+
+
+def rows(venue: str, coin: str, stamps: list[int], **values: object) -> pd.DataFrame:
+    return pd.DataFrame({"timestamp": stamps, "venue": venue, "coin": coin, **values})
+
+
+def folder(path: Path, **files: pd.DataFrame) -> Path:
+    for name, frame in files.items():
+        frame.to_parquet(path / f"{name}.parquet", index=False)
+    return path
+
+
+def only(market: RecordedMarket, venue: str) -> Listing:
+    (listing,) = market.listings(venue)
+    return listing
+
+
+# the real series
+
+
+@pytest.fixture(scope="module")
+def real() -> RecordedMarket:
+    return RecordedMarket(SERIES)
+
+
+def frame(name: str) -> pd.DataFrame:
+    table = pd.read_parquet(SERIES / f"{name}.parquet")
+    table["ms"] = table["timestamp"].dt.as_unit("ms").astype("int64")
+    return table.sort_values("ms")
+
+
+@recorded
+def test_every_settlement_and_bar_is_there_and_no_other(real: RecordedMarket) -> None:
+    seen = 0
+    for (venue, coin), part in frame("funding_rates").groupby(["venue", "coin"]):
+        funding = real.funding(venue, coin)
+        assert funding is not None and np.isnan(funding.mark).all()
+        assert funding.settled_at.tolist() == part["ms"].tolist() and funding.rate.tolist() == part["funding_rate"].tolist()
+        seen += len(part)
+    assert seen == 80_983
+    for (venue, coin), part in frame("candles_1h").groupby(["venue", "coin"]):
+        held = real.candles(venue, coin, "trade")
+        assert held is not None and held.opened_at.tolist() == part["ms"].tolist()
+        for name in ("open", "high", "low", "close"):
+            assert getattr(held, name).tolist() == part[name].tolist()
+        assert held.volume.tolist() == part["volume_base"].tolist()
+        assert np.isnan(held.quote_volume).all() and (held.trades == -1).all()
+
+
+@recorded
+def test_open_interest_times_its_mark_is_the_recorded_value(real: RecordedMarket) -> None:
+    for coin, part in frame("open_interest_1h").groupby("coin"):
+        held = real.open_interest("hyperliquid", coin)
+        assert held is not None and held.observed_at.tolist() == part["ms"].tolist()
+        np.testing.assert_allclose(held.size * held.mark, part["oi_usd"], rtol=3e-16)
+    assert real.proxies == {("hyperliquid", coin): "close" for coin in ("BTC", "DOGE", "ETH", "HYPE", "SOL")}
+    assert real.origin == "recorded; series; mark=close-proxy" and not real.dropped and not real.skipped
+
+
+@recorded
+def test_proxy_is_the_median_close_of_the_hour(real: RecordedMarket) -> None:
+    held = real.open_interest("hyperliquid", "BTC")
+    crash = int(datetime(2025, 10, 10, 21, tzinfo=UTC).timestamp() * 1000)
+    candles = frame("candles_1h")
+    closes = candles[(candles["coin"] == "BTC") & (candles["ms"] == crash)]["close"]
+    assert held is not None and len(closes) == 2
+    assert held.mark[np.searchsorted(held.observed_at, crash)] == closes.mean()
+
+
+@recorded
+def test_intervals_and_clock_of_the_real_series(real: RecordedMarket) -> None:
+    usual = {"binance": 8, "bybit": 8, "hyperliquid": 1, "kraken": 1}
+    for venue, hours in usual.items():
+        for listing in real.listings(venue):
+            expected = 4 if (venue, listing.listed) == ("binance", "HYPE") else hours
+            assert listing.funding_interval_hours == ((listing.listed_at, expected),)
+    assert datetime.fromtimestamp(real.end / 1000, UTC) == datetime(2026, 1, 1, tzinfo=UTC)
+    assert real.start == frame("candles_1h")["ms"].min()
+    daily = real.daily_liquidations
+    assert daily is not None and daily.num_rows == 88 and real.liquidations("hyperliquid", "BTC") is None
+    assert real.candles("binance", "BTC", "mark") is None and real.candles("binance", "BTC", "index") is None
+    assert real.running_rate("binance", "BTC", real.end) is None
+
+
+# made folders
+
+
+prices = st.floats(min_value=1e-6, max_value=1e6)
+usd = st.floats(min_value=1, max_value=1e11)
+
+
+@settings(max_examples=30, deadline=None)
+@given(data=st.lists(st.tuples(prices, usd, st.booleans(), st.booleans()), min_size=1, max_size=30), text=st.booleans())
+def test_any_open_interest_keeps_its_dollars(
+    tmp_path_factory: pytest.TempPathFactory, data: list[tuple[float, float, bool, bool]], text: bool
+) -> None:
+    """Each row with a mark of its own, or a bar of that hour, or neither: kept exactly, kept by proxy, or counted."""
+    path = tmp_path_factory.mktemp("made")
+    stamps = [T0 + hour * MS_HOUR for hour in range(len(data))]
+    marks = [price if own else None for price, _, own, _ in data]
+    held = rows("bybit", "BTC", stamps, oi_usd=[value for _, value, _, _ in data], mark_price=pd.array(marks, "Float64"))
+    candles = pd.concat(
+        [bars("bybit", "BTC", [price], at) for at, (price, _, _, bar) in zip(stamps, data, strict=True) if bar]
+        or [bars("kraken", "ETH", [1.0])]
+    )
+    for name, table in (("open_interest_1h", held), ("candles_1h", candles)):
+        if text:
+            table.to_csv(path / f"{name}.csv", index=False)
+        else:
+            table.to_parquet(path / f"{name}.parquet", index=False)
+    market = RecordedMarket(path)
+    kept = [(at, price, value) for at, (price, value, own, bar) in zip(stamps, data, strict=True) if own or bar]
+    assert market.dropped.get(("bybit", "BTC"), 0) == len(data) - len(kept)
+    series = market.open_interest("bybit", "BTC")
+    assert (series is None) == (not kept)
+    if series is not None:
+        assert list(zip(series.observed_at.tolist(), series.mark.tolist(), strict=True)) == [row[:2] for row in kept]
+        np.testing.assert_allclose(series.size * series.mark, [value for _, _, value in kept], rtol=3e-16)
+    assert (("bybit", "BTC") in market.proxies) == any(bar and not own for _, _, own, bar in data)
+
+
+@pytest.mark.parametrize("unit", ["ms", "s", "us", "ns"])
+@pytest.mark.parametrize("zone", [None, "UTC", "Asia/Shanghai"])
+def test_stamps_of_any_kind_are_the_same_instants(tmp_path: Path, unit: str, zone: str | None) -> None:
+    table = bars("binance", "BTC", [1.0, 2.0])
+    stamps = pd.to_datetime(table["timestamp"], unit="ms", utc=True).dt.tz_convert(zone or "UTC")
+    table["timestamp"] = (stamps if zone else stamps.dt.tz_localize(None)).dt.as_unit(unit)
+    held = RecordedMarket(folder(tmp_path, candles_1h=table)).candles("binance", "BTC", "trade")
+    assert held is not None and held.opened_at.tolist() == [T0, T0 + MS_HOUR]
+
+
+def test_csv_and_rows_in_any_order(tmp_path: Path) -> None:
+    table = bars("binance", "BTC", [1.0, 2.0, 3.0])
+    table["timestamp"] = pd.to_datetime(table["timestamp"], unit="ms", utc=True)
+    table.iloc[::-1].to_csv(tmp_path / "candles_1h.csv", index=False)
+    market = RecordedMarket(tmp_path)
+    held = market.candles("binance", "BTC", "trade")
+    assert held is not None and held.close.tolist() == [1.0, 2.0, 3.0]
+    assert (market.start, market.end) == (T0, T0 + 3 * MS_HOUR) and market.origin == f"recorded; {tmp_path.name}"
+
+
+def test_marks_that_were_recorded_are_shown_and_nothing_more(tmp_path: Path) -> None:
+    table = bars("kraken", "ETH", [1.0, 2.0, 3.0]).assign(mark_price=[1.5, None, 2.5], volume_usd=7.0)
+    funding = rows("kraken", "ETH", [T0], funding_rate=[1e-5], mark_price=[1.25])
+    market = RecordedMarket(folder(tmp_path, candles_1h=table, funding_rates=funding))
+    mark, trade, settled = (
+        market.candles("kraken", "ETH", "mark"),
+        market.candles("kraken", "ETH", "trade"),
+        market.funding("kraken", "ETH"),
+    )
+    assert mark is not None and trade is not None and settled is not None
+    assert mark.opened_at.tolist() == [T0, T0 + 2 * MS_HOUR] and mark.close.tolist() == [1.5, 2.5]
+    assert np.isnan([mark.open, mark.high, mark.low, mark.volume]).all()
+    assert trade.quote_volume.tolist() == [7.0] * 3 and settled.mark.tolist() == [1.25]
+
+
+def test_coins_in_the_books_but_without_price_stay_coins(tmp_path: Path) -> None:
+    table = rows("kraken", "BTC", [T0, T0 + MS_HOUR], oi_base=[5.0, 6.0], oi_usd=[None, 600.0])
+    held = RecordedMarket(folder(tmp_path, open_interest_1h=table)).open_interest("kraken", "BTC")
+    assert held is not None and held.size.tolist() == [5.0, 6.0]
+    assert np.isnan(held.mark[0]) and held.mark[1] == 100.0
+
+
+@pytest.mark.parametrize(
+    ("venue", "coin", "base", "multiplier"),
+    [
+        ("binance", "1000PEPE", "PEPE", 1000),
+        ("binance", "1MBABYDOGE", "BABYDOGE", 1_000_000),
+        ("bybit", "10000SATS", "SATS", 10_000),
+        ("bybit", "SHIB1000", "SHIB", 1000),
+        ("hyperliquid", "kPEPE", "PEPE", 1000),
+        ("binance", "1INCH", "1INCH", 1),
+        ("kraken", "PEPE", "PEPE", 1),
+        ("hyperliquid", "kaito", "kaito", 1),
+    ],
+)
+def test_multiplier_is_in_the_name(tmp_path: Path, venue: str, coin: str, base: str, multiplier: int) -> None:
+    listing = only(RecordedMarket(folder(tmp_path, candles_1h=bars(venue, coin, [1.0]))), venue)
+    assert (listing.listed, listing.base, listing.multiplier) == (coin, base, multiplier)
+    assert (listing.listed_at, listing.delisted_at) == (T0, None)
+
+
+def test_proxy_minds_the_multiplier(tmp_path: Path) -> None:
+    held = rows("hyperliquid", "kPEPE", [T0], oi_usd=[80.0])
+    candles = pd.concat([bars("binance", "1000PEPE", [0.008]), bars("kraken", "PEPE", [0.000008])])
+    series = RecordedMarket(folder(tmp_path, candles_1h=candles, open_interest_1h=held)).open_interest("hyperliquid", "kPEPE")
+    assert series is not None and series.mark[0] == pytest.approx(0.008) and series.size[0] == pytest.approx(10_000)
+
+
+@pytest.mark.parametrize(
+    ("gaps", "expected"),
+    [
+        ([1] * 10, [(0, 1)]),
+        ([1, 1, 1, 2, 1, 1, 1, 5, 1, 1, 24, 1], [(0, 1)]),  # missing settlements are no interval
+        ([8, 8, 8, 4, 4, 4, 4], [(0, 8), (24, 4)]),
+        ([8, 8, 8, 4, 4, 8, 8, 8], [(0, 8)]),  # two equal gaps are too few
+        ([8, 8, 8, 4, 4, 4, 8, 8, 8], [(0, 8), (24, 4), (36, 8)]),
+        ([12, 12, 12, 12], [(0, 8)]),  # no interval of any venue: the usual one
+        ([], [(0, 8)]),
+    ],
+)
+def test_interval_is_what_the_gaps_repeat(tmp_path: Path, gaps: list[int], expected: list[tuple[int, int]]) -> None:
+    stamps = [T0 + int(hours) * MS_HOUR + hours % 7 for hours in np.cumsum([0, *gaps])]  # with some ms of jitter
+    table = rows("binance", "BTC", [int(stamp) for stamp in stamps], funding_rate=1e-4)
+    listing = only(RecordedMarket(folder(tmp_path, funding_rates=table)), "binance")
+    assert [((start - T0) // MS_HOUR, hours) for start, hours in listing.funding_interval_hours] == expected
+
+
+def test_unknown_venues_are_named(tmp_path: Path) -> None:
+    table = pd.concat([bars("okx", "BTC", [1.0]), bars("binance", "BTC", [1.0]), bars("deribit", "BTC", [1.0])])
+    with pytest.warns(UserWarning, match="deribit, okx"):
+        market = RecordedMarket(folder(tmp_path, candles_1h=table))
+    assert market.skipped == ["deribit", "okx"] and market.listings("okx") == []
+
+
+GOOD = bars("binance", "BTC", [1.0, 2.0, 3.0])
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (GOOD.assign(colour="red"), "candles_1h.parquet: unknown columns colour"),
+        (GOOD.drop(columns="low"), "required columns are missing: low"),
+        (pd.concat([GOOD, GOOD[:2]]), "2 rows repeat the key"),
+        (GOOD.assign(close=[1.0, None, None]), "column close: 2 rows are null"),
+        (GOOD.assign(venue=["binance", None, "binance"]), "column venue: 1 rows are null"),
+        (GOOD.assign(low=[0.0, 1.0, -1.0]), "column low: 2 rows are not above zero"),
+        (GOOD.assign(high=[0.9, 4.0, 6.0]), "column high: 1 rows are below"),
+        (GOOD.assign(low=[0.5, 1.0, 3.1]), "column low: 1 rows are above"),
+        (
+            GOOD.assign(volume_base=[-1.0, 1.0, np.inf]),
+            "volume_base: 1 rows are infinite; column volume_base: 1 rows are below zero",
+        ),
+        (GOOD.assign(timestamp=GOOD["timestamp"] + 1), "column timestamp: 3 rows are off the grid of 3600000 ms"),
+        (GOOD.assign(timestamp=GOOD["timestamp"] // 1000), "column timestamp: 3 rows lie before 2014"),
+        (GOOD.assign(close="much"), "column close: can't be read as double"),
+    ],
+)
+def test_what_breaks_the_format_is_told(tmp_path: Path, table: pd.DataFrame, message: str) -> None:
+    with pytest.raises(SeriesError) as error:
+        RecordedMarket(folder(tmp_path, candles_1h=table))
+    assert message in str(error.value) and "candles_1h.parquet" in str(error.value)
+
+
+def test_open_interest_needs_one_of_its_two_columns(tmp_path: Path) -> None:
+    with pytest.raises(SeriesError, match="one of the columns oi_usd and oi_base"):
+        RecordedMarket(folder(tmp_path, open_interest_1h=rows("kraken", "BTC", [T0], mark_price=1.0)))
+    with pytest.raises(SeriesError, match="oi_usd or oi_base: 1 rows are null"):
+        RecordedMarket(folder(tmp_path, open_interest_1h=rows("kraken", "BTC", [T0, T0 + MS_HOUR], oi_usd=[None, 1.0])))
+
+
+def test_a_folder_without_series_is_no_market(tmp_path: Path) -> None:
+    with pytest.raises(SeriesError, match="holds no series"):
+        RecordedMarket(tmp_path)
+    folder(tmp_path, candles_1h=GOOD)
+    GOOD.to_csv(tmp_path / "candles_1h.csv", index=False)
+    with pytest.raises(SeriesError, match="twice"):
+        RecordedMarket(tmp_path)

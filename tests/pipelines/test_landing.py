@@ -1,0 +1,187 @@
+"""Landing keeps every byte, once, and a kill costs no torn file: in a folder and in S3 alike."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import LandingFull
+from pipelines.landing import PART, Entry, Landing, question
+from pipelines.source import Request
+from pipelines.windows import Window
+
+ROOT = Path(__file__).parents[2]
+
+
+def entry(body: bytes, run: str = "r1", **fields: object) -> Entry:
+    known: dict[str, object] = {
+        "run": run, "source": "binance_usdm", "dataset": "candles", "market": "m", "method": "GET", "url": "http://x/", "endpoint": "/fapi/v1/klines",
+        "context": {"symbol": "BTCUSDT"}, "window": (0, 10), "observed_at": 5, "status": 200, "sha256": hashlib.sha256(body).hexdigest(),
+        "size": len(body),
+    }  # fmt: skip
+    return Entry(**{**known, **fields})  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """A real S3 server on loopback; the name of its bucket."""
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "test")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        import fsspec
+
+        fsspec.filesystem("s3").mkdir("landing-test")
+        yield "s3://landing-test"
+    server.stop()
+
+
+@pytest.fixture(params=["folder", "s3"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "folder":
+        return str(tmp_path / "landing")
+    return f"{request.getfixturevalue('s3')}/{tmp_path.name}"
+
+
+def test_what_is_put_comes_back_in_order(root: str) -> None:
+    bodies = [f'[{i},"{"x" * i}"]'.encode() for i in range(2 * PART + 5)]
+    landing = Landing(root, "r1")
+    for i, body in enumerate(bodies):
+        landing.put(entry(body, observed_at=i, params={"limit": 5}, context={}, final=True), body)
+    landing.flush()
+    again = Landing(root)
+    found = list(again.iterate())
+    assert again.runs() == ["r1"]
+    assert [again.body(e) for e in found] == bodies
+    assert found[3] == entry(bodies[3], observed_at=3, params={"limit": 5}, context={}, final=True)
+    assert again.used() > 0
+
+
+def test_equal_bytes_are_stored_once(root: str) -> None:
+    body = b"[" + b"1," * 5000 + b"1]"
+    for run in ("r1", "r2"):
+        landing = Landing(root, run)
+        landing.put(entry(body, run), body)
+        landing.put(entry(body, run, dataset="mark_candles"), body)
+        landing.flush()
+    assert len(landing.fs.glob(f"{landing.path}/pages/*/*")) == 1
+    assert [(e.run, e.dataset) for e in landing.iterate()] == [(r, d) for r in ("r1", "r2") for d in ("candles", "mark_candles")]
+    assert [e.run for e in landing.iterate(["r2"])] == ["r2", "r2"]
+
+
+def test_a_damaged_or_lost_body_is_named(root: str) -> None:
+    landing = Landing(root, "r1")
+    body = b'{"a": 1}' * 100
+    page = entry(body)
+    landing.put(page, body)
+    [where] = landing.fs.glob(f"{landing.path}/pages/*/*")
+    good = landing.fs.cat_file(where)
+    for damaged in (good[:-3], b"", b"not zstandard", good[:20] + bytes([good[20] ^ 1]) + good[21:]):
+        landing.fs.pipe_file(where, damaged)
+        with pytest.raises(OSError, match=rf"{page.page}.*binance_usdm.*refetch"):
+            landing.body(page)
+    landing.fs.rm(where)
+    with pytest.raises(OSError, match=page.page):
+        landing.body(page)
+
+
+def test_the_cap_stops_before_anything_is_written_beyond_it(root: str) -> None:
+    small, large = b"a" * 50, bytes(range(256)) * 40
+    landing = Landing(root, "r1", max_bytes=200)
+    landing.put(entry(small), small)
+    landing.flush()
+    before = landing.used()
+    with pytest.raises(LandingFull, match=r"cap.*prune"):
+        Landing(root, "r2", max_bytes=200).put(entry(large, "r2"), large)
+    assert landing.used() == before
+    # What is stored already needs no room.
+    again = Landing(root, "r3", max_bytes=before)
+    again.put(entry(small, "r3"), small)
+    assert [e.run for e in landing.iterate()] == ["r1"]
+
+
+def test_prune_forgets_old_runs_and_the_bodies_that_only_they_had(root: str) -> None:
+    old, both, new = b"old" * 50, b"both" * 50, b"new" * 50
+    for run, bodies in {"20250101T000000-a": (old, both), "20250201T000000-b": (both, new)}.items():
+        landing = Landing(root, run)
+        for body in bodies:
+            landing.put(entry(body, run), body)
+        landing.flush()
+    assert landing.prune("202502") > 0
+    left = list(Landing(root).iterate())
+    assert [landing.body(e) for e in left] == [both, new]
+    assert len(landing.fs.glob(f"{landing.path}/pages/*/*")) == 2
+
+
+KILLED = """
+import os, sys
+sys.path.insert(0, sys.argv[2])
+from test_landing import entry
+from pipelines.landing import Landing, PART
+landing = Landing(sys.argv[1], "r1")
+for i in range(PART + 10):
+    body = b"%d" % i
+    landing.put(entry(body, observed_at=i), body)
+os._exit(9)
+"""
+
+
+def test_a_kill_between_put_and_flush_loses_the_last_part_alone(tmp_path: Path) -> None:
+    root = tmp_path / "landing"
+    done = subprocess.run([sys.executable, "-c", KILLED, str(root), str(Path(__file__).parent)], cwd=ROOT, env={"PYTHONPATH": str(ROOT), "PATH": ""})
+    assert done.returncode == 9
+    landing = Landing(str(root), "r2")
+    assert [e.observed_at for e in landing.iterate()] == list(range(PART))
+    assert len(landing.fs.glob(f"{root}/pages/*/*")) == PART + 10
+    body = b"%d" % (PART + 3)
+    landing.put(entry(body, "r2"), body)  # what was stored without an entry is taken up
+    landing.flush()
+    assert landing.body(list(landing.iterate(["r2"]))[0]) == body
+
+
+def test_what_a_kill_left_half_written_is_not_read(tmp_path: Path) -> None:
+    landing = Landing(str(tmp_path), "r1")
+    landing.put(entry(b"1"), b"1")
+    landing.flush()
+    (tmp_path / "manifest" / "r1" / "0002.jsonl.r1.part").write_bytes(b'{"run": "r1", "sou')
+    assert len(list(landing.iterate())) == 1
+
+
+def test_many_threads_lose_no_entry(tmp_path: Path) -> None:
+    landing = Landing(str(tmp_path), "r1")
+    bodies = [f"[{i}]".encode() * 50 for i in range(1500)]
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda b: landing.put(entry(b), b), bodies))
+    landing.flush()
+    found = list(landing.iterate())
+    assert sorted(e.sha256 for e in found) == sorted(hashlib.sha256(b).hexdigest() for b in bodies)
+    assert {landing.body(e) for e in found} == set(bodies)
+
+
+def test_which_requests_are_the_same_question() -> None:
+    request = Request("/a", {"x": 1, "y": "2"})
+    same = question("s", "d", request, None)
+    assert same == question("s", "d", Request("/a", {"y": "2", "x": 1}, context={"symbol": "B"}, window=Window(0, 1)), None)
+    others = [
+        question("s", "d", request, 5), question("s", "e", request, None), question("t", "d", request, None),
+        question("s", "d", Request("/a", {"x": 1, "y": "3"}), None), question("s", "d", Request("/b", {"x": 1, "y": "2"}), None),
+        question("s", "d", Request("/a", body={"x": 1, "y": "2"}), None),
+    ]  # fmt: skip
+    assert len({same, *others}) == len(others) + 1
+
+
+def test_a_page_is_asked_for_a_half_open_window() -> None:
+    page = entry(b"", window=(10, 20))
+    assert page.asks(Window(0, 11)) and page.asks(Window(19, 30)) and page.asks(Window(12, 13))
+    assert not page.asks(Window(0, 10)) and not page.asks(Window(20, 30))
+    assert entry(b"", window=None).asks(Window(0, 1))

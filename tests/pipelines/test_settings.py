@@ -1,0 +1,108 @@
+"""Settings: command line over environment over file over defaults; which market a run is of; errors that say what to do."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from pipelines.run import Run, span
+from pipelines.settings import Settings
+from pipelines.sources import source, table
+from pipelines.windows import DAY, Window, to_ms
+
+
+def test_command_line_over_environment_over_file_over_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().days == 120
+    (tmp_path / "perplake.toml").write_text('days = 30\nseed = 8\nassets = ["BTC"]\nvenues = "kraken, bybit"\n')
+    assert (Settings().days, Settings().seed, Settings().assets, Settings().venues) == (30, 8, ["BTC"], ["kraken", "bybit"])
+    monkeypatch.setenv("PERPLAKE_DAYS", "20")
+    monkeypatch.setenv("PERPLAKE_ASSETS", "ETH, SOL")
+    assert (Settings().days, Settings().seed, Settings().assets) == (20, 8, ["ETH", "SOL"])
+    assert (Settings(days=10).days, Settings(assets="HYPE").assets) == (10, ["HYPE"])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "bad", [{"days": 0}, {"tries": 0}, {"limits_scale": 0}, {"timeout_seconds": -1}, {"dayz": 3}, {"first": "2025-13-01"}]
+)
+def test_what_makes_no_sense_is_refused_by_name(bad: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(bad))):
+        Settings(**bad)  # type: ignore[arg-type]
+
+
+def test_an_unknown_setting_in_the_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "perplake.toml").write_text("dayz = 30\n")
+    with pytest.raises(ValidationError, match="dayz"):
+        Settings()
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValidationError):
+        Settings().days = 3  # type: ignore[misc]
+    assert Settings().model_copy(update={"days": 3}).days == 3
+
+
+def test_each_market_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    series = tmp_path / "series"
+    series.mkdir()
+    with pytest.raises(ValueError, match=r"no \.parquet or \.csv files"):
+        _ = Settings(source=f"recorded:{series}").market
+    (series / "candles_1h.csv").write_text("a\n1\n")
+    recorded = Settings(source=f"recorded:{series}")
+    first = recorded.market
+    assert first.startswith("recorded-series-") and recorded.market == first
+    (series / "candles_1h.csv").write_text("a\n1\n2\n")
+    assert recorded.market != first, "other content is another market"
+    assert (Settings().market, Settings(seed=8).market, Settings(source="live").market) == ("synthetic-7", "synthetic-8", "live")
+    assert Settings(home=tmp_path).database == tmp_path / "synthetic-7" / "warehouse.duckdb"
+    assert Settings(warehouse=tmp_path / "w.duckdb").database == tmp_path / "w.duckdb"
+    assert Settings(landing="s3://bucket/x").landing_root == "s3://bucket/x"
+    with pytest.raises(ValueError, match="recorded:FOLDER"):
+        _ = Settings(source="recorded").market
+
+
+def test_sources_of_venues() -> None:
+    assert Settings().sources == list(table())
+    assert Settings(venues="hyperliquid").sources == ["hyperliquid", "hyperliquid_archive"]  # type: ignore[arg-type]
+    assert Settings(venues="kraken,binance").sources == ["binance_usdm", "kraken_futures"]  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"no venue krakn; there are: binance, bybit, hyperliquid, kraken"):
+        _ = Settings(venues="krakn").sources  # type: ignore[arg-type]
+
+
+def test_limits_are_the_venues_when_live() -> None:
+    assert (Settings(source="live").scale, Settings().scale, Settings(limits_scale=2).scale) == (1, 500, 2)
+
+
+def ms(*when: int) -> int:
+    return to_ms(datetime(*when, tzinfo=UTC))  # type: ignore[misc]
+
+
+def test_the_window_and_the_clock_that_settings_ask_for() -> None:
+    now = to_ms(datetime.now(UTC))
+    window, clock = span(Settings(first=date(2025, 10, 1), last=date(2025, 10, 10)))
+    assert window == Window(ms(2025, 10, 1), ms(2025, 10, 11)) and clock.now() == now // DAY * DAY, "the last midnight"
+    window, clock = span(Settings(days=2, as_of=datetime(2025, 10, 11, 12)))
+    assert window == Window(ms(2025, 10, 9), ms(2025, 10, 11)) and clock.now() == ms(2025, 10, 11, 12)
+    window, clock = span(Settings(source="recorded:x", days=3), ms(2025, 12, 31, 23))
+    assert window.days[-1] == date(2025, 12, 30) and clock.now() == ms(2025, 12, 31, 23)
+    window, clock = span(Settings(source="live", days=1))
+    assert not clock.frozen and window.end % DAY == 0 and 0 <= clock.now() - window.end < DAY
+    with pytest.raises(ValueError, match="after the last day"):
+        span(Settings(first=date(2025, 10, 2), last=date(2025, 10, 1)))
+
+
+def test_a_source_without_its_key_is_left_out_when_live(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    window, clock = span(Settings())
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
+    live = Run.begin(Settings(source="live", home=tmp_path, venues="hyperliquid"), window, clock)  # type: ignore[arg-type]
+    found, left_out = live.chosen()
+    assert [s.name for s in found] == ["hyperliquid"] and "AWS_ACCESS_KEY_ID" in left_out[0] and "open_interest" in left_out[0]
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    assert [s.name for s in live.chosen()[0]] == ["hyperliquid", "hyperliquid_archive"]
+
+
+def test_an_unknown_source_names_those_there_are() -> None:
+    with pytest.raises(KeyError, match="binance_usdm"):
+        source("binance")

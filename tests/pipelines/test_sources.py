@@ -1,0 +1,107 @@
+"""Each source's own error bodies are told apart from data, and from one another."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pipelines.sources import source
+
+PAGE = b"<html><head><title>403 Forbidden</title></head></html>"
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "body", "kind"),
+    [
+        ("binance_usdm", 429, {"code": -1003, "msg": "Too much request weight used"}, "limited"),
+        ("binance_usdm", 418, {"code": -1003, "msg": "Way too much request weight used; IP banned until 1700000000000."}, "limited"),
+        ("binance_usdm", 451, {"code": 0, "msg": "Service unavailable from a restricted location according to 'b. Eligibility'"}, "blocked"),
+        ("binance_usdm", 200, {"code": 0, "msg": "Service unavailable from a restricted location"}, "blocked"),
+        ("binance_usdm", 400, {"code": -1121, "msg": "Invalid symbol."}, "rejected"),
+        ("binance_usdm", 400, {"code": -1130, "msg": "Data sent for parameter 'startTime' is not valid."}, "rejected"),
+        ("binance_usdm", 200, {"code": -1001, "msg": "Internal error"}, "transient"),
+        ("binance_usdm", 503, {"code": -1008, "msg": "Server overloaded"}, "transient"),
+        ("binance_usdm", 200, [], None),
+        ("binance_usdm", 200, {"symbol": "BTCUSDT", "openInterest": "1", "time": 1}, None),
+        ("binance_usdm", 403, PAGE, None),
+        ("bybit_linear", 200, {"retCode": 10006, "retMsg": "Too many visits!"}, "limited"),
+        ("bybit_linear", 200, {"retCode": 10018, "retMsg": "Exceeded the IP rate limit"}, "limited"),
+        ("bybit_linear", 200, {"retCode": 10001, "retMsg": "params error"}, "rejected"),
+        ("bybit_linear", 200, {"retCode": 10016, "retMsg": "Server error"}, "transient"),
+        ("bybit_linear", 200, {"retCode": 10000, "retMsg": "Server Timeout"}, "transient"),
+        ("bybit_linear", 403, PAGE, "blocked"),
+        ("bybit_linear", 403, b"access too frequent", "limited"),
+        ("bybit_linear", 200, {"retCode": 0, "retMsg": "OK", "result": {"list": []}}, None),
+        ("hyperliquid", 500, b"null", None),
+        ("hyperliquid", 422, b"Failed to deserialize the JSON body", None),
+        ("kraken_futures", 200, {"result": "error", "error": "apiLimitExceeded"}, "limited"),
+        ("kraken_futures", 200, {"result": "error", "error": "Unavailable"}, "transient"),
+        ("kraken_futures", 200, {"result": "error", "error": "contractNotFound"}, "rejected"),
+        ("kraken_futures", 200, {"result": "error"}, "rejected"),
+        ("kraken_futures", 200, {"result": "success", "rates": []}, None),
+        ("kraken_futures", 200, {"result": {"timestamp": [], "data": []}, "errors": []}, None),
+        ("kraken_futures", 200, {"candles": [], "more_candles": False}, None),
+    ],
+)
+def test_what_a_body_says(name: str, status: int, body: object, kind: str | None) -> None:
+    said = source(name).error(status, body if isinstance(body, bytes) else json.dumps(body).encode())
+    assert (said.kind if said else None) == kind
+
+
+def test_the_perpetuals_of_a_list() -> None:
+    """What is dated, inverse, quoted in another coin or an index is not asked for."""
+    dataset = source("binance_usdm").dataset("instruments")
+
+    def symbol(name: str, kind: str, quote: str = "USDT") -> dict[str, object]:
+        base = name.removesuffix(quote)
+        return {"symbol": name, "pair": name, "contractType": kind, "status": "TRADING", "baseAsset": base, "quoteAsset": quote, "marginAsset": quote}
+
+    rows = [
+        symbol("BTCUSDT", "PERPETUAL"), symbol("BTCUSDT_251226", "CURRENT_QUARTER"), symbol("BTCUSDC", "PERPETUAL", "USDC"),
+        symbol("TSLAUSDT", "TRADIFI_PERPETUAL"), symbol("1000PEPEUSDT", "PERPETUAL"),
+    ]  # fmt: skip
+    found = source("binance_usdm").instruments(dataset.read(json.dumps({"symbols": rows}).encode()))  # type: ignore[misc]
+    assert [(i.symbol, i.base_asset) for i in found] == [("BTCUSDT", "BTC"), ("TSLAUSDT", "TSLA"), ("1000PEPEUSDT", "PEPE")]
+
+    dataset = source("kraken_futures").dataset("instruments")
+    rows = [
+        {"symbol": "PF_XBTUSD", "type": "flexible_futures", "tradeable": True, "pair": "XBT:USD"},
+        {"symbol": "PF_ETHUSD", "type": "flexible_futures", "tradeable": True, "pair": "ETH:USD"},
+        {"symbol": "PI_XBTUSD", "type": "futures_inverse", "tradeable": True, "pair": "XBT:USD"},
+        {"symbol": "FF_XBTUSD_251226", "type": "flexible_futures", "tradeable": True, "pair": "XBT:USD", "lastTradingTime": "2025-12-26T08:00:00Z"},
+        {"symbol": "in_xbtusd", "type": "spot index", "tradeable": False},
+    ]
+    found = source("kraken_futures").instruments(dataset.read(json.dumps({"instruments": rows}).encode()))  # type: ignore[misc]
+    assert [(i.symbol, i.base_asset) for i in found] == [("PF_XBTUSD", "BTC"), ("PF_ETHUSD", "ETH")]
+
+
+def test_contexts_that_are_not_aligned_are_refused() -> None:
+    dataset = source("hyperliquid").dataset("contexts")
+    page = dataset.read(b'[{"universe":[{"name":"BTC","szDecimals":5},{"name":"ETH","szDecimals":4}]},[{"markPx":"1"}]]')
+    with pytest.raises(ValueError, match="aligned"):
+        dataset.rows(page)
+
+
+def test_kraken_open_interest_as_rows_or_columns() -> None:
+    dataset = source("kraken_futures").dataset("open_interest")
+
+    def rows(data: object, stamps: object = (1700000000, 1700003600)) -> list[tuple[float, ...]]:
+        page = dataset.read(json.dumps({"result": {"timestamp": stamps, "data": data}, "errors": []}).encode())
+        return [(r.timestamp, r.open, r.high, r.low, r.close) for r in dataset.rows(page)]
+
+    expected = [(1700000000000, 1.0, 3.0, 0.5, 2.0), (1700003600000, 2.0, 2.5, 1.5, 1.75)]
+    assert rows([[1, 3, 0.5, 2], [2, 2.5, 1.5, 1.75]]) == expected
+    assert rows([["1", "3", "0.5", "2"], ["2", "2.5", "1.5", "1.75"]]) == expected
+    assert rows([[1, 2], [3, 2.5], [0.5, 1.5], [2, 1.75]]) == expected
+    with pytest.raises(ValueError, match="2 time stamps but 1 rows"):
+        rows([[1, 3, 0.5, 2]])
+
+
+def test_kraken_liquidations_are_told_by_the_takers_order() -> None:
+    from test_requests import execution
+
+    dataset = source("kraken_futures").dataset("liquidations")
+    elements = [execution(1, 1700000000000), execution(2, 1700000000001, "PartialLiquidation"), execution(3, 1700000000002, "liquidation")]
+    page = dataset.read(json.dumps({"elements": elements}).encode())
+    assert [(r.uid, r.direction, r.order_type) for r in dataset.rows(page)] == [("u2", "Sell", "PartialLiquidation"), ("u3", "Sell", "liquidation")]

@@ -1,0 +1,20 @@
+"""From the listed coin to the asset behind it, by `semantics.md` section 4."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipelines.symbols import base_asset
+
+
+@pytest.mark.parametrize(
+    ("listed", "base"),
+    [
+        ("BTC", "BTC"), ("XBT", "BTC"), ("1000PEPE", "PEPE"), ("1000000MOG", "MOG"), ("1MBABYDOGE", "BABYDOGE"), ("10000LADYS", "LADYS"),
+        ("100000X", "X"), ("SHIB1000", "SHIB"), ("kPEPE", "PEPE"), ("kSHIB", "SHIB"),
+        # coins whose names only look like a multiple of another
+        ("1INCH", "1INCH"), ("KAVA", "KAVA"), ("1000", "1000"), ("k", "k"), ("HYPE", "HYPE"),
+    ],
+)  # fmt: skip
+def test_base_asset(listed: str, base: str) -> None:
+    assert base_asset(listed) == base
