@@ -27,14 +27,18 @@ MANIFEST = PROJECT / "target" / "manifest.json"
 os.environ.setdefault("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
 
 
-def _invoke(arguments: list[str], database: Path | None = None, manifest: Any = None) -> Any:
+def _invoke(arguments: list[str], database: Path | None = None) -> Any:
     """Run dbt in this process; returns its result object. Raises `dg.Failure` with dbt's own message when it fails."""
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.cli.main import dbtRunner  # 3 s of imports, for those who run it
 
     if database:
         os.environ["PERPLAKE_WAREHOUSE"] = str(database.resolve())
     folders = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--quiet"]
-    outcome = dbtRunner(manifest=manifest).invoke([*arguments, *folders])
+    try:
+        outcome = dbtRunner().invoke([*arguments, *folders])
+    finally:
+        DuckDBConnectionManager.close_all_connections()  # it would keep the file from the other steps
     if not outcome.success:
         failed = [f"{r.node.unique_id}: {r.message}" for r in getattr(outcome.result, "results", []) if r.status == "error"]
         raise dg.Failure(f"dbt {arguments[0]} failed: {'; '.join(failed) or outcome.exception}")
@@ -79,18 +83,20 @@ def fingerprint() -> str:
 
 
 def plan(connection: duckdb.DuckDBPyConnection) -> list[str] | None:
-    """The arguments of the dbt call that brings the marts up to date; None when they are.
+    """The arguments of the dbt call that brings the marts up to date; None when they are. Sets the window that dbt reads.
 
-    Another project than the one that made them rebuilds them whole; else the window that changed.
+    Another project than the one that made them rebuilds everything; else tables are made anew for the window that changed,
+    and what can't have changed (seeds, views) is left alone.
     """
+    os.environ["PERPLAKE_CHANGED_FROM"] = os.environ["PERPLAKE_CHANGED_TO"] = ""
     made, window = warehouse.built(connection), warehouse.changed(connection)
+    build = ["build", "--no-populate-cache", "--resource-type", "model"]
     if made is None or made[0] != fingerprint():
-        return ["--full-refresh"]
+        return [*build, "--resource-type", "seed", "--full-refresh"]
     if window is None and made[1] == warehouse.run_info(connection):
         return None
-    now = connection.execute("SELECT as_of FROM meta.run_info").fetchone()
-    start, end = window or (now[0], now[0]) if now else window or (None, None)
-    return ["--vars", json.dumps({"changed_from": str(start), "changed_to": str(end)})]
+    os.environ["PERPLAKE_CHANGED_FROM"], os.environ["PERPLAKE_CHANGED_TO"] = map(str, window or warehouse.as_of(connection))
+    return [*build, "--exclude", "config.materialized:view"]
 
 
 @dbt_assets(
@@ -109,8 +115,7 @@ def transform(context: dg.AssetExecutionContext, session: dg.ResourceParam[Sessi
             session.note_coverage(connection, run)
             arguments = plan(connection)
         if arguments is not None:
-            select = ["--resource-type", "seed", "--resource-type", "model", "--no-populate-cache"]
-            _invoke(["build", *select, *arguments], session.database)
+            _invoke(arguments, session.database)
         with warehouse.connect(session.database) as connection:
             warehouse.note_built(connection, fingerprint())
             counts = "SELECT schema_name || '.' || table_name, estimated_size FROM duckdb_tables() WHERE schema_name <> 'raw'"
@@ -120,7 +125,7 @@ def transform(context: dg.AssetExecutionContext, session: dg.ResourceParam[Sessi
     for name in TopologicalSorter(before).static_order():
         node = nodes[name]
         count = rows.get(f"{node['schema']}.{node['name']}")
-        metadata = {"built": " ".join(arguments) if arguments is not None else "up to date"}
+        metadata = {"built": " ".join(arguments or ["up to date"])}
         yield dg.MaterializeResult(
             asset_key=TRANSLATOR.get_asset_key(node),
             metadata=metadata if count is None else {**metadata, "dagster/row_count": count},

@@ -91,6 +91,8 @@ class Client:
     async def __aexit__(self, *_: object) -> None:
         if self._session:
             await self._session.close()
+        if self._s3:
+            await self._s3.close()
 
     async def ask(self, request: Request, dataset: Dataset) -> Page:
         """The page, after as many tries as it takes. Raises `VenueError`."""
@@ -103,8 +105,8 @@ class Client:
         ):
             with attempt:
                 page = await self._once(request, dataset)
-                # An empty answer where a window was asked for may be the venue's slip: it has to say so twice.
-                if request.window and not page.problem and not page.rows and not confirmed_empty:
+                # An empty answer may be the venue's slip: it has to say so twice.
+                if not page.problem and not page.rows and not confirmed_empty:
                     page = await self._once(request, dataset)
                     confirmed_empty = True
         return page
@@ -141,6 +143,10 @@ class Client:
                     request, f"{len(stray)} of {len(page.rows)} rows lie outside of the window asked ({iso(stray[0])})"
                 )
         if page.rows:
+            if request.instrument and (who := dataset.key[0]) in dataset.record.__struct_fields__:
+                others = {getattr(row, who) for row in page.rows} - {request.instrument}
+                if others:
+                    raise self._transient(request, f"rows of {', '.join(sorted(others)[:3])} instead of {request.instrument}")
             answer = (dataset.name, hashlib.sha256(body).digest())
             if self._answers.setdefault(answer, request) != request:
                 raise self._transient(request, "these bytes were the answer to another question")

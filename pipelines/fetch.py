@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -137,7 +137,7 @@ class _SourceFetch:
         window = self.window(dataset)
         if not window and not dataset.snapshot:
             return
-        requests = [request for instrument in instruments for request in dataset.plan(instrument, window)]
+        requests = [replace(r, instrument=i.symbol) for i in instruments for r in dataset.plan(i, window)]
         self._total += len(requests)
         async with asyncio.TaskGroup() as group:
             for request in requests:
@@ -200,7 +200,7 @@ class _SourceFetch:
     def _entry(self, dataset: Dataset, request: Request, page: Page, last: bool) -> Entry:
         run = self.run
         settle = 0 if run.clock.frozen else int(run.settings.settle_minutes * 60_000)
-        over = request.window.end + settle <= page.observed_at and bool(page.rows) if request.window else run.clock.frozen
+        over = request.window.end + settle <= page.observed_at if request.window else run.clock.frozen
         return Entry(
             run=run.id,
             source=self.source.name,
@@ -218,8 +218,9 @@ class _SourceFetch:
             params=dict(request.params),
             body=dict(request.body) if request.body else None,
             origin=page.origin or run.origin,
-            final=over and not page.problem,
+            final=over and bool(page.rows) and not page.problem,
             last=last,
+            empty=dataset.empty(page.content) if dataset.empty and not page.problem else not page.rows,
             problem=page.problem,
             field=page.field,
             value=page.value,

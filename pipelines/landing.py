@@ -32,7 +32,8 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """One page in the manifest. Times in milliseconds, UTC; `window` as asked, null where the endpoint takes none.
 
     `final`: what was asked for was over when the answer came, so that asking again would bring the same. `last`: no page
-    follows, so that the window is covered. `problem`: the page could not be read when it came.
+    follows, so that the window is covered. `empty`: the venue
+    had nothing to say of it. `problem`: the page could not be read when it came.
     """
 
     run: str
@@ -53,6 +54,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     origin: str = ""
     final: bool = False
     last: bool = False
+    empty: bool = False
     problem: str = ""
     field: str = ""
     value: str = ""

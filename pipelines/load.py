@@ -24,7 +24,7 @@ from pipelines import __version__, records, warehouse
 from pipelines.landing import Entry
 from pipelines.run import Run
 from pipelines.source import Dataset, Source
-from pipelines.windows import Window
+from pipelines.windows import HOUR, Window
 
 log = logging.getLogger("perplake.load")
 
@@ -70,8 +70,8 @@ def load(run: Run, source: Source, entries: Iterable[Entry] | None = None) -> Lo
                 result.unchanged.append(dataset.name)
             else:
                 todo.append((dataset, found, digest))
-        if todo:
-            warehouse.mark_changed(connection, run.window)
+        for dataset, found, _ in todo:
+            warehouse.mark_changed(connection, _touched(dataset, run.window, found))
     for batch in _batches(run, todo, result):
         _merge(run, source, batch, result)
     with warehouse.connect(run.settings.database) as connection:
@@ -84,6 +84,14 @@ def load(run: Run, source: Source, entries: Iterable[Entry] | None = None) -> Lo
             if dataset.default_days is not None:
                 _note_covered(connection, source, dataset, found)
     return result
+
+
+def _touched(dataset: Dataset, window: Window, entries: Sequence[Entry]) -> Window:
+    """The hull of the times that these pages can have rows of: a snapshot those of the hour in which it was observed."""
+    if dataset.snapshot:
+        return Window(entries[0].observed_at // HOUR * HOUR, entries[-1].observed_at // HOUR * HOUR + HOUR)
+    asked = [Window(*e.window) if e.window else window for e in entries]
+    return Window(min(w.start for w in asked), max(w.end for w in asked))
 
 
 def _digest(dataset: Dataset, window: Window, entries: Sequence[Entry]) -> str:
@@ -100,9 +108,13 @@ def _is_loaded(connection: duckdb.DuckDBPyConnection, source: Source, dataset: D
 
 
 def _note_covered(connection: duckdb.DuckDBPyConnection, source: Source, dataset: Dataset, entries: Sequence[Entry]) -> None:
-    """For events, where no row can mean that nothing happened: the windows that were read to their end."""
+    """For events, where no row can mean that nothing happened: the windows that were read to their end.
+
+    A venue that sends nothing at all, not even what we skip, has not said that nothing happened.
+    """
     for e in entries:
-        if e.last and e.window and not e.problem:
+        spoke = not e.empty or any(o.window == e.window and o.context == e.context and not o.empty for o in entries)
+        if e.last and e.window and not e.problem and spoke:
             span = [warehouse.naive(e.window[0]), warehouse.naive(e.window[1])]
             row = [source.name, dataset.name, e.context.get("symbol", ""), *span]
             connection.execute("INSERT OR IGNORE INTO meta.loaded_windows VALUES (?, ?, ?, ?, ?)", row)

@@ -22,6 +22,9 @@ class S3:
         known = {"key": "emulator", "secret": "emulator", "endpoint_url": endpoint} if endpoint else {}
         self._fs = s3fs.S3FileSystem(asynchronous=True, requester_pays=True, skip_instance_cache=True, **known)
 
+    async def close(self) -> None:
+        await (await self._fs.set_session()).close()
+
     async def get(self, url: str, request: Request) -> tuple[int, Mapping[str, str], bytes, str]:
         """Status, headers, bytes and URL of an object. Raises `Absent`, `Blocked`, `Transient`."""
         name = self.source.name

@@ -42,7 +42,8 @@ class Request:
 
     `params` go into the query of a GET, `body` into a POST. `context` are columns that the answer doesn't carry.
     `window` is what was asked for: a row outside of it is no answer to this request (None where the endpoint takes none).
-    `weights` says what it costs of which of the source's limits.
+    `weights` says what it costs of which of the source's limits. `instrument` is whom it asks about (fetch fills it in): rows
+    of another are no answer either.
     """
 
     path: str
@@ -51,6 +52,7 @@ class Request:
     context: Mapping[str, str] = field(default_factory=dict)
     window: Window | None = None
     weights: Mapping[str, int] = field(default_factory=dict)
+    instrument: str = ""
 
     @property
     def method(self) -> str:
@@ -78,6 +80,7 @@ class Dataset:
     `time` is the column that a window cuts, in milliseconds; a snapshot has none and is keyed by when it was observed
     besides. `bar` is the length of a bar in milliseconds: a bar that was not over when it was observed is not stored.
     `history_days` is how far back the venue answers; `default_days` how far back we ask unless told.
+    `empty` tells whether a page holds nothing at all, where `rows` skips much of it.
     `known` are documented fields that we do not read; any other new name is reported. `wire` is the type whose names to
     look for where a record is not the wire's own (several levels made one).
     """
@@ -96,6 +99,7 @@ class Dataset:
     bar: int | None = None
     history_days: float | None = None
     default_days: float | None = None
+    empty: Callable[[Any], bool] | None = None
     known: frozenset[str] = frozenset()
     wire: type[msgspec.Struct] | None = None
 

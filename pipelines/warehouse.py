@@ -132,6 +132,13 @@ def changed(connection: duckdb.DuckDBPyConnection) -> tuple[datetime, datetime] 
     return (row[0], row[1]) if row and row[0] else None
 
 
+def as_of(connection: duckdb.DuckDBPyConnection) -> tuple[datetime, datetime]:
+    """The empty window at the run's clock: nothing changed but what is expected."""
+    row = connection.execute("SELECT as_of, as_of FROM meta.run_info").fetchone()
+    assert row, "note_run comes first"
+    return row[0], row[1]
+
+
 def built(connection: duckdb.DuckDBPyConnection) -> tuple[str, str] | None:
     """The fingerprint of the dbt project that made the marts, and the run info that they were made under."""
     row = connection.execute("SELECT project, run_info FROM meta.built").fetchone()

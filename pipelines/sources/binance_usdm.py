@@ -72,7 +72,7 @@ class OpenInterestHist(Record, rename="camel"):
 
 class OpenInterestNow(Record, rename="camel"):
     symbol: str
-    open_interest: Number
+    open_interest: MaybeNumber
     time: Ms | None = None
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from pipelines.paging import hourly, once
 from pipelines.records import Ms, Number, Record
-from pipelines.source import Dataset, Instrument, Limit, Request, Source
+from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window
 
@@ -83,6 +83,11 @@ class Candle(
     trades: int | None = None
 
 
+def error(status: int, body: bytes) -> VenueSays | None:
+    """`null` is all that it says of an error, whatever the status."""
+    return VenueSays("transient", f"HTTP {status} null") if body.strip() == b"null" else None
+
+
 def instruments(page: Meta) -> list[Instrument]:
     return [Instrument(coin.name, base_asset(coin.name)) for coin in page.universe]
 
@@ -116,6 +121,7 @@ SOURCE = Source(
     venue="hyperliquid",
     base_url="https://api.hyperliquid.xyz",
     limits={"weight": Limit(1200, 60)},
+    error=error,
     instruments=instruments,
     datasets=(
         Dataset(

@@ -346,6 +346,7 @@ SOURCE = Source(
             plan=_executions,
             page=Executions,
             rows=_liquidations,
+            empty=lambda page: not page.elements,
             more=_next_executions,
             wire=Execution,
             known=frozenset({"makerOrder", "oldTakerOrder", "limitFilled", "executionType"}),

@@ -227,8 +227,6 @@ def test_a_venue_that_is_not_there(tmp_path: Path) -> None:
 def test_empty_is_believed_when_said_twice(tmp_path: Path) -> None:
     done = talk(tmp_path, says([]))
     assert done.rows == [] and len(done.asked) == 2
-    # A list that takes no window (no symbol differs from 8 hours) is believed at once.
-    assert len(talk(tmp_path, says([]), dataset="funding_info").asked) == 1
 
 
 def test_the_answer_to_another_question_is_not_taken(tmp_path: Path) -> None:

@@ -1,4 +1,3 @@
-{{ config(materialized='view') }}
 select
     r.venue,
     r.source,
