@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from infra.emulator.store import MS_HOUR, Candles, Funding, Liquidations, Listing, OpenInterest, PriceKind
-from infra.emulator.wire import Answer, Ask, Market, Refusal, Rows, Usage, encode, iso, latest, number, plain, text, tick
+from infra.emulator.wire import Answer, Ask, Lazy, Market, Refusal, Rows, Usage, encode, iso, latest, number, plain, text, tick
 
 FUNDING_KEPT = 8900
 BARS = 2000
@@ -209,26 +209,30 @@ class Kraken:
 
     def _fills(self, listing: Listing) -> Rows:
         """Executions: every liquidation and, where the market is synthetic, ordinary fills before each."""
+        ordinary = FILLS if self.market.store.origin.startswith("synthetic") else 0
+        events = self.market.liquidations(listing.listed)
+        marks = self.market.candles(listing.listed, "mark")
+        name = symbol(listing)
 
         def render(events: Liquidations) -> Rows:
-            ordinary = FILLS if self.market.store.origin.startswith("synthetic") else 0
-            marks = self.market.candles(listing.listed, "mark")
-            times: list[int] = []
-            cells: list[bytes] = []
-            before, seen = 0, 0
-            columns = (x.tolist() for x in (events.time, events.long, events.price, events.size))
-            for at, long, price, size in zip(*columns, strict=True):
-                seen = seen + 1 if at == before else 0  # events of one ms are told apart by their order
-                mark = latest(marks, "close", at - MS_HOUR)
-                for n in range(ordinary, -1, -1):
-                    when = max(at - n, before)
-                    key = f"{symbol(listing)} {at} {seen} {n}"
-                    times.append(when)
-                    cells.append(encode(_execution(symbol(listing), key, when, long, price, size, mark, forced=n == 0)))
-                before = at
-            return Rows(np.array(times, np.int64), cells)
+            at = events.time
+            before = np.concatenate(([0], at[:-1]))
+            # Events of one ms are told apart by their order.
+            seen = np.arange(len(at)) - np.searchsorted(at, at, "left")
+            when = np.maximum(at[:, None] - np.arange(ordinary, -1, -1), before[:, None]).ravel()
 
-        return self.market.rows("executions", listing.listed, self.market.liquidations(listing.listed), render)
+            def cell(number: int) -> bytes:
+                event, n = divmod(number, ordinary + 1)
+                n = ordinary - n
+                time = int(at[event])
+                key = f"{name} {time} {int(seen[event])} {n}"
+                mark = latest(marks, "close", time - MS_HOUR)
+                long, price, size = bool(events.long[event]), float(events.price[event]), float(events.size[event])
+                return encode(_execution(name, key, int(when[number]), long, price, size, mark, forced=n == 0))
+
+            return Rows(when, Lazy(cell, len(when)))
+
+        return self.market.rows("executions", listing.listed, events, render)
 
     def _executions(self, ask: Ask, listing: Listing) -> bytes:
         since, before, count = ask.integer("since"), ask.integer("before"), ask.integer("count")

@@ -7,7 +7,7 @@ knows whether a stamp opens or closes its hour. Nothing to run alone: see `infra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from typing import Any, Protocol, TypeVar
@@ -130,10 +130,23 @@ def iso(ms: int) -> str:
     return str(np.datetime64(ms, "ms")) + "Z"
 
 
+class Lazy(Sequence[bytes]):
+    """Rows that are rendered when they are asked for: for those that are many, dear and seldom read."""
+
+    def __init__(self, cell: Callable[[int], bytes], count: int) -> None:
+        self._cell, self._count = cell, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, which: Any) -> Any:
+        return [self._cell(n) for n in range(self._count)[which]] if isinstance(which, slice) else self._cell(which)
+
+
 class Rows:
     """One dataset of one coin, rendered: ascending times (ms, not always unique) and the bytes of each row."""
 
-    def __init__(self, times: Ints, cells: list[bytes]) -> None:
+    def __init__(self, times: Ints, cells: Sequence[bytes]) -> None:
         self.times, self.cells = times, cells
 
     def span(self, ask: Ask, start: int | None, end: int, limit: int, *, newest: bool = False) -> slice:
@@ -228,12 +241,14 @@ class Market:
 
 
 def latest(bundle: Candles | Funding | OpenInterest | None, name: str, until: int) -> float:
-    """The value of field `name` at the last time <= `until`; NaN where there is none."""
+    """The value of field `name` at the last time <= `until`; NaN where none lies within the hour: the store is hourly, and
+    what it held before is not what holds now."""
     if bundle is None:
         return float("nan")
     times: Ints = getattr(bundle, fields(bundle)[0].name)
     at = int(np.searchsorted(times, until, "right")) - 1
-    return float(getattr(bundle, name)[at]) if at >= 0 else float("nan")
+    held = at >= 0 and until - int(times[at]) < MS_HOUR
+    return float(getattr(bundle, name)[at]) if held else float("nan")
 
 
 def interval_hours(listing: Listing, now: int) -> int:
