@@ -19,8 +19,8 @@ from pipelines.settings import Settings
 from pipelines.windows import iso, to_ms
 
 START_SECONDS = 60
-#: How far back the synthetic market shows itself; it has no end.
-HISTORY_DAYS = 1000
+#: How far back the synthetic market shows itself where nobody says.
+HISTORY_DAYS = 400
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,11 @@ def attach(url: str) -> Attached:
 
 
 @contextmanager
-def emulator(settings: Settings, as_of: int | None) -> Iterator[Attached]:
+def emulator(settings: Settings, as_of: int | None, days: int = HISTORY_DAYS) -> Iterator[Attached]:
     """The emulator that the settings name, or one of our own on a free loopback port until the block ends.
 
-    `as_of` fixes its clock; without it a recording stands at its end and the synthetic market runs with real time.
+    `as_of` fixes its clock; without it a recording stands at its end and the synthetic market runs with real time. `days` is
+    how much of its past the synthetic market shows: it takes time to put into words.
     """
     if settings.emulator_url:
         yield attach(settings.emulator_url.rstrip("/"))
@@ -54,11 +55,11 @@ def emulator(settings: Settings, as_of: int | None) -> Iterator[Attached]:
     with tempfile.TemporaryDirectory(prefix="perplake-") as folder:
         url_file, log_file = Path(folder) / "url", Path(folder) / "log"
         command = [sys.executable, "-m", "infra.emulator", "--port", "0", "--port-file", str(url_file)]
-        command += ["--store", settings.source, "--limits-scale", str(settings.scale)]
+        command += ["--limits-scale", str(settings.scale)]
         if settings.recording:
-            command += ["--no-history-limits"]
+            command += ["--store", f"recorded:{settings.recording.resolve()}", "--no-history-limits"]
         else:
-            command += ["--seed", str(settings.seed), "--days", str(HISTORY_DAYS)]
+            command += ["--store", "synthetic", "--seed", str(settings.seed), "--days", str(days)]
         if as_of is not None:
             command += ["--as-of", iso(as_of)]
         with log_file.open("wb") as log:

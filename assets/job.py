@@ -90,7 +90,8 @@ def run(settings: Settings, progress: Progress = lambda source, done, total: Non
     window, clock = replayed(settings)[1:] if replay else span(settings)
     needs_emulator = settings.source == "synthetic" or settings.recording
     stands = None if settings.recording and not settings.as_of else clock.as_of
-    with emulator(settings, stands) if needs_emulator else nullcontext() as attached:
+    shown = (clock.now() - window.start) // DAY + 1
+    with emulator(settings, stands, shown) if needs_emulator else nullcontext() as attached:
         if attached and settings.recording:
             window, clock = span(settings, attached.clock)
         return _execute(settings, window, clock, attached, progress, with_fetch=not replay)

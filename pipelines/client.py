@@ -13,6 +13,8 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 import aiohttp
@@ -53,6 +55,10 @@ class Page:
     field: str = ""
     value: str = ""
 
+    @cached_property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.body).hexdigest()
+
 
 class Client:
     """Asks one source. `base_url` is the venue's, or the emulator's in its place."""
@@ -75,7 +81,7 @@ class Client:
         self._slots = asyncio.Semaphore(source.concurrency)
         self._resume = 0.0
         self._skew = 0
-        self._answers: dict[tuple[str, bytes], Request] = {}
+        self._answers: dict[tuple[str, str], Request] = {}
         self._timeout = aiohttp.ClientTimeout(total=timeout * 4, sock_connect=timeout, sock_read=timeout)
         self._session: aiohttp.ClientSession | None = None
         self._s3 = S3(source, s3_endpoint) if self.base_url.startswith("s3://") else None
@@ -137,17 +143,18 @@ class Client:
         except ValueError as problem:
             page.problem = str(problem)
         if request.window and dataset.time:
-            stray = [t for row in page.rows if (t := getattr(row, dataset.time)) not in request.window]
-            if stray:
+            times = list(map(attrgetter(dataset.time), page.rows))
+            if times and not (min(times) in request.window and max(times) in request.window):
+                stray = [time for time in times if time not in request.window]
                 raise self._transient(
                     request, f"{len(stray)} of {len(page.rows)} rows lie outside of the window asked ({iso(stray[0])})"
                 )
         if page.rows:
             if request.instrument and (who := dataset.key[0]) in dataset.record.__struct_fields__:
-                others = {getattr(row, who) for row in page.rows} - {request.instrument}
+                others = set(map(attrgetter(who), page.rows)) - {request.instrument}
                 if others:
                     raise self._transient(request, f"rows of {', '.join(sorted(others)[:3])} instead of {request.instrument}")
-            answer = (dataset.name, hashlib.sha256(body).digest())
+            answer = (dataset.name, page.sha256)
             if self._answers.setdefault(answer, request) != request:
                 raise self._transient(request, "these bytes were the answer to another question")
         return page

@@ -9,7 +9,6 @@ Alone: `perps fetch --venues binance --from 2025-10-10 --to 2025-10-10`.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -30,6 +29,8 @@ log = logging.getLogger("perplake.fetch")
 GIVE_UP_AFTER = 8
 #: How many past runs are looked through for answers that need no asking again.
 RUNS_REMEMBERED = 30
+#: How far inside of what a venue keeps a window stays while time goes on, in milliseconds.
+EDGE = 10 * 60_000
 
 Progress = Callable[[str, int, int], None]
 
@@ -128,7 +129,8 @@ class _SourceFetch:
         """The part of the run's window that this dataset can be asked for."""
         now, window = self.run.clock.now(), self.run.window.before(self.run.clock.now())
         if dataset.history_days and self.run.venues_forget:
-            window = window.after(now - int(dataset.history_days * DAY))
+            # What lies on the edge is gone before a request that has to wait gets there.
+            window = window.after(now - int(dataset.history_days * DAY) + (0 if self.run.clock.frozen else EDGE))
         if dataset.default_days is not None:
             window = window.after((now - int(self.run.settings.liquidation_days * DAY)) // DAY * DAY)
         return window
@@ -213,7 +215,7 @@ class _SourceFetch:
             window=(request.window.start, request.window.end) if request.window else None,
             observed_at=page.observed_at,
             status=page.status,
-            sha256=hashlib.sha256(page.body).hexdigest(),
+            sha256=page.sha256,
             size=len(page.body),
             params=dict(request.params),
             body=dict(request.body) if request.body else None,

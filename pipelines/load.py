@@ -14,6 +14,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 import duckdb
@@ -150,7 +151,7 @@ def arrow_tables(run: Run, dataset: Dataset, entries: Iterable[Entry], result: L
         result.pages += 1
         result.bytes += len(body)
         try:
-            rows = list(dataset.rows(dataset.read(body)))
+            rows = dataset.rows(dataset.read(body))
         except (msgspec.ValidationError, msgspec.DecodeError, ValueError) as problem:
             result.quarantined.append(msgspec.structs.replace(entry, problem=entry.problem or str(problem)))
             continue
@@ -166,17 +167,19 @@ def arrow_tables(run: Run, dataset: Dataset, entries: Iterable[Entry], result: L
         yield pa.concat_tables(pending)
 
 
-def _cut(dataset: Dataset, window: Window, entry: Entry, rows: list[Any]) -> list[Any]:
+def _cut(dataset: Dataset, window: Window, entry: Entry, rows: Sequence[Any]) -> Sequence[Any]:
     """Rows of the page's own window (or the run's, where the endpoint takes none), and no bar that was not over."""
     if dataset.time is None:
         return rows
     asked = Window(*entry.window) if entry.window else window
     end = min(asked.end, entry.observed_at - dataset.bar + 1) if dataset.bar else asked.end
-    time, start = dataset.time, asked.start
-    return [row for row in rows if start <= getattr(row, time) < end]
+    time = attrgetter(dataset.time)
+    if rows and asked.start <= min(map(time, rows)) and max(map(time, rows)) < end:
+        return rows
+    return [row for row in rows if asked.start <= time(row) < end]
 
 
-def _table(dataset: Dataset, entry: Entry, rows: list[Any]) -> pa.Table:
+def _table(dataset: Dataset, entry: Entry, rows: Sequence[Any]) -> pa.Table:
     count = len(rows)
     arrays = records.columns(dataset.record, dataset.schema, rows)
     arrays += [pa.repeat(pa.scalar(entry.context[name], pa.string()), count) for name in dataset.context]

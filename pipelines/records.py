@@ -66,12 +66,12 @@ def known_names(record: type[msgspec.Struct]) -> frozenset[str]:
 
 
 def columns(record: type[Record], schema: pa.Schema, rows: Sequence[Any]) -> list[pa.Array]:
-    """The record's own columns of some rows, in the schema's types."""
+    """The record's own columns of some rows (at least one), in the schema's types."""
     made = []
-    for name in record.__struct_fields__:
-        field = schema.field(name)
-        values = [getattr(row, name) for row in rows]
-        if field.nullable and pa.types.is_floating(field.type):
-            values = [None if value == "" else value for value in values]
-        made.append(pa.array(values, field.type))
+    for name, values in zip(record.__struct_fields__, zip(*map(msgspec.structs.astuple, rows), strict=True), strict=True):
+        kind = schema.field(name).type
+        try:
+            made.append(pa.array(values, kind))
+        except pa.ArrowInvalid:  # the empty text of a `MaybeNumber`
+            made.append(pa.array([None if value == "" else value for value in values], kind))
     return made

@@ -15,10 +15,10 @@ class S3:
     """`endpoint` is the emulator's, or None for AWS."""
 
     def __init__(self, source: Source, endpoint: str | None) -> None:
-        import botocore.exceptions  # half a second of imports, for archives only
-        import s3fs
+        import s3fs  # half a second of imports, for archives only
+        from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
 
-        self.source, self._unreachable = source, botocore.exceptions.BotoCoreError
+        self.source, self._unreachable = source, BotoCoreError
         known = {"key": "emulator", "secret": "emulator", "endpoint_url": endpoint} if endpoint else {}
         self._fs = s3fs.S3FileSystem(asynchronous=True, requester_pays=True, skip_instance_cache=True, **known)
 

@@ -196,9 +196,9 @@ class Market:
         return kept
 
     def listings(self, now: int) -> list[Listing]:
-        """What was ever listed by now, its listing not before `since`."""
+        """What was ever listed by now, with its true listing date, though what lies before `since` is not shown."""
         known = self.keep("listings", lambda: self.store.listings(self.venue))
-        return [replace(x, listed_at=max(x.listed_at, self.since)) for x in known if x.listed_at <= now]
+        return [x for x in known if x.listed_at <= now]
 
     def candles(self, listed: str, kind: PriceKind) -> Candles | None:
         return self.keep((kind, listed), lambda: self._cut(self.store.candles(self.venue, listed, kind)))

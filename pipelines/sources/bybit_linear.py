@@ -85,8 +85,8 @@ def _paged(record: type[Record]) -> Any:
     """The type of a body: `{"result": {"list": [...], "nextPageCursor": ...}}`."""
     result = msgspec.defstruct(
         "Result",
-        [("list", list[record]), ("nextPageCursor", str | None, None)],
-        namespace={"__doc__": None},  # type: ignore[valid-type]
+        [("list", list[record]), ("nextPageCursor", str | None, None)],  # type: ignore[valid-type]
+        namespace={"__doc__": None},
     )
     return msgspec.defstruct("Body", [("result", result)])
 

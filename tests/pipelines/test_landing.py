@@ -21,8 +21,8 @@ ROOT = Path(__file__).parents[2]
 
 def entry(body: bytes, run: str = "r1", **fields: object) -> Entry:
     known: dict[str, object] = {
-        "run": run, "source": "binance_usdm", "dataset": "candles", "market": "m", "method": "GET", "url": "http://x/", "endpoint": "/fapi/v1/klines",
-        "context": {"symbol": "BTCUSDT"}, "window": (0, 10), "observed_at": 5, "status": 200, "sha256": hashlib.sha256(body).hexdigest(),
+        "run": run, "source": "binance_usdm", "dataset": "candles", "market": "m", "method": "GET", "url": "http://x/", "endpoint": "/fapi/v1/klines",  # noqa: E501
+        "context": {"symbol": "BTCUSDT"}, "window": (0, 10), "observed_at": 5, "status": 200, "sha256": hashlib.sha256(body).hexdigest(),  # noqa: E501
         "size": len(body),
     }  # fmt: skip
     return Entry(**{**known, **fields})  # type: ignore[arg-type]
@@ -138,7 +138,9 @@ os._exit(9)
 
 def test_a_kill_between_put_and_flush_loses_the_last_part_alone(tmp_path: Path) -> None:
     root = tmp_path / "landing"
-    done = subprocess.run([sys.executable, "-c", KILLED, str(root), str(Path(__file__).parent)], cwd=ROOT, env={"PYTHONPATH": str(ROOT), "PATH": ""})
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(root), str(Path(__file__).parent)], cwd=ROOT, env={"PYTHONPATH": str(ROOT), "PATH": ""}
+    )
     assert done.returncode == 9
     landing = Landing(str(root), "r2")
     assert [e.observed_at for e in landing.iterate()] == list(range(PART))
@@ -146,7 +148,7 @@ def test_a_kill_between_put_and_flush_loses_the_last_part_alone(tmp_path: Path) 
     body = b"%d" % (PART + 3)
     landing.put(entry(body, "r2"), body)  # what was stored without an entry is taken up
     landing.flush()
-    assert landing.body(list(landing.iterate(["r2"]))[0]) == body
+    assert landing.body(next(landing.iterate(["r2"]))) == body
 
 
 def test_what_a_kill_left_half_written_is_not_read(tmp_path: Path) -> None:

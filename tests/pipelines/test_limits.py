@@ -40,7 +40,9 @@ def test_two_processes_share_one_limit(tmp_path: Path) -> None:
     until = time.time() + 3.5
     command = [sys.executable, "-c", WORKER, str(tmp_path / "limits.sqlite")]
     both = [
-        subprocess.Popen([*command, weight, str(until)], cwd=ROOT, stdout=subprocess.PIPE, text=True, env={"PYTHONPATH": str(ROOT), "PATH": ""})
+        subprocess.Popen(
+            [*command, weight, str(until)], cwd=ROOT, stdout=subprocess.PIPE, text=True, env={"PYTHONPATH": str(ROOT), "PATH": ""}
+        )
         for weight in ("3", "7")
     ]
     outputs = [p.communicate(timeout=30)[0] for p in both]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -39,8 +38,8 @@ def begin(home: Path, window: Window = BOTH, **settings: Any) -> Run:
 def land(run: Run, dataset: str, body: object, window: Window | None = DAY_ONE, of: Any = BINANCE, **fields: Any) -> Entry:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     known: dict[str, Any] = {
-        "run": run.id, "source": of.name, "dataset": dataset, "market": run.settings.market, "method": "GET", "url": "http://x/", "endpoint": "/x",
-        "context": {"symbol": "BTCUSDT"}, "window": (window.start, window.end) if window else None, "observed_at": T0 + 20 * DAY, "status": 200,
+        "run": run.id, "source": of.name, "dataset": dataset, "market": run.settings.market, "method": "GET", "url": "http://x/", "endpoint": "/x",  # noqa: E501
+        "context": {"symbol": "BTCUSDT"}, "window": (window.start, window.end) if window else None, "observed_at": T0 + 20 * DAY, "status": 200,  # noqa: E501
         "sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "last": True,
     }  # fmt: skip
     entry = Entry(**{**known, **fields})
@@ -50,11 +49,17 @@ def land(run: Run, dataset: str, body: object, window: Window | None = DAY_ONE, 
 
 
 def rates(window: Window, rate: float | str = 1e-4, symbol: str = "BTCUSDT", step: int = 8 * HOUR) -> list[dict[str, Any]]:
-    return [{"symbol": symbol, "fundingTime": t, "fundingRate": str(rate), "markPrice": ""} for t in range(window.start, window.end, step)]
+    return [
+        {"symbol": symbol, "fundingTime": t, "fundingRate": str(rate), "markPrice": ""}
+        for t in range(window.start, window.end, step)
+    ]
 
 
 def bars(window: Window, close: float = 1.5) -> list[list[Any]]:
-    return [[t, "1", "2", "0.5", str(close), "10", t + HOUR - 1, "15", 3, "5", "7", "0"] for t in range(window.start, window.end, HOUR)]
+    return [
+        [t, "1", "2", "0.5", str(close), "10", t + HOUR - 1, "15", 3, "5", "7", "0"]
+        for t in range(window.start, window.end, HOUR)
+    ]
 
 
 def query(run: Run, sql: str) -> list[tuple[Any, ...]]:
@@ -69,7 +74,9 @@ def table_of(run: Run, name: str) -> list[tuple[Any, ...]]:
 
 def archive_file() -> bytes:
     """Three hours of two coins, a row every 20 minutes, as the archive compresses it."""
-    lines = ["time,coin,funding,open_interest,prev_day_px,day_ntl_vlm,premium,oracle_px,mark_px,mid_px,impact_bid_px,impact_ask_px"]
+    lines = [
+        "time,coin,funding,open_interest,prev_day_px,day_ntl_vlm,premium,oracle_px,mark_px,mid_px,impact_bid_px,impact_ask_px"
+    ]
     for minute in range(0, 180, 20):
         stamp = datetime.fromtimestamp((T0 + minute * 60_000) / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         lines += [f"{stamp},{coin},1e-05,{100 + minute}.5,1,2,,3,{4 + minute},,," for coin in ("BTC", "kPEPE")]
@@ -97,7 +104,12 @@ class Once:
         self.problem = "Expected `float`, got `str` - at `$[0].fundingRate`"
         self.good = land(run, "funding_rates", rates(BOTH), DAY_ONE)
         self.bad = land(
-            run, "funding_rates", rates(DAY_ONE, rate="n/a", symbol="X"), problem=self.problem, field="$[0].fundingRate", value="'n/a'"
+            run,
+            "funding_rates",
+            rates(DAY_ONE, rate="n/a", symbol="X"),
+            problem=self.problem,
+            field="$[0].fundingRate",
+            value="'n/a'",
         )
         for rate, at in ((1e-4, 10), (3e-4, 12), (2e-4, 11)):  # three times the same window, observed in another order
             land(run, "funding_rates", rates(DAY_ONE, rate, "ETHUSDT"), observed_at=T0 + at * DAY)
@@ -123,12 +135,14 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
 
 
 def test_pages_become_typed_rows_with_where_they_came_from(once: Once) -> None:
-    sql = "SELECT funding_time, funding_rate, mark_price, rate_type, _page, _run, _observed_at FROM raw.binance_usdm__funding_rates WHERE symbol = 'BTCUSDT' ORDER BY 1"
+    sql = "SELECT funding_time, funding_rate, mark_price, rate_type, _page, _run, _observed_at FROM raw.binance_usdm__funding_rates WHERE symbol = 'BTCUSDT' ORDER BY 1"  # noqa: E501
     assert query(once.run, sql) == [
         (T0 + i * 8 * HOUR, 1e-4, None, "Regular", once.good.page, once.run.id, datetime(2025, 10, 30)) for i in range(3)
     ]
     assert dict(once.done.rows) == {"funding_rates": 9, "candles": 24 + 11, "funding_info": 2}
-    assert query(once.run, "SELECT DISTINCT volume, trades, count(*) FROM raw.binance_usdm__candles WHERE symbol = 'ETHUSDT' GROUP BY ALL") == [(10, 3, 24)]
+    assert query(
+        once.run, "SELECT DISTINCT volume, trades, count(*) FROM raw.binance_usdm__candles WHERE symbol = 'ETHUSDT' GROUP BY ALL"
+    ) == [(10, 3, 24)]
 
 
 def test_every_raw_table_exists_of_its_type_before_and_after_rows(once: Once) -> None:
@@ -139,7 +153,7 @@ def test_every_raw_table_exists_of_its_type_before_and_after_rows(once: Once) ->
 
 
 def test_of_rows_with_one_key_the_one_observed_last_stays(once: Once) -> None:
-    sql = "SELECT symbol, funding_rate, count(*) FROM raw.binance_usdm__funding_rates WHERE symbol <> 'BTCUSDT' GROUP BY ALL ORDER BY 1"
+    sql = "SELECT symbol, funding_rate, count(*) FROM raw.binance_usdm__funding_rates WHERE symbol <> 'BTCUSDT' GROUP BY ALL ORDER BY 1"  # noqa: E501
     assert query(once.run, sql) == [("ETHUSDT", 3e-4, 3), ("SOLUSDT", 7e-4, 3)]
 
 
@@ -173,7 +187,9 @@ def test_windows_of_events_that_were_read_are_noted(once: Once) -> None:
 
 def test_the_archives_first_row_of_each_hour(once: Once) -> None:
     sql = "SELECT coin, time, open_interest, mark_px, premium FROM raw.hyperliquid_archive__asset_ctxs ORDER BY ALL"
-    assert query(once.run, sql) == [(coin, T0 + h * HOUR, 100.5 + 60 * h, 4.0 + 60 * h, None) for coin in ("BTC", "kPEPE") for h in range(3)]
+    assert query(once.run, sql) == [
+        (coin, T0 + h * HOUR, 100.5 + 60 * h, 4.0 + 60 * h, None) for coin in ("BTC", "kPEPE") for h in range(3)
+    ]
 
 
 def test_a_bad_page_goes_to_quarantine_and_the_others_load(once: Once) -> None:
@@ -187,7 +203,9 @@ def test_a_bad_page_goes_to_quarantine_and_the_others_load(once: Once) -> None:
     def lenient(body: bytes) -> list[Any]:
         return [record(r["symbol"], r["fundingTime"], 0.5) for r in json.loads(body)]
 
-    datasets = tuple(replace(d, decode=lenient, page=None, rows=list) if d.name == "funding_rates" else d for d in BINANCE.datasets)
+    datasets = tuple(
+        replace(d, decode=lenient, page=None, rows=list) if d.name == "funding_rates" else d for d in BINANCE.datasets
+    )
     done = load(once.run, replace(BINANCE, datasets=datasets))
     assert (done.rows, done.quarantined) == ({"funding_rates": 12}, [])
     assert "candles" in done.unchanged
@@ -207,7 +225,7 @@ def test_what_is_loaded_is_not_loaded_again(tmp_path: Path) -> None:
     page = land(run, "funding_rates", rates(DAY_ONE))
     assert load(run, BINANCE, [page]).rows == {"funding_rates": 3}
     with warehouse.connect(run.settings.database) as connection:
-        assert warehouse.changed(connection) == (datetime(2025, 10, 10), datetime(2025, 10, 12))
+        assert warehouse.changed(connection) == (datetime(2025, 10, 10), datetime(2025, 10, 11)), "what the page could hold"
         connection.execute("DELETE FROM meta.changed")
     again = load(run, BINANCE, [page])
     assert again.rows == {} and "funding_rates" in again.unchanged
@@ -216,7 +234,9 @@ def test_what_is_loaded_is_not_loaded_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("moment", ["load_package", "normalize"])
-def test_what_a_crash_left_pending_is_dropped_and_loses_nothing(moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_crash_left_pending_is_dropped_and_loses_nothing(
+    moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """dlt would load the pending package instead of what it is given, and call that a success."""
     from dlt.pipeline.pipeline import Pipeline
 
@@ -243,7 +263,10 @@ def test_a_load_in_many_batches_is_whole(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(loading, "ROWS_A_TABLE", 10)
     monkeypatch.setattr(loading, "ROWS_A_LOAD", 30)
     run = begin(tmp_path)
-    entries = [land(run, "candles", bars(w, close=c), w, observed_at=T0 + at * DAY) for w, c, at in ((DAY_ONE, 1, 5), (DAY_TWO, 1, 6), (DAY_ONE, 2, 7))]
+    entries = [
+        land(run, "candles", bars(w, close=c), w, observed_at=T0 + at * DAY)
+        for w, c, at in ((DAY_ONE, 1, 5), (DAY_TWO, 1, 6), (DAY_ONE, 2, 7))
+    ]
     assert sum(load(run, BINANCE, entries).rows.values()) >= 48
     assert query(run, "SELECT close, count(*) FROM raw.binance_usdm__candles GROUP BY 1 ORDER BY 1") == [(1.0, 24), (2.0, 24)]
 
@@ -301,5 +324,3 @@ def test_one_plan_for_all_instruments_is_possible() -> None:
         for dataset in source(name).datasets:
             if dataset.bulk:
                 assert list(dataset.plan(Instrument("", ""), DAY_ONE))
-
-

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines import records
-from pipelines.fetch import _unknown
 from pipelines.client import Page
+from pipelines.fetch import _unknown
 from pipelines.records import MaybeNumber, Ms, Number, Record
 from pipelines.sources import source, table
 
@@ -112,13 +112,13 @@ def test_every_raw_table_has_its_key_not_null(name: str, dataset: str) -> None:
 
 
 NEW = [
-    ("binance_usdm", "funding_rates", [{"symbol": "A", "fundingTime": STAMP, "fundingRate": "0", "markPrice": "1", "brandNew": 1}]),
-    ("bybit_linear", "funding_rates", {"result": {"list": [{"symbol": "A", "fundingRateTimestamp": STAMP, "fundingRate": "0", "brandNew": 1}]}}),
+    ("binance_usdm", "funding_rates", [{"symbol": "A", "fundingTime": STAMP, "fundingRate": "0", "markPrice": "1", "brandNew": 1}]),  # noqa: E501
+    ("bybit_linear", "funding_rates", {"result": {"list": [{"symbol": "A", "fundingRateTimestamp": STAMP, "fundingRate": "0", "brandNew": 1}]}}),  # noqa: E501
     ("hyperliquid", "funding_rates", [{"coin": "A", "time": STAMP, "fundingRate": "0", "premium": "0", "brandNew": 1}]),
-    ("hyperliquid", "contexts", [{"universe": [{"name": "A", "szDecimals": 1}]}, [{"funding": "0", "openInterest": "1", "oraclePx": "1", "markPx": "1", "premium": "0", "dayNtlVlm": "1", "brandNew": 1}]]),
-    ("kraken_futures", "tickers", {"tickers": [{"symbol": "A", "tag": "perpetual", "pair": "A:USD", "markPrice": 1, "indexPrice": 1, "brandNew": 1}]}),
-    ("kraken_futures", "funding_rates", {"rates": [{"timestamp": "2025-10-10T00:00:00Z", "relativeFundingRate": 0, "fundingRate": 0, "brandNew": 1}]}),
-    ("kraken_futures", "candles", {"candles": [{"time": STAMP, "open": 1, "high": 1, "low": 1, "close": 1, "volume": 1, "brandNew": 1}]}),
+    ("hyperliquid", "contexts", [{"universe": [{"name": "A", "szDecimals": 1}]}, [{"funding": "0", "openInterest": "1", "oraclePx": "1", "markPx": "1", "premium": "0", "dayNtlVlm": "1", "brandNew": 1}]]),  # noqa: E501
+    ("kraken_futures", "tickers", {"tickers": [{"symbol": "A", "tag": "perpetual", "pair": "A:USD", "markPrice": 1, "indexPrice": 1, "brandNew": 1}]}),  # noqa: E501
+    ("kraken_futures", "funding_rates", {"rates": [{"timestamp": "2025-10-10T00:00:00Z", "relativeFundingRate": 0, "fundingRate": 0, "brandNew": 1}]}),  # noqa: E501
+    ("kraken_futures", "candles", {"candles": [{"time": STAMP, "open": 1, "high": 1, "low": 1, "close": 1, "volume": 1, "brandNew": 1}]}),  # noqa: E501
 ]  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, date, datetime
+from itertools import pairwise
 from typing import Any
 from urllib.parse import urlencode
 
@@ -22,7 +23,13 @@ from pipelines.windows import HOUR, Window, to_ms
 
 #: 10 and 11 October 2025, whole: 1760054400000 = 2025-10-10T00:00Z, 1760227200000 = 2025-10-12T00:00Z.
 TWO_DAYS = Window.of_days(date(2025, 10, 10), date(2025, 10, 11))
-SYMBOLS = {"binance_usdm": "BTCUSDT", "bybit_linear": "BTCUSDT", "hyperliquid": "BTC", "hyperliquid_archive": "", "kraken_futures": "PF_XBTUSD"}
+SYMBOLS = {
+    "binance_usdm": "BTCUSDT",
+    "bybit_linear": "BTCUSDT",
+    "hyperliquid": "BTC",
+    "hyperliquid_archive": "",
+    "kraken_futures": "PF_XBTUSD",
+}
 
 BINANCE, BYBIT = "https://fapi.binance.com", "https://api.bybit.com/v5/market"
 HYPERLIQUID, KRAKEN = "https://api.hyperliquid.xyz/info", "https://futures.kraken.com"
@@ -47,12 +54,14 @@ EXPECTED: dict[str, dict[str, list[str]]] = {
         "open_interest": [f"GET {BYBIT}/open-interest?category=linear&symbol=BTCUSDT&intervalTime=1h&{SPAN}&limit=200"],
         "funding_rates": [f"GET {BYBIT}/funding/history?category=linear&symbol=BTCUSDT&{SPAN}&limit=200"],
         # klines call the ends of the window otherwise
-        "candles": [f"GET {BYBIT}/kline?category=linear&symbol=BTCUSDT&interval=60&start=1760054400000&end=1760227199999&limit=1000"],
+        "candles": [
+            f"GET {BYBIT}/kline?category=linear&symbol=BTCUSDT&interval=60&start=1760054400000&end=1760227199999&limit=1000"
+        ],
         "mark_candles": [
-            f"GET {BYBIT}/mark-price-kline?category=linear&symbol=BTCUSDT&interval=60&start=1760054400000&end=1760227199999&limit=1000"
+            f"GET {BYBIT}/mark-price-kline?category=linear&symbol=BTCUSDT&interval=60&start=1760054400000&end=1760227199999&limit=1000"  # noqa: E501
         ],
         "index_candles": [
-            f"GET {BYBIT}/index-price-kline?category=linear&symbol=BTCUSDT&interval=60&start=1760054400000&end=1760227199999&limit=1000"
+            f"GET {BYBIT}/index-price-kline?category=linear&symbol=BTCUSDT&interval=60&start=1760054400000&end=1760227199999&limit=1000"  # noqa: E501
         ],
     },
     "hyperliquid": {
@@ -75,12 +84,14 @@ EXPECTED: dict[str, dict[str, list[str]]] = {
         # everything that there is: takes no window
         "funding_rates": [f"GET {KRAKEN}/derivatives/api/v4/historicalfundingrates?symbol=PF_XBTUSD"],
         # charts and analytics speak seconds, executions milliseconds
-        "open_interest": [f"GET {KRAKEN}/api/charts/v1/analytics/PF_XBTUSD/open-interest?since=1760054400&to=1760227199&interval=3600"],
+        "open_interest": [
+            f"GET {KRAKEN}/api/charts/v1/analytics/PF_XBTUSD/open-interest?since=1760054400&to=1760227199&interval=3600"
+        ],
         "candles": [f"GET {KRAKEN}/api/charts/v1/trade/PF_XBTUSD/1h?from=1760054400&to=1760227199"],
         "mark_candles": [f"GET {KRAKEN}/api/charts/v1/mark/PF_XBTUSD/1h?from=1760054400&to=1760227199"],
         "index_candles": [f"GET {KRAKEN}/api/charts/v1/spot/PF_XBTUSD/1h?from=1760054400&to=1760227199"],
         "liquidations": [
-            f"GET {KRAKEN}/api/history/v3/market/PF_XBTUSD/executions?since=1760054400000&before=1760227200000&sort=asc&count=1000"
+            f"GET {KRAKEN}/api/history/v3/market/PF_XBTUSD/executions?since=1760054400000&before=1760227200000&sort=asc&count=1000"  # noqa: E501
         ],
     },
 }
@@ -120,7 +131,7 @@ def test_a_year_is_asked_in_pages_that_no_limit_cuts_short(name: str, dataset: s
     hours = PAGES[name][dataset]
     assert all(w is not None for w in windows)
     assert windows[0].start == year.start and windows[-1].end == year.end  # type: ignore[union-attr]
-    assert all(a.end == b.start for a, b in zip(windows, windows[1:], strict=False))  # type: ignore[union-attr]
+    assert all(a.end == b.start for a, b in pairwise(windows))  # type: ignore[union-attr]
     assert max(w.end - w.start for w in windows) <= hours * HOUR  # type: ignore[union-attr]
     assert len(windows) <= 8760 / hours + 2
 
@@ -171,10 +182,19 @@ def test_no_window_reaches_beyond_what_the_venue_keeps(name: str, dataset: str, 
     assert window == Window(start, at(2025, 10, 12)), "and never beyond now"
 
 
+def test_a_live_window_stays_off_the_edge_of_what_is_kept(tmp_path: Any) -> None:
+    """Binance refuses a start older than 30 days; a request may have to wait for its turn."""
+    run = Run.begin(Settings(source="live", home=tmp_path), Window(0, at(2039, 1, 1)), Clock())
+    window = _SourceFetch(run, source("binance_usdm"), {}, lambda *_: None).window(
+        source("binance_usdm").dataset("open_interest")
+    )
+    assert 595_000 < window.start - (Clock().now() - 30 * 24 * HOUR) <= 600_000
+
+
 def test_bybit_asks_on_by_cursor() -> None:
     dataset = source("bybit_linear").dataset("instruments")
     [first] = planned("bybit_linear", "instruments", TWO_DAYS)
-    row = '{"symbol":"A","contractType":"LinearPerpetual","status":"Trading","baseCoin":"A","quoteCoin":"USDT","settleCoin":"USDT","fundingInterval":480}'
+    row = '{"symbol":"A","contractType":"LinearPerpetual","status":"Trading","baseCoin":"A","quoteCoin":"USDT","settleCoin":"USDT","fundingInterval":480}'  # noqa: E501
 
     def following(cursor: str) -> Request | None:
         page = dataset.read(f'{{"retCode":0,"result":{{"list":[{row}],"nextPageCursor":{cursor}}}}}'.encode())
@@ -182,7 +202,10 @@ def test_bybit_asks_on_by_cursor() -> None:
 
     second = following('"first%3DA%26last%3DB"')
     assert second
-    assert written("bybit_linear", second) == f"GET {BYBIT}/instruments-info?category=linear&limit=1000&cursor=first%253DA%2526last%253DB"
+    assert (
+        written("bybit_linear", second)
+        == f"GET {BYBIT}/instruments-info?category=linear&limit=1000&cursor=first%253DA%2526last%253DB"
+    )
     assert following('""') is None
     assert following("null") is None
 
@@ -202,7 +225,10 @@ def test_kraken_asks_on_where_a_page_was_cut() -> None:
     [first] = planned("kraken_futures", "open_interest", TWO_DAYS)
     points = source("kraken_futures").dataset("open_interest")
     for more in (True, False):
-        body = {"result": {"timestamp": [1760054400, 1760058000], "more": more, "data": [[1, 2, 0.5, 1.5], [1, 1, 1, 1]]}, "errors": []}
+        body = {
+            "result": {"timestamp": [1760054400, 1760058000], "more": more, "data": [[1, 2, 0.5, 1.5], [1, 1, 1, 1]]},
+            "errors": [],
+        }
         page = points.read(json.dumps(body).encode())
         second = points.more(first, page, points.rows(page))
         assert (second is not None) == more

@@ -15,8 +15,18 @@ PAGE = b"<html><head><title>403 Forbidden</title></head></html>"
     ("name", "status", "body", "kind"),
     [
         ("binance_usdm", 429, {"code": -1003, "msg": "Too much request weight used"}, "limited"),
-        ("binance_usdm", 418, {"code": -1003, "msg": "Way too much request weight used; IP banned until 1700000000000."}, "limited"),
-        ("binance_usdm", 451, {"code": 0, "msg": "Service unavailable from a restricted location according to 'b. Eligibility'"}, "blocked"),
+        (
+            "binance_usdm",
+            418,
+            {"code": -1003, "msg": "Way too much request weight used; IP banned until 1700000000000."},
+            "limited",
+        ),
+        (
+            "binance_usdm",
+            451,
+            {"code": 0, "msg": "Service unavailable from a restricted location according to 'b. Eligibility'"},
+            "blocked",
+        ),
         ("binance_usdm", 200, {"code": 0, "msg": "Service unavailable from a restricted location"}, "blocked"),
         ("binance_usdm", 400, {"code": -1121, "msg": "Invalid symbol."}, "rejected"),
         ("binance_usdm", 400, {"code": -1130, "msg": "Data sent for parameter 'startTime' is not valid."}, "rejected"),
@@ -57,7 +67,15 @@ def test_the_perpetuals_of_a_list() -> None:
 
     def symbol(name: str, kind: str, quote: str = "USDT") -> dict[str, object]:
         base = name.removesuffix(quote)
-        return {"symbol": name, "pair": name, "contractType": kind, "status": "TRADING", "baseAsset": base, "quoteAsset": quote, "marginAsset": quote}
+        return {
+            "symbol": name,
+            "pair": name,
+            "contractType": kind,
+            "status": "TRADING",
+            "baseAsset": base,
+            "quoteAsset": quote,
+            "marginAsset": quote,
+        }
 
     rows = [
         symbol("BTCUSDT", "PERPETUAL"), symbol("BTCUSDT_251226", "CURRENT_QUARTER"), symbol("BTCUSDC", "PERPETUAL", "USDC"),
@@ -71,7 +89,13 @@ def test_the_perpetuals_of_a_list() -> None:
         {"symbol": "PF_XBTUSD", "type": "flexible_futures", "tradeable": True, "pair": "XBT:USD"},
         {"symbol": "PF_ETHUSD", "type": "flexible_futures", "tradeable": True, "pair": "ETH:USD"},
         {"symbol": "PI_XBTUSD", "type": "futures_inverse", "tradeable": True, "pair": "XBT:USD"},
-        {"symbol": "FF_XBTUSD_251226", "type": "flexible_futures", "tradeable": True, "pair": "XBT:USD", "lastTradingTime": "2025-12-26T08:00:00Z"},
+        {
+            "symbol": "FF_XBTUSD_251226",
+            "type": "flexible_futures",
+            "tradeable": True,
+            "pair": "XBT:USD",
+            "lastTradingTime": "2025-12-26T08:00:00Z",
+        },
         {"symbol": "in_xbtusd", "type": "spot index", "tradeable": False},
     ]
     found = source("kraken_futures").instruments(dataset.read(json.dumps({"instruments": rows}).encode()))  # type: ignore[misc]
@@ -104,6 +128,13 @@ def test_kraken_liquidations_are_told_by_the_takers_order() -> None:
     from test_requests import execution
 
     dataset = source("kraken_futures").dataset("liquidations")
-    elements = [execution(1, 1700000000000), execution(2, 1700000000001, "PartialLiquidation"), execution(3, 1700000000002, "liquidation")]
+    elements = [
+        execution(1, 1700000000000),
+        execution(2, 1700000000001, "PartialLiquidation"),
+        execution(3, 1700000000002, "liquidation"),
+    ]
     page = dataset.read(json.dumps({"elements": elements}).encode())
-    assert [(r.uid, r.direction, r.order_type) for r in dataset.rows(page)] == [("u2", "Sell", "PartialLiquidation"), ("u3", "Sell", "liquidation")]
+    assert [(r.uid, r.direction, r.order_type) for r in dataset.rows(page)] == [
+        ("u2", "Sell", "PartialLiquidation"),
+        ("u3", "Sell", "liquidation"),
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta, timezone
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -23,7 +24,7 @@ def test_chunks_partition_a_window(window: Window, step: int) -> None:
     assert bool(chunks) == bool(window)
     if chunks:
         assert (chunks[0].start, chunks[-1].end) == (window.start, window.end)
-    assert all(a.end == b.start for a, b in zip(chunks, chunks[1:], strict=False))
+    assert all(a.end == b.start for a, b in pairwise(chunks))
     assert all(0 < c.end - c.start <= step for c in chunks)
 
 

@@ -22,7 +22,9 @@ from pipelines.source import Instrument
 from pipelines.sources import source
 from pipelines.windows import DAY, Window
 
-pytestmark = pytest.mark.skipif(not WIRE.is_dir(), reason="../shared/recordings/wire is absent: no recorded bytes to hold against")
+pytestmark = pytest.mark.skipif(
+    not WIRE.is_dir(), reason="../shared/recordings/wire is absent: no recorded bytes to hold against"
+)
 SAMPLES, SKIPPED = collect() if WIRE.is_dir() else ([], {})
 
 
@@ -58,7 +60,17 @@ KRAKEN_BARS = same("time", "open", "high", "low", "close")
 WIRES: dict[str, Wire] = {
     "binance_usdm.instruments": Wire(
         lambda p: p["symbols"],
-        same("symbol", "pair", "status", "base_asset", "quote_asset", "margin_asset", "underlying_type", "onboard_date", "delivery_date")
+        same(
+            "symbol",
+            "pair",
+            "status",
+            "base_asset",
+            "quote_asset",
+            "margin_asset",
+            "underlying_type",
+            "onboard_date",
+            "delivery_date",
+        )
         | {"contract_type": lambda r: r.get("contractType", "PERPETUAL")},
     ),
     "binance_usdm.funding_info": Wire(
@@ -79,17 +91,31 @@ WIRES: dict[str, Wire] = {
     "bybit_linear.instruments": Wire(
         bybit,
         same(
-            "symbol", "contract_type", "status", "base_coin", "quote_coin", "settle_coin", "funding_interval", "launch_time",
-            "delivery_time", "symbol_type",
+            "symbol",
+            "contract_type",
+            "status",
+            "base_coin",
+            "quote_coin",
+            "settle_coin",
+            "funding_interval",
+            "launch_time",
+            "delivery_time",
+            "symbol_type",
         ),
-    ),  # fmt: skip
+    ),
     "bybit_linear.tickers": Wire(
         bybit,
         same(
-            "symbol", "mark_price", "index_price", "funding_rate", "next_funding_time", "funding_interval_hour", "open_interest",
+            "symbol",
+            "mark_price",
+            "index_price",
+            "funding_rate",
+            "next_funding_time",
+            "funding_interval_hour",
+            "open_interest",
             "single_open_interest",
         ),
-    ),  # fmt: skip
+    ),
     "bybit_linear.open_interest": Wire(bybit, same("timestamp", "open_interest", "single_open_interest")),
     "bybit_linear.funding_rates": Wire(bybit, same("symbol", "funding_rate_timestamp", "funding_rate")),
     "bybit_linear.candles": Wire(bybit, BARS | {"volume": 5, "turnover": 6}),
@@ -102,18 +128,45 @@ WIRES: dict[str, Wire] = {
     "hyperliquid.funding_rates": Wire(listed, same("coin", "time", "funding_rate", "premium")),
     "hyperliquid.candles": Wire(
         listed,
-        {"open_time": "t", "close_time": "T", "coin": "s", "open": "o", "high": "h", "low": "l", "close": "c", "volume": "v", "trades": "n"},
+        {
+            "open_time": "t",
+            "close_time": "T",
+            "coin": "s",
+            "open": "o",
+            "high": "h",
+            "low": "l",
+            "close": "c",
+            "volume": "v",
+            "trades": "n",
+        },
     ),
     "kraken_futures.instruments": Wire(
         lambda p: p["instruments"],
         same(
-            "symbol", "type", "tradeable", "base", "quote", "pair", "contract_size", "category", "opening_date", "last_trading_time"
+            "symbol",
+            "type",
+            "tradeable",
+            "base",
+            "quote",
+            "pair",
+            "contract_size",
+            "category",
+            "opening_date",
+            "last_trading_time",
         ),
     ),
     "kraken_futures.tickers": Wire(
         lambda p: p["tickers"],
         same(
-            "symbol", "tag", "pair", "mark_price", "index_price", "funding_rate", "funding_rate_prediction", "open_interest", "suspended"
+            "symbol",
+            "tag",
+            "pair",
+            "mark_price",
+            "index_price",
+            "funding_rate",
+            "funding_rate_prediction",
+            "open_interest",
+            "suspended",
         ),
     ),
     "kraken_futures.funding_rates": Wire(
@@ -121,7 +174,7 @@ WIRES: dict[str, Wire] = {
     ),
     "kraken_futures.candles": Wire(lambda p: p["candles"], KRAKEN_BARS | {"volume": "volume"}),
     "kraken_futures.mark_candles": Wire(lambda p: p["candles"], KRAKEN_BARS),
-}  # fmt: skip
+}
 
 
 def value(row: Any, where: str | int | Callable[[Any], Any]) -> Any:
@@ -174,8 +227,11 @@ def test_no_sample_is_left_out() -> None:
     assert Counter(s.source for s in SAMPLES) == COUNTS
     # At the paths of ours, but not answers to what we ask.
     assert sorted(SKIPPED.values()) == ["COIN-M: it is asked by pair and counts contracts"] * 2 + [
-        "category option", "category option", "category spot", "category spot",
-    ]  # fmt: skip
+        "category option",
+        "category option",
+        "category spot",
+        "category spot",
+    ]
     files = {f.stem for venue in NAUTILUS for f in (WIRE / "documented" / "nautilus_trader" / venue).glob("http_*")}
     assert files == {name for names in NAUTILUS.values() for name in names}
 
@@ -192,7 +248,12 @@ def test_the_table_of_endpoints_is_what_the_source_asks(name: str) -> None:
 
 # --- the same bytes through ccxt ------------------------------------------------------------------------------------------
 
-MARKETS = {"binance_usdm": "binanceusdm", "bybit_linear": "bybit", "hyperliquid": "hyperliquid", "kraken_futures": "krakenfutures"}
+MARKETS = {
+    "binance_usdm": "binanceusdm",
+    "bybit_linear": "bybit",
+    "hyperliquid": "hyperliquid",
+    "kraken_futures": "krakenfutures",
+}
 
 
 @pytest.fixture(scope="module")
@@ -205,13 +266,28 @@ def ccxt_says() -> Callable[[Sample], list[tuple[Any, ...]] | None]:
         markets = [
             ex.safe_market_structure(
                 {
-                    "id": id_, "symbol": f"{id_}/X:X", "base": id_, "quote": "X", "settle": "X", "baseId": id_, "quoteId": "X",
-                    "settleId": "X", "type": "swap", "swap": True, "spot": False, "contract": True, "linear": True, "inverse": False,
-                    "subType": "linear", "contractSize": 1.0, "active": True, "precision": {"amount": 1e-12, "price": 1e-12},
+                    "id": id_,
+                    "symbol": f"{id_}/X:X",
+                    "base": id_,
+                    "quote": "X",
+                    "settle": "X",
+                    "baseId": id_,
+                    "quoteId": "X",
+                    "settleId": "X",
+                    "type": "swap",
+                    "swap": True,
+                    "spot": False,
+                    "contract": True,
+                    "linear": True,
+                    "inverse": False,
+                    "subType": "linear",
+                    "contractSize": 1.0,
+                    "active": True,
+                    "precision": {"amount": 1e-12, "price": 1e-12},
                 }
             )
             for id_ in ids
-        ]  # fmt: skip
+        ]
         ex.set_markets(markets)
         ex.currencies = {}
         # The transport alone is replaced: every request is answered by the sample's bytes, parsed by ccxt's own JSON.
@@ -242,7 +318,9 @@ def ccxt_says() -> Callable[[Sample], list[tuple[Any, ...]] | None]:
                 now = ex.fetch_open_interest(first)
                 return [(now["symbol"].removesuffix("/X:X"), now["timestamp"], now["openInterestAmount"])]
             case "premium_index":
-                rates = ex.fetch_funding_rates().values() if isinstance(plain(sample.body), list) else [ex.fetch_funding_rate(first)]
+                rates = (
+                    ex.fetch_funding_rates().values() if isinstance(plain(sample.body), list) else [ex.fetch_funding_rate(first)]
+                )
                 return [(r["symbol"].removesuffix("/X:X"), r["timestamp"], r["markPrice"], r["fundingRate"]) for r in rates]
             case "tickers":
                 tickers = ex.fetch_tickers().values()

@@ -1,0 +1,94 @@
+"""The market that the bench serves: many perpetuals, hourly random walks, synthetic and cheap to make.
+
+`python -m infra.bench.market --port-file FILE` serves it on loopback in a process of its own, as venues are elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from infra.emulator.__main__ import _serve
+from infra.emulator.server import Emulator
+from infra.emulator.store import (
+    MS_HOUR,
+    Candles,
+    Floats,
+    Funding,
+    Ints,
+    Liquidations,
+    Listing,
+    OpenInterest,
+    PriceKind,
+)
+
+#: Pages of 1,500 and of 500 hours begin on the epoch's grid: from here on, every page is full.
+START = 320 * 1500 * MS_HOUR
+VENUES = ("binance", "hyperliquid")
+
+
+class BenchMarket:
+    """A `MarketStore` of `instruments` coins (C000, C001, …) and `hours` hours from `START`."""
+
+    origin = "synthetic; bench"
+
+    def __init__(self, instruments: int, hours: int) -> None:
+        self.instruments, self.hours = instruments, hours
+
+    @property
+    def end(self) -> int:
+        return START + self.hours * MS_HOUR
+
+    def listings(self, venue: str) -> list[Listing]:
+        coins = [f"C{i:03d}" for i in range(self.instruments)] if venue in VENUES else []
+        return [Listing(venue, coin, coin, 1, START, None, ((START, 1),)) for coin in coins]
+
+    def candles(self, venue: str, listed: str, kind: PriceKind) -> Candles | None:
+        noise = np.random.default_rng(int(listed[1:])).standard_normal((5, self.hours))
+        close = 100 * np.exp(np.cumsum(0.005 * noise[0]))
+        opened = np.concatenate([[100.0], close[:-1]])
+        high = np.maximum(opened, close) * np.exp(0.002 * np.abs(noise[1]))
+        low = np.minimum(opened, close) * np.exp(-0.002 * np.abs(noise[2]))
+        volume = 1000 * np.exp(noise[3])
+        trades = (1000 * np.exp(noise[4])).astype(np.int64)
+        opened, high, low, close, volume = (np.round(column, 4) for column in (opened, high, low, close, volume))
+        return Candles(self._hours(), opened, high, low, close, volume, np.round(volume * close, 4), trades)
+
+    def funding(self, venue: str, listed: str) -> Funding | None:
+        rate: Floats = np.round(1e-4 * np.random.default_rng(int(listed[1:])).standard_normal(self.hours), 8)
+        return Funding(self._hours(), rate, np.full(self.hours, 100.0))
+
+    def running_rate(self, venue: str, listed: str, at: int) -> float | None:
+        return None
+
+    def open_interest(self, venue: str, listed: str) -> OpenInterest | None:
+        return None
+
+    def liquidations(self, venue: str, listed: str) -> Liquidations | None:
+        return None
+
+    def extend(self, until: int) -> None:
+        """It has an end, where its clock stands."""
+
+    def _hours(self) -> Ints:
+        return START + MS_HOUR * np.arange(self.hours)
+
+
+def main(
+    port_file: Annotated[Path, typer.Option(help="Write the URL to this file once it listens.")],
+    instruments: Annotated[int, typer.Option(help="How many coins.")],
+    hours: Annotated[int, typer.Option(help="How many hours.")],
+    limits_scale: Annotated[float, typer.Option(help="Multiplies the venues' rate limits.")],
+) -> None:
+    """Serve the bench's market until SIGTERM."""
+    market = BenchMarket(instruments, hours)
+    emulator = Emulator(market, as_of=market.end, limits_scale=limits_scale, history_limits=False)
+    asyncio.run(_serve(emulator, 0, port_file))
+
+
+if __name__ == "__main__":
+    typer.run(main)
