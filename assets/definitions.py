@@ -17,7 +17,14 @@ def definitions_of(session: Session, partitioned: bool = True) -> dg.Definitions
     """The code location for a session. Without partitions a run's window is the session's: Dagster takes some 10 ms for
     each asset and day that it notes, minutes for a year."""
     return dg.Definitions(
-        assets=[*ingest.assets(partitioned), transform.transform, labels.label_regimes, serving.publish, serving.report],
+        assets=[
+            *ingest.assets(partitioned),
+            *transform.NOTES,
+            transform.transform,
+            labels.label_regimes,
+            serving.publish,
+            serving.report,
+        ],
         asset_checks=asset_checks,
         jobs=[schedules.everything] if partitioned else [],
         schedules=[schedules.hourly, schedules.daily] if partitioned else [],

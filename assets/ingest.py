@@ -6,8 +6,10 @@ only landing; loading is one step per source under the one-writer lock. A source
 
 import asyncio
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import dagster as dg
+import duckdb
 
 from assets.session import Session
 from pipelines import warehouse
@@ -16,6 +18,7 @@ from pipelines.load import load
 from pipelines.run import Run
 from pipelines.source import Dataset, Source
 from pipelines.sources import source, table
+from pipelines.windows import DAY
 
 DAYS = dg.DailyPartitionsDefinition(start_date="2019-09-01", end_offset=1)
 #: One writer at a time: the limit of this pool is set in the instance's dagster.yaml.
@@ -71,6 +74,9 @@ def _fetch_assets(days: dg.PartitionsDefinition | None) -> dg.AssetsDefinition:
             context.log.warning(line)
         results = asyncio.run(fetch(run, [s for s in chosen if s.name in wanted], session.progress))
         session.fetched[context.run_id] = {result.source: result for result in results}
+        unlisted = set(run.settings.assets) - {"all"} - {asset for result in results for asset in result.assets}
+        if unlisted and not any(result.failures for result in results):
+            session.messages.append(f"no chosen venue lists {', '.join(sorted(unlisted))}")
         for name in sorted(wanted):
             result = session.fetched[context.run_id].get(name, Fetched(name))
             yield dg.MaterializeResult(asset_key=landing_key(name), metadata=_metadata(run, result))
@@ -85,10 +91,16 @@ def _metadata(run: Run, result: Fetched) -> dict[str, object]:
         "origin": run.origin,
         "pages": len(result.entries),
         "bytes": result.bytes,
+        **_share("coverage", len(result.entries) - len(result.quarantined), len(result.entries) + len(result.failures)),
         "reused": result.reused,
         "quarantined": len(result.quarantined),
         "run": run.id,
     }
+
+
+def _share(name: str, part: int, whole: int) -> dict[str, object]:
+    """A share as metadata; nothing at all where nothing was expected."""
+    return {name: part / whole} if whole else {}
 
 
 def _whole(name: str, result: Fetched) -> dg.AssetCheckResult:
@@ -128,20 +140,49 @@ def _load_assets(of: Source, days: dg.PartitionsDefinition | None) -> dg.AssetsD
         run = session.run(context)
         fetched = session.fetched.get(context.run_id, {}).get(of.name)
         with warehouse.one_writer(session.database):
+            if of.name in session.settings.sources:
+                with warehouse.connect(session.database) as connection:
+                    warehouse.prepare(connection, run.settings.market)
+                    session.note_coverage(connection, run, of.venue)
             loaded = load(run, of, fetched.entries if fetched else None)
+            with warehouse.connect(session.database, read_only=True) as connection:
+                held = {dataset.name: _held(connection, run, of, dataset) for dataset in of.datasets}
         for dataset in of.datasets:
             yield dg.MaterializeResult(
                 asset_key=raw_key(of, dataset),
                 metadata={
-                    "dagster/row_count": loaded.rows.get(dataset.name, 0),
+                    **held[dataset.name],
+                    "merged": loaded.rows.get(dataset.name, 0),
                     "unchanged": dataset.name in loaded.unchanged,
                     "window": str(run.window),
-                    "source_bytes": loaded.bytes,
+                    **({"bytes": sum(e.size for e in fetched.entries if e.dataset == dataset.name)} if fetched else {}),
                     "quarantined": sum(e.dataset == dataset.name for e in loaded.quarantined),
                 },
             )
 
     return load_assets
+
+
+def _held(connection: duckdb.DuckDBPyConnection, run: Run, of: Source, dataset: Dataset) -> dict[str, object]:
+    """What a raw table holds of the run's window (a snapshot: altogether): rows, the newest of them, and coverage, the share
+    of days with a row over the instruments seen, up to the run's clock. Events have none: no row may mean that nothing happened.
+    """
+    name = f'raw."{of.table(dataset)}"'
+    if dataset.time is None:
+        rows, newest = connection.execute(f"SELECT count(*), max(_observed_at) FROM {name}").fetchone() or (0, None)
+        return {"dagster/row_count": rows, **_time("newest", newest)}
+    asked = f"""SELECT count(*), max(make_timestamp("{dataset.time}" * 1000)), count(DISTINCT "{dataset.key[0]}"),
+        count(DISTINCT ("{dataset.key[0]}", "{dataset.time}" // {DAY})) FROM {name} WHERE "{dataset.time}" BETWEEN ? AND ?"""
+    window = run.window.before(run.clock.now())
+    found = connection.execute(asked, [window.start, window.end - 1]).fetchone()
+    rows, newest, instruments, days = found or (0, None, 0, 0)
+    event = dataset.default_days is not None
+    coverage = {} if event else _share("coverage", days, instruments * len(window.days))
+    return {"dagster/row_count": rows, **_time("newest", newest), **coverage}
+
+
+def _time(name: str, moment: datetime | None) -> dict[str, object]:
+    return {name: dg.MetadataValue.timestamp(moment.replace(tzinfo=UTC))} if moment else {}
 
 
 def assets(partitioned: bool) -> list[dg.AssetsDefinition]:

@@ -52,7 +52,7 @@ class Outcome:
 
 
 def replayed(settings: Settings) -> tuple[Settings, Window, Clock]:
-    """What landing alone can give: the market that it holds, the hull of its windows, its last moment.
+    """What landing alone can give: settings for the market that it holds, the hull of its windows, its last moment.
 
     Raises `ValueError` when landing is empty or holds several markets.
     """
@@ -66,7 +66,7 @@ def replayed(settings: Settings) -> tuple[Settings, Window, Clock]:
     first = settings.first or datetime.fromtimestamp(min(w[0] for w in windows) / 1000, UTC).date()
     last = settings.last or datetime.fromtimestamp((max(w[1] for w in windows) - 1) // DAY * DAY / 1000, UTC).date()
     clock = Clock(to_ms(settings.as_of.replace(tzinfo=settings.as_of.tzinfo or UTC)) if settings.as_of else end)
-    return settings, Window.of_days(first, last), clock
+    return settings.replaying(*markets), Window.of_days(first, last), clock
 
 
 @contextmanager
@@ -83,11 +83,17 @@ def instance(settings: Settings) -> Iterator[Any]:
 
 
 def run(settings: Settings, progress: Progress = lambda source, done, total: None) -> Outcome:
-    """Run the main job for the settings' window; returns how it ended. Raises what stops it before it starts."""
+    """Run the main job for the settings' window; returns how it ended.
+
+    Raises what stops it before it starts, `WarehouseMismatch` among that.
+    """
     from assets.emulator import emulator
 
     replay = settings.source == "replay"
-    window, clock = replayed(settings)[1:] if replay else span(settings)
+    settings, window, clock = replayed(settings) if replay else (settings, *span(settings))
+    if settings.database.exists():  # one that this run may not write is said before anything is asked
+        with warehouse.one_writer(settings.database), warehouse.connect(settings.database) as connection:
+            warehouse.prepare(connection, settings.market)
     needs_emulator = settings.source == "synthetic" or settings.recording
     stands = None if settings.recording and not settings.as_of else clock.as_of
     shown = (clock.now() - window.start) // DAY + 1
@@ -164,7 +170,7 @@ def _lines(check: dict[str, Any]) -> list[str]:
 
 def _point_at(settings: Settings) -> None:
     """Make this market the one that `query`, `status`, `gaps` and `replay` speak of when nothing else is said."""
-    if settings.warehouse or settings.source == "replay":
+    if settings.warehouse:
         return
     link, draft = settings.home / "current", settings.home / "current.part"
     draft.unlink(missing_ok=True)

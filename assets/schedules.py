@@ -51,10 +51,12 @@ def reason(context: dg.RunFailureSensorContext) -> str:
     """`run 1a2b3c4d of everything (2026-11-21) failed at load_binance_usdm: <message>`."""
     run = context.dagster_run
     steps = [
-        f"{event.step_key}: {failure.error.cause.message if failure.error and failure.error.cause else event.message}"
+        f"{event.step_key}: {(failure.error.cause or failure.error).message if failure.error else event.message}"
         for event in context.get_step_failure_events()
         if (failure := event.step_failure_data)
     ]
-    window = run.tags.get("dagster/partition") or run.tags.get("dagster/asset_partition_range_start", "no partition")
+    days = [run.tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end")]
+    window = run.tags.get("dagster/partition") or " to ".join(filter(None, days)) or "no partition"
     what = "; ".join(" ".join(step.split())[:500] for step in steps) or context.failure_event.message
-    return f"run {run.run_id[:8]} of {run.job_name} ({window}) failed at {what}"
+    job = "chosen assets" if run.job_name.startswith("__") else run.job_name
+    return f"run {run.run_id[:8]} of {job} ({window}) failed at {what}"

@@ -6,20 +6,22 @@ its partitions where it has any, the settings' otherwise.
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import date
 from pathlib import Path
 
 import dagster as dg
 import duckdb
 
-from assets.emulator import Attached, attach
+from assets.emulator import Attached, emulator
 from pipelines import warehouse
 from pipelines.clock import Clock
 from pipelines.fetch import Fetched
 from pipelines.run import Run, span
 from pipelines.settings import Settings
-from pipelines.sources import table
-from pipelines.windows import Window, to_ms
+from pipelines.windows import Window
 
 Progress = Callable[[str, int, int], None]
 
@@ -57,19 +59,17 @@ class Session:
         return self._runs[context.run_id]
 
     def _begin(self, context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> Run:
-        if self.attached is None and self.settings.emulator_url and self.settings.source != "live":
-            self.attached = attach(self.settings.emulator_url.rstrip("/"))
+        if self.clock is None and self.attached is None and self.settings.source not in ("live", "replay"):
+            ours = ExitStack()  # `perps ui` has one running; under plain `dagster dev` each run brings up its own
+            self.attached = ours.enter_context(emulator(self.settings, None))
+            atexit.register(ours.close)
         stands = self.attached.clock if self.attached else None
         window, clock = span(self.settings, stands)
-        window, clock = self.window or window, self.clock or (Clock(stands) if self.settings.emulator_url else clock)
-        if isinstance(context, dg.AssetExecutionContext) and context.has_partition_key:
-            days = context.partition_time_window
-            window = Window(to_ms(days.start), to_ms(days.end))
-        return Run.begin(self.settings, window, clock, self.attached.emulator if self.attached else None)
+        window, clock = self.window or window, self.clock or (Clock(stands) if self.attached else clock)
+        return Run.begin(self.settings, _days(context) or window, clock, self.attached.emulator if self.attached else None)
 
-    def note_coverage(self, connection: duckdb.DuckDBPyConnection, run: Run) -> None:
-        """Tell the warehouse which window, assets and venues it is now expected to cover."""
-        venues = sorted({table()[name]["venue"] for name in self.settings.sources})
+    def note_coverage(self, connection: duckdb.DuckDBPyConnection, run: Run, venue: str) -> None:
+        """Tell the warehouse which window and assets of a venue it is now expected to cover."""
         warehouse.note_run(
             connection,
             self.settings.market,
@@ -78,12 +78,20 @@ class Session:
             run.window,
             run.clock.now(),
             self.settings.assets,
-            venues,
+            [venue],
         )
 
     def checks(self, context: dg.AssetExecutionContext) -> list[dict[str, object]]:
         """The checks that this run has evaluated so far: name, asset, severity, passed, reason."""
         return evaluations(context.instance, context.run_id)
+
+
+def _days(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> Window | None:
+    """The hull of a run's partitions, from its tags: steps of assets without partitions belong to the same days."""
+    tags = context.run.tags
+    first = tags.get("dagster/partition") or tags.get("dagster/asset_partition_range_start")
+    last = tags.get("dagster/partition") or tags.get("dagster/asset_partition_range_end")
+    return Window.of_days(date.fromisoformat(first), date.fromisoformat(last)) if first and last else None
 
 
 def evaluations(instance: dg.DagsterInstance, run_id: str) -> list[dict[str, object]]:

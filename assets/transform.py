@@ -15,7 +15,7 @@ from typing import Any
 
 import dagster as dg
 import duckdb
-from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
+from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, build_dbt_asset_specs
 
 from assets.ingest import WAREHOUSE_POOL
 from assets.session import Session
@@ -73,6 +73,13 @@ class Translator(DagsterDbtTranslator):
 TRANSLATOR = Translator(settings=DagsterDbtTranslatorSettings(enable_asset_checks=False, enable_code_references=False))
 
 
+#: The share of the expected observations that a fact table holds, by the name of its model.
+_COVERAGE = """
+SELECT coalesce('fct_' || dataset, 'coverage_daily'), sum(seen) / sum(expected)
+FROM marts.coverage_daily GROUP BY GROUPING SETS ((dataset), ())
+"""
+
+
 @cache
 def fingerprint() -> str:
     """A hash of the dbt project's files: other models make other marts."""
@@ -99,20 +106,27 @@ def plan(connection: duckdb.DuckDBPyConnection) -> list[str] | None:
     return [*build, "--exclude", "config.materialized:view"]
 
 
-@dbt_assets(
-    manifest=manifest(),
-    select="resource_type:model resource_type:seed",
+#: What perplake notes about itself and models read; written by load.
+NOTES = [
+    dg.AssetSpec(TRANSLATOR.get_asset_key(source), description=source["description"], group_name="meta", kinds={"duckdb"})
+    for source in manifest()["sources"].values()
+    if source["schema"] == "meta"
+]
+
+
+# One dbt call is one step: it costs seconds whatever it builds, so no part of it can be chosen.
+@dg.multi_asset(
     name="dbt",
-    dagster_dbt_translator=TRANSLATOR,
+    specs=build_dbt_asset_specs(
+        manifest=manifest(), dagster_dbt_translator=TRANSLATOR, select="resource_type:model resource_type:seed"
+    ),
     pool=WAREHOUSE_POOL,
 )
-def transform(context: dg.AssetExecutionContext, session: dg.ResourceParam[Session]) -> Iterator[dg.MaterializeResult[None]]:
+def transform(session: dg.ResourceParam[Session]) -> Iterator[dg.MaterializeResult[None]]:
     """Build every model for the window that changed."""
-    run = session.run(context)
     with warehouse.one_writer(session.database):
         with warehouse.connect(session.database) as connection:
-            warehouse.prepare(connection, run.settings.market)
-            session.note_coverage(connection, run)
+            warehouse.prepare(connection, session.settings.market)
             arguments = plan(connection)
         if arguments is not None:
             _invoke(arguments, session.database)
@@ -120,13 +134,18 @@ def transform(context: dg.AssetExecutionContext, session: dg.ResourceParam[Sessi
             warehouse.note_built(connection, fingerprint())
             counts = "SELECT schema_name || '.' || table_name, estimated_size FROM duckdb_tables() WHERE schema_name <> 'raw'"
             rows = dict(connection.execute(counts).fetchall())
+            coverage = dict(connection.execute(_COVERAGE).fetchall())
+            window = connection.execute("SELECT window_start, window_end FROM meta.run_info").fetchone()
     nodes = {k: n for k, n in manifest()["nodes"].items() if n["resource_type"] in ("model", "seed")}
     before = {k: [d for d in n["depends_on"].get("nodes", []) if d in nodes] for k, n in nodes.items()}
     for name in TopologicalSorter(before).static_order():
         node = nodes[name]
-        count = rows.get(f"{node['schema']}.{node['name']}")
-        metadata = {"built": " ".join(arguments or ["up to date"])}
+        metadata = {
+            "built": " ".join(arguments or ["up to date"]),
+            "window": " to ".join(f"{end:%Y-%m-%dT%H:%M:%SZ}" for end in window or ()),
+            "dagster/row_count": rows.get(f"{node['schema']}.{node['name']}"),
+            "coverage": coverage.get(node["name"]),
+        }
         yield dg.MaterializeResult(
-            asset_key=TRANSLATOR.get_asset_key(node),
-            metadata=metadata if count is None else {**metadata, "dagster/row_count": count},
+            asset_key=TRANSLATOR.get_asset_key(node), metadata={k: v for k, v in metadata.items() if v is not None}
         )

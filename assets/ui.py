@@ -1,32 +1,72 @@
 """`perps ui`: the Dagster UI and its daemon on loopback, with the venue emulator beside them.
 
-The emulator's clock runs with real time, so that the hourly schedule has a day in progress to make. Ctrl-C stops all.
+The emulator's clock runs with real time, so that the hourly schedule has a day in progress to make. Runs of the command line
+are in the same instance; the days that they fetched are noted as such while the UI comes up. Ctrl-C stops all.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from contextlib import nullcontext
+from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from assets.emulator import emulator
 from assets.job import instance
+from pipelines.landing import Landing
 from pipelines.settings import Settings
+from pipelines.windows import Window
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 ROOT = Path(__file__).parents[1]
 
 
 def serve(settings: Settings, port: int) -> None:
-    """Run until stopped. Raises `ConnectionError` when the emulator does not start."""
-    with emulator(settings, None) if settings.source != "live" else nullcontext() as attached, instance(settings):
+    """Run until stopped. Raises `ConnectionError` when the emulator does not start, `ValueError` for replay."""
+    if settings.source == "replay":
+        raise ValueError("replay asks nobody, so it has no days to schedule: `perps run --source replay`")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with emulator(settings, None) if settings.source != "live" else nullcontext() as attached, instance(settings) as found:
         environment = {**os.environ, "PERPLAKE_SOURCE": settings.source}
         if attached:
             environment["PERPLAKE_EMULATOR_URL"] = attached.emulator.url
         command = [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "--host", "127.0.0.1", "--port", str(port)]
         process = subprocess.Popen(command, cwd=ROOT, env=environment)
         try:
+            note_landed(found, settings)
             process.wait()
         except KeyboardInterrupt:
-            process.wait(timeout=30)
+            process.send_signal(signal.SIGINT)
+            process.wait(timeout=60)
+
+
+def landed(settings: Settings) -> dict[str, set[date]]:
+    """The UTC days of which landing holds answers for good, by source."""
+    days: dict[str, set[date]] = {}
+    for entry in Landing(settings.landing_root).iterate():
+        if entry.window and entry.final and not entry.problem and entry.market == settings.market:
+            days.setdefault(entry.source, set()).update(Window(*entry.window).days)
+    return days
+
+
+def note_landed(instance: dg.DagsterInstance, settings: Settings) -> None:
+    """Show what the command line fetched as made partitions of `landing/<source>`.
+
+    Only of these, and here: Dagster takes 10 to 30 ms for each asset and day, too long for each run and each raw table.
+    """
+    import dagster as dg
+
+    from assets.ingest import landing_key
+
+    for source, days in landed(settings).items():
+        known = instance.get_materialized_partitions(landing_key(source))
+        for day in sorted(map(str, days)):
+            if day not in known:
+                made = dg.AssetMaterialization(landing_key(source), partition=day, metadata={"from": "landing's manifest"})
+                instance.report_runless_asset_event(made)

@@ -112,7 +112,7 @@ class Client:
             with attempt:
                 page = await self._once(request, dataset)
                 # An empty answer may be the venue's slip: it has to say so twice.
-                if not page.problem and not page.rows and not confirmed_empty:
+                if not page.problem and dataset.says_nothing(page.content, page.rows) and not confirmed_empty:
                     page = await self._once(request, dataset)
                     confirmed_empty = True
         return page

@@ -43,6 +43,7 @@ class Fetched:
     entries: list[Entry] = field(default_factory=list)
     failures: list[VenueError] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    assets: set[str] = field(default_factory=set)
     reused: int = 0
 
     @property
@@ -123,7 +124,9 @@ class _SourceFetch:
                 listed.update((i.symbol, i) for i in self.source.instruments(page))
         if not listed:
             self._stop(Transient(self.source.name, "instruments", "no list of instruments could be had", AGAIN))
-        return [i for i in listed.values() if "all" in wanted or i.base_asset in wanted]
+        chosen = [i for i in listed.values() if "all" in wanted or i.base_asset in wanted]
+        self.result.assets = {i.base_asset for i in chosen}
+        return chosen
 
     def window(self, dataset: Dataset) -> Window:
         """The part of the run's window that this dataset can be asked for."""
@@ -170,7 +173,7 @@ class _SourceFetch:
     async def _page(self, client: Client, dataset: Dataset, request: Request) -> Request | None:
         """Have one page, from landing or from the venue; returns what to ask next."""
         clock = self.run.clock
-        asked = question(self.source.name, dataset.name, request, None if request.window else clock.now())
+        asked = question(self.source.name, dataset.name, request, None if request.window else self.run.started)
         if known := self.remembered.get(asked):
             self.run.landing.note(msgspec.structs.replace(known, run=self.run.id))
             self.result.entries.append(known)
@@ -203,6 +206,7 @@ class _SourceFetch:
         run = self.run
         settle = 0 if run.clock.frozen else int(run.settings.settle_minutes * 60_000)
         over = request.window.end + settle <= page.observed_at if request.window else run.clock.frozen
+        empty = not page.problem and dataset.says_nothing(page.content, page.rows)
         return Entry(
             run=run.id,
             source=self.source.name,
@@ -213,16 +217,16 @@ class _SourceFetch:
             endpoint=request.endpoint,
             context=dict(request.context),
             window=(request.window.start, request.window.end) if request.window else None,
-            observed_at=page.observed_at,
+            observed_at=run.started if dataset.snapshot else page.observed_at,
             status=page.status,
             sha256=page.sha256,
             size=len(page.body),
             params=dict(request.params),
             body=dict(request.body) if request.body else None,
             origin=page.origin or run.origin,
-            final=over and bool(page.rows) and not page.problem,
+            final=over and not empty and not page.problem,
             last=last,
-            empty=dataset.empty(page.content) if dataset.empty and not page.problem else not page.rows,
+            empty=empty,
             problem=page.problem,
             field=page.field,
             value=page.value,

@@ -66,9 +66,10 @@ def known_names(record: type[msgspec.Struct]) -> frozenset[str]:
 
 
 def columns(record: type[Record], schema: pa.Schema, rows: Sequence[Any]) -> list[pa.Array]:
-    """The record's own columns of some rows (at least one), in the schema's types."""
-    made = []
-    for name, values in zip(record.__struct_fields__, zip(*map(msgspec.structs.astuple, rows), strict=True), strict=True):
+    """The record's own columns of some rows, in the schema's types."""
+    names, made = record.__struct_fields__, []
+    across = list(zip(*map(msgspec.structs.astuple, rows), strict=True)) or [()] * len(names)
+    for name, values in zip(names, across, strict=True):
         kind = schema.field(name).type
         try:
             made.append(pa.array(values, kind))

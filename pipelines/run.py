@@ -31,7 +31,10 @@ class Emulator:
 
 @dataclass
 class Run:
-    """One run. `emulator` is None where the venues themselves are asked, or nobody (replay)."""
+    """One run. `emulator` is None where the venues themselves are asked, or nobody (replay).
+
+    `started` (milliseconds, UTC) is the one moment that all its snapshots are observed at, so that those of one venue join.
+    """
 
     settings: Settings
     window: Window
@@ -39,13 +42,14 @@ class Run:
     emulator: Emulator | None
     id: str
     landing: Landing
+    started: int
 
     @classmethod
     def begin(cls, settings: Settings, window: Window, clock: Clock, emulator: Emulator | None = None) -> Run:
         """A new run with an id that sorts by time."""
         name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
         landing = Landing(settings.landing_root, name, settings.landing_max_gb * 1e9)
-        return cls(settings, window, clock, emulator, name, landing)
+        return cls(settings, window, clock, emulator, name, landing, clock.now())
 
     @property
     def origin(self) -> str:

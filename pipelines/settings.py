@@ -11,7 +11,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, PrivateAttr, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -57,6 +57,8 @@ class Settings(BaseSettings):
     timeout_seconds: float = Field(30, gt=0, description="how long a request may stay silent")
     tries: int = Field(6, ge=1, description="how often a request is tried before it is given up")
     refetch: bool = Field(False, description="ask again for what landing already holds")
+    #: The market of the landing that is replayed: landing says it, no setting does.
+    _replays: str = PrivateAttr("")
 
     @field_validator("venues", "assets", mode="before")
     @classmethod
@@ -98,10 +100,14 @@ class Settings(BaseSettings):
             return "live"
         if self.source == "replay":
             current = self.home / "current"
-            if self.landing or not current.exists():
-                return "replay"
-            return current.resolve().name
+            return self._replays or ("replay" if self.landing or not current.exists() else current.resolve().name)
         raise ValueError(f"source {self.source!r}: it is `synthetic`, `recorded:FOLDER`, `live` or `replay`")
+
+    def replaying(self, market: str) -> Settings:
+        """These settings, for a replay of a landing that holds this market."""
+        made = self.model_copy()
+        made._replays = market
+        return made
 
     @property
     def folder(self) -> Path:

@@ -114,6 +114,10 @@ class Dataset:
     def schema(self) -> pa.Schema:
         return records.arrow_schema(self.record, self.context)
 
+    def says_nothing(self, page: Any, rows: Sequence[Any]) -> bool:
+        """Whether a page holds nothing at all, not even what `rows` skips."""
+        return self.empty(page) if self.empty else not rows
+
     @property
     def snapshot(self) -> bool:
         return self.time is None

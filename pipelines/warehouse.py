@@ -115,10 +115,17 @@ def prepare(connection: duckdb.DuckDBPyConnection, market: str) -> None:
 def create_raw_tables(connection: duckdb.DuckDBPyConnection) -> None:
     """Every raw table of every source in the table of sources, empty where it is new, with columns that are new added."""
     connection.execute("CREATE SCHEMA IF NOT EXISTS raw")
-    for name in table():
-        for dataset in source(name).datasets:
-            columns = ", ".join(f'"{f.name}" {_TYPES[f.type]}{"" if f.nullable else " NOT NULL"}' for f in dataset.schema)
-            connection.execute(f'CREATE TABLE IF NOT EXISTS raw."{source(name).table(dataset)}" ({columns})')
+    there = set(connection.execute("SELECT table_name, column_name FROM duckdb_columns() WHERE schema_name = 'raw'").fetchall())
+    tables = {name for name, _ in there}
+    for of in map(source, table()):
+        for dataset in of.datasets:
+            name, types = of.table(dataset), {f.name: _TYPES[f.type] for f in dataset.schema}
+            if name not in tables:
+                columns = [f'"{c}" {t}{"" if dataset.schema.field(c).nullable else " NOT NULL"}' for c, t in types.items()]
+                connection.execute(f'CREATE TABLE raw."{name}" ({", ".join(columns)})')
+                continue
+            for column in types.keys() - {c for n, c in there if n == name}:
+                connection.execute(f'ALTER TABLE raw."{name}" ADD COLUMN "{column}" {types[column]}')
 
 
 def mark_changed(connection: duckdb.DuckDBPyConnection, window: Window) -> None:

@@ -26,7 +26,7 @@ def _day() -> pa.Column:
 
 
 def _text(*allowed: str, nullable: bool = False, required: bool = True) -> pa.Column:
-    return pa.Column(str, pa.Check.isin(allowed) if allowed else None, nullable=nullable, required=required)
+    return pa.Column(str, pa.Check.isin(allowed) if allowed else None, nullable=nullable, required=required, coerce=True)
 
 
 _EVIDENCE = {

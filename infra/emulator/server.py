@@ -169,7 +169,8 @@ class Emulator:
 
     async def _health(self, request: web.Request) -> web.Response:
         clock = datetime.fromtimestamp(self.clock.now() / 1000, UTC).isoformat()
-        content = {"origin": self.store.origin, "clock": clock, "venues": {v.name: v.prefix for v in self.venues}}
+        fixed = self.clock.as_of is not None
+        content = {"origin": self.store.origin, "clock": clock, "fixed": fixed, "venues": {v.name: v.prefix for v in self.venues}}
         return _json(content)
 
     async def _requests(self, request: web.Request) -> web.Response:

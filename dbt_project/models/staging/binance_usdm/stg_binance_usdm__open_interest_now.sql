@@ -1,8 +1,8 @@
 select
     o.symbol,
-    o."time" as raw_ms,
-    {{ from_ms('o."time"') }} as stamp,
-    {{ hour_of('o."time"') }} as observed_at,
+    coalesce(o."time", epoch_ms(o._observed_at)) as raw_ms,
+    {{ from_ms('raw_ms') }} as stamp,
+    {{ hour_of('raw_ms') }} as observed_at,
     o.open_interest as raw_value,
     'openInterest' as raw_field,
     'listed_base' as raw_unit,

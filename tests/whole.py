@@ -1,0 +1,177 @@
+"""The whole job as a user runs it: `perps` in a process of its own, forked from one that has its imports behind it.
+
+`market()` serves a small synthetic market to all runs of a test session; `perps(...)` runs a command against it and gives
+status and output, `begin(...)` one that can be interrupted, or that kills itself at a named point. `marts(path)` sums up
+what the tables say.
+"""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from infra.emulator.synthetic import SyntheticMarket
+from infra.emulator.testing import Served, serve
+from infra.emulator.server import to_ms
+
+ROOT = Path(__file__).parents[1]
+AS_OF = "2025-06-10T00:00:00Z"
+DAYS = ("2025-06-07", "2025-06-08", "2025-06-09")
+PATIENCE = 600
+#: What a run imports, heavy things first met in its middle too. None of them starts a thread, so that forks are sound.
+PRELOAD = ["tests.whole", "assets.cli", "assets.job", "assets.definitions", "assets.console", "assets.report.page", "dlt"]
+PRELOAD += ["dlt.destinations.impl.duckdb.factory", "dbt.cli.main", "dbt.adapters.duckdb", "dagster._core.instance"]
+
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(PRELOAD)
+
+
+@dataclass(frozen=True)
+class Point:
+    """A named moment of the job: before or after the `nth` call of a function, where the process kills itself."""
+
+    name: str
+    function: str  # `module:qualified.name`
+    nth: int = 1
+    after: bool = False
+
+    def arm(self) -> None:
+        """Put the switch in, in this process."""
+        module, _, path = self.function.partition(":")
+        *holders, name = path.split(".")
+        owner: Any = importlib.import_module(module)
+        for holder in holders:
+            owner = getattr(owner, holder)
+        function: Callable[..., Any] = getattr(owner, name)
+        calls = 0
+
+        @wraps(function)
+        def switch(*args: Any, **kwargs: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == self.nth and not self.after:
+                os.kill(os.getpid(), signal.SIGKILL)
+            result = function(*args, **kwargs)
+            if calls == self.nth:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+
+        setattr(owner, name, switch)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended: its exit status (minus the signal that killed it) and all that it printed."""
+
+    status: int
+    output: str
+
+
+class Begun:
+    """A command under way."""
+
+    def __init__(self, arguments: list[str], environment: dict[str, str], log: Path, point: Point | None) -> None:
+        self.log = log
+        self.process = CONTEXT.Process(target=_run, args=(arguments, environment, str(log), point))
+        self.process.start()
+        assert self.process.pid
+        self.pid = self.process.pid
+
+    def wait(self) -> Ended:
+        """Its end; a run that hangs is killed and fails the test."""
+        self.process.join(PATIENCE)
+        if self.process.exitcode is None:
+            self.process.kill()
+            raise TimeoutError(f"still running after {PATIENCE} s:\n{self.log.read_text()}")
+        return Ended(self.process.exitcode, self.log.read_text())
+
+
+def _run(arguments: list[str], environment: dict[str, str], log: str, point: Point | None) -> None:
+    """In the child: the command with its output in a file, and nothing of the caller's settings."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for name in [name for name in os.environ if name.startswith(("PERPLAKE_", "DAGSTER_"))]:
+        del os.environ[name]
+    os.environ.update(environment)
+    os.chdir(ROOT)
+    with Path(log).open("wb") as file:
+        for descriptor in (1, 2):
+            os.dup2(file.fileno(), descriptor)
+    if point:
+        point.arm()
+    from assets.cli import app
+
+    try:
+        app(arguments, prog_name="perps")
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+def begin(home: Path, url: str, *arguments: str, point: Point | None = None, **settings: object) -> Begun:
+    """Start `perps` on a home folder; `settings` go into its environment (`landing_max_gb=1`)."""
+    home.mkdir(parents=True, exist_ok=True)
+    environment = {f"PERPLAKE_{name.upper()}": str(value) for name, value in settings.items()}
+    environment |= {"PERPLAKE_HOME": str(home), "PERPLAKE_EMULATOR_URL": url}
+    return Begun(list(arguments), environment, home / "said.txt", point)
+
+
+def perps(home: Path, url: str, *arguments: str, point: Point | None = None, **settings: object) -> Ended:
+    """Run `perps` to its end."""
+    return begin(home, url, *arguments, point=point, **settings).wait()
+
+
+def window(first: str, last: str = "") -> list[str]:
+    """The options of a run of these days, at the one clock of all tests."""
+    return ["run", "--from", first, "--to", last or first, "--as-of", AS_OF]
+
+
+@contextmanager
+def market() -> Iterator[Served]:
+    """The synthetic market as it stood at `AS_OF`."""
+    with serve(SyntheticMarket(seed=7, until=to_ms(AS_OF)), as_of=AS_OF, days=1000, limits_scale=500) as served:
+        yield served
+
+
+def database(home: Path) -> Path:
+    return home / "synthetic-7" / "warehouse.duckdb"
+
+
+def published(home: Path) -> Path:
+    return home / "synthetic-7" / "published" / "perplake.duckdb"
+
+
+def marts(path: Path) -> dict[str, tuple[int, int]]:
+    """Rows and checksum of each table in `marts`, over the columns that don't begin with `_`, whatever the order of rows."""
+    with duckdb.connect(str(path), read_only=True) as connection:
+        tables = connection.execute(
+            "select table_name, list(column_name order by ordinal_position) from information_schema.columns"
+            " where table_schema = 'marts' and not starts_with(column_name, '_') group by 1 order by 1"
+        ).fetchall()
+        return {
+            name: connection.execute(
+                "select count(*), coalesce(sum(hash({})::hugeint), 0) from marts.{}".format(
+                    ", ".join(f'"{column}"' for column in columns), name
+                )
+            ).fetchall()[0]
+            for name, columns in tables
+        }
+
+
+def different(one: dict[str, tuple[int, int]], other: dict[str, tuple[int, int]]) -> list[str]:
+    """The tables that are not the same, with their numbers of rows."""
+    return [
+        f"{name}: {one.get(name, ('no',))[0]} and {other.get(name, ('no',))[0]} rows"
+        for name in sorted(one.keys() | other.keys())
+        if one.get(name) != other.get(name)
+    ]
