@@ -207,6 +207,34 @@ def gaps(
 
 
 @app.command()
+def explain(
+    fact: Annotated[str, typer.Argument(help="`fct_funding_rates`, `fct_open_interest`, `fct_candles` or `fct_liquidations`")],
+    instrument: Annotated[str, typer.Argument(help="its `instrument_id`: `binance:BTCUSDT`")],
+    at: Annotated[datetime, typer.Argument(formats=["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S"], help="its time, UTC")],
+    source: Source = None,
+    home: Home = None,
+    warehouse: Warehouse = None,
+    landing: LandingAt = None,
+    seed: Seed = None,
+) -> None:
+    """Trace a number back to the bytes that the venue sent.
+
+    `perps explain fct_funding_rates binance:BTCUSDT 2025-10-10T16:00`
+    """
+    from assets.console import console
+    from assets.explain import explain as steps
+
+    with _messages():
+        chosen = _settings(source=source, home=home, warehouse=warehouse, landing=landing, seed=seed)
+        if not chosen.model_fields_set & {"source", "warehouse"}:
+            chosen = chosen.model_copy(update={"source": "replay"})  # whichever market ran last
+        for step in steps(chosen, str(_published(chosen)), fact, instrument, at):
+            console.print(f"[bold]{step.title}[/]")
+            for name, value in step.content.items():
+                console.print(f"    {name:<20} {value}", markup=False)
+
+
+@app.command()
 def settings() -> None:
     """Every setting with its variable, its default and its present value, as a Markdown table."""
     with _messages():

@@ -54,7 +54,7 @@ def emulator(settings: Settings, as_of: int | None, days: int = HISTORY_DAYS) ->
         return
     with tempfile.TemporaryDirectory(prefix="perplake-") as folder:
         url_file, log_file = Path(folder) / "url", Path(folder) / "log"
-        command = [sys.executable, "-m", "infra.emulator", "--port", "0", "--port-file", str(url_file)]
+        command = [sys.executable, "-m", "infra.emulator", "--port", "0", "--port-file", str(url_file), "--attached"]
         command += ["--limits-scale", str(settings.scale)]
         if settings.recording:
             command += ["--store", f"recorded:{settings.recording.resolve()}", "--no-history-limits"]
@@ -63,7 +63,10 @@ def emulator(settings: Settings, as_of: int | None, days: int = HISTORY_DAYS) ->
         if as_of is not None:
             command += ["--as-of", iso(as_of)]
         with log_file.open("wb") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log, cwd=Path(__file__).parents[1])
+            # It ends with its standard input, so even when this process is killed.
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=Path(__file__).parents[1]
+            )
         try:
             yield attach(_url(process, url_file, log_file))
         finally:

@@ -7,6 +7,7 @@ the next one, whatever window that one has. Tests and unit tests are not part of
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from functools import cache
 from graphlib import TopologicalSorter
@@ -54,7 +55,10 @@ def _files() -> list[Path]:
 def manifest() -> dict[str, Any]:
     """dbt's manifest, parsed anew when a file of the project is newer."""
     if not MANIFEST.exists() or MANIFEST.stat().st_mtime < max(f.stat().st_mtime for f in _files()):
-        _invoke(["parse"])
+        MANIFEST.parent.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=MANIFEST.parent) as folder:  # never half a manifest, for others and after a kill
+            _invoke(["parse", "--target-path", folder])
+            (Path(folder) / MANIFEST.name).replace(MANIFEST)
     parsed: dict[str, Any] = json.loads(MANIFEST.read_text())
     return parsed
 
@@ -97,7 +101,7 @@ def plan(connection: duckdb.DuckDBPyConnection) -> list[str] | None:
     """
     os.environ["PERPLAKE_CHANGED_FROM"] = os.environ["PERPLAKE_CHANGED_TO"] = ""
     made, window = warehouse.built(connection), warehouse.changed(connection)
-    build = ["build", "--no-populate-cache", "--resource-type", "model"]
+    build = ["build", "--no-populate-cache", "--no-write-json", "--resource-type", "model"]
     if made is None or made[0] != fingerprint():
         return [*build, "--resource-type", "seed", "--full-refresh"]
     if window is None and made[1] == warehouse.run_info(connection):

@@ -211,7 +211,10 @@ def _merge(run: Run, source: Source, batch: list[tuple[Dataset, pa.Table]], resu
         dataset_name="raw",
     )
     pipeline.abort_packages()
-    pipeline.run([_resource(dlt, name, *found) for name, found in tables.items()], loader_file_format="parquet")
+    with warehouse.connect(run.settings.database) as connection:
+        empty = {name for name in tables if not connection.execute(f'SELECT EXISTS (FROM raw."{name}")').fetchone()[0]}
+    resources = [_resource(dlt, name, dataset, table, name in empty) for name, (dataset, table) in tables.items()]
+    pipeline.run(resources, loader_file_format="parquet")
     counts = pipeline.last_trace.last_normalize_info.row_counts
     for name, (dataset, table) in tables.items():
         if counts.get(name, 0) != table.num_rows:
@@ -219,12 +222,14 @@ def _merge(run: Run, source: Source, batch: list[tuple[Dataset, pa.Table]], resu
         result.rows[dataset.name] += table.num_rows
 
 
-def _resource(dlt: Any, name: str, dataset: Dataset, table: pa.Table) -> Any:
+def _resource(dlt: Any, name: str, dataset: Dataset, table: pa.Table, empty: bool) -> Any:
+    """The table for dlt to merge. One that is empty has nothing to merge with: its rows are unique, and go in straight."""
+    merge = {"disposition": "merge", "strategy": "delete-insert", "deduplicated": True}
     kinds = {pa.int64(): "bigint", pa.float64(): "double", pa.string(): "text", pa.bool_(): "bool"}
     return dlt.resource(
         [table],
         name=name,
-        write_disposition={"disposition": "merge", "strategy": "delete-insert", "deduplicated": True},
+        write_disposition="append" if empty else merge,
         primary_key=list(dataset.primary_key),
         columns=[
             {"name": f.name, "data_type": kinds[f.type], "nullable": f.nullable}

@@ -49,7 +49,13 @@ class Marts:
         with duckdb.connect(str(db_path), read_only=True) as db:
             run, daily, labels, venues, coverage = (
                 db.sql(f"select * from {table}").df()
-                for table in ("meta.run_info", "marts.daily_markets", "marts.regime_labels", "marts.daily_venues", "marts.coverage_daily")
+                for table in (
+                    "meta.run_info",
+                    "marts.daily_markets",
+                    "marts.regime_labels",
+                    "marts.daily_venues",
+                    "marts.coverage_daily",
+                )
             )
         if run.empty or daily.empty:
             raise ValueError(f"{db_path}: meta.run_info or marts.daily_markets is empty; load a window first")

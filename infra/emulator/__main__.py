@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -43,6 +44,7 @@ def main(
         bool, typer.Option("--history-limits/--no-history-limits", help="Forget what the venues forget.")
     ] = True,
     port_file: Annotated[Path | None, typer.Option(help="Write the URL to this file once it listens.")] = None,
+    attached: Annotated[bool, typer.Option("--attached", help="Stop when standard input ends, with whoever started it.")] = False,
 ) -> None:
     """Serve one market store as Binance, Bybit, Hyperliquid (API and archive) and Kraken."""
     clock = to_ms(as_of) if as_of else None
@@ -54,10 +56,10 @@ def main(
         limits_scale=limits_scale,
         history_limits=history_limits,
     )
-    asyncio.run(_serve(emulator, port, port_file))
+    asyncio.run(_serve(emulator, port, port_file, attached))
 
 
-async def _serve(emulator: Emulator, port: int, port_file: Path | None) -> None:
+async def _serve(emulator: Emulator, port: int, port_file: Path | None, attached: bool) -> None:
     runner, bound = await start(emulator, port)
     url = f"http://127.0.0.1:{bound}"
     typer.echo(f"{url}  ({emulator.store.origin})")
@@ -68,6 +70,8 @@ async def _serve(emulator: Emulator, port: int, port_file: Path | None) -> None:
     stop = asyncio.Event()
     for which in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(which, stop.set)
+    if attached:
+        asyncio.get_running_loop().add_reader(sys.stdin, stop.set)
     await stop.wait()
     await runner.cleanup()
 

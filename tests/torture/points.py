@@ -1,0 +1,16 @@
+"""Where the small job is killed by name: the moments at which something is half done."""
+
+from __future__ import annotations
+
+from tests.whole import Point
+
+POINTS = [
+    Point("fetch-first-page", "pipelines.landing:Landing.put", after=True),
+    Point("fetch-mid-page", "fsspec.implementations.local:LocalFileSystem.mv", nth=4),
+    Point("landing-manifest", "pipelines.landing:Landing.flush", after=True),
+    Point("load-extracted", "dlt:Pipeline.normalize"),
+    Point("load-merged", "dlt:Pipeline.load", after=True),
+    Point("dbt-mid", "dbt.adapters.duckdb.connections:DuckDBConnectionManager.add_query", nth=60),
+    Point("regimes", "assets.labels:_replace", after=True),
+    Point("publish", "pathlib:Path.rename", after=True),
+]

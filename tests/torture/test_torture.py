@@ -1,0 +1,81 @@
+"""The small job killed at a named point or at a random moment, then the next window and this one: the same marts as undisturbed.
+
+One venue, one asset, a day at a time. Even kills meet an empty home (this day is the first ever loaded), odd ones a
+warehouse that has a day already. `python -m pytest tests/torture --kills 50` takes about half a minute each.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from infra.emulator.testing import Served
+from tests.torture.points import POINTS
+from tests.whole import DAYS, Begun, Ended, begin, database, different, market, marts, perps, published, window
+
+SMALL = {"assets": "BTC", "venues": "kraken"}  # Kraken pages liquidations: of all venues the one with most kinds of page
+
+
+@dataclass
+class Undisturbed:
+    """What marts say after three days without a kill, a home with the first day in it, and how long a run takes."""
+
+    marts: dict[str, tuple[int, int]]
+    started: Path
+    seconds: float
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[Served]:
+    with market() as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def undisturbed(emulator: Served, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    home, started = tmp_path_factory.mktemp("undisturbed"), tmp_path_factory.mktemp("torture") / "started"
+    _whole(perps(home, emulator.url, *window(DAYS[0]), **SMALL))
+    shutil.copytree(home, started, symlinks=True)
+    before = time.monotonic()
+    for day in DAYS[1:]:
+        _whole(perps(home, emulator.url, *window(day), **SMALL))
+    return Undisturbed(marts(database(home)), started, (time.monotonic() - before) / 2)
+
+
+def test_a_kill_leaves_no_trace(kill: int, emulator: Served, undisturbed: Undisturbed, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    first, second, third = DAYS
+    killed, following = (first, (second, third)) if kill % 2 == 0 else (second, (third,))
+    if kill % 2:
+        shutil.copytree(undisturbed.started, home, symlinks=True)
+    point = POINTS[kill] if kill < len(POINTS) else None
+    run = begin(home, emulator.url, *window(killed), point=point, **SMALL)
+    if point is None:
+        _kill_at_random(run, kill, undisturbed.seconds)
+    ended = run.wait()
+    assert ended.status == -signal.SIGKILL or point is None, f"never came to {point}:\n{ended.output}"
+    if published(home).exists():  # whatever was cut off, readers have a whole file
+        with duckdb.connect(str(published(home)), read_only=True) as reader:
+            reader.execute("select count(*) from marts.regime_labels").fetchall()
+    _whole(perps(home, emulator.url, *window(following[0], following[-1]), **SMALL))
+    _whole(perps(home, emulator.url, *window(killed), **SMALL))
+    assert not different(marts(database(home)), undisturbed.marts)
+    assert not different(marts(published(home)), undisturbed.marts)
+
+
+def _kill_at_random(run: Begun, seed: int, seconds: float) -> None:
+    """Kill a run at one of the moments of a usual one."""
+    run.process.join(random.Random(seed).uniform(0, seconds))
+    run.process.kill()
+
+
+def _whole(ended: Ended) -> None:
+    assert ended.status == 0, ended.output
