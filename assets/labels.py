@@ -47,7 +47,9 @@ def label_regimes(session: dg.ResourceParam[Session]) -> Iterator[dg.Materialize
         connection.commit()
     for key, frame in zip((FEATURES, LABELS), made, strict=True):
         counts = frame["label"].value_counts().to_dict() if "label" in frame else {}
-        yield dg.MaterializeResult(asset_key=key, metadata={"dagster/row_count": len(frame), "labels": counts})
+        window = f"{frame['day'].min():%Y-%m-%d} to {frame['day'].max():%Y-%m-%d}" if len(frame) else ""
+        metadata = {"dagster/row_count": len(frame), "window": window, "labels": counts}
+        yield dg.MaterializeResult(asset_key=key, metadata=metadata)
 
 
 def _replace(connection: object, name: str, frame: pd.DataFrame) -> None:

@@ -6,6 +6,7 @@ is the writer's alone.
 
 import shutil
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -86,6 +87,7 @@ def _text(value: str) -> str:
             group_name="serving",
             kinds={"duckdb"},
             description="The marts as one read-only DuckDB file, for SQL and BI while runs go on.",
+            freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=26)),  # daily, and two hours' grace
         ),
         dg.AssetSpec(
             PARQUET,

@@ -191,7 +191,7 @@ def _table(dataset: Dataset, entry: Entry, rows: Sequence[Any]) -> pa.Table:
 def latest(dataset: Dataset, table: pa.Table) -> pa.Table:
     """One row per key: the one observed last. Most tables have no two, which is quickly seen."""
     keys = list(dataset.primary_key)
-    if table.group_by(keys).aggregate([]).num_rows == table.num_rows:
+    if table.group_by(keys, use_threads=False).aggregate([]).num_rows == table.num_rows:
         return table
     numbered = table.append_column("_row", pa.array(range(table.num_rows)))
     return table.take(numbered.group_by(keys).aggregate([("_row", "max")])["_row_max"].combine_chunks().sort())
@@ -245,6 +245,7 @@ def _dlt() -> Any:
     os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
     os.environ.setdefault("RUNTIME__LOG_LEVEL", "ERROR")
     os.environ.setdefault("SCHEMA__NAMING", "direct")
+    os.environ.setdefault("DATA_WRITER__ROW_GROUP_SIZE", "122880")  # DuckDB's own: several cores read one file
     import dlt
 
     return dlt

@@ -21,9 +21,9 @@ from typing import Any
 
 import duckdb
 
+from infra.emulator.server import to_ms
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served, serve
-from infra.emulator.server import to_ms
 
 ROOT = Path(__file__).parents[1]
 AS_OF = "2025-06-10T00:00:00Z"
@@ -39,12 +39,13 @@ CONTEXT.set_forkserver_preload(PRELOAD)
 
 @dataclass(frozen=True)
 class Point:
-    """A named moment of the job: before or after the `nth` call of a function, where the process kills itself."""
+    """A named moment of the job: before or after the `nth` call of a function, where the process sends itself a signal."""
 
     name: str
     function: str  # `module:qualified.name`
     nth: int = 1
     after: bool = False
+    signal: int = signal.SIGKILL
 
     def arm(self) -> None:
         """Put the switch in, in this process."""
@@ -60,11 +61,12 @@ class Point:
         def switch(*args: Any, **kwargs: Any) -> Any:
             nonlocal calls
             calls += 1
-            if calls == self.nth and not self.after:
-                os.kill(os.getpid(), signal.SIGKILL)
+            mine = calls == self.nth
+            if mine and not self.after:
+                os.kill(os.getpid(), self.signal)
             result = function(*args, **kwargs)
-            if calls == self.nth:
-                os.kill(os.getpid(), signal.SIGKILL)
+            if mine and self.after:
+                os.kill(os.getpid(), self.signal)
             return result
 
         setattr(owner, name, switch)
@@ -175,3 +177,31 @@ def different(one: dict[str, tuple[int, int]], other: dict[str, tuple[int, int]]
         for name in sorted(one.keys() | other.keys())
         if one.get(name) != other.get(name)
     ]
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[Callable[[], list[str]]]:
+    """Another process that opens the published copy and reads from it, over and over; gives why it was refused, if it was."""
+    stop, refusals = CONTEXT.Event(), CONTEXT.Queue()
+    reader = CONTEXT.Process(target=_read, args=(str(path), stop, refusals))
+    reader.start()
+    said: list[str] = []
+    try:
+        yield lambda: said
+    finally:
+        stop.set()
+        opened, said[:] = refusals.get(timeout=60)
+        reader.join()
+    assert opened > 10
+
+
+def _read(path: str, stop: Any, refusals: Any) -> None:
+    opened, said = 0, []
+    while not stop.wait(0.05):
+        try:
+            with duckdb.connect(path, read_only=True) as connection:
+                connection.execute("select count(*) from marts.fct_candles").fetchall()
+            opened += 1
+        except duckdb.Error as problem:
+            said.append(str(problem))
+    refusals.put((opened, said))

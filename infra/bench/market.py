@@ -1,19 +1,25 @@
 """The market that the bench serves: many perpetuals, hourly random walks, synthetic and cheap to make.
 
-`python -m infra.bench.market --port-file FILE` serves it on loopback in a process of its own, as venues are elsewhere.
+`serve` runs this module as a process of its own, as venues are elsewhere.
 """
 
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
 
-from infra.emulator.__main__ import _serve
-from infra.emulator.server import Emulator
+from infra.emulator.server import Emulator, start
 from infra.emulator.store import (
     MS_HOUR,
     Candles,
@@ -78,6 +84,29 @@ class BenchMarket:
         return START + MS_HOUR * np.arange(self.hours)
 
 
+@contextmanager
+def serve(instruments: int, hours: int, limits_scale: float = 1.0) -> Iterator[str]:
+    """The emulator with this market as a child process until the block ends: its URL. The candles are rendered beforehand."""
+    with tempfile.TemporaryDirectory(prefix="perplake-bench-") as folder:
+        port_file = Path(folder) / "url"
+        options = {"port-file": port_file, "instruments": instruments, "hours": hours, "limits-scale": limits_scale}
+        arguments = [f"--{name}={value}" for name, value in options.items()]
+        process = subprocess.Popen([sys.executable, "-m", "infra.bench.market", *arguments], stdout=subprocess.DEVNULL)
+        try:
+            while not port_file.exists():
+                if process.poll() is not None:
+                    raise ConnectionError("the bench's emulator did not start")
+                time.sleep(0.05)
+            url = port_file.read_text()
+            if limits_scale > 1:
+                for i in range(instruments):
+                    urllib.request.urlopen(f"{url}/binance/fapi/v1/klines?symbol=C{i:03d}USDT&interval=1h&limit=1").read()
+            yield url
+        finally:
+            process.terminate()
+            process.wait(timeout=10)
+
+
 def main(
     port_file: Annotated[Path, typer.Option(help="Write the URL to this file once it listens.")],
     instruments: Annotated[int, typer.Option(help="How many coins.")],
@@ -87,7 +116,15 @@ def main(
     """Serve the bench's market until SIGTERM."""
     market = BenchMarket(instruments, hours)
     emulator = Emulator(market, as_of=market.end, limits_scale=limits_scale, history_limits=False)
-    asyncio.run(_serve(emulator, 0, port_file))
+    asyncio.run(_serve(emulator, port_file))
+
+
+async def _serve(emulator: Emulator, port_file: Path) -> None:
+    _, port = await start(emulator, 0)
+    partial = port_file.with_suffix(".part")
+    partial.write_text(f"http://127.0.0.1:{port}")
+    partial.replace(port_file)
+    await asyncio.Event().wait()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ from tests.torture.points import POINTS
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--kills", type=int, default=len(POINTS), help="kill the small job so often: at named points, then at random")
+    parser.addoption(
+        "--kills", type=int, default=len(POINTS), help="kill the small job so often: at named points, then at random"
+    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

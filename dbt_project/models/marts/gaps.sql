@@ -40,36 +40,36 @@ spans as (
     anti join seen using (instrument_id, dataset, starts)
 ),
 
-joined as (
-    select venue, dataset, instrument_id, min(gap_start) as gap_start, max(gap_end) as gap_end,
-        ceil(sum(lacking order by gap_start) - 1e-6)::bigint as missing
-    from (
-        select *, sum(starts) over series as island
-        from (
-            select *, (gap_start is distinct from lag(gap_end) over series)::integer as starts
-            from spans
-            window series as (partition by instrument_id, dataset order by gap_start)
-        )
-        window series as (partition by instrument_id, dataset order by gap_start)
-    )
-    group by venue, dataset, instrument_id, island
-),
-
 given as (  -- the source to ask, where one gives the dataset
     select * from ({{ sources_table() }})
     qualify row_number() over (partition by venue, dataset order by precedence) = 1
+),
+
+placed as (  -- what the venue has forgotten is a gap of its own beside what it can still give
+    select s.*, g.source, g.history_days,
+        g.source is not null and coalesce(s.gap_end + to_hours((g.history_days * 24)::bigint) > r.as_of, true) as fetchable
+    from spans as s
+    left join given as g on s.venue = g.venue and s.dataset = g.dataset
+    cross join {{ source('meta', 'run_info') }} as r
 )
 
 select
-    j.venue,
-    g.source,
-    j.dataset,
-    j.instrument_id,
-    j.gap_start,
-    j.gap_end,
-    j.missing,
-    g.source is not null and coalesce(j.gap_end + to_hours((g.history_days * 24)::bigint) > r.as_of, true) as fetchable,
-    j.gap_end + to_hours((g.history_days * 24)::bigint) as fetch_until
-from joined as j
-left join given as g on j.venue = g.venue and j.dataset = g.dataset
-cross join {{ source('meta', 'run_info') }} as r
+    venue,
+    source,
+    dataset,
+    instrument_id,
+    min(gap_start) as gap_start,
+    max(gap_end) as gap_end,
+    ceil(sum(lacking order by gap_start) - 1e-6)::bigint as missing,
+    fetchable,
+    max(gap_end) + to_hours((history_days * 24)::bigint) as fetch_until
+from (
+    select *, sum(starts) over series as island
+    from (
+        select *, (gap_start is distinct from lag(gap_end) over series)::integer as starts
+        from placed
+        window series as (partition by instrument_id, dataset, fetchable order by gap_start)
+    )
+    window series as (partition by instrument_id, dataset, fetchable order by gap_start)
+)
+group by venue, source, dataset, instrument_id, fetchable, history_days, island

@@ -1,0 +1,68 @@
+"""Ours: the real path of Binance candles, `pipelines.fetch.fetch` and `pipelines.load.load`, into a fresh DuckDB file.
+
+`python -m infra.bench.ours backfill --url URL --hours N --home FOLDER` asks the emulator; `replay` loads FOLDER's landing once more into a
+new file, with no server. Each prints rows and seconds as JSON; imports are not timed, for the peers neither.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import dlt  # noqa: F401  (load imports it at first use)
+import typer
+
+from infra.bench.market import START, BenchMarket
+from pipelines.clock import Clock
+from pipelines.fetch import fetch
+from pipelines.load import Loaded, load
+from pipelines.run import Emulator, Run
+from pipelines.settings import Settings
+from pipelines.source import Source
+from pipelines.sources import source
+from pipelines.windows import HOUR, Window
+
+app = typer.Typer()
+
+
+def only(name: str, *datasets: str) -> Source:
+    """A source with some of its datasets."""
+    whole = source(name)
+    return replace(whole, datasets=tuple(whole.dataset(dataset) for dataset in datasets))
+
+
+def begin(home: Path, hours: int, url: str | None, scale: float, warehouse: Path | None = None) -> Run:
+    """A run over the bench's whole market."""
+    end = START + hours * HOUR
+    settings = Settings(home=home, assets=["all"], emulator_url=url, limits_scale=scale, warehouse=warehouse)
+    return Run.begin(settings, Window(START, end), Clock(end), Emulator(url, BenchMarket.origin) if url else None)
+
+
+def _report(loaded: Loaded, seconds: float) -> None:
+    typer.echo(json.dumps({"rows": loaded.rows["candles"], "seconds": seconds}))
+
+
+@app.command()
+def backfill(url: str, hours: int, home: Path) -> None:
+    """From HTTP to the raw table."""
+    of, run = only("binance_usdm", "instruments", "candles"), begin(home, hours, url, 1e6)
+    begun = time.perf_counter()
+    (fetched,) = asyncio.run(fetch(run, [of]))
+    loaded = load(run, of, fetched.entries)
+    _report(loaded, time.perf_counter() - begun)
+
+
+@app.command()
+def replay(hours: int, home: Path) -> None:
+    """From landing to the raw table of a new warehouse."""
+    of, run = only("binance_usdm", "instruments", "candles"), begin(home, hours, None, 1e6, home / "replayed.duckdb")
+    begun = time.perf_counter()
+    loaded = load(run, of)
+    _report(loaded, time.perf_counter() - begun)
+
+
+if __name__ == "__main__":
+    app()

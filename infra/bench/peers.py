@@ -1,0 +1,133 @@
+"""The peers: dlt's `rest_api` source on the same candles, and DuckDB's JSON reader on the same landed bytes.
+
+Both are as their documentation has them. In the peers' favour: they need neither land nor merge nor deduplicate, rows are only
+appended, and a map names the columns and makes the numbers. Each prints rows and seconds as JSON; imports are not timed.
+`python -m infra.bench.peers rest-api URL INSTRUMENTS HOURS FOLDER [--best]`, `… json-reader HOME FOLDER`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import dlt
+import duckdb
+import typer
+from dlt.sources.helpers.rest_client.paginators import BasePaginator
+from dlt.sources.rest_api import rest_api_source
+from requests import Request, Response  # noqa: TID251  (what a paginator of dlt's is given)
+
+from infra.bench.market import START
+from pipelines.windows import HOUR
+
+app = typer.Typer()
+PAGE = 1500
+NUMBERS = ("open", "high", "low", "close", "volume", "quote_volume")
+
+
+class Hours(BasePaginator):
+    """The next page starts after the last row, until a page is not full or the window is over."""
+
+    def __init__(self, end: int) -> None:
+        super().__init__()
+        self.end, self.start = end, 0
+
+    def update_state(self, response: Response, data: list[Any] | None = None) -> None:
+        self.start = data[-1][0] + HOUR if data else self.end
+        self._has_next_page = bool(data) and len(data or []) == PAGE and self.start < self.end
+
+    def update_request(self, request: Request) -> None:
+        request.params["startTime"] = self.start
+
+
+def _named(symbol: str) -> Callable[[list[Any]], dict[str, Any]]:
+    def named(row: list[Any]) -> dict[str, Any]:
+        opened, *prices, volume, closed, quote_volume, trades = row[:9]
+        numbers = map(float, (*prices, volume, quote_volume))
+        return {
+            "symbol": symbol,
+            "open_time": opened,
+            "close_time": closed,
+            "trades": trades,
+            **dict(zip(NUMBERS, numbers, strict=True)),
+        }
+
+    return named
+
+
+@app.command()
+def rest_api(
+    url: str,
+    instruments: int,
+    hours: int,
+    folder: Path,
+    best: Annotated[bool, typer.Option(help="Parallel requests, two normalizing processes, Parquet.")] = False,
+) -> None:
+    """dlt's `rest_api`, one resource per instrument, into a fresh DuckDB file."""
+    os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
+    if best:
+        settings = {
+            "EXTRACT__WORKERS": "8",
+            "NORMALIZE__WORKERS": "2",
+            "EXTRACT__DATA_WRITER__FILE_MAX_ITEMS": "50000",
+            "DATA_WRITER__BUFFER_MAX_ITEMS": "50000",
+        }
+        os.environ.update(settings)
+    end = START + hours * HOUR
+    symbols = [f"C{i:03d}USDT" for i in range(instruments)]
+    resources = [
+        {
+            "name": symbol,
+            "table_name": "candles",
+            "max_table_nesting": 0,
+            "parallelized": best,
+            "processing_steps": [{"map": _named(symbol)}],
+            "endpoint": {
+                "path": "fapi/v1/klines",
+                "params": {"symbol": symbol, "interval": "1h", "startTime": START, "endTime": end - 1, "limit": PAGE},
+                "paginator": Hours(end),
+                "data_selector": "$",
+            },
+        }
+        for symbol in symbols
+    ]
+    source: Any = rest_api_source({"client": {"base_url": f"{url}/binance/"}, "resources": resources})
+    pipeline = dlt.pipeline("peer", str(folder / "dlt"), dlt.destinations.duckdb(str(folder / "peer.duckdb")), dataset_name="raw")
+    begun = time.perf_counter()
+    pipeline.run(source, **({"loader_file_format": "parquet"} if best else {}))
+    seconds = time.perf_counter() - begun
+    _report(folder / "peer.duckdb", seconds)
+
+
+@app.command()
+def json_reader(home: Path, folder: Path) -> None:
+    """DuckDB's `read_json` on the bodies in HOME's landing, into a typed table of a fresh file."""
+    (landing,) = home.glob("*/landing")
+    columns = ("open_time BIGINT", *(f"{name} DOUBLE" for name in NUMBERS[:5]), "close_time BIGINT", "quote_volume DOUBLE", "trades BIGINT")
+    read = ", ".join(f"row[{at}]::{column.split()[1]}" for at, column in enumerate(columns, 1))
+    begun = time.perf_counter()
+    with duckdb.connect(str(folder / "peer.duckdb")) as connection:
+        connection.execute(f"CREATE SCHEMA raw; CREATE TABLE raw.candles (symbol VARCHAR, {', '.join(columns)})")
+        manifest = f"read_json('{landing}/manifest/*/*.jsonl', columns = {{sha256: 'VARCHAR', dataset: 'VARCHAR', context: 'JSON'}})"
+        pages = connection.execute(f"SELECT sha256, context->>'symbol' FROM {manifest} WHERE dataset = 'candles'").fetchall()
+        symbols = {f"{landing}/pages/{sha[:2]}/{sha}.zst": symbol for sha, symbol in pages}
+        connection.execute(
+            f"INSERT INTO raw.candles SELECT map_extract_value($symbols, filename), {read} FROM read_json($files, format = 'array', "
+            "records = false, columns = {row: 'VARCHAR[]'}, filename = true)",
+            {"symbols": duckdb.values_map(symbols) if hasattr(duckdb, "values_map") else symbols, "files": list(symbols)},
+        )
+    _report(folder / "peer.duckdb", time.perf_counter() - begun)
+
+
+def _report(file: Path, seconds: float) -> None:
+    with duckdb.connect(str(file), read_only=True) as connection:
+        rows = connection.execute("SELECT count(*) FROM raw.candles").fetchall()[0][0]
+    typer.echo(json.dumps({"rows": rows, "seconds": seconds}))
+
+
+if __name__ == "__main__":
+    app()

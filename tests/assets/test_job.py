@@ -1,0 +1,249 @@
+"""The whole job, from HTTP to published marts: the same tables however it is run, and never a silent hole.
+
+One undisturbed run of three days, two assets and all venues is the reference; every test below disturbs a run in its own way
+and compares checksums of all marts (`tests.whole`), at one clock.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from infra.emulator.testing import Served
+from pipelines import warehouse
+from pipelines.windows import Window
+from tests.whole import AS_OF, DAYS, ROOT, Point, database, different, market, marts, perps, published, reading, window
+
+SMALL = {"assets": "BTC,ETH"}
+WHOLE = window(DAYS[0], DAYS[2])
+NOWHERE = "http://127.0.0.1:9"
+
+
+@dataclass
+class Reference:
+    """An undisturbed run: its home, what it made, how long it took."""
+
+    home: Path
+    marts: dict[str, tuple[int, int]]
+    seconds: float
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[Served]:
+    with market() as served:
+        yield served
+
+
+@pytest.fixture(autouse=True)
+def _no_faults(emulator: Served) -> None:
+    emulator.clear_faults()
+
+
+@pytest.fixture(scope="module")
+def reference(emulator: Served, tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    home = tmp_path_factory.mktemp("reference")
+    perps(home, emulator.url, "version")  # imports are no part of what is timed
+    began = time.monotonic()
+    ended = perps(home, emulator.url, *WHOLE, **SMALL)
+    assert ended.status == 0, ended.output
+    return Reference(home, marts(database(home)), time.monotonic() - began)
+
+
+@pytest.fixture
+def copy(reference: Reference, tmp_path: Path) -> Path:
+    """A home like the reference's, to do harm in."""
+    return Path(shutil.copytree(reference.home, tmp_path / "copy", symlinks=True))
+
+
+def query(path: Path, sql: str) -> list[tuple[object, ...]]:
+    with duckdb.connect(str(path), read_only=True) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def test_the_reference_is_whole(reference: Reference) -> None:
+    assert not different(marts(published(reference.home)), reference.marts)
+    hourly = "select venue, dataset, sum(seen), sum(expected) from marts.coverage_daily where dataset = 'candles' group by all"
+    assert sorted(query(database(reference.home), hourly)) == [
+        (venue, "candles", 3 * 24 * 2, 3 * 24 * 2) for venue in ("binance", "bybit", "hyperliquid", "kraken")
+    ]
+
+
+def test_a_second_run_asks_nothing_and_takes_less_time(reference: Reference, emulator: Served) -> None:
+    emulator.clear_requests()
+    began = time.monotonic()
+    ended = perps(reference.home, emulator.url, *WHOLE, **SMALL)
+    seconds = time.monotonic() - began
+    assert ended.status == 0 and "0 asked" in ended.output, ended.output
+    assert emulator.requests() == []
+    assert seconds < reference.seconds
+    assert not different(marts(database(reference.home)), reference.marts)
+
+
+def test_a_full_landing_stops_and_days_may_come_in_reverse_and_overlap(
+    reference: Reference, emulator: Served, tmp_path: Path
+) -> None:
+    full = perps(tmp_path, emulator.url, *WHOLE, landing_max_gb=1e-5, **SMALL)
+    assert full.status == 1 and "raise landing_max_gb, or free room with `perps prune" in full.output, full.output
+    for days in (window(DAYS[2]), window(DAYS[1], DAYS[2])):
+        ended = perps(tmp_path, emulator.url, *days, **SMALL)
+        assert ended.status == 0, ended.output
+    count = "select count(*) from marts.fct_candles"
+    with duckdb.connect(str(published(tmp_path)), read_only=True) as reader:
+        [before] = reader.execute(count).fetchall()
+        with reading(published(tmp_path)) as refusals:
+            ended = perps(tmp_path, emulator.url, *window(DAYS[0], DAYS[1]), **SMALL)
+        assert ended.status == 0, ended.output
+        assert refusals() == []
+        assert reader.execute(count).fetchall() == [before]  # the old file is still open
+    assert query(published(tmp_path), count) > [before]
+    assert not different(marts(database(tmp_path)), reference.marts)
+
+
+def test_replay_needs_landing_alone(reference: Reference, tmp_path: Path) -> None:
+    landing = database(reference.home).with_name("landing")
+    ended = perps(tmp_path, NOWHERE, "run", "--source", "replay", "--landing", str(landing), "--as-of", AS_OF, **SMALL)
+    assert ended.status == 0 and "0 asked" in ended.output, ended.output
+    assert not different(marts(database(tmp_path)), reference.marts)
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        Point("fetch", "pipelines.landing:Landing.put", nth=5, signal=signal.SIGINT),
+        Point("load", "dlt:Pipeline.normalize", signal=signal.SIGINT),
+        Point("dbt", "dbt.adapters.duckdb.connections:DuckDBConnectionManager.add_query", nth=60, signal=signal.SIGINT),
+    ],
+    ids=lambda point: point.name,
+)
+def test_ctrl_c_stops_cleanly(point: Point, reference: Reference, emulator: Served, interrupted: Path) -> None:
+    ended = perps(interrupted, emulator.url, *WHOLE, point=point, **SMALL)
+    assert ended.status == 130, ended.output
+    assert "stopped; what was fetched is kept, the next run goes on from here" in ended.output
+    assert "Traceback" not in ended.output
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("interrupted")
+
+
+def test_the_next_run_completes_also_in_shanghai(reference: Reference, emulator: Served, interrupted: Path) -> None:
+    mine = {name: value for name, value in os.environ.items() if not name.startswith(("PERPLAKE_", "DAGSTER_"))}
+    mine |= {"TZ": "Asia/Shanghai", "PERPLAKE_HOME": str(interrupted), "PERPLAKE_ASSETS": SMALL["assets"]}
+    ended = subprocess.run(
+        [sys.executable, "-m", "assets.cli", *WHOLE],
+        cwd=ROOT, env={**mine, "PERPLAKE_EMULATOR_URL": emulator.url}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert not different(marts(database(interrupted)), reference.marts)
+
+
+def test_faults_are_told_and_the_next_run_completes(reference: Reference, emulator: Served, tmp_path: Path) -> None:
+    emulator.fault("region", venue="kraken", times=1000)
+    emulator.fault("429", venue="binance", path_contains="klines", retry_after=0.3, times=4)
+    emulator.fault("empty_page", venue="binance", path_contains="openInterestHist", times=4)
+    emulator.fault("html", venue="bybit", path_contains="kline", times=3)
+    emulator.fault("truncated", venue="bybit", path_contains="funding", times=2)
+    emulator.fault("missing_field", venue="hyperliquid", path_contains="fundingHistory", field="fundingRate")
+    ended = perps(tmp_path, emulator.url, *WHOLE, **SMALL)
+    faults = {request["fault"] for request in emulator.requests()} - {None}
+    assert faults == {"region", "429", "empty_page", "html", "truncated", "missing_field"}
+    assert ended.status == 1, ended.output
+    said = " ".join(ended.output.split())
+    assert "kraken_futures" in said and "This venue refuses your region" in said and "leave it out with `--venues`" in said
+    assert "hyperliquid fundingHistory: page" in said.replace("/info ", "") and "is in quarantine" in said
+    assert "fundingRate" in said and "the next run asks again" in said
+    seen = dict(
+        query(
+            database(tmp_path), "select venue || ' ' || dataset, sum(seen) / sum(expected) from marts.coverage_daily group by 1"
+        )
+    )
+    assert seen["bybit candles"] == seen["bybit funding_rates"] == seen["binance candles"] == 1
+    assert seen["kraken candles"] == seen["binance open_interest"] == 0
+    assert seen["hyperliquid funding_rates"] == 0.5  # one of two assets is in quarantine
+
+    emulator.clear_faults()
+    ended = perps(tmp_path, emulator.url, *WHOLE, **SMALL)
+    assert ended.status == 0, ended.output
+    assert not different(marts(database(tmp_path)), reference.marts)
+
+
+def test_one_source_alone_leaves_every_table_there(reference: Reference, emulator: Served, tmp_path: Path) -> None:
+    ended = perps(tmp_path, emulator.url, *window(DAYS[1]), venues="hyperliquid", assets="BTC")
+    assert ended.status == 0, ended.output
+    made = marts(published(tmp_path))
+    assert made.keys() == reference.marts.keys()
+    assert made["fct_candles"][0] == 24
+
+
+def test_a_blocking_check_keeps_what_was_published(copy: Path, emulator: Served) -> None:
+    """Bybit's prices come a thousand times too large, as if a multiplier were missed."""
+    before = published(copy).stat()
+    with warehouse.connect(database(copy)) as connection:
+        connection.execute(
+            "UPDATE raw.bybit_linear__candles SET open = 1e3 * open, high = 1e3 * high, low = 1e3 * low, close = 1e3 * close"
+        )
+        start, end = connection.execute("SELECT epoch_ms(window_start), epoch_ms(window_end) FROM meta.run_info").fetchall()[0]
+        warehouse.mark_changed(connection, Window(start, end))
+    ended = perps(copy, emulator.url, *WHOLE, **SMALL)
+    assert ended.status == 1, ended.output
+    assert "check failed marts/daily_instruments: multiplier" in ended.output
+    after = published(copy).stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_a_warehouse_of_another_market_or_an_older_version_is_left_alone(copy: Path) -> None:
+    path = database(copy)
+    other = perps(copy, NOWHERE, *WHOLE, "--seed", "8", "--warehouse", str(path))
+    assert other.status == 2 and "this warehouse holds the market 'synthetic-7'" in other.output, other.output
+    assert "--warehouse" in other.output
+    with warehouse.connect(path) as connection:
+        connection.execute("UPDATE meta.warehouse SET schema = 0, version = '0.0.1'")
+    before = query(path, "select count(*) from meta.runs")
+    older = perps(copy, NOWHERE, *WHOLE)
+    assert older.status == 2 and "was made by perplake 0.0.1" in older.output, older.output
+    assert "perps run --source replay --warehouse" in older.output
+    assert query(path, "select count(*) from meta.runs") == before
+
+
+@pytest.fixture
+def small_disks(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
+    """Two real file systems with too little room; skipped where this user may not mount one."""
+    disks = (tmp_path / "landing", tmp_path / "warehouse")
+    mounted: list[Path] = []
+    try:
+        for disk, size in zip(disks, ("96k", "3m"), strict=True):
+            disk.mkdir()
+            done = subprocess.run(
+                ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(disk)], capture_output=True, text=True
+            )
+            if done.returncode:
+                pytest.skip(f"no right to mount a small disk: {done.stderr.strip()}")
+            mounted.append(disk)
+        yield disks
+    finally:
+        for disk in mounted:
+            subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def test_full_disks_lose_nothing(small_disks: tuple[Path, Path], reference: Reference, emulator: Served, tmp_path: Path) -> None:
+    landing, other = small_disks
+    asked = [*WHOLE, "--landing", str(landing / "pages"), "--warehouse", str(other / "warehouse.duckdb")]
+    for disk, message in ((landing, "the disk is full; free room and run again"), (other, "No space left on device")):
+        ended = perps(tmp_path / "home", emulator.url, *asked, **SMALL)
+        assert ended.status == 1 and message in " ".join(ended.output.split()), ended.output
+        assert "Traceback" not in ended.output
+        subprocess.run(["mount", "-o", "remount,size=200m", str(disk)], check=True)
+    ended = perps(tmp_path / "home", emulator.url, *asked, **SMALL)
+    assert ended.status == 0, ended.output
+    assert not different(marts(other / "warehouse.duckdb"), reference.marts)

@@ -1,0 +1,152 @@
+"""The Dagster UI as its users meet it: `perps ui` as a process, the emulator beside it, and everything over GraphQL."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import duckdb
+import pytest
+
+from assets.definitions import defs
+from assets.ingest import landing_key, raw_key
+from assets.schedules import daily, hourly
+from assets.ui import landed
+from pipelines.settings import Settings
+from pipelines.sources import source, table
+
+ROOT = Path(__file__).parents[2]
+FIRST, LAST = "2025-10-09", "2025-10-10"
+LAYERS = {"seeds", "meta", "intermediate", "marts", "regimes", "serving"}
+
+LAUNCH = """mutation($backfill: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $backfill) {
+    __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
+STATUS = """query($id: String!) { partitionBackfillOrError(backfillId: $id) {
+    ... on PartitionBackfill { status runs(limit: 10) { id status assetSelection { path } } } } }"""
+MADE = """query($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
+    assetPartitionStatuses { ... on TimePartitionStatuses { ranges { startKey endKey status } } }
+    assetMaterializations(limit: 1) { metadataEntries {
+        label ... on IntMetadataEntry { intValue } ... on FloatMetadataEntry { floatValue }
+        ... on TextMetadataEntry { text } } } } } }"""
+
+
+class Ui:
+    """A running UI: its GraphQL, and the folder that it writes."""
+
+    def __init__(self, url: str, home: Path) -> None:
+        self.url, self.home = url, home
+
+    def ask(self, query: str, **variables: Any) -> Any:
+        body = json.dumps({"query": query, "variables": variables}).encode()
+        request = urllib.request.Request(f"{self.url}/graphql", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            said = json.load(answer)
+        assert "errors" not in said, said["errors"]
+        return next(iter(said["data"].values()))
+
+
+@pytest.fixture(scope="module")
+def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    home = tmp_path_factory.mktemp("ui")
+    environment = {**os.environ, "PERPLAKE_HOME": str(home), "PERPLAKE_ASSETS": "BTC,ETH", "PERPLAKE_SOURCE": "synthetic"}
+    with (home / "log").open("wb") as log:
+        command = [sys.executable, "-m", "assets.cli", "ui", "--port", str(port)]
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True)
+    try:
+        running = Ui(f"http://127.0.0.1:{port}", home)
+        _until(lambda: _answers(running, process), "the UI to answer", 90)
+        yield running
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 130, (home / "log").read_text(errors="replace")[-3000:]
+
+
+def _answers(ui: Ui, process: subprocess.Popen[bytes]) -> bool:
+    assert process.poll() is None, (ui.home / "log").read_text(errors="replace")[-3000:]
+    try:
+        return bool(ui.ask("{ assetNodes { id } }"))
+    except OSError:
+        return False
+
+
+def _until(done: Any, what: str, seconds: float) -> Any:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := done():
+            return found
+        time.sleep(0.5)
+    pytest.fail(f"waited {seconds} s for {what}")
+
+
+def test_every_asset_is_described_and_in_its_group() -> None:
+    specs = defs.resolve_all_asset_specs()
+    assert [s.key.to_user_string() for s in specs if not s.description or s.description.startswith("dbt model")] == []
+    assert [s.key.to_user_string() for s in specs if not s.kinds] == []
+    assert {s.group_name for s in specs} == {*table(), *LAYERS}
+    groups = {s.key.to_user_string(): s.group_name for s in specs}
+    assert groups["staging/stg_kraken_futures__liquidations"] == "kraken_futures"
+    assert groups["marts/regime_labels"] == "regimes"
+
+
+@pytest.mark.parametrize(
+    ("schedule", "tick", "day"),
+    [(hourly, "2025-10-11T00:05+00:00", "2025-10-11"), (daily, "2025-10-11T00:15+00:00", "2025-10-10")],
+    ids=["hourly", "daily"],
+)
+def test_schedules_ask_for_the_day_in_progress_and_the_day_that_is_over(
+    schedule: dg.ScheduleDefinition, tick: str, day: str
+) -> None:
+    repository = defs.get_repository_def()
+    with (
+        dg.instance_for_test() as instance,
+        dg.build_schedule_context(
+            instance=instance, scheduled_execution_time=datetime.fromisoformat(tick), repository_def=repository
+        ) as context,
+    ):
+        requests = schedule.evaluate_tick(context).run_requests
+    assert [r.partition_key for r in requests or []] == [day]
+
+
+def test_a_backfill_of_one_source_started_in_the_ui_fills_its_days_and_no_others(ui: Ui) -> None:
+    binance = source("binance_usdm")
+    keys = [landing_key("binance_usdm"), *(raw_key(binance, d) for d in binance.datasets)]
+    launched = ui.ask(
+        LAUNCH,
+        backfill={"assetSelection": [{"path": k.path} for k in keys], "partitionNames": [FIRST, LAST], "fromFailure": False},
+    )
+    assert "backfillId" in launched, launched
+
+    def ended() -> Any:
+        backfill = ui.ask(STATUS, id=launched["backfillId"])
+        return backfill if backfill["status"] not in ("REQUESTED", "CANCELING") else None
+
+    backfill = _until(ended, "the backfill to end", 120)
+    assert (backfill["status"], [r["status"] for r in backfill["runs"]]) == ("COMPLETED_SUCCESS", ["SUCCESS"])
+
+    settings = Settings(source="synthetic", home=ui.home)
+    assert {day.isoformat() for day in landed(settings)["binance_usdm"]} == {FIRST, LAST}
+    with duckdb.connect(str(settings.database), read_only=True) as db:
+        hours = "SELECT symbol, count(*), count(DISTINCT open_time // 86400000) FROM raw.binance_usdm__candles GROUP BY 1"
+        assert sorted(db.execute(hours).fetchall()) == [("BTCUSDT", 48, 2), ("ETHUSDT", 48, 2)]
+        covered = db.execute("SELECT window_start::date, window_end::date, venues FROM meta.run_info").fetchone()
+        assert [str(x) for x in covered or ()] == [FIRST, "2025-10-11", "['binance']"]
+
+    node = ui.ask(MADE, key={"path": ["raw", "binance_usdm__candles"]})
+    assert [(r["startKey"], r["endKey"]) for r in node["assetPartitionStatuses"]["ranges"]] == [(FIRST, LAST)]
+    said = {e.pop("label"): next(iter(e.values()), None) for e in node["assetMaterializations"][0]["metadataEntries"]}
+    assert (said["dagster/row_count"], said["coverage"]) == (96, 1.0)
+    assert said["bytes"] > 0 and said["window"] == f"{FIRST}T00:00:00Z to 2025-10-11T00:00:00Z"
