@@ -291,7 +291,7 @@ def docs(port: Annotated[int, typer.Option(help="of the documentation")] = 8081)
             ["docs", "generate"],
             ["docs", "serve", "--host", "127.0.0.1", "--port", str(port), "--no-browser"],
         ):
-            subprocess.run([sys.executable, "-m", "dbt.cli.main", *command, *folders], check=True)
+            subprocess.run([str(Path(sys.executable).with_name("dbt")), *command, *folders], check=True)
 
 
 if __name__ == "__main__":

@@ -96,7 +96,12 @@ def rest_api(
         for symbol in symbols
     ]
     source: Any = rest_api_source({"client": {"base_url": f"{url}/binance/"}, "resources": resources})
-    pipeline = dlt.pipeline("peer", str(folder / "dlt"), dlt.destinations.duckdb(str(folder / "peer.duckdb")), dataset_name="raw")
+    pipeline = dlt.pipeline(
+        pipeline_name="peer",
+        pipelines_dir=str(folder / "dlt"),
+        destination=dlt.destinations.duckdb(str(folder / "peer.duckdb")),
+        dataset_name="raw",
+    )
     begun = time.perf_counter()
     pipeline.run(source, **({"loader_file_format": "parquet"} if best else {}))
     seconds = time.perf_counter() - begun
@@ -112,13 +117,16 @@ def json_reader(home: Path, folder: Path) -> None:
     begun = time.perf_counter()
     with duckdb.connect(str(folder / "peer.duckdb")) as connection:
         connection.execute(f"CREATE SCHEMA raw; CREATE TABLE raw.candles (symbol VARCHAR, {', '.join(columns)})")
-        manifest = f"read_json('{landing}/manifest/*/*.jsonl', columns = {{sha256: 'VARCHAR', dataset: 'VARCHAR', context: 'JSON'}})"
-        pages = connection.execute(f"SELECT sha256, context->>'symbol' FROM {manifest} WHERE dataset = 'candles'").fetchall()
-        symbols = {f"{landing}/pages/{sha[:2]}/{sha}.zst": symbol for sha, symbol in pages}
         connection.execute(
-            f"INSERT INTO raw.candles SELECT map_extract_value($symbols, filename), {read} FROM read_json($files, format = 'array', "
-            "records = false, columns = {row: 'VARCHAR[]'}, filename = true)",
-            {"symbols": duckdb.values_map(symbols) if hasattr(duckdb, "values_map") else symbols, "files": list(symbols)},
+            f"CREATE TEMP TABLE pages AS SELECT DISTINCT '{landing}/pages/' || sha256[:2] || '/' || sha256 || '.zst' AS filename, "
+            f"context->>'symbol' AS symbol FROM read_json('{landing}/manifest/*/*.jsonl', "
+            "columns = {sha256: 'VARCHAR', dataset: 'VARCHAR', context: 'JSON'}) WHERE dataset = 'candles'"
+        )
+        files = [name for (name,) in connection.execute("SELECT filename FROM pages").fetchall()]
+        connection.execute(
+            f"INSERT INTO raw.candles SELECT symbol, {read} FROM read_json($files, format = 'array', records = false, "
+            "columns = {row: 'VARCHAR[]'}, filename = true) JOIN pages USING (filename)",
+            {"files": files},
         )
     _report(folder / "peer.duckdb", time.perf_counter() - begun)
 
