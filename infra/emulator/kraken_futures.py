@@ -187,7 +187,7 @@ class Kraken:
         return b'{"candles":%s,"more_candles":%s}' % (rows.array(span), encode(more))
 
     def _open_interest(self, ask: Ask, coin: str) -> bytes:
-        """Hours as open, high, low, close between the instants at their two ends, once both are known."""
+        """Hours that are over as open, high, low, close between the instants at their two ends."""
         since, to = ask.integer("since"), ask.integer("to")
         if since is None:
             raise ValueError("since is required")
@@ -195,10 +195,12 @@ class Kraken:
             raise ValueError("interval (the emulator keeps 3600)")
 
         def render(oi: OpenInterest) -> Rows:
-            whole = np.flatnonzero(np.diff(oi.observed_at) == MS_HOUR)
-            first, last = oi.size[whole], oi.size[whole + 1]
+            # An hour whose end the store doesn't hold stays where it began.
+            first = oi.size
+            held = np.append(np.diff(oi.observed_at) == MS_HOUR, False)
+            last = np.where(held, np.append(first[1:], np.nan), first)
             columns = zip(*(x.tolist() for x in (first, np.maximum(first, last), np.minimum(first, last), last)), strict=True)
-            return Rows(oi.observed_at[whole], [b"[%s]" % ",".join(map(repr, row)).encode() for row in columns])
+            return Rows(oi.observed_at, [b"[%s]" % ",".join(map(repr, row)).encode() for row in columns])
 
         rows = self.market.rows("open_interest", coin, self.market.open_interest(coin), render)
         until = min(ask.now - MS_HOUR, ask.now if to is None else to * 1000)
