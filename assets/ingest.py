@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import dagster as dg
 import duckdb
 
+from assets.interrupts import plain_interrupts
 from assets.session import Session
 from pipelines import warehouse
 from pipelines.fetch import Fetched, fetch
@@ -72,7 +73,8 @@ def _fetch_assets(days: dg.PartitionsDefinition | None) -> dg.AssetsDefinition:
         session.messages += left_out
         for line in left_out:
             context.log.warning(line)
-        results = asyncio.run(fetch(run, [s for s in chosen if s.name in wanted], session.progress))
+        with plain_interrupts():
+            results = asyncio.run(fetch(run, [s for s in chosen if s.name in wanted], session.progress))
         session.fetched[context.run_id] = {result.source: result for result in results}
         unlisted = set(run.settings.assets) - {"all"} - {asset for result in results for asset in result.assets}
         if unlisted and not any(result.failures for result in results):

@@ -16,10 +16,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
+from assets.interrupts import interrupted
 from pipelines import warehouse
 from pipelines.clock import Clock
+from pipelines.errors import WarehouseMismatch
 from pipelines.landing import Entry, Landing
-from pipelines.run import span
+from pipelines.run import Emulator, span
 from pipelines.settings import Settings
 from pipelines.windows import DAY, Window, to_ms
 
@@ -51,8 +55,9 @@ class Outcome:
         return not self.failed and not any(check["severity"] == "ERROR" for check in self.problems)
 
 
-def replayed(settings: Settings) -> tuple[Settings, Window, Clock]:
-    """What landing alone can give: settings for the market that it holds, the hull of its windows, its last moment.
+def replayed(settings: Settings) -> tuple[Settings, Window, Clock, str]:
+    """What landing alone can give: settings for the market that it holds, the hull of its windows, its last moment, where its
+    data came from.
 
     Raises `ValueError` when landing is empty or holds several markets.
     """
@@ -66,7 +71,7 @@ def replayed(settings: Settings) -> tuple[Settings, Window, Clock]:
     first = settings.first or datetime.fromtimestamp(min(w[0] for w in windows) / 1000, UTC).date()
     last = settings.last or datetime.fromtimestamp((max(w[1] for w in windows) - 1) // DAY * DAY / 1000, UTC).date()
     clock = Clock(to_ms(settings.as_of.replace(tzinfo=settings.as_of.tzinfo or UTC)) if settings.as_of else end)
-    return settings.replaying(*markets), Window.of_days(first, last), clock
+    return settings.replaying(*markets), Window.of_days(first, last), clock, entries[-1].origin
 
 
 @contextmanager
@@ -85,19 +90,23 @@ def instance(settings: Settings) -> Iterator[Any]:
 def run(settings: Settings, progress: Progress = lambda source, done, total: None) -> Outcome:
     """Run the main job for the settings' window; returns how it ended.
 
-    Raises what stops it before it starts, `WarehouseMismatch` among that.
+    Raises what stops it before it starts, `WarehouseMismatch` among that, and `KeyboardInterrupt` when it is stopped.
     """
-    from assets.emulator import emulator
+    from assets.emulator import Attached, emulator
 
-    replay = settings.source == "replay"
-    settings, window, clock = replayed(settings) if replay else (settings, *span(settings))
+    nobody = None
+    if replay := settings.source == "replay":
+        settings, window, clock, origin = replayed(settings)
+        nobody = Attached(Emulator("", origin), None)
+    else:
+        window, clock = span(settings)
     if settings.database.exists():  # one that this run may not write is said before anything is asked
         with warehouse.one_writer(settings.database), warehouse.connect(settings.database) as connection:
             warehouse.prepare(connection, settings.market)
     needs_emulator = settings.source == "synthetic" or settings.recording
     stands = None if settings.recording and not settings.as_of else clock.as_of
     shown = (clock.now() - window.start) // DAY + 1
-    with emulator(settings, stands, shown) if needs_emulator else nullcontext() as attached:
+    with emulator(settings, stands, shown) if needs_emulator else nullcontext(nobody) as attached:
         if attached and settings.recording:
             window, clock = span(settings, attached.clock)
         return _execute(settings, window, clock, attached, progress, with_fetch=not replay)
@@ -126,6 +135,8 @@ def _execute(settings: Settings, window: Window, clock: Clock, attached: Any, pr
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
         failures = [event for event in result.all_events if event.is_step_failure]
+        if any(interrupted(event.step_failure_data.error) for event in failures):
+            raise KeyboardInterrupt
         failed = [f"{event.step_key}: {_message(event)}" for event in failures]
         checks = evaluations(found, result.run_id)
     fetched = [f for by_source in session.fetched.values() for f in by_source.values()]
@@ -141,11 +152,13 @@ def _execute(settings: Settings, window: Window, clock: Clock, attached: Any, pr
         sum(f.reused for f in fetched),
     )
     if settings.database.exists():
-        with warehouse.one_writer(settings.database), warehouse.connect(settings.database) as connection:
-            ended = "succeeded" if outcome.good else "failed" if failed else "incomplete"
-            warehouse.note_outcome(
-                connection, result.run_id, settings.source, window, started, ended, [*failed, *outcome.messages]
-            )
+        ended = "succeeded" if outcome.good else "failed" if failed else "incomplete"
+        said = [*failed, *outcome.messages]
+        try:
+            with warehouse.one_writer(settings.database), warehouse.connect(settings.database) as connection:
+                warehouse.note_outcome(connection, result.run_id, settings.source, window, started, ended, said)
+        except (duckdb.Error, WarehouseMismatch) as problem:  # a full disk, most likely: what went wrong is told all the same
+            outcome.messages.append(f"how this run ended could not be noted in the warehouse: {problem}")
     _point_at(settings)
     return outcome
 

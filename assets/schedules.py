@@ -14,6 +14,7 @@ everything = dg.define_asset_job(
     "everything",
     selection=dg.AssetSelection.all(),
     partitions_def=DAYS,
+    tags={"perplake/job": "everything"},  # one at a time: infra/dagster/dagster.yaml
     description="The main job: fetch, load, transform, label, check, publish, report.",
 )
 
@@ -48,15 +49,15 @@ def on_failure(context: dg.RunFailureSensorContext) -> None:
 
 
 def reason(context: dg.RunFailureSensorContext) -> str:
-    """`run 1a2b3c4d of everything (2026-11-21) failed at load_binance_usdm: <message>`."""
+    """`run 1a2b3c4d of everything (2026-11-21) failed at load_binance_usdm: <message>`; one message of many steps once."""
     run = context.dagster_run
-    steps = [
-        f"{event.step_key}: {(failure.error.cause or failure.error).message if failure.error else event.message}"
-        for event in context.get_step_failure_events()
-        if (failure := event.step_failure_data)
-    ]
+    steps: dict[str, list[str]] = {}
+    for event in context.get_step_failure_events():
+        error = event.step_failure_data.error
+        said = (error.cause or error).message if error else event.message
+        steps.setdefault(" ".join(str(said).split())[:500], []).append(str(event.step_key))
     days = [run.tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end")]
     window = run.tags.get("dagster/partition") or " to ".join(filter(None, days)) or "no partition"
-    what = "; ".join(" ".join(step.split())[:500] for step in steps) or context.failure_event.message
     job = "chosen assets" if run.job_name.startswith("__") else run.job_name
+    what = "; ".join(f"{', '.join(names)}: {said}" for said, names in steps.items()) or context.failure_event.message
     return f"run {run.run_id[:8]} of {job} ({window}) failed at {what}"

@@ -19,6 +19,7 @@ import duckdb
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, build_dbt_asset_specs
 
 from assets.ingest import WAREHOUSE_POOL
+from assets.interrupts import plain_interrupts
 from assets.session import Session
 from pipelines import warehouse
 
@@ -35,11 +36,14 @@ def _invoke(arguments: list[str], database: Path | None = None) -> Any:
 
     if database:
         os.environ["PERPLAKE_WAREHOUSE"] = str(database.resolve())
-    folders = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--quiet"]
+    folders = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--log-level", "none"]
     try:
-        outcome = dbtRunner().invoke([*arguments, *folders])
+        with plain_interrupts():
+            outcome = dbtRunner().invoke([*arguments, *folders])
     finally:
         DuckDBConnectionManager.close_all_connections()  # it would keep the file from the other steps
+    if isinstance(outcome.exception, KeyboardInterrupt):
+        raise outcome.exception
     if not outcome.success:
         failed = [f"{r.node.unique_id}: {r.message}" for r in getattr(outcome.result, "results", []) if r.status == "error"]
         raise dg.Failure(f"dbt {arguments[0]} failed: {'; '.join(failed) or outcome.exception}")

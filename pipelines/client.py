@@ -216,7 +216,8 @@ class Client:
             self._skew = skew
             self.warnings.append(
                 f"{self.source.name}: the venue's clock is {abs(skew) / 60_000:.1f} minutes "
-                f"{'ahead of' if skew > 0 else 'behind'} ours; bars count as over only when both say so. Check this machine's clock"
+                f"{'ahead of' if skew > 0 else 'behind'} ours; bars count as over only when both say so. "
+                "Check this machine's clock"
             )
             log.warning(self.warnings[-1])
         return min(now, now + skew)

@@ -172,10 +172,9 @@ class _SourceFetch:
 
     async def _page(self, client: Client, dataset: Dataset, request: Request) -> Request | None:
         """Have one page, from landing or from the venue; returns what to ask next."""
-        clock = self.run.clock
         asked = question(self.source.name, dataset.name, request, None if request.window else self.run.started)
         if known := self.remembered.get(asked):
-            self.run.landing.note(msgspec.structs.replace(known, run=self.run.id))
+            self.run.landing.note(known)
             self.result.entries.append(known)
             self.result.reused += 1
             if known.last:

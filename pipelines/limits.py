@@ -62,8 +62,8 @@ class Limiter:
             for slot, freed in self._db.execute("SELECT slot, weight FROM spent WHERE name = ? ORDER BY slot", (key,)):
                 over -= freed
                 if over <= 0:
-                    break
-        return max(SLOT, (slot + 2) * SLOT + window - now)
+                    return float(max(SLOT, (slot + 2) * SLOT + window - now))
+        return window
 
     def close(self) -> None:
         self._db.close()

@@ -212,7 +212,7 @@ def _merge(run: Run, source: Source, batch: list[tuple[Dataset, pa.Table]], resu
     )
     pipeline.abort_packages()
     with warehouse.connect(run.settings.database) as connection:
-        empty = {name for name in tables if not connection.execute(f'SELECT EXISTS (FROM raw."{name}")').fetchone()[0]}
+        empty = {name for name in tables if not connection.execute(f'FROM raw."{name}" LIMIT 1').fetchone()}
     resources = [_resource(dlt, name, dataset, table, name in empty) for name, (dataset, table) in tables.items()]
     pipeline.run(resources, loader_file_format="parquet")
     counts = pipeline.last_trace.last_normalize_info.row_counts
@@ -243,9 +243,9 @@ def _resource(dlt: Any, name: str, dataset: Dataset, table: pa.Table, empty: boo
 def _dlt() -> Any:
     """dlt, imported when it is needed (2 s), quiet and with our names as they are (`a__b` stays `a__b`)."""
     os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
-    os.environ.setdefault("RUNTIME__LOG_LEVEL", "ERROR")
+    os.environ.setdefault("RUNTIME__LOG_LEVEL", "CRITICAL")  # what it raises says it all
     os.environ.setdefault("SCHEMA__NAMING", "direct")
-    os.environ.setdefault("DATA_WRITER__ROW_GROUP_SIZE", "122880")  # DuckDB's own: several cores read one file
+    os.environ.setdefault("DATA_WRITER__ROW_GROUP_SIZE", "262144")  # so that several cores can read one file
     import dlt
 
     return dlt

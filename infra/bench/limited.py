@@ -16,6 +16,7 @@ from pathlib import Path
 from infra.bench.market import serve
 from infra.bench.ours import begin, only
 from pipelines.fetch import fetch
+from pipelines.source import Source
 
 WINDOW = 60
 SOURCES = {"binance_usdm": "candles", "hyperliquid": "funding_rates"}
@@ -39,7 +40,7 @@ def shares(windows: float = 3) -> dict[str, tuple[float, int]]:
     return found
 
 
-async def _fetch_for(seconds: float, home: Path, url: str, sources: list) -> None:  # type: ignore[type-arg]
+async def _fetch_for(seconds: float, home: Path, url: str, sources: list[Source]) -> None:
     run = begin(home, HOURS, url, 1.0)
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):

@@ -1,7 +1,8 @@
 """The peers: dlt's `rest_api` source on the same candles, and DuckDB's JSON reader on the same landed bytes.
 
 Both are as their documentation has them. In the peers' favour: they need neither land nor merge nor deduplicate, rows are only
-appended, and a map names the columns and makes the numbers. Each prints rows and seconds as JSON; imports are not timed.
+appended, and a map names the columns and makes the numbers. Each prints rows and seconds as JSON; imports and a
+warm-up are not timed.
 `python -m infra.bench.peers rest-api URL INSTRUMENTS HOURS FOLDER [--best]`, `… json-reader HOME FOLDER`.
 """
 
@@ -19,7 +20,7 @@ import duckdb
 import typer
 from dlt.sources.helpers.rest_client.paginators import BasePaginator
 from dlt.sources.rest_api import rest_api_source
-from requests import Request, Response  # noqa: TID251  (what a paginator of dlt's is given)
+from requests import Response  # noqa: TID251  (what a paginator of dlt's is given)
 
 from infra.bench.market import START
 from pipelines.windows import HOUR
@@ -40,7 +41,7 @@ class Hours(BasePaginator):
         self.start = data[-1][0] + HOUR if data else self.end
         self._has_next_page = bool(data) and len(data or []) == PAGE and self.start < self.end
 
-    def update_request(self, request: Request) -> None:
+    def update_request(self, request: Any) -> None:
         request.params["startTime"] = self.start
 
 
@@ -96,30 +97,38 @@ def rest_api(
         for symbol in symbols
     ]
     source: Any = rest_api_source({"client": {"base_url": f"{url}/binance/"}, "resources": resources})
-    pipeline = dlt.pipeline(
-        pipeline_name="peer",
-        pipelines_dir=str(folder / "dlt"),
-        destination=dlt.destinations.duckdb(str(folder / "peer.duckdb")),
-        dataset_name="raw",
-    )
+    how = {"loader_file_format": "parquet"} if best else {}
+    _pipeline(folder, "warm").run([{"n": 1}], table_name="warm", **how)
+    pipeline = _pipeline(folder, "peer")
     begun = time.perf_counter()
-    pipeline.run(source, **({"loader_file_format": "parquet"} if best else {}))
+    pipeline.run(source, **how)
     seconds = time.perf_counter() - begun
     _report(folder / "peer.duckdb", seconds)
+
+
+def _pipeline(folder: Path, name: str) -> Any:
+    destination = dlt.destinations.duckdb(str(folder / f"{name}.duckdb"))
+    return dlt.pipeline(pipeline_name=name, pipelines_dir=str(folder / "dlt"), destination=destination, dataset_name="raw")
 
 
 @app.command()
 def json_reader(home: Path, folder: Path) -> None:
     """DuckDB's `read_json` on the bodies in HOME's landing, into a typed table of a fresh file."""
     (landing,) = home.glob("*/landing")
-    columns = ("open_time BIGINT", *(f"{name} DOUBLE" for name in NUMBERS[:5]), "close_time BIGINT", "quote_volume DOUBLE", "trades BIGINT")
+    columns = (
+        "open_time BIGINT",
+        *(f"{name} DOUBLE" for name in NUMBERS[:5]),
+        "close_time BIGINT",
+        "quote_volume DOUBLE",
+        "trades BIGINT",
+    )
     read = ", ".join(f"row[{at}]::{column.split()[1]}" for at, column in enumerate(columns, 1))
     begun = time.perf_counter()
     with duckdb.connect(str(folder / "peer.duckdb")) as connection:
         connection.execute(f"CREATE SCHEMA raw; CREATE TABLE raw.candles (symbol VARCHAR, {', '.join(columns)})")
         connection.execute(
-            f"CREATE TEMP TABLE pages AS SELECT DISTINCT '{landing}/pages/' || sha256[:2] || '/' || sha256 || '.zst' AS filename, "
-            f"context->>'symbol' AS symbol FROM read_json('{landing}/manifest/*/*.jsonl', "
+            f"CREATE TEMP TABLE pages AS SELECT DISTINCT '{landing}/pages/' || sha256[:2] || '/' || sha256 || '.zst' "
+            f"AS filename, context->>'symbol' AS symbol FROM read_json('{landing}/manifest/*/*.jsonl', "
             "columns = {sha256: 'VARCHAR', dataset: 'VARCHAR', context: 'JSON'}) WHERE dataset = 'candles'"
         )
         files = [name for (name,) in connection.execute("SELECT filename FROM pages").fetchall()]

@@ -19,6 +19,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from assets.emulator import attach
 from infra.emulator.testing import Served
 from pipelines import warehouse
 from pipelines.windows import Window
@@ -169,7 +170,7 @@ def test_faults_are_told_and_the_next_run_completes(reference: Reference, emulat
         )
     )
     assert seen["bybit candles"] == seen["bybit funding_rates"] == seen["binance candles"] == 1
-    assert seen["kraken candles"] == seen["binance open_interest"] == 0
+    assert seen["binance open_interest"] == 0
     assert seen["hyperliquid funding_rates"] == 0.5  # one of two assets is in quarantine
 
     emulator.clear_faults()
@@ -247,3 +248,19 @@ def test_full_disks_lose_nothing(small_disks: tuple[Path, Path], reference: Refe
     ended = perps(tmp_path / "home", emulator.url, *asked, **SMALL)
     assert ended.status == 0, ended.output
     assert not different(marts(other / "warehouse.duckdb"), reference.marts)
+
+
+def test_the_emulator_ends_with_a_killed_run(tmp_path: Path) -> None:
+    code = "import sys, time; from assets.emulator import emulator; from pipelines.settings import Settings\n"
+    code += "with emulator(Settings(), None) as attached: print(attached.emulator.url, flush=True); time.sleep(600)"
+    run = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert run.stdout
+    url = run.stdout.readline().strip()
+    assert attach(url)
+    run.kill()
+    run.wait()
+    deadline = time.monotonic() + 20
+    with pytest.raises(ConnectionError):
+        while time.monotonic() < deadline:
+            attach(url)
+            time.sleep(0.1)

@@ -1,0 +1,141 @@
+"""`python -m infra.bench` (`make bench`): speed as ratios, each within one run on one machine, as a Markdown table.
+
+    throughput  a million candles from the emulator to the raw table, against dlt's `rest_api` (rates: the peer has fewer rows)
+    replay      landing to the raw table, against DuckDB's JSON reader on the same bytes
+    limits      the share of the allowed rate that a limited backfill uses
+    history     a daily run on 300 days of history against one on 30
+
+Contenders take turns, each in a process of its own, and the median counts. `--quick` runs each part tiny, to see that it
+runs: its figures mean nothing. Exit status 1 where an aim is missed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any
+
+import typer
+
+from infra.bench.history import daily_seconds
+from infra.bench.limited import SOURCES, shares
+from infra.bench.market import serve
+
+PARTS = ("throughput", "replay", "limits", "history")
+HOURS = 9000
+ENDLESS = 1e6
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the table. `good` is whether the aim is met."""
+
+    what: str
+    ours: str
+    peer: str
+    ratio: str
+    aim: str
+    good: bool
+
+
+def rate(folder: Path, module: str, *arguments: object) -> float:
+    """Rows a second of a contender: `python -m infra.bench.<module> …` in a process and a folder of its own."""
+    own = tempfile.mkdtemp(dir=folder)
+    command = [sys.executable, "-m", f"infra.bench.{module}", *(str(own if a is Path else a) for a in arguments)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}:\n{done.stderr[-3000:]}")
+    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return float(said["rows"] / said["seconds"])
+
+
+def speed(folder: Path, quick: bool, rounds: int, parts: set[str]) -> Iterator[Line]:
+    """(a) and (b): they share the landing that the backfill makes."""
+    # rows = instruments x HOURS: a million of ours; the peers' rate does not depend on the number
+    many, few, some, rounds = (4, 1, 2, 1) if quick else (112, 6, 24, rounds)
+    home = folder / "home"
+    home.mkdir()
+    with serve(many, HOURS, ENDLESS) as url:
+        if "throughput" not in parts:
+            rate(folder, "ours", "backfill", url, HOURS, home)
+        else:
+            ours, default, best = [], [], []
+            for at in range(rounds):
+                ours.append(rate(folder, "ours", "backfill", url, HOURS, Path if at else home))
+                default.append(rate(folder, "peers", "rest-api", url, few, HOURS, Path))
+                best.append(rate(folder, "peers", "rest-api", url, some, HOURS, Path, "--best"))
+            what = f"{many * HOURS:,} candles from the emulator to the raw table"
+            yield _rates(what, ours, "dlt `rest_api`, defaults", default, least=25)
+            yield _rates(what, ours, "dlt `rest_api`, parallel, Parquet", best, least=12)
+    if "replay" in parts:
+        ours, reader = [], []
+        for _ in range(rounds):
+            ours.append(rate(folder, "ours", "replay", HOURS, home, Path))
+            reader.append(rate(folder, "peers", "json-reader", home, Path))
+        yield _rates("replay from landing to the raw table", ours, "DuckDB `read_json`, same bytes", reader, most=4)
+
+
+def _rates(what: str, ours: list[float], peer: str, theirs: list[float], least: float = 0, most: float = 0) -> Line:
+    we, they = median(ours), median(theirs)
+    ratio, aim = (we / they, f"≥ {least:g} times its rate") if least else (they / we, f"≤ {most:g} times our time")
+    good = ratio >= least if least else ratio <= most
+    said = f"{ratio:.1f} times faster" if least else f"{ratio:.1f} times slower"
+    return Line(what, f"{we:,.0f} rows/s", f"{peer}: {they:,.0f} rows/s", said, aim, good)
+
+
+def limits(quick: bool) -> Iterator[Line]:
+    for name, (share, refused) in shares(0.1 if quick else 3).items():
+        yield Line(
+            f"limited backfill, {name} {SOURCES[name]}, 3 windows",
+            f"{share:.1%} of the allowed weight, {refused} refused",
+            "the venue's limit",
+            f"{share:.2f}",
+            "≥ 0.90, none refused",
+            share >= 0.9 and not refused,
+        )
+
+
+def history(quick: bool, rounds: int) -> Iterator[Line]:
+    long, short = (4, 2) if quick else (300, 30)
+    took = daily_seconds((long, short), 1 if quick else rounds, ("--venues", "binance", "--assets", "BTC") if quick else ())
+    ratio = took[long] / took[short]
+    ours, peer = f"{took[long]:.1f} s on {long} days", f"{took[short]:.1f} s on {short} days"
+    yield Line("`perps run` for one more day", ours, peer, f"{ratio:.2f}", "≤ 1.2", ratio <= 1.2)
+
+
+def main(
+    quick: Annotated[bool, typer.Option("--quick", help="Each part tiny: does it run?")] = False,
+    rounds: Annotated[int, typer.Option(help="How often each contender runs; the median counts.")] = 3,
+    only: Annotated[str, typer.Option(help="Parts, by comma.")] = ",".join(PARTS),
+) -> None:
+    """Print the table of ratios."""
+    parts = set(only.split(","))
+    if unknown := parts - set(PARTS):
+        raise typer.BadParameter(f"no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    lines: list[Line] = []
+    with tempfile.TemporaryDirectory(prefix="perplake-bench-") as folder:
+        if parts & {"throughput", "replay"}:
+            lines += speed(Path(folder), quick, rounds, parts)
+    if "limits" in parts:
+        lines += limits(quick)
+    if "history" in parts:
+        lines += history(quick, rounds)
+    cores = len(os.sched_getaffinity(0))
+    typer.echo(f"`python -m infra.bench{' --quick' if quick else ''}` on {cores} cores{': tiny, no figures' if quick else ''}\n")
+    typer.echo("| what | ours | against | ratio | aim |\n|---|---|---|---|---|")
+    for line in lines:
+        met = "" if line.good else " (missed)"
+        typer.echo(f"| {line.what} | {line.ours} | {line.peer} | {line.ratio} | {line.aim}{met} |")
+    if not quick and not all(line.good for line in lines):
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    typer.run(main)
