@@ -116,6 +116,7 @@ def _execute(settings: Settings, window: Window, clock: Clock, attached: Any, pr
     import dagster as dg
 
     from assets.definitions import definitions_of
+    from assets.liveness import alive
     from assets.session import Session, evaluations
 
     started = datetime.now(UTC).replace(tzinfo=None)
@@ -127,11 +128,11 @@ def _execute(settings: Settings, window: Window, clock: Clock, attached: Any, pr
     job = dg.Definitions.merge(
         definitions, dg.Definitions(jobs=[dg.define_asset_job("run", selection=selection)])
     ).resolve_job_def("run")
-    with instance(settings) as found:
+    with instance(settings) as found, alive(found) as tag:
         result = job.execute_in_process(
             instance=found,
             raise_on_error=False,
-            tags={"perplake/window": str(window), "perplake/source": settings.source[:60]},
+            tags={**tag, "perplake/window": str(window), "perplake/source": settings.source[:60]},
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
         failures = [event for event in result.all_events if event.is_step_failure]
