@@ -43,7 +43,7 @@ def serve(settings: Settings, port: int) -> None:
             process.wait()
         except KeyboardInterrupt:
             process.send_signal(signal.SIGINT)
-            process.wait(timeout=60)
+            process.wait(timeout=180)
 
 
 def landed(settings: Settings) -> dict[str, set[date]]:

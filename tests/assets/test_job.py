@@ -170,6 +170,7 @@ def test_faults_are_told_and_the_next_run_completes(reference: Reference, emulat
         )
     )
     assert seen["bybit candles"] == seen["bybit funding_rates"] == seen["binance candles"] == 1
+    assert seen["kraken candles"] == seen["kraken funding_rates"] == 0  # not even its instruments were had: no silent hole
     assert seen["binance open_interest"] == 0
     assert seen["hyperliquid funding_rates"] == 0.5  # one of two assets is in quarantine
 

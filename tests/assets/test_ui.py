@@ -73,7 +73,7 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
         yield running
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=60) == 0, (home / "log").read_text(errors="replace")[-3000:]
+        assert process.wait(timeout=240) == 0, (home / "log").read_text(errors="replace")[-3000:]
 
 
 def _answers(ui: Ui, process: subprocess.Popen[bytes]) -> bool:

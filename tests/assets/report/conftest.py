@@ -102,15 +102,16 @@ def make_marts(origin: str) -> dict[str, pd.DataFrame]:
 
 @pytest.fixture(scope="session")
 def write_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Callable[[dict[str, pd.DataFrame]], Path]:
-    """Write tables into the schema `marts` of a new DuckDB file, days as DATE, and give its path."""
+    """Write tables into `marts` (`run_info` into `meta`) of a new DuckDB file, days as DATE, and give its path."""
     return lambda marts: write(marts, tmp_path_factory.mktemp("warehouse") / "warehouse.duckdb")
 
 
 def write(marts: dict[str, pd.DataFrame], path: Path) -> Path:
     with duckdb.connect(str(path)) as db:
-        db.sql("create schema marts")
+        db.sql("create schema marts; create schema meta")
         for name, frame in marts.items():
             date = " replace (day::date as day)" if "day" in frame else ""
             db.register("frame", frame)
-            db.sql(f"create table marts.{name} as select *{date} from frame")
+            schema = "meta" if name == "run_info" else "marts"
+            db.sql(f"create table {schema}.{name} as select *{date} from frame")
     return path
