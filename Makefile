@@ -34,10 +34,10 @@ lint: $(READY)  ## lint, format, types, import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY)  ## speed as ratios against peers and limits, in one run (about 12 minutes)
+bench: $(READY)  ## speed as ratios against peers and limits, in one run (about 20 minutes)
 	$(BIN)/python -m infra.bench
 
-torture: $(READY)  ## a small job killed at 50 random moments, then run again (about 20 minutes)
+torture: $(READY)  ## a small job killed at 50 random moments, then run again (about 45 minutes)
 	$(BIN)/python -m pytest tests/torture --kills 50
 
 docs: $(READY)  ## dbt's documentation of every table and column on http://127.0.0.1:8081

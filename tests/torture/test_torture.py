@@ -1,7 +1,7 @@
 """The small job killed at a named point or at a random moment, then the next window and this one: the same marts as undisturbed.
 
 One venue, one asset, a day at a time. Even kills meet an empty home (this day is the first ever loaded), odd ones a
-warehouse that has a day already. `python -m pytest tests/torture --kills 50` takes about half a minute each.
+warehouse that has a day already. `python -m pytest tests/torture --kills 50` takes about a minute each.
 """
 
 from __future__ import annotations
