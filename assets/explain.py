@@ -16,7 +16,7 @@ import duckdb
 from pipelines import warehouse
 from pipelines.landing import Entry, Landing
 from pipelines.settings import Settings
-from pipelines.source import Dataset, Source
+from pipelines.source import Source
 from pipelines.sources import source, table
 
 #: The facts that can be explained: the mart's time column, and the column with the venue's own stamp where that differs.
@@ -69,13 +69,9 @@ def _raw_rows(
     canonical = set(table()[of.name]["datasets"])
     for dataset in sorted(of.datasets, key=lambda d: d.name not in canonical):
         if dataset.time:
-            asked = f'SELECT * FROM raw."{of.table(dataset)}" WHERE "{_symbol(dataset)}" = ? AND "{dataset.time}" = epoch_ms(?)'
+            asked = f'SELECT * FROM raw."{of.table(dataset)}" WHERE "{dataset.key[0]}" = ? AND "{dataset.time}" = epoch_ms(?)'
             if row := _row(connection.execute(asked, [symbol, stamp])):
                 yield f"raw.{of.table(dataset)}", row
-
-
-def _symbol(dataset: Dataset) -> str:
-    return dataset.key[0]
 
 
 def _entry(settings: Settings, of: Source, raw: dict[str, Any]) -> Entry | None:
