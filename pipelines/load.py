@@ -17,12 +17,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import Any
 
 import duckdb
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines import __version__, records, warehouse
 from pipelines.landing import Entry
@@ -34,7 +34,7 @@ log = logging.getLogger("perplake.load")
 
 #: Rows in one Arrow table handed to dlt, and in one dlt run: bounds memory, whatever the backfill.
 ROWS_A_TABLE = 100_000
-ROWS_A_LOAD = 400_000
+ROWS_A_LOAD = 600_000
 
 Batch = list[tuple[Dataset, pa.Table]]
 
@@ -180,11 +180,10 @@ def arrow_tables(run: Run, dataset: Dataset, entries: Iterable[Entry], result: L
         except (msgspec.ValidationError, msgspec.DecodeError, ValueError) as problem:
             result.quarantined.append(msgspec.structs.replace(entry, problem=entry.problem or str(problem)))
             continue
-        rows = _cut(dataset, run.window, entry, rows)
-        if not rows:
-            continue
-        pending.append(_table(dataset, entry, rows))
-        held += len(rows)
+        table = _cut(dataset, run.window, entry, _table(dataset, entry, rows))
+        if table.num_rows:
+            pending.append(table)
+            held += table.num_rows
         if held >= ROWS_A_TABLE:
             yield pa.concat_tables(pending)
             pending, held = [], 0
@@ -192,16 +191,17 @@ def arrow_tables(run: Run, dataset: Dataset, entries: Iterable[Entry], result: L
         yield pa.concat_tables(pending)
 
 
-def _cut(dataset: Dataset, window: Window, entry: Entry, rows: Sequence[Any]) -> Sequence[Any]:
+def _cut(dataset: Dataset, window: Window, entry: Entry, table: pa.Table) -> pa.Table:
     """Rows of the page's own window (or the run's, where the endpoint takes none), and no bar that was not over."""
-    if dataset.time is None:
-        return rows
+    if dataset.time is None or not table.num_rows:
+        return table
     asked = Window(*entry.window) if entry.window else window
     end = min(asked.end, entry.observed_at - dataset.bar + 1) if dataset.bar else asked.end
-    time = attrgetter(dataset.time)
-    if rows and asked.start <= min(map(time, rows)) and max(map(time, rows)) < end:
-        return rows
-    return [row for row in rows if asked.start <= time(row) < end]
+    time = table[dataset.time]
+    first, last = pc.min_max(time).as_py().values()
+    if asked.start <= first and last < end:
+        return table
+    return table.filter(pc.and_(pc.greater_equal(time, asked.start), pc.less(time, end)))
 
 
 def _table(dataset: Dataset, entry: Entry, rows: Sequence[Any]) -> pa.Table:

@@ -21,7 +21,8 @@ from infra.emulator.testing import Served, serve
 from pipelines.clock import Clock
 from pipelines.errors import LandingFull
 from pipelines.fetch import Fetched, fetch
-from pipelines.load import _cut, load
+from pipelines.load import Loaded, arrow_tables, load
+from pipelines.records import BOOKKEEPING
 from pipelines.run import Emulator, Run
 from pipelines.settings import Settings
 from pipelines.sources import source, table
@@ -65,9 +66,10 @@ def rows(run: Run, results: dict[str, Fetched]) -> dict[str, set[str]]:
         for entry in result.entries:
             dataset = source(entry.source).dataset(entry.dataset)
             if dataset.time and not entry.problem:
-                page = list(dataset.rows(dataset.read(run.landing.body(entry))))
                 name = source(entry.source).table(dataset)
-                found.setdefault(name, set()).update(f"{entry.context} {row}" for row in _cut(dataset, run.window, entry, page))
+                for table in arrow_tables(run, dataset, [entry], Loaded(entry.source)):
+                    said = table.drop_columns(list(BOOKKEEPING)).to_pylist()
+                    found.setdefault(name, set()).update(map(str, said))
     return found
 
 
