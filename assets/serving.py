@@ -5,6 +5,7 @@ is the writer's alone.
 """
 
 import shutil
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -52,10 +53,8 @@ def copy_marts(database: Path, out: Path) -> Path:
 
 
 def write_parquet(published: Path, out: Path) -> list[Path]:
-    """Write each mart of the published copy as `out/<table>.parquet`, replacing the folder in one step."""
-    draft, old = out.with_name(out.name + ".part"), out.with_name(out.name + ".old")
-    for folder in (draft, old):
-        shutil.rmtree(folder, ignore_errors=True)
+    """Write each mart of the published copy as `out/<table>.parquet`; `out` is a link, turned to the new folder in one step."""
+    draft, link = out.with_name(f"{out.name}-{time.time_ns()}"), out.with_name(f"{out.name}.part")
     draft.mkdir(parents=True)
     with warehouse.connect(published, read_only=True) as connection:
         names = [
@@ -63,10 +62,14 @@ def write_parquet(published: Path, out: Path) -> list[Path]:
         ]
         for name in sorted(names):
             connection.execute(f"COPY marts.\"{name}\" TO '{_quoted(draft / name)}.parquet' (COMPRESSION zstd)")
-    if out.exists():
-        out.rename(old)
-    draft.rename(out)
-    shutil.rmtree(old, ignore_errors=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(draft.name)
+    if out.exists() and not out.is_symlink():  # an older version's
+        shutil.rmtree(out)
+    link.replace(out)
+    for old in out.parent.glob(f"{out.name}-*"):
+        if old != draft:
+            shutil.rmtree(old, ignore_errors=True)
     return sorted(out.glob("*.parquet"))
 
 

@@ -236,9 +236,13 @@ def _merge(run: Run, source: Source, batch: Batch, result: Loaded) -> None:
         dataset_name="raw",
     )
     pipeline.abort_packages()
+    resources = []
     with warehouse.connect(run.settings.database) as connection:
-        new = {name for name, (dataset, table) in tables.items() if _all_new(connection, name, dataset, table)}
-    resources = [_resource(dlt, name, dataset, table, name in new) for name, (dataset, table) in tables.items()]
+        for name, (dataset, table) in tables.items():
+            if not (new := _all_new(connection, name, dataset, table)):
+                table = _not_older(connection, name, dataset, table)
+                tables[name] = (dataset, table)
+            resources.append(_resource(dlt, name, dataset, table, new))
     pipeline.run(resources, loader_file_format="parquet")
     counts = pipeline.last_trace.last_normalize_info.row_counts
     for name, (dataset, table) in tables.items():
@@ -252,6 +256,14 @@ def _all_new(connection: duckdb.DuckDBPyConnection, name: str, dataset: Dataset,
     keys = ", ".join(f'"{key}"' for key in dataset.primary_key)
     given = connection.from_arrow(table.select(list(dataset.primary_key)))  # noqa: F841, DuckDB finds it by its name
     return connection.execute(f'SELECT 1 FROM raw."{name}" SEMI JOIN given USING ({keys}) LIMIT 1').fetchone() is None
+
+
+def _not_older(connection: duckdb.DuckDBPyConnection, name: str, dataset: Dataset, table: pa.Table) -> pa.Table:
+    """Without the rows of which the raw table has a version that was observed later."""
+    same = " AND ".join(f'given."{key}" = stored."{key}"' for key in dataset.primary_key)
+    given = connection.from_arrow(table)  # noqa: F841, DuckDB finds it by its name
+    later = f"{same} AND stored._observed_at > given._observed_at"
+    return connection.execute(f'FROM given ANTI JOIN raw."{name}" stored ON {later}').to_arrow_table().cast(table.schema)
 
 
 def _resource(dlt: Any, name: str, dataset: Dataset, table: pa.Table, new: bool) -> Any:

@@ -33,7 +33,6 @@ class Instrument:
 
     symbol: str
     base_asset: str
-    listed_at: int | None = None
 
 
 @dataclass(frozen=True)

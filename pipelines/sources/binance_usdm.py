@@ -118,7 +118,7 @@ def error(status: int, body: bytes) -> VenueSays | None:
 
 def instruments(page: ExchangeInfo) -> list[Instrument]:
     return [
-        Instrument(s.symbol, base_asset(s.base_asset), s.onboard_date)
+        Instrument(s.symbol, base_asset(s.base_asset))
         for s in page.symbols
         if s.contract_type in PERPETUAL and s.quote_asset == "USDT"
     ]

@@ -112,7 +112,7 @@ def error(status: int, body: bytes) -> VenueSays | None:
 
 def instruments(page: Any) -> list[Instrument]:
     return [
-        Instrument(s.symbol, base_asset(s.base_coin), s.launch_time or None)
+        Instrument(s.symbol, base_asset(s.base_coin))
         for s in _rows(page)
         if s.contract_type == "LinearPerpetual" and s.quote_coin == "USDT"
     ]

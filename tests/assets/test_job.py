@@ -7,6 +7,7 @@ and compares checksums of all marts (`tests.whole`), at one clock.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -79,6 +80,11 @@ def test_the_reference_is_whole(reference: Reference) -> None:
     ]
 
 
+@pytest.mark.parametrize("sql", re.findall(r"```sql\n(.*?)```", (ROOT / "infra/bi/queries.md").read_text(), re.DOTALL))
+def test_the_example_queries_answer(sql: str, reference: Reference) -> None:
+    assert query(published(reference.home), sql)
+
+
 def test_a_second_run_asks_nothing_and_takes_less_time(reference: Reference, emulator: Served) -> None:
     emulator.clear_requests()
     began = time.monotonic()
@@ -87,6 +93,7 @@ def test_a_second_run_asks_nothing_and_takes_less_time(reference: Reference, emu
     assert ended.status == 0 and "0 asked" in ended.output, ended.output
     assert emulator.requests() == []
     assert seconds < reference.seconds
+    assert len(list(published(reference.home).parent.glob("parquet*"))) == 2, "the link, and the folder that it shows"
     assert not different(marts(database(reference.home)), reference.marts)
 
 

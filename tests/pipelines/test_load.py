@@ -220,6 +220,16 @@ def test_again_in_reverse_and_overlapping_gives_the_same_rows(tmp_path: Path) ->
     assert first == second and len(first) == 6
 
 
+def test_an_older_page_never_replaces_what_was_observed_later(tmp_path: Path) -> None:
+    run = begin(tmp_path)
+    later = land(run, "funding_rates", rates(DAY_ONE, 2e-4), observed_at=T0 + 9 * DAY)
+    older = land(run, "funding_rates", rates(BOTH, 1e-4), BOTH, observed_at=T0 + 5 * DAY)
+    load(run, BINANCE, [later])
+    assert load(replace(run, window=BOTH), BINANCE, [older]).rows == {"funding_rates": 3}
+    sql = "SELECT funding_rate, count(*) FROM raw.binance_usdm__funding_rates GROUP BY 1 ORDER BY 1"
+    assert query(run, sql) == [(1e-4, 3), (2e-4, 3)]
+
+
 def test_what_is_loaded_is_not_loaded_again(tmp_path: Path) -> None:
     run = begin(tmp_path)
     page = land(run, "funding_rates", rates(DAY_ONE))
