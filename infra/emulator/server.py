@@ -20,14 +20,10 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from infra.emulator.binance_usdm import Binance
-from infra.emulator.bybit_linear import Bybit
 from infra.emulator.faults import HTML, ON_ROWS, Fault, Faults, in_rows
-from infra.emulator.hyperliquid import Hyperliquid
-from infra.emulator.hyperliquid_archive import HyperliquidArchive
-from infra.emulator.kraken_futures import Kraken
 from infra.emulator.limits import Limits
 from infra.emulator.store import MS_HOUR, MarketStore
+from infra.emulator.venues import venues
 from infra.emulator.wire import Answer, Ask, Market, Refusal, Venue
 
 LOGGED = 50_000
@@ -60,19 +56,18 @@ class Emulator:
         now = self.clock.now()
         since = 0 if days is None else now // (24 * MS_HOUR) * 24 * MS_HOUR - int(days * 24 * MS_HOUR)
         self._extended = 0
-        self._markets = {name: Market(store, name, since) for name in ("binance", "bybit", "hyperliquid", "kraken")}
-        markets = self._markets
-        others = {"BinPerp": markets["binance"], "BybitPerp": markets["bybit"]}
-        self.venues: tuple[Venue, ...] = (
-            Binance(markets["binance"], history=history_limits, scale=limits_scale),
-            Bybit(markets["bybit"]),
-            Hyperliquid(markets["hyperliquid"], others=others, history=history_limits),
-            HyperliquidArchive(markets["hyperliquid"]),
-            Kraken(markets["kraken"], history=history_limits),
-        )
+        self._since, self.history, self.scale = since, history_limits, limits_scale
+        self._markets: dict[str, Market] = {}
+        self.venues: tuple[Venue, ...] = tuple(venue(self) for venue in venues())
         self._limits = {venue.name: Limits(venue.limits, limits_scale, venue.patience) for venue in self.venues}
         self._previous: dict[str, Answer] = {}
         self.log: deque[dict[str, Any]] = deque(maxlen=LOGGED)
+
+    def market(self, name: str) -> Market:
+        """The store's market of that name, as it may be shown."""
+        if name not in self._markets:
+            self._markets[name] = Market(self.store, name, self._since)
+        return self._markets[name]
 
     def now(self, venue: str) -> int:
         """The venue's clock (ms), a `clock` fault included; the store reaches at least there."""

@@ -12,7 +12,8 @@ This module only has types: there is nothing to run.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import numpy as np
@@ -30,7 +31,7 @@ Bools = NDArray[np.bool_]
 class Listing:
     """One perpetual future as one venue lists it."""
 
-    venue: str  # 'binance' | 'bybit' | 'hyperliquid' | 'kraken'
+    venue: str  # the name that the venue's module asks the store by
     listed: str  # coin as the venue lists it: 'BTC', '1000PEPE', 'kPEPE'
     base: str  # whole-coin asset: 'PEPE'
     multiplier: int  # whole coins in one listed unit: 1000 for '1000PEPE' and 'kPEPE', else 1
@@ -81,8 +82,24 @@ class Liquidations:
     size: Floats  # listed base units
 
 
+@dataclass(frozen=True)
+class Profile:
+    """What makes one venue of the synthetic market different from another. Its module says it (`Venue.profile`)."""
+
+    share: float  # of the open interest that the first four venues have together
+    tilt: float = 0.0  # of the premium
+    jitter_ms: int = 0  # funding stamps come up to this late
+    decimals: int = 8  # of a funding rate
+    hours: int = 8  # funding interval where the next two say nothing
+    four_hourly: tuple[str, ...] = ()  # assets that settle every 4 hours
+    changing: Mapping[str, int] = field(default_factory=dict)  # assets that settle every 4 hours in every third month, and which
+    interest: bool = True  # whether the rate has an interest part
+    thousand: str = ""  # how it names the unit of 1000 PEPE; "" = lists whole coins
+    lists: tuple[str, ...] = ()  # the assets that it lists; () = all
+
+
 class MarketStore(Protocol):
-    """Market data of the four venues; None = the store doesn't hold that bundle."""
+    """Market data by venue; None = the store doesn't hold that bundle."""
 
     origin: str
     """Where the data comes from, e.g. 'synthetic; seed=7': sent with every answer of the emulator."""

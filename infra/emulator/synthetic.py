@@ -1,4 +1,4 @@
-"""The synthetic market: eight assets on four venues, invented hour by hour, the same for ever for one seed.
+"""The synthetic market: eight assets on the emulator's venues, invented hour by hour, the same for ever for one seed.
 
     market = SyntheticMarket(seed=7, until=clock_ms, since=clock_ms - 120 * 24 * MS_HOUR)
     market.candles("binance", "1000PEPE", "trade"), market.events()
@@ -45,7 +45,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Literal, TypeVar, cast
@@ -63,7 +63,9 @@ from infra.emulator.store import (
     Listing,
     OpenInterest,
     PriceKind,
+    Profile,
 )
+from infra.emulator.venues import profiles
 
 EPOCH = 1_735_689_600_000
 """First simulated instant and listing of everything: 2025-01-01T00:00Z, ms."""
@@ -95,24 +97,8 @@ ASSETS = (
 )
 
 
-@dataclass(frozen=True)
-class Venue:
-    """What makes one venue different."""
-
-    share: float  # of all open interest
-    tilt: float  # of the premium
-    jitter_ms: int  # funding stamps come up to this late
-    decimals: int  # of a funding rate
-    hours: int  # funding interval where no rule of `_interval` says otherwise
-    thousand: str  # how it names the unit of 1000 PEPE; '' = lists whole coins
-
-
-VENUES = {
-    "binance": Venue(0.46, 0.0, 20, 8, 8, "1000"),
-    "bybit": Venue(0.27, 0.00002, 0, 8, 8, "1000"),
-    "hyperliquid": Venue(0.22, 0.00005, 90, 10, 1, "k"),
-    "kraken": Venue(0.05, 0.00004, 0, 12, 1, ""),
-}
+HOME = {"HYPE": ("hyperliquid", 2.5)}
+"""Assets that have so many times a venue's usual share there."""
 
 # the market, per hour
 MARKET_NOISE = 0.0036
@@ -182,22 +168,21 @@ def _digits(values: Floats, digits: int) -> Floats:
     return np.where(power >= 0, np.round(values * up) / up, np.round(values / down) * down)
 
 
-def _interval(venue: str, base: str, month: Ints) -> Ints:
+def _interval(venue: Profile, base: str, month: Ints) -> Ints:
     """Funding interval in hours in calendar months (counted from January 1970); by the calendar, so that the past stays."""
-    if (venue, base) in (("binance", "LINK"), ("bybit", "SOL")):
-        return np.where(month % 3 == (1 if venue == "binance" else 0), 4, 8)
-    hours = 4 if (venue, base) in (("binance", "HYPE"), ("bybit", "PEPE")) else VENUES[venue].hours
-    return np.full(len(month), hours)
+    if base in venue.changing:
+        return np.where(month % 3 == venue.changing[base], 4, 8)
+    return np.full(len(month), 4 if base in venue.four_hourly else venue.hours)
 
 
 def _months(at: Ints) -> Ints:
     return at.astype("datetime64[ms]").astype("datetime64[M]").astype(np.int64)
 
 
-def _charged(venue: str, premium: Floats, hours: Ints) -> Floats:
+def _charged(venue: Profile, premium: Floats, hours: Ints) -> Floats:
     """Rate per interval of `hours` for a mean premium (both fractions): the venues' formula, see the module's docstring."""
-    eight = premium if venue == "kraken" else premium + np.clip(INTEREST - premium, -CLAMP, CLAMP)
-    return np.asarray(np.round(eight * hours / 8, VENUES[venue].decimals))
+    eight = premium + np.clip(INTEREST - premium, -CLAMP, CLAMP) if venue.interest else premium
+    return np.asarray(np.round(eight * hours / 8, venue.decimals))
 
 
 def _runs(inside: Bools, join: int, least: int) -> list[tuple[int, int]]:
@@ -212,11 +197,21 @@ class SyntheticMarket:
 
     `until` (ms) is how far data must reach (it reaches up to ten days beyond), `since` (ms, default EPOCH) the first
     instant that is held: an emulator that shows 120 days needn't render years. Everything is listed at EPOCH whatever
-    `since` is. A bundle stays the same object until `extend` has made new hours.
+    `since` is. A bundle stays the same object until `extend` has made new hours. `venues` are those of the emulator's modules
+    unless told; one more or less changes nothing of the others.
     Raises ValueError for an `until` before EPOCH or a number of assets outside 1..8.
     """
 
-    def __init__(self, seed: int = 7, assets: int = 8, *, until: int, since: int = EPOCH, crowding: float = 1.0) -> None:
+    def __init__(
+        self,
+        seed: int = 7,
+        assets: int = 8,
+        *,
+        until: int,
+        since: int = EPOCH,
+        crowding: float = 1.0,
+        venues: Mapping[str, Profile] | None = None,
+    ) -> None:
         if not 1 <= assets <= len(ASSETS):
             raise ValueError(f"the synthetic market has 1 to {len(ASSETS)} assets, not {assets}")
         if until < EPOCH:
@@ -224,6 +219,7 @@ class SyntheticMarket:
         self.origin = f"synthetic; seed={seed}"
         self.seed, self.since, self.until, self.crowding = seed, max(since, EPOCH), until, crowding
         self.assets = ASSETS[:assets]
+        self.venues = profiles() if venues is None else venues
         zero = np.zeros((1, assets))
         self._market = _Market(zero, zero, zero + CROWD_BIAS, zero, np.zeros(1), np.zeros((2, assets)))
         self._cache: dict[tuple[str, ...], object] = {}
@@ -239,12 +235,13 @@ class SyntheticMarket:
             self._cache.clear()
 
     def listings(self, venue: str) -> list[Listing]:
-        """All assets, on each of the four venues; [] for any other."""
-        if venue not in VENUES:
+        """What the venue lists of the assets; [] for one that isn't there."""
+        if venue not in self.venues:
             return []
         return [
             Listing(venue, *self._named(venue, asset.base), EPOCH, None, self._timeline(venue, asset.base))
             for asset in self.assets
+            if self._listed(venue, asset.base)
         ]
 
     def candles(self, venue: str, listed: str, kind: PriceKind) -> Candles | None:
@@ -261,10 +258,10 @@ class SyntheticMarket:
         hour = (at - EPOCH) // MS_HOUR
         if found is None or not 1 <= hour < len(self._market.price):
             return None
-        hours = _interval(venue, self.assets[found].base, _months(np.array([at])))
+        hours = _interval(self.venues[venue], self.assets[found].base, _months(np.array([at])))
         passed = max(1, (at // MS_HOUR) % int(hours[0]))
         recent = self._premium(venue, found)[max(0, hour + 1 - passed) : hour + 1]
-        return float(_charged(venue, np.array([recent.mean()]), hours)[0])
+        return float(_charged(self.venues[venue], np.array([recent.mean()]), hours)[0])
 
     def open_interest(self, venue: str, listed: str) -> OpenInterest | None:
         """One-sided, hourly; the mark is the mark candle's."""
@@ -377,14 +374,14 @@ class SyntheticMarket:
 
     def _funding(self, venue: str, at: int) -> Funding:
         instants, premium = self._instants()[1:], self._premium(venue, at)
-        hours = _interval(venue, self.assets[at].base, _months(instants - 1))  # that of the interval which ends here
+        hours = _interval(self.venues[venue], self.assets[at].base, _months(instants - 1))  # that of the interval which ends here
         sums = np.concatenate([[0.0], np.cumsum(premium)])
         settled = np.flatnonzero((instants // MS_HOUR) % hours == 0) + 1
         hours = hours[settled - 1]
         means = (sums[settled + 1] - sums[settled + 1 - hours]) / hours
-        late = np.abs(self._normal(f"{venue}/jitter")[settled, 0]) * VENUES[venue].jitter_ms / 4
-        stamps = self._instants()[settled] + np.minimum(late, VENUES[venue].jitter_ms).astype(np.int64)
-        return Funding(stamps, _charged(venue, means, hours), _digits(self._level(venue, at, "mark")[settled], 6))
+        late = np.abs(self._normal(f"{venue}/jitter")[settled, 0]) * self.venues[venue].jitter_ms / 4
+        stamps = self._instants()[settled] + np.minimum(late, self.venues[venue].jitter_ms).astype(np.int64)
+        return Funding(stamps, _charged(self.venues[venue], means, hours), _digits(self._level(venue, at, "mark")[settled], 6))
 
     def _open_interest(self, venue: str, at: int) -> OpenInterest:
         return OpenInterest(self._instants(), self._size(venue, at), _digits(self._level(venue, at, "mark"), 6))
@@ -424,7 +421,7 @@ class SyntheticMarket:
         crowd, forced = self._market.crowd[:, at], self._market.forced[:, at]
         noise = _smooth(self._normal(f"{venue}/{self.assets[at].base}/premium")[:, 0], 5)
         dive = _smooth(np.concatenate([[0.0], np.sign(crowd[:-1])]) * forced, 2)
-        return VENUES[venue].tilt + CROWD_PREMIUM * crowd * np.abs(crowd) + PREMIUM_NOISE * noise - FORCED_PREMIUM * dive
+        return self.venues[venue].tilt + CROWD_PREMIUM * crowd * np.abs(crowd) + PREMIUM_NOISE * noise - FORCED_PREMIUM * dive
 
     def _level(self, venue: str, at: int, kind: PriceKind) -> Floats:
         """Price per listed unit: index, or with the premium (trade), or with its mean of two hours (mark)."""
@@ -444,10 +441,9 @@ class SyntheticMarket:
 
     def _make_size(self, venue: str, at: int) -> Floats:
         asset = self.assets[at]
-        weights = {
-            name: row.share * (2.5 if (name, asset.base) == ("hyperliquid", "HYPE") else 1) for name, row in VENUES.items()
-        }
-        share = weights[venue] / sum(weights.values())
+        home, times = HOME.get(asset.base, ("", 1.0))
+        core = 1 + (times - 1) * (self.venues[home].share if home in self.venues else 0)
+        share = self.venues[venue].share * (times if venue == home else 1) / core
         drift = np.exp(0.08 * _smooth(self._normal(f"{venue}/{asset.base}/share")[:, 0], 96))
         coins = asset.oi_usd / asset.price * np.exp(self._market.oi[:, at])
         return _digits(coins * share * drift / self._named(venue, asset.base)[2], 7)
@@ -465,18 +461,22 @@ class SyntheticMarket:
 
     def _named(self, venue: str, base: str) -> tuple[str, str, int]:
         """Listed name, base, multiplier."""
-        thousand = VENUES[venue].thousand if base == "PEPE" else ""
+        thousand = self.venues[venue].thousand if base == "PEPE" else ""
         return thousand + base, base, 1000 if thousand else 1
 
+    def _listed(self, venue: str, base: str) -> bool:
+        lists = self.venues[venue].lists
+        return not lists or base in lists
+
     def _find(self, venue: str, listed: str) -> int | None:
-        if venue not in VENUES:
+        if venue not in self.venues:
             return None
-        names = [self._named(venue, asset.base)[0] for asset in self.assets]
+        names = [self._named(venue, asset.base)[0] if self._listed(venue, asset.base) else "" for asset in self.assets]
         return names.index(listed) if listed in names else None
 
     def _timeline(self, venue: str, base: str) -> tuple[tuple[int, int], ...]:
         months = np.arange(int(_months(np.array([EPOCH]))[0]), int(_months(np.array([self.until]))[0]) + 1)
-        hours = _interval(venue, base, months)
+        hours = _interval(self.venues[venue], base, months)
         starts = months.astype("datetime64[M]").astype("datetime64[ms]").astype(np.int64)
         changes = np.concatenate([[True], hours[1:] != hours[:-1]])
         return tuple(zip(starts[changes].tolist(), hours[changes].tolist(), strict=True))

@@ -7,6 +7,7 @@ knows whether a stamp opens or closes its hour. Nothing to run alone: see `infra
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
@@ -26,6 +27,7 @@ from infra.emulator.store import (
     MarketStore,
     OpenInterest,
     PriceKind,
+    Profile,
 )
 
 JSON = "application/json"
@@ -82,29 +84,56 @@ class Usage:
     resets_at: int  # wall clock, ms
 
 
-class Venue(Protocol):
-    """One source's wire format."""
+class World(Protocol):
+    """What an emulator gives its venues: the markets by name, whether they forget, what their limits are scaled by."""
+
+    history: bool
+    scale: float
+
+    def market(self, name: str) -> Market: ...
+
+
+class Venue(ABC):
+    """One source's wire format, under `/<name>`. A module in `venues/` has one, as `VENUE`.
+
+    `limits` are weight and seconds by name; after `patience` refusals in a row comes a ban. `profile` makes it a part of the
+    synthetic market.
+    """
 
     name: str
-    prefix: str
-    limits: Mapping[str, tuple[int, int]]  # name: (weight, seconds)
-    patience: int | None  # refusals in a row before a ban; None = it doesn't ban
+    limits: Mapping[str, tuple[int, int]]
+    patience: int | None = None
+    profile: Profile | None = None
 
+    def __init__(self, world: World) -> None:
+        self.world, self.market = world, world.market(self.name)
+
+    @property
+    def prefix(self) -> str:
+        return "/" + self.name
+
+    @abstractmethod
     def answer(self, ask: Ask) -> Answer: ...
 
+    @abstractmethod
     def refuse(self, ask: Ask, usage: Usage | None, *, banned: bool = False) -> Answer:
         """Over a limit; `banned` after many refusals. `usage` is None where a fault sends it."""
-        ...
 
-    def usage_headers(self, usages: Iterable[Usage]) -> Mapping[str, str]: ...
-
+    @abstractmethod
     def error(self, ask: Ask) -> Answer:
         """The venue's own error for a server that can't answer, as it sends it."""
-        ...
+
+    def usage_headers(self, usages: Iterable[Usage]) -> Mapping[str, str]:
+        """What the venue tells of its limits."""
+        return {}
 
     def blocked(self) -> Answer:
         """What a forbidden region sees."""
-        ...
+        return Answer(b"<html><body><h1>403 Forbidden</h1></body></html>", 403, "text/html")
+
+    def trading(self, now: int) -> list[Listing]:
+        """The listings that are not over."""
+        return [x for x in self.market.listings(now) if x.delisted_at is None or x.delisted_at > now]
 
 
 def plain(value: float) -> str:

@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 
 from infra.emulator.store import MS_HOUR, MarketStore
-from infra.emulator.synthetic import ASSETS, EPOCH, VENUES, Event, SyntheticMarket
+from infra.emulator.synthetic import ASSETS, EPOCH, Event, SyntheticMarket
+from infra.emulator.venues import profiles
 
 DAY = 24 * MS_HOUR
 UNTIL = 1_795_305_600_000  # 2026-11-22
 SINCE = UNTIL - 120 * DAY
 ROOT = Path(__file__).parents[3]
+VENUES = profiles()
 INSTRUMENTS = [("binance", "1000PEPE"), ("bybit", "SOL"), ("hyperliquid", "kPEPE"), ("kraken", "BTC")]
 
 
@@ -97,7 +99,8 @@ def test_seeds_differ(market: SyntheticMarket) -> None:
 @pytest.mark.parametrize("venue", VENUES)
 def test_every_instrument_is_a_possible_market(market: SyntheticMarket, venue: str) -> None:
     listings = market.listings(venue)
-    assert [listing.base for listing in listings] == [asset.base for asset in ASSETS]
+    lists = VENUES[venue].lists
+    assert [listing.base for listing in listings] == [asset.base for asset in ASSETS if not lists or asset.base in lists]
     for listing in listings:
         bars = market.candles(venue, listing.listed, "trade")
         held = market.open_interest(venue, listing.listed)
@@ -135,8 +138,7 @@ def test_texts_are_short_and_exact(market: SyntheticMarket) -> None:
 def test_one_asset_costs_the_same_everywhere(market: SyntheticMarket) -> None:
     for base in ("BTC", "PEPE"):
         closes = []
-        for venue in VENUES:
-            listing = next(row for row in market.listings(venue) if row.base == base)
+        for venue, listing in ((v, row) for v in VENUES for row in market.listings(v) if row.base == base):
             bars = market.candles(venue, listing.listed, "trade")
             assert bars is not None
             closes.append(bars.close / listing.multiplier)
@@ -145,7 +147,9 @@ def test_one_asset_costs_the_same_everywhere(market: SyntheticMarket) -> None:
 
 def test_funding_keeps_to_its_interval_and_to_the_grid(market: SyntheticMarket) -> None:
     changed = set()
-    for venue, jitter in (("binance", 20), ("bybit", 0), ("hyperliquid", 90), ("kraken", 0)):
+    assert [VENUES[v].jitter_ms for v in ("binance", "bybit", "hyperliquid", "kraken")] == [20, 0, 90, 0]
+    for venue, profile in VENUES.items():
+        jitter = profile.jitter_ms
         for listing in market.listings(venue):
             funding = market.funding(venue, listing.listed)
             assert funding is not None
@@ -160,7 +164,8 @@ def test_funding_keeps_to_its_interval_and_to_the_grid(market: SyntheticMarket) 
                 assert now % (hours * MS_HOUR) == 0 and now - before in (hours * MS_HOUR, 4 * MS_HOUR, 8 * MS_HOUR)
             if len(set(np.diff(shown).tolist())) > 1:
                 changed.add((venue, listing.listed))
-    assert changed == {("binance", "LINK"), ("bybit", "SOL")}
+    assert changed >= {("binance", "LINK"), ("bybit", "SOL")}
+    assert {(venue, asset) for venue, asset in changed} == {(v, asset) for v, p in VENUES.items() for asset in p.changing}
 
 
 def test_funding_follows_the_premium_by_the_venues_formula(market: SyntheticMarket) -> None:

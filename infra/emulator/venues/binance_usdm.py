@@ -11,14 +11,14 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 
 from infra.emulator.limits import BAN_SECONDS
-from infra.emulator.store import MS_HOUR, Candles, Funding, Listing, OpenInterest, PriceKind
+from infra.emulator.store import MS_HOUR, Candles, Funding, Listing, OpenInterest, PriceKind, Profile
 from infra.emulator.wire import (
     Answer,
     Ask,
-    Market,
     Refusal,
     Rows,
     Usage,
+    Venue,
     encode,
     interval_hours,
     latest,
@@ -51,15 +51,11 @@ def mandatory(parameter: str) -> Refusal:
     return refusal(-1102, f"Mandatory parameter '{parameter}' was not sent, was empty/null, or malformed.")
 
 
-class Binance:
-    """`history` False lifts the 30 days of open interest; `scale` is told in `exchangeInfo`."""
-
-    name, prefix = "binance", "/binance"
+class Binance(Venue):
+    name = "binance"
+    profile = Profile(0.46, jitter_ms=20, four_hourly=("HYPE",), changing={"LINK": 1}, thousand="1000")
     limits: Mapping[str, tuple[int, int]] = {"weight": (2400, 60), "funding": (500, 300), "data": (1000, 300)}
     patience: int | None = 20
-
-    def __init__(self, market: Market, *, history: bool = True, scale: float = 1.0) -> None:
-        self.market, self.history, self.scale = market, history, scale
 
     def answer(self, ask: Ask) -> Answer:
         match ask.path:
@@ -108,10 +104,7 @@ class Binance:
     def _one_or_all(self, ask: Ask, row: Callable[[Listing, int], object], every: int) -> Answer:
         if "symbol" in ask.query:
             return self._json(row(self._symbol(ask), ask.now))
-        return self._json([row(listing, ask.now) for listing in self._trading(ask.now)], every)
-
-    def _trading(self, now: int) -> list[Listing]:
-        return [x for x in self.market.listings(now) if x.delisted_at is None or x.delisted_at > now]
+        return self._json([row(listing, ask.now) for listing in self.trading(ask.now)], every)
 
     def _symbol(self, ask: Ask, name: str = "symbol") -> Listing:
         symbol = ask.query.get(name)
@@ -138,7 +131,7 @@ class Binance:
         return start, end, default if limit is None else limit
 
     def _exchange_info(self, now: int) -> object:
-        weight = max(1, int(self.limits["weight"][0] * self.scale))
+        weight = max(1, int(self.limits["weight"][0] * self.world.scale))
         return {
             "timezone": "UTC",
             "serverTime": now,
@@ -192,7 +185,7 @@ class Binance:
                 "fundingIntervalHours": interval_hours(x, now),
                 "disclaimer": False,
             }
-            for x in self._trading(now)
+            for x in self.trading(now)
             if interval_hours(x, now) != 8
         ]
 
@@ -255,7 +248,7 @@ class Binance:
             raise refusal(-1130, "The emulator keeps open interest by the hour: period must be 1h.")
         start, end, limit = self._window(ask, 30, 500)
         # "about the last 30 days": an hour of grace for a start that was rounded down to its hour
-        oldest = ask.now - OPEN_INTEREST_DAYS * 24 * MS_HOUR - MS_HOUR if self.history else 0
+        oldest = ask.now - OPEN_INTEREST_DAYS * 24 * MS_HOUR - MS_HOUR if self.world.history else 0
         if start is not None and start < oldest:
             raise refusal(-1130, "parameter 'startTime' is invalid.")
 
@@ -296,3 +289,6 @@ class Binance:
         weight = 1 if limit < 100 else 2 if limit < 500 else 5 if limit <= 1000 else 10
         span = rows.span(ask, start, until, limit, newest=start is None)
         return Answer(rows.array(span), charges={"weight": weight})
+
+
+VENUE = Binance

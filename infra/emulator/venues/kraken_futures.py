@@ -11,15 +11,15 @@ from __future__ import annotations
 import base64
 import math
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from infra.emulator.store import MS_HOUR, Candles, Funding, Liquidations, Listing, OpenInterest, PriceKind
-from infra.emulator.wire import Answer, Ask, Lazy, Market, Refusal, Rows, Usage, encode, iso, latest, number, plain, text, tick
+from infra.emulator.store import MS_HOUR, Candles, Funding, Liquidations, Listing, OpenInterest, PriceKind, Profile
+from infra.emulator.wire import Answer, Ask, Lazy, Refusal, Rows, Usage, Venue, encode, iso, latest, number, plain, text, tick
 
 FUNDING_KEPT = 8900
 BARS = 2000
@@ -42,15 +42,10 @@ def held(**values: float | None) -> dict[str, float]:
     return {name: x for name, value in values.items() if (x := number(value)) is not None}
 
 
-class Kraken:
-    """`history` False lifts the limit on funding rows."""
-
-    name, prefix = "kraken", "/kraken"
+class Kraken(Venue):
+    name = "kraken"
+    profile = Profile(0.05, tilt=0.00004, decimals=12, hours=1, interest=False)
     limits: Mapping[str, tuple[int, int]] = {"cost": (500, 10)}  # public endpoints cost nothing of it
-    patience: int | None = None
-
-    def __init__(self, market: Market, *, history: bool = True) -> None:
-        self.market, self.history = market, history
 
     def answer(self, ask: Ask) -> Answer:
         try:
@@ -61,21 +56,15 @@ class Kraken:
     def refuse(self, ask: Ask, usage: Usage | None, *, banned: bool = False) -> Answer:
         return Answer(encode({"result": "error", "error": "apiLimitExceeded"}), 429)
 
-    def usage_headers(self, usages: Iterable[Usage]) -> Mapping[str, str]:
-        return {}
-
     def error(self, ask: Ask) -> Answer:
         return refusal("Unavailable", ask.now).answer
-
-    def blocked(self) -> Answer:
-        return Answer(b"<html><body><h1>403 Forbidden</h1></body></html>", 403, "text/html")
 
     def _body(self, ask: Ask) -> bytes:
         match ask.path.removeprefix("/").split("/"):
             case ["derivatives", "api", "v3", "instruments"]:
-                return self._success(ask, instruments=[self._contract(x, ask.now) for x in self._trading(ask.now)])
+                return self._success(ask, instruments=[self._contract(x, ask.now) for x in self.trading(ask.now)])
             case ["derivatives", "api", "v3", "tickers"]:
-                return self._success(ask, tickers=[self._ticker(x, ask.now) for x in self._trading(ask.now)])
+                return self._success(ask, tickers=[self._ticker(x, ask.now) for x in self.trading(ask.now)])
             case ["derivatives", "api", "v3", "history"]:
                 return self._trades(ask)
             case ["derivatives", "api", "v4", "historicalfundingrates"]:
@@ -91,9 +80,6 @@ class Kraken:
     @staticmethod
     def _success(ask: Ask, **content: object) -> bytes:
         return encode({"result": "success", **content, "serverTime": iso(ask.now)})
-
-    def _trading(self, now: int) -> list[Listing]:
-        return [x for x in self.market.listings(now) if x.delisted_at is None or x.delisted_at > now]
 
     def _listing(self, name: str | None, now: int) -> Listing:
         for listing in self.market.listings(now):
@@ -164,7 +150,7 @@ class Kraken:
             return Rows(f.settled_at, [(cell % row).encode() for row in rows])
 
         rows = self.market.rows("funding", coin, self.market.funding(coin), render)
-        span = rows.span(ask, None, ask.now, FUNDING_KEPT if self.history else len(rows.cells), newest=True)
+        span = rows.span(ask, None, ask.now, FUNDING_KEPT if self.world.history else len(rows.cells), newest=True)
         return b'{"result":"success","serverTime":"%s","rates":%s}' % (iso(ask.now).encode(), rows.array(span))
 
     def _candles(self, ask: Ask, coin: str, kind: PriceKind) -> bytes:
@@ -324,3 +310,6 @@ def _encoded(at: int) -> bytes:
 def _decoded(token: str) -> int:
     """Raises ValueError for a token that isn't ours."""
     return int(base64.urlsafe_b64decode(token.encode()))
+
+
+VENUE = Kraken

@@ -17,7 +17,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from infra.emulator.store import MS_HOUR
-from infra.emulator.wire import Answer, Ask, Market, Refusal, Usage, iso, plain
+from infra.emulator.wire import Answer, Ask, Refusal, Usage, Venue, World, iso, plain
 
 MS_DAY = 24 * MS_HOUR
 BUCKET = "/hyperliquid-archive"
@@ -47,13 +47,13 @@ def denied(status: int, code: str, message: str) -> Refusal:
     return Refusal(Answer(body.encode(), status, "application/xml"))
 
 
-class HyperliquidArchive:
-    name, prefix = "s3", "/s3"
+class HyperliquidArchive(Venue):
+    name = "s3"
     limits: Mapping[str, tuple[int, int]] = {}
-    patience: int | None = None
 
-    def __init__(self, market: Market) -> None:
-        self.market = market
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.market = world.market("hyperliquid")
 
     def answer(self, ask: Ask) -> Answer:
         bucket, _, key = ask.path.removeprefix("/").partition("/")
@@ -161,3 +161,6 @@ def _start(key: str) -> int:
     """The first ms of a file's day."""
     name = key.removeprefix(FOLDER)
     return int(np.datetime64(f"{name[:4]}-{name[4:6]}-{name[6:8]}", "ms").astype(np.int64))
+
+
+VENUE = HyperliquidArchive

@@ -12,14 +12,15 @@ from typing import Any
 
 import msgspec
 
-from infra.emulator.store import MS_HOUR, Candles, Funding, Listing
+from infra.emulator.store import MS_HOUR, Candles, Funding, Listing, Profile
 from infra.emulator.wire import (
     Answer,
     Ask,
-    Market,
     Refusal,
     Rows,
     Usage,
+    Venue,
+    World,
     encode,
     interval_hours,
     latest,
@@ -56,16 +57,15 @@ def unreadable() -> Refusal:
     return Refusal(Answer(b"Failed to deserialize the JSON body into the target type", 422, "text/plain"))
 
 
-class Hyperliquid:
-    """`others` are the markets of `predictedFundings`, by the names that the venue gives them."""
-
-    name, prefix = "hyperliquid", "/hyperliquid"
+class Hyperliquid(Venue):
+    name = "hyperliquid"
+    profile = Profile(0.22, tilt=0.00005, jitter_ms=90, decimals=10, hours=1, thousand="k")
     limits: Mapping[str, tuple[int, int]] = {"weight": (1200, 60)}
-    patience: int | None = None
 
-    def __init__(self, market: Market, *, others: Mapping[str, Market], history: bool = True) -> None:
-        self.market, self.history = market, history
-        self.others = {"HlPerp": market, **others}
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        # The markets of `predictedFundings`, by the names that the venue gives them.
+        self.others = {"HlPerp": self.market, "BinPerp": world.market("binance"), "BybitPerp": world.market("bybit")}
 
     def answer(self, ask: Ask) -> Answer:
         if ask.path != "/info" or ask.method != "POST":
@@ -193,6 +193,9 @@ class Hyperliquid:
 
         rows = self.market.rows("candles", coin, self.market.candles(coin, "trade"), render)
         over = ask.now - MS_HOUR
-        oldest = ask.now // MS_HOUR * MS_HOUR - CANDLES_KEPT * MS_HOUR if self.history else 0
+        oldest = ask.now // MS_HOUR * MS_HOUR - CANDLES_KEPT * MS_HOUR if self.world.history else 0
         span = rows.span(ask, max(start, oldest), over if end is None else min(end, over), CANDLES_KEPT)
         return Answer(rows.array(span), charges={"weight": 20 + (span.stop - span.start) // 60})
+
+
+VENUE = Hyperliquid

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from infra.emulator.store import MS_HOUR, Candles, Funding, Listing, OpenInterest, PriceKind
+from infra.emulator.store import MS_HOUR, Candles, Funding, Listing, OpenInterest, PriceKind, Profile
 from infra.emulator.wire import (
     Answer,
     Ask,
-    Market,
     Refusal,
     Rows,
     Usage,
+    Venue,
     encode,
     interval_hours,
     latest,
@@ -42,13 +42,10 @@ def _envelope(result: bytes, now: int, code: int = 0, message: str = "OK") -> by
     return b'{"retCode":%d,"retMsg":%s,"result":%s,"retExtInfo":{},"time":%d}' % (code, encode(message), result, now)
 
 
-class Bybit:
-    name, prefix = "bybit", "/bybit"
+class Bybit(Venue):
+    name = "bybit"
+    profile = Profile(0.27, tilt=0.00002, four_hourly=("PEPE",), changing={"SOL": 0}, thousand="1000")
     limits: Mapping[str, tuple[int, int]] = {"requests": (600, 5)}
-    patience: int | None = None
-
-    def __init__(self, market: Market) -> None:
-        self.market = market
 
     def answer(self, ask: Ask) -> Answer:
         return Answer(_envelope(self._result(ask), ask.now), charges={"requests": 1})
@@ -98,8 +95,7 @@ class Bybit:
 
     def _asked(self, ask: Ask, category: str) -> list[Listing]:
         """The trading contracts of the category, or the one that the request names."""
-        listings = self.market.listings(ask.now) if category == "linear" else []
-        listings = [x for x in listings if x.delisted_at is None or x.delisted_at > ask.now]
+        listings = self.trading(ask.now) if category == "linear" else []
         if "symbol" not in ask.query:
             return [x for x in listings if ask.query.get("baseCoin") in (None, x.listed)]
         return [self._symbol(ask, category)]
@@ -234,3 +230,6 @@ class Bybit:
         span = rows.span(ask, start, over if end is None else min(end, over), limit, newest=True)
         head = encode({"symbol": listed + "USDT", "category": "linear"})[:-1]
         return b'%s,"list":%s}' % (head, rows.array(span, descending=True))
+
+
+VENUE = Bybit
