@@ -1,10 +1,13 @@
-{# All sources that give a dataset, one below the other. A new row in `vars: sources` needs no change here. #}
+{# All sources that give a dataset, one below the other, in canonical columns. A new row in `vars: sources` needs no change here. #}
 {% macro union_of(dataset) -%}
+    select ''::varchar as venue, ''::varchar as source, 0 as precedence, ''::varchar as instrument_id
+        {%- for name, type in canonical_columns(dataset).items() %}, null::{{ type }} as {{ name }} {%- endfor %}
+    where false
     {%- for name, row in var('sources').items() if dataset in row.datasets %}
+    union all by name
     select '{{ row.venue }}' as venue, '{{ name }}' as source, {{ row.precedence }} as precedence,
         '{{ row.venue }}:' || symbol as instrument_id, *
     from {{ ref('stg_' ~ name ~ '__' ~ dataset) }}
-    {{ "union all by name" if not loop.last }}
     {%- endfor %}
 {%- endmacro %}
 
@@ -20,10 +23,10 @@
     {%- endfor %}
 {%- endmacro %}
 
-{# Joins the fact about a venue that held at a time, as `<alias>.value`. `name` is an SQL expression. #}
+{# Joins the fact about a source that held at a time, as `<alias>.value`. `name` is an SQL expression. #}
 {% macro join_fact(alias, of, dataset, name, at=none) -%}
     left join {{ ref('venue_facts') }} as {{ alias }}
-        on {{ alias }}.venue = {{ of }}.venue and {{ alias }}.dataset = '{{ dataset }}' and {{ alias }}.fact = {{ name }}
+        on {{ alias }}.source = {{ of }}.source and {{ alias }}.dataset = '{{ dataset }}' and {{ alias }}.fact = {{ name }}
         {%- if at %}
         and {{ at }} >= coalesce({{ alias }}.valid_from, '-infinity'::timestamp)
         and {{ at }} < coalesce({{ alias }}.valid_to, 'infinity'::timestamp)

@@ -12,6 +12,7 @@ due as (
     select
         i.instrument_id,
         i.venue,
+        i.source,
         i.base_asset,
         i.funding_interval_hours,
         r.window_end,
@@ -24,7 +25,7 @@ due as (
     left join seen as s on i.instrument_id = s.instrument_id
     where i.valid_to is null
         and i.underlying_class = 'crypto'
-        and i.quote_asset = q.value
+        and list_contains(string_split(q.value, ' '), i.quote_asset)
         and list_contains(r.venues, i.venue)
         and (list_contains(r.assets, i.base_asset) or list_contains(r.assets, 'all'))
 ),
@@ -38,6 +39,7 @@ days as (
 select
     midnight::date as day,
     venue,
+    source,
     instrument_id,
     base_asset,
     funding_interval_hours,

@@ -1,7 +1,7 @@
 select
     o.*,
     s.value::double as sides_counted,
-    o.raw_value / s.value::double as listed_size
+    o.raw_value / s.value::double as one_sided
 from (
     {{ union_of('open_interest') }}
     union all by name

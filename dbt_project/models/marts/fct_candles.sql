@@ -4,7 +4,7 @@
 ) }}
 {%- set window = replaced_window() %}
 with bars as (
-    select *
+    select *, (high + low + close) / 3 as typical
     from {{ ref('int_candles') }}
     where {{ in_window_ms('raw_ms', window) }}
     qualify row_number() over (partition by instrument_id, opened_at order by precedence, raw_ms) = 1
@@ -20,15 +20,17 @@ select
     b.high / i.multiplier as high,
     b.low / i.multiplier as low,
     b.close / i.multiplier as close,
-    b.raw_volume * i.contract_size * i.multiplier as volume_base,
+    coalesce(b.base_volume * i.multiplier, {{ size_base('b.raw_volume', 'b.raw_volume_unit', 'b.typical / i.multiplier') }})
+        / n.value::double as volume_base,
     case
-        when i.usd_basis is null then null
-        else coalesce(b.quote_volume, b.raw_volume * i.contract_size * (b.high + b.low + b.close) / 3)
+        when i.usd_basis is not null
+            then coalesce(b.quote_volume, {{ size_quote('b.raw_volume', 'b.raw_volume_unit', 'b.typical / i.multiplier') }}) / n.value::double
     end as volume_usd,
     case
-        when i.usd_basis is null then null
+        when volume_usd is null then null
         when b.quote_volume is not null then 'quote_turnover'
-        when b.raw_volume is not null then 'volume_x_typical_price'
+        when {{ is_quote('b.raw_volume_unit') }} then 'face_value'
+        else 'volume_x_typical_price'
     end as volume_usd_basis,
     b.quote_volume,
     b.trades,
@@ -43,4 +45,5 @@ select
     i._versions
 from bars as b
 {{ join_instrument('b', 'b.opened_at') }}
+{{ join_fact('n', 'b', 'candles', "'sides_of_volume'", 'b.opened_at') }}
 {{ join_fact('d', 'b', 'candles', "'publication_delay_minutes'") }}

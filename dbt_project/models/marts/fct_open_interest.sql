@@ -18,9 +18,10 @@ valued as (
         i.base_asset,
         i.usd_basis,
         i._versions,
-        o.listed_size * i.contract_size * i.multiplier as oi_base,
         -- A mark price of the row's own, else of the bar that ends there: the mark's close before the trades'.
         coalesce(o.mark_price / i.multiplier, c.mark_close, c.close) as mark,
+        {{ size_base('o.one_sided', 'o.raw_unit', 'mark') }} as oi_base,
+        {{ size_quote('o.one_sided', 'o.raw_unit', 'mark') }} as oi_quote,
         case
             when o.mark_price is not null and not o.is_snapshot and r.price_proxy and o.source = 'hyperliquid_archive' then 'close_proxy'
             when o.mark_price is not null then 'venue_mark'
@@ -41,7 +42,7 @@ select
     v.base_asset,
     v.observed_at,
     v.oi_base,
-    case when v.usd_basis is not null then coalesce(v.oi_base * v.mark, v.venue_usd) end as oi_usd,
+    case when v.usd_basis is not null then coalesce(v.oi_quote, v.venue_usd) end as oi_usd,
     v.usd_basis,
     v.raw_value,
     v.raw_unit,

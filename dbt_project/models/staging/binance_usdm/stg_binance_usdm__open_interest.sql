@@ -8,7 +8,6 @@ select
     'sumOpenInterest' as raw_field,
     'listed_base' as raw_unit,
     nullif(sum_open_interest_value, 0) as venue_usd,
-    null::double as mark_price,
     false as is_snapshot,
     _observed_at as loaded_at
 from {{ source('binance_usdm', 'open_interest') }}

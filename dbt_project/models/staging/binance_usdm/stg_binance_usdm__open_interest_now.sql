@@ -6,7 +6,6 @@ select
     o.open_interest as raw_value,
     'openInterest' as raw_field,
     'listed_base' as raw_unit,
-    null::double as venue_usd,
     p.mark_price,
     true as is_snapshot,
     o._observed_at as loaded_at

@@ -4,7 +4,6 @@ select
     p.last_funding_rate as raw_rate,
     'fraction_per_interval' as raw_unit,
     p.last_funding_rate as rate,
-    null::double as interval_hours,
     {{ from_ms('nullif(p.next_funding_time, 0)') }} as next_settlement_at,
     p.mark_price,
     p.index_price

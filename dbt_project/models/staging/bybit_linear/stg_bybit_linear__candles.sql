@@ -9,7 +9,6 @@ select
     c.volume as raw_volume,
     'listed_base' as raw_volume_unit,
     c.turnover as quote_volume,
-    null::bigint as trades,
     m.close as mark_close,
     x.close as index_close,
     c._observed_at as loaded_at

@@ -6,7 +6,5 @@ select
     funding_rate as raw_rate,
     'fraction_per_interval' as raw_unit,
     funding_rate as rate_interval,
-    null::double as stated_interval_hours,
-    null::double as mark_price,
     _observed_at as loaded_at
 from {{ source('bybit_linear', 'funding_rates') }}

@@ -7,8 +7,6 @@ select
     coalesce(single_open_interest, open_interest) as raw_value,
     case when single_open_interest is null then 'openInterest' else 'singleOpenInterest' end as raw_field,
     'listed_base' as raw_unit,
-    null::double as venue_usd,
-    null::double as mark_price,
     false as is_snapshot,
     _observed_at as loaded_at
 from {{ source('bybit_linear', 'open_interest') }}

@@ -6,7 +6,6 @@ select
     coalesce(single_open_interest, open_interest) as raw_value,
     case when single_open_interest is null then 'openInterest' else 'singleOpenInterest' end as raw_field,
     'listed_base' as raw_unit,
-    null::double as venue_usd,
     mark_price,
     true as is_snapshot,
     _observed_at as loaded_at

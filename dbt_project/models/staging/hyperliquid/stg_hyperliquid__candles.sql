@@ -9,9 +9,6 @@ select
     close,
     volume as raw_volume,
     'listed_base' as raw_volume_unit,
-    null::double as quote_volume,
     trades,
-    null::double as mark_close,
-    null::double as index_close,
     _observed_at as loaded_at
 from {{ source('hyperliquid', 'candles') }}

@@ -11,8 +11,6 @@ select
     'crypto' as underlying_class,
     fixed.value::double as funding_interval_hours,
     case when is_delisted then 'delisted' else 'trading' end as status,
-    null::timestamp as listed_at,
-    null::timestamp as delisted_at,
     _observed_at as observed_at
-from (select 'hyperliquid' as venue, * from {{ source('hyperliquid', 'instruments') }}) as i
+from (select 'hyperliquid' as source, * from {{ source('hyperliquid', 'instruments') }}) as i
 {{ join_fact('fixed', 'i', 'funding_rates', "'fixed_interval_hours'", 'i._observed_at') }}

@@ -6,7 +6,6 @@ select
     open_interest as raw_value,
     'openInterest' as raw_field,
     'listed_base' as raw_unit,
-    null::double as venue_usd,
     mark_px as mark_price,
     true as is_snapshot,
     _observed_at as loaded_at

@@ -4,7 +4,6 @@ select
     funding as raw_rate,
     'fraction_per_interval' as raw_unit,
     funding as rate,
-    null::double as interval_hours,
     date_trunc('hour', _observed_at) + interval 1 hour as next_settlement_at,
     mark_px as mark_price,
     oracle_px as index_price

@@ -7,7 +7,5 @@ select
     relative_funding_rate as raw_rate,
     'fraction_per_interval' as raw_unit,
     relative_funding_rate as rate_interval,
-    null::double as stated_interval_hours,
-    null::double as mark_price,
     _observed_at as loaded_at
 from {{ source('kraken_futures', 'funding_rates') }}

@@ -17,8 +17,7 @@ select
     fixed.value::double as funding_interval_hours,
     case when tradeable then 'trading' else 'halted' end as status,
     opening_date::timestamp as listed_at,
-    null::timestamp as delisted_at,
     _observed_at as observed_at
-from (select 'kraken' as venue, * from {{ source('kraken_futures', 'instruments') }}) as i
+from (select 'kraken_futures' as source, * from {{ source('kraken_futures', 'instruments') }}) as i
 {{ join_fact('fixed', 'i', 'funding_rates', "'fixed_interval_hours'", 'i._observed_at') }}
 where symbol like 'PF\_%' escape '\' and type = 'flexible_futures' and pair is not null and last_trading_time is null

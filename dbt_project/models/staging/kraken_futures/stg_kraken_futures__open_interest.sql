@@ -7,8 +7,6 @@ select
     open as raw_value,
     'openInterest' as raw_field,
     'listed_base' as raw_unit,
-    null::double as venue_usd,
-    null::double as mark_price,
     false as is_snapshot,
     _observed_at as loaded_at
 from {{ source('kraken_futures', 'open_interest') }}
