@@ -76,7 +76,7 @@ class Run:
         if self.emulator:
             s3 = of.base_url.startswith("s3://")
             at = {
-                "base_url": of.base_url if s3 else f"{self.emulator.url}/{of.venue}",
+                "base_url": of.base_url if s3 else f"{self.emulator.url}/{of.host or of.venue}",
                 "s3_endpoint": f"{self.emulator.url}/s3" if s3 else None,
             }
         # Each emulator counts on its own; the venues count for the whole machine.

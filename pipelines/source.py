@@ -148,6 +148,8 @@ class Source:
     #: The perpetuals in a page of the dataset `instruments`.
     instruments: Callable[[Any], list[Instrument]] | None = None
     concurrency: int = 8
+    #: The emulator's name for this host, where the venue has several.
+    host: str = ""
 
     def dataset(self, name: str) -> Dataset:
         return next(d for d in self.datasets if d.name == name)

@@ -14,6 +14,7 @@ import msgspec
 
 from pipelines.paging import hourly, once
 from pipelines.records import MaybeNumber, Ms, Number, Record
+from pipelines.shapes import Bar, PriceBar
 from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window
@@ -76,26 +77,11 @@ class OpenInterestNow(Record, rename="camel"):
     time: Ms | None = None
 
 
-class Kline(Record, array_like=True):
-    open_time: Ms
-    open: Number
-    high: Number
-    low: Number
-    close: Number
+class Kline(Bar, array_like=True):
     volume: Number
     close_time: Ms
     quote_volume: MaybeNumber
     trades: int | None
-
-
-class PriceKline(Record, array_like=True):
-    """Mark and index bars: the volume columns hold zeros and are not read; the store of a recording may hold the close alone."""
-
-    open_time: Ms
-    open: MaybeNumber
-    high: MaybeNumber
-    low: MaybeNumber
-    close: Number
 
 
 def error(status: int, body: bytes) -> VenueSays | None:
@@ -244,7 +230,7 @@ SOURCE = Source(
         ),
         Dataset(
             "mark_candles",
-            PriceKline,
+            PriceBar,
             key=("symbol", "open_time"),
             time="open_time",
             plan=hourly(1500, _klines("/fapi/v1/markPriceKlines")),
@@ -253,7 +239,7 @@ SOURCE = Source(
         ),
         Dataset(
             "index_candles",
-            PriceKline,
+            PriceBar,
             key=("symbol", "open_time"),
             time="open_time",
             plan=hourly(1500, _klines("/fapi/v1/indexPriceKlines", "pair")),

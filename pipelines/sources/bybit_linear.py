@@ -15,6 +15,7 @@ import msgspec
 
 from pipelines.paging import hourly, once
 from pipelines.records import MaybeNumber, Ms, Number, Record
+from pipelines.shapes import Bar, PriceBar, enveloped
 from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window
@@ -58,22 +59,9 @@ class Ticker(Record, rename="camel"):
     single_open_interest: MaybeNumber = None
 
 
-class Kline(Record, array_like=True):
-    open_time: Ms
-    open: Number
-    high: Number
-    low: Number
-    close: Number
+class Kline(Bar, array_like=True):
     volume: Number
     turnover: MaybeNumber
-
-
-class PriceKline(Record, array_like=True):
-    open_time: Ms
-    open: MaybeNumber
-    high: MaybeNumber
-    low: MaybeNumber
-    close: Number
 
 
 class Envelope(msgspec.Struct, rename="camel"):
@@ -81,19 +69,9 @@ class Envelope(msgspec.Struct, rename="camel"):
     ret_msg: str = ""
 
 
-def _paged(record: type[Record]) -> Any:
-    """The type of a body: `{"result": {"list": [...], "nextPageCursor": ...}}`."""
-    result = msgspec.defstruct(
-        "Result",
-        [("list", list[record]), ("nextPageCursor", str | None, None)],  # type: ignore[valid-type]
-        namespace={"__doc__": None},
-    )
-    return msgspec.defstruct("Body", [("result", result)])
-
-
-def _rows(page: Any) -> Sequence[Any]:
-    rows: Sequence[Any] = page.result.list
-    return rows
+def _paged(record: type[Record]) -> dict[str, Any]:
+    """A body `{"result": {"list": [...], "nextPageCursor": ...}}`."""
+    return enveloped("result.list", list[record], nextPageCursor=(str | None, None))  # type: ignore[valid-type]
 
 
 def error(status: int, body: bytes) -> VenueSays | None:
@@ -113,7 +91,7 @@ def error(status: int, body: bytes) -> VenueSays | None:
 def instruments(page: Any) -> list[Instrument]:
     return [
         Instrument(s.symbol, base_asset(s.base_coin))
-        for s in _rows(page)
+        for s in page.result.list
         if s.contract_type == "LinearPerpetual" and s.quote_coin == "USDT"
     ]
 
@@ -152,8 +130,7 @@ def _candles(name: str, path: str, record: type[Record]) -> Dataset:
         key=("symbol", "open_time"),
         time="open_time",
         plan=hourly(1000, _in_window(path, 1000, "start", "end", interval="60")),
-        page=_paged(record),
-        rows=_rows,
+        **_paged(record),
         context=("symbol",),
         bar=HOUR,
     )
@@ -172,8 +149,7 @@ SOURCE = Source(
             Symbol,
             key=("symbol",),
             plan=once(Request("/v5/market/instruments-info", {"category": "linear", "limit": 1000}, weights=WEIGHTS)),
-            page=_paged(Symbol),
-            rows=_rows,
+            **_paged(Symbol),
             more=_next_cursor,
             bulk=True,
             known=frozenset(
@@ -187,8 +163,7 @@ SOURCE = Source(
             Ticker,
             key=("symbol",),
             plan=once(Request("/v5/market/tickers", {"category": "linear"}, weights=WEIGHTS)),
-            page=_paged(Ticker),
-            rows=_rows,
+            **_paged(Ticker),
             bulk=True,
             known=frozenset(
                 "lastPrice prevPrice24h price24hPcnt highPrice24h lowPrice24h prevPrice1h openInterestValue "
@@ -203,8 +178,7 @@ SOURCE = Source(
             key=("symbol", "timestamp"),
             time="timestamp",
             plan=hourly(200, _in_window("/v5/market/open-interest", 200, "startTime", "endTime", intervalTime="1h")),
-            page=_paged(OpenInterest),
-            rows=_rows,
+            **_paged(OpenInterest),
             context=("symbol",),
         ),
         Dataset(
@@ -213,11 +187,10 @@ SOURCE = Source(
             key=("symbol", "funding_rate_timestamp"),
             time="funding_rate_timestamp",
             plan=hourly(200, _in_window("/v5/market/funding/history", 200, "startTime", "endTime")),
-            page=_paged(FundingRate),
-            rows=_rows,
+            **_paged(FundingRate),
         ),
         _candles("candles", "/v5/market/kline", Kline),
-        _candles("mark_candles", "/v5/market/mark-price-kline", PriceKline),
-        _candles("index_candles", "/v5/market/index-price-kline", PriceKline),
+        _candles("mark_candles", "/v5/market/mark-price-kline", PriceBar),
+        _candles("index_candles", "/v5/market/index-price-kline", PriceBar),
     ),
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -110,8 +110,9 @@ class Sample:
         return f"{self.source}.{self.dataset} {self.file}#{self.nth}"
 
 
-def dataset_of(source: str, endpoint: str) -> str | None:
-    for pattern, dataset in ENDPOINTS[source].items():
+def matches(endpoints: Mapping[str, str], endpoint: str) -> str | None:
+    """The dataset whose path it is; `*` stands for one part of a path."""
+    for pattern, dataset in endpoints.items():
         if re.fullmatch(re.escape(pattern).replace(r"\*", "[^/]+"), endpoint):
             return dataset
     return None
@@ -127,7 +128,7 @@ def why_not_ours(source: str, dataset: str, body: bytes) -> str:
     return ""
 
 
-def _recorded_urls() -> Iterator[tuple[Path, str, str, int, bytes]]:
+def recorded_exchanges() -> Iterator[tuple[Path, str, str, int, bytes]]:
     """File, URL, request body, status and body of every exchange under `recorded/`."""
     for file in sorted((WIRE / "recorded" / "cryptofeed_rest").glob("*.gz")):
         for line in gzip.decompress(file.read_bytes()).decode().splitlines():
@@ -159,11 +160,11 @@ HOSTS = {
 
 def _everything() -> Iterator[tuple[str, str, str | None, int, bytes]]:
     """File, source, dataset (None: not an endpoint of ours), status and body of every sample of the four venues."""
-    for file, url, asked, status, body in _recorded_urls():
+    for file, url, asked, status, body in recorded_exchanges():
         parts = urlsplit(url)
         if source := HOSTS.get(parts.netloc):
             endpoint = f"{parts.path} {json.loads(asked)['type']}" if asked and source == "hyperliquid" else parts.path
-            yield str(file.relative_to(WIRE)), source, dataset_of(source, endpoint), status, body
+            yield str(file.relative_to(WIRE)), source, matches(ENDPOINTS[source], endpoint), status, body
     for venue, source in SOURCES.items():
         file = WIRE / "documented" / "client_endpoint_examples" / f"{venue}.json"
         for entry in json.loads(file.read_text())["entries"]:
@@ -171,7 +172,7 @@ def _everything() -> Iterator[tuple[str, str, str | None, int, bytes]]:
             if source == "hyperliquid":
                 endpoint += f" {JKORF_INFO[entry['endpoint']]}"
             name = f"{file.relative_to(WIRE)}:{entry['endpoint']}"
-            yield name, source, dataset_of(source, endpoint), 200, entry["body"].encode()
+            yield name, source, matches(ENDPOINTS[source], endpoint), 200, entry["body"].encode()
     for venue, names in NAUTILUS.items():
         for file in sorted((WIRE / "documented" / "nautilus_trader" / venue).glob("http_*")):
             yield str(file.relative_to(WIRE)), SOURCES[venue], names[file.stem], 200, file.read_bytes()

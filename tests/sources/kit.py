@@ -1,0 +1,167 @@
+"""What the tests of every source need: its recorded samples, its literal requests, its emulator behind ccxt, its raw rows.
+
+A test module `test_<source>.py` beside this one says by hand what the venue page says, and holds the source against it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import duckdb
+
+from infra.emulator.store import MS_HOUR
+from infra.emulator.synthetic import SyntheticMarket
+from infra.emulator.testing import Served
+from pipelines import records
+from pipelines.clock import Clock
+from pipelines.fetch import Fetched, fetch
+from pipelines.load import load
+from pipelines.run import Emulator, Run
+from pipelines.settings import Settings
+from pipelines.source import Dataset, Instrument, Request
+from pipelines.sources import source, table
+from pipelines.windows import Window
+from tests.pipelines.samples import WIRE, matches, plain, recorded_exchanges
+
+DAY = 24 * MS_HOUR
+NOW = 1_795_305_600_000  # 2026-11-22T00:00Z: where the emulator's clock stands
+WINDOW = Window(NOW - 2 * DAY, NOW)
+
+
+# --- requests ---------------------------------------------------------------------------------------------------------------
+
+
+def written(name: str, request: Request) -> str:
+    """A request as one line: method, URL, body."""
+    url = source(name).base_url + request.path + ("?" + urlencode(request.params) if request.params else "")
+    return f"{request.method} {url}" + (f" {json.dumps(request.body)}" if request.body else "")
+
+
+def planned(name: str, symbol: str, window: Window) -> dict[str, list[str]]:
+    """By dataset: the requests that a window of one instrument makes."""
+    instrument = Instrument(symbol, "")
+    return {d.name: [written(name, r) for r in d.plan(instrument, window)] for d in source(name).datasets}
+
+
+def following(name: str, dataset: str, request: Request, body: object) -> Request | None:
+    """What is asked after a body came back."""
+    of = source(name).dataset(dataset)
+    page = of.read(body if isinstance(body, bytes) else json.dumps(body).encode())
+    return of.more(request, page, of.rows(page))
+
+
+# --- samples ----------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A recorded or documented body of an endpoint that we read."""
+
+    file: str
+    dataset: str
+    status: int
+    body: bytes
+
+    def __str__(self) -> str:
+        return f"{self.dataset} {self.file}"
+
+
+def samples(
+    endpoints: Mapping[str, str], hosts: Sequence[str], *, examples: str = "", nautilus: Mapping[str, str] | None = None
+) -> list[Sample]:
+    """Every sample in `../shared/recordings/wire` of the paths in `endpoints` (path, `*` for one part: dataset) at `hosts`.
+
+    `examples` is the venue's file of documented client examples, `nautilus` names files of nautilus_trader (`okx/name`) by
+    dataset. None where the folder is absent.
+    """
+    if not WIRE.is_dir():
+        return []
+    found = []
+    for file, url, _, status, body in recorded_exchanges():
+        parts = urlsplit(url)
+        if parts.netloc in hosts and (dataset := matches(endpoints, parts.path)):
+            found.append(Sample(f"{file.relative_to(WIRE)} {parts.query}", dataset, status, body))
+    if examples:
+        path = WIRE / "documented" / "client_endpoint_examples" / f"{examples}.json"
+        for entry in json.loads(path.read_text())["entries"]:
+            if dataset := matches(endpoints, entry["path"]):
+                found.append(Sample(f"{path.name}:{entry['endpoint']}", dataset, 200, entry["body"].encode()))
+    for name, dataset in (nautilus or {}).items():
+        path = WIRE / "documented" / "nautilus_trader" / name
+        found.append(Sample(name, dataset, 200, path.read_bytes()))
+    return found
+
+
+def decoded(name: str, sample: Sample) -> list[dict[str, Any]]:
+    """A sample's rows as they go into the raw table, without what the request adds."""
+    dataset = source(name).dataset(sample.dataset)
+    assert source(name).error(sample.status, sample.body) is None, "an answer taken for an error"
+    rows = dataset.rows(dataset.read(sample.body))
+    arrays = records.columns(dataset.record, dataset.schema, rows)
+    columns = dict(zip(dataset.record.__struct_fields__, (a.to_pylist() for a in arrays), strict=True))
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def exact(sample: Sample) -> Any:
+    """A sample's JSON by the standard library, numbers as decimals: what ours is held against."""
+    return plain(sample.body)
+
+
+# --- the emulator -----------------------------------------------------------------------------------------------------------
+
+
+def redirected(urls: Any, host: str, to: str) -> Any:
+    """ccxt's addresses with the venue's host replaced, and every other host by one that refuses."""
+    if isinstance(urls, dict):
+        return {name: redirected(url, host, to) for name, url in urls.items()}
+    return urls.replace(host, to) if isinstance(urls, str) and urls.startswith(host) else "http://127.0.0.1:9"
+
+
+def through_ccxt(exchange: str, emulator: Served, host: str, prefix: str, **options: Any) -> Any:
+    """An exchange of ccxt, unmodified but for its hosts and its clock, its markets loaded from the emulator."""
+    import ccxt
+
+    found = getattr(ccxt, exchange)({"enableRateLimit": False, **options})
+    found.urls["api"] = redirected(found.urls["api"], host, emulator.url + prefix)
+    found.milliseconds = lambda: NOW
+    found.load_markets()
+    return found
+
+
+def fetched(name: str, emulator: Served, home: Path, window: Window = WINDOW, **settings: Any) -> tuple[Run, Fetched]:
+    """One source fetched from the emulator: BTC and PEPE unless told."""
+    chosen = {"home": home, "assets": ["BTC", "PEPE"], "timeout_seconds": 2, "tries": 4, "limits_scale": 1e6, **settings}
+    run = Run.begin(Settings(**chosen), window, Clock(NOW), Emulator(emulator.url, "synthetic; seed=7"))
+    [result] = asyncio.run(fetch(run, [source(name)]))
+    return run, result
+
+
+def loaded(name: str, emulator: Served, home: Path, **settings: Any) -> Callable[[str], list[tuple[Any, ...]]]:
+    """The same, loaded: a function that asks the warehouse. Nothing failed, nothing was quarantined."""
+    run, result = fetched(name, emulator, home, **settings)
+    assert not result.failures and not result.quarantined, [*map(str, result.failures), *result.quarantined]
+    load(run, source(name), result.entries)
+
+    def query(sql: str) -> list[tuple[Any, ...]]:
+        with duckdb.connect(str(run.settings.database), read_only=True) as connection:
+            return connection.execute(sql).fetchall()
+
+    return query
+
+
+def seen(bundle: Any, window: Window = WINDOW) -> Iterator[tuple[Any, ...]]:
+    """The rows of one of the store's bundles whose time lies in a window."""
+    columns = [column.tolist() for column in vars(bundle).values()]
+    return (row for row in zip(*columns, strict=True) if row[0] in window)
+
+
+__all__ = [
+    "DAY", "NOW", "WINDOW", "Dataset", "Sample", "SyntheticMarket", "decoded", "exact", "fetched", "following", "loaded",
+    "planned", "samples", "seen", "source", "table", "through_ccxt", "written",
+]  # fmt: skip

@@ -1,0 +1,115 @@
+"""Every source of the table, from HTTP to the marts: what the tables say is what the store of the emulator holds.
+
+The store counts one side, in coins as listed; the emulator renders it in each venue's own units, and the models have to find the
+way back. So a contract size, a multiplier, a side counted twice or an hour too far shows here for every source alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pytest
+
+from infra.emulator.store import MS_HOUR
+from infra.emulator.synthetic import SyntheticMarket
+from infra.emulator.testing import Served, serve
+from infra.emulator.venues import profiles
+from pipelines.sources import source, table
+from tests.whole import AS_OF, DAYS, database, perps, window
+
+ASSETS = ("BTC", "PEPE")
+#: Contracts are whole numbers: what is less than one is lost on the wire.
+ROUNDED = 2e-3
+SOURCES = [
+    name for name in table() if (source(name).host or source(name).venue) in profiles() and "candles" in table()[name]["datasets"]
+]
+
+
+@pytest.fixture(scope="module")
+def store() -> SyntheticMarket:
+    return SyntheticMarket(seed=7, until=int(np.datetime64(AS_OF.rstrip("Z"), "ms").astype(int)))
+
+
+@pytest.fixture(scope="module")
+def emulator(store: SyntheticMarket) -> Iterator[Served]:
+    with serve(store, as_of=AS_OF, days=10, limits_scale=1e6) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def marts(emulator: Served, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("every")
+    ended = perps(home, emulator.url, *window(DAYS[0], DAYS[2]), venues="all", assets=",".join(ASSETS))
+    assert ended.status == 0, ended.output
+    return database(home)
+
+
+def held(marts: Path, table_: str, name: str, base: str, time: str, *columns: str) -> dict[str, Any]:
+    """Columns of a mart as arrays, times in ms."""
+    sql = (
+        f"select epoch_ms({time}) as at, {', '.join(columns)} from marts.{table_} where source = ? and base_asset = ? order by 1"
+    )
+    with duckdb.connect(str(marts), read_only=True) as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        return {k: np.ma.filled(v, np.nan) for k, v in connection.execute(sql, [name, base]).fetchnumpy().items()}
+
+
+def truth(store: SyntheticMarket, name: str, base: str) -> tuple[str, str, int]:
+    """The store's name of the venue, of the coin, and the multiplier; skips what the venue doesn't list."""
+    venue = source(name).host or source(name).venue
+    for listing in store.listings(venue):
+        if listing.base == base:
+            return venue, listing.listed, listing.multiplier
+    pytest.skip(f"{venue} does not list {base}")
+
+
+@pytest.mark.parametrize("base", ASSETS)
+@pytest.mark.parametrize("name", SOURCES)
+def test_candles(name: str, base: str, marts: Path, store: SyntheticMarket) -> None:
+    venue, listed, multiplier = truth(store, name, base)
+    bars = store.candles(venue, listed, "trade")
+    assert bars is not None
+    found = held(marts, "fct_candles", name, base, "opened_at", "open", "high", "low", "close", "volume_base", "volume_usd")
+    here = np.isin(bars.opened_at, found["at"])
+    assert len(found["at"]) == 72 == here.sum()
+    for column in ("open", "high", "low", "close"):
+        np.testing.assert_allclose(found[column] * multiplier, getattr(bars, column)[here], rtol=1e-9)
+    np.testing.assert_allclose(found["volume_base"], bars.volume[here] * multiplier, rtol=ROUNDED)
+    # Where a venue states no turnover it is volume times the typical price.
+    np.testing.assert_allclose(found["volume_usd"], bars.quote_volume[here], rtol=0.02)
+
+
+@pytest.mark.parametrize("base", ASSETS)
+@pytest.mark.parametrize("name", [n for n in SOURCES if "funding_rates" in table()[n]["datasets"]])
+def test_funding(name: str, base: str, marts: Path, store: SyntheticMarket) -> None:
+    venue, listed, _ = truth(store, name, base)
+    funding = store.funding(venue, listed)
+    assert funding is not None
+    found = held(marts, "fct_funding_rates", name, base, "settled_at", "rate_interval", "rate_8h", "interval_hours")
+    at = funding.settled_at // MS_HOUR * MS_HOUR
+    here = np.isin(at, found["at"])
+    first, last = (int(np.datetime64(day, "ms").astype(int)) for day in (DAYS[0], "2025-06-10"))
+    np.testing.assert_array_equal(at[(at >= first) & (at < last)], found["at"])
+    np.testing.assert_allclose(found["rate_interval"], funding.rate[here], rtol=1e-9)
+    hours = np.diff(at).max() // MS_HOUR if len(set(np.diff(at[here]))) == 1 else found["interval_hours"]
+    np.testing.assert_array_equal(found["interval_hours"], hours * np.ones(len(found["at"])))
+
+
+@pytest.mark.parametrize("base", ASSETS)
+@pytest.mark.parametrize("name", [n for n in SOURCES if {"open_interest", "open_interest_now"} & set(table()[n]["datasets"])])
+def test_open_interest(name: str, base: str, marts: Path, store: SyntheticMarket) -> None:
+    venue, listed, multiplier = truth(store, name, base)
+    held_ = store.open_interest(venue, listed)
+    assert held_ is not None
+    found = held(marts, "fct_open_interest", name, base, "observed_at", "oi_base", "oi_usd")
+    here = np.isin(held_.observed_at, found["at"])
+    assert here.sum() == len(found["at"]) >= 1
+    np.testing.assert_allclose(found["oi_base"], held_.size[here] * multiplier, rtol=ROUNDED)
+    # An inverse contract is worth the same at any price; the others' first hour has no bar before it to be valued at.
+    valued = ~np.isnan(found["oi_usd"])
+    assert valued[1:].all()
+    np.testing.assert_allclose(found["oi_usd"][valued], (held_.size * held_.mark)[here][valued], rtol=0.02)
