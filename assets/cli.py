@@ -188,6 +188,29 @@ def status(source: Source = None, home: Home = None, warehouse: Warehouse = None
 
 
 @app.command()
+def venues(
+    source: Source = None,
+    home: Home = None,
+    warehouse: Warehouse = None,
+    seed: Seed = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="as Markdown, without what depends on this machine")] = False,
+) -> None:
+    """Every system: what it gives, how far back, its key and limits, the state of the venue, what is unproven, the last load."""
+    from assets import console
+    from assets import venues as known
+
+    if markdown:
+        typer.echo(known.markdown(), nl=False)
+        return
+    with _messages():
+        try:
+            loads = known.last_loads(_published(_settings(source=source, home=home, warehouse=warehouse, seed=seed)))
+        except ValueError:  # nothing is published yet
+            loads = {}
+        console.venues(known.rows(), loads)
+
+
+@app.command()
 def gaps(
     source: Source = None,
     home: Home = None,

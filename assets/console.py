@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from assets.job import Outcome
+from assets.venues import HEADER, Row
 
 console = Console(highlight=False, width=max(100, shutil.get_terminal_size((140, 40)).columns), soft_wrap=True)
 COLOURS = {
@@ -63,6 +65,15 @@ def coverage(db: duckdb.DuckDBPyConnection) -> None:
 
 def _share(seen: int, expected: int) -> str:
     return f"{seen / expected:.1%}" if expected else "not due"
+
+
+def venues(rows: list[Row], loads: dict[str, datetime]) -> None:
+    """The table of sources, with the last load."""
+    table = Table(*(Column(name, overflow="fold") for name in (*HEADER, "last load")), show_lines=True)
+    for row in rows:
+        at = loads.get(row.source)
+        table.add_row(*map(escape, row.cells()), f"{at:%Y-%m-%d %H:%M}" if at else "never")
+    console.print(table)
 
 
 def ending(outcome: Outcome) -> None:

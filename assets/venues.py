@@ -1,0 +1,84 @@
+"""The systems that perplake speaks with, as one table: what each gives, how far back, what it needs, what is unproven of it.
+
+Everything comes from where it is used: the table of sources, the sources' modules, the seeds. `perps venues` prints it with the
+last load beside, `perps venues --markdown` as it stands in `pipelines/sources/VENUES.md` (a test holds the two together).
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+
+from pipelines.sources import TABLE, source, table
+
+SEEDS = TABLE.parent / "seeds"
+HEADER = ("source", "venue", "state", "gives", "back to", "key", "limits", "unproven")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One source. `unproven` are the facts that no evidence stands behind yet."""
+
+    source: str
+    title: str
+    venue: str
+    state: str
+    datasets: list[str]
+    history: dict[str, float]
+    key: str | None
+    limits: str
+    unproven: list[str]
+
+    def cells(self) -> tuple[str, ...]:
+        """The row as text, in the order of `HEADER`."""
+        back = ", ".join(f"{name} {days:g} days" for name, days in self.history.items()) or "all that the venue has"
+        key = f"`{self.key}` ({'set' if os.environ.get(self.key) else 'not set'}), live only" if self.key else "none"
+        gives = ", ".join(self.datasets)
+        return (self.source, self.venue, self.state, gives, back, key, self.limits, ", ".join(self.unproven) or "nothing")
+
+
+def rows() -> list[Row]:
+    """A row per source, in the order of the table of sources."""
+    venues = {row["venue"]: row for row in _seed("venues")}
+    unproven: dict[str, list[str]] = defaultdict(list)
+    for fact in _seed("venue_facts"):
+        if fact["verified"] != "true":
+            unproven[fact["source"]].append(f"{fact['dataset']}.{fact['fact']}")
+    found = []
+    for name, row in table().items():
+        venue = venues[row["venue"]]
+        state = f"{venue['state']} {venue['closed_on']}".strip()
+        limits = "; ".join(f"{limit.weight:,} in {limit.seconds} s ({kind})" for kind, limit in source(name).limits.items())
+        found.append(
+            Row(name, row["title"], row["venue"], state, row["datasets"], row["history"], row["key"], limits, unproven[name])
+        )
+    return found
+
+
+def markdown() -> str:
+    """The table for the docs: nothing in it depends on the machine."""
+    lines = ["| " + " | ".join(HEADER) + " |", "|" + "---|" * len(HEADER)]
+    for row in rows():
+        cells = list(row.cells())
+        cells[HEADER.index("key")] = f"`{row.key}`, live only" if row.key else "none"
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def last_loads(published: Path) -> dict[str, datetime]:
+    """By source: when the newest row that readers have was fetched, UTC."""
+    facts = ("fct_candles", "fct_funding_rates", "fct_open_interest", "fct_liquidations")
+    union = " union all ".join(f"select source, max(_loaded_at) as loaded from marts.{fact} group by 1" for fact in facts)
+    with duckdb.connect(str(published), read_only=True) as db:
+        return dict(db.execute(f"select source, max(loaded) from ({union}) group by 1").fetchall())
+
+
+def _seed(name: str) -> list[dict[str, str]]:
+    with (SEEDS / f"{name}.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
