@@ -26,7 +26,7 @@ def test_conversions_by_hand(dbt: Dbt, tmp_path: Path) -> None:
     prepare(path, "2025-10-01", "2025-10-02")
     dbt(path, "seed")
     dbt(path, "run")
-    assert len(dbt(path, "test", "--select", "test_type:unit").results) >= 16
+    assert len(dbt(path, "test", "--select", "test_type:unit").results) >= 17
 
 
 def test_sql_and_python_agree_on_base_assets(dbt: Dbt, tmp_path: Path) -> None:

@@ -13,13 +13,20 @@ with totals as (
 
 concentration as (
     select
-        day,
-        count(volume_usd) as venues,
-        count(oi_usd) as oi_venues,
-        sum(volume_share * volume_share order by venue) as hhi_volume,
-        max(volume_share) as top1_volume_share,
-        list_sum(list(volume_share order by volume_share desc, venue)[:3]) as top3_volume_share
-    from {{ ref('daily_venues') }}
+        d.day,
+        {%- for what in ('volume', 'oi') %}
+        count(d.{{ what }}_usd) as {{ 'venues' if what == 'volume' else 'oi_venues' }},
+        sum(d.{{ what }}_share * d.{{ what }}_share order by d.venue) as hhi_{{ what }},
+        max(d.{{ what }}_share) as top1_{{ what }}_share,
+        list_sum(list(d.{{ what }}_share order by d.{{ what }}_share desc, d.venue) filter (d.{{ what }}_share is not null)[:3]) as top3_{{ what }}_share,
+        {%- for kind in ('dex', 'regulated') %}
+        -- nothing on venues of this kind is a share of zero; no known total is none
+        case when count(d.{{ what }}_share) > 0
+            then coalesce(sum(d.{{ what }}_share order by d.venue) filter (v.kind = '{{ kind }}'), 0) end as {{ kind }}_{{ what }}_share,
+        {%- endfor %}
+        {%- endfor %}
+    from {{ ref('daily_venues') }} as d
+    inner join {{ ref('dim_venues') }} as v using (venue)
     group by all
 )
 
@@ -35,6 +42,13 @@ select
     c.oi_venues,
     c.hhi_volume,
     c.top1_volume_share,
-    c.top3_volume_share
+    c.top3_volume_share,
+    c.hhi_oi,
+    c.top1_oi_share,
+    c.top3_oi_share,
+    c.dex_volume_share,
+    c.dex_oi_share,
+    c.regulated_volume_share,
+    c.regulated_oi_share
 from totals as t
 inner join concentration as c using (day)
