@@ -12,5 +12,5 @@ POINTS = [
     Point("load-merged", "dlt:Pipeline.load", after=True),
     Point("dbt-mid", "dbt.adapters.duckdb.connections:DuckDBConnectionManager.add_query", nth=60),
     Point("regimes", "assets.labels:_replace", after=True),
-    Point("publish", "pathlib:Path.rename", after=True),
+    Point("publish", "pathlib:Path.symlink_to", after=True),
 ]
