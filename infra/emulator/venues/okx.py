@@ -1,9 +1,9 @@
 """OKX v5 as its page describes it: an envelope with a text `code`, text numbers, pages newest first, exclusive bounds.
 
-Swaps are the listed coin + `-USDT-SWAP`, all linear; other kinds of instruments are known and none are listed. Sizes are contracts
-of `CONTRACTS`, fractions included. `after` is older than, `before` newer than. Open-interest history ends after 1440 entries, funding
-history after three months. `fundingRate` in the history is a forecast, off by `MISSED`. The bar in progress is left out. A limit
-that the venue counts by instrument besides is counted by address alone.
+Swaps are the listed coin + `-USDT-SWAP`, all linear; other kinds of instruments are known and none are listed. Sizes are
+contracts of `CONTRACTS`, fractions included. `after` is older than, `before` newer than. Open interest is kept for 1440 hours,
+funding for 90 days. `fundingRate` in the history is a forecast, off by `MISSED`. The bar in progress is left out. A limit that
+the venue counts by instrument besides is counted by address alone.
 Alone: `python -m infra.emulator` and `curl "$URL/okx/api/v5/public/instruments?instType=SWAP"`.
 """
 

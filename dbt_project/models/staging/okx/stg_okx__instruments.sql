@@ -18,13 +18,11 @@ select
     s.ct_type as contract_type,
     -- In coins where it is linear, in quote currency where it is inverse; a contract that counts anything else is of no known size.
     case when s.ct_val_ccy = case s.ct_type when 'linear' then s.base else s.quote end then s.ct_val * s.ct_mult end as contract_size,
-    -- Lists of before 2026 have no category.
+    -- `instCategory`, which older lists lack: 1 is crypto, 3 stocks.
     case
         when s.rule_type = 'pre_market' then 'other'
         when s.inst_category in ('', '1') then 'crypto'
         when s.inst_category = '3' then 'equity'
-        when s.inst_category = '4' then 'commodity'
-        when s.inst_category = '5' then 'forex'
         else 'other'
     end as underlying_class,
     (r.next_funding_time - r.funding_time) / 3600000 as funding_interval_hours,
