@@ -27,6 +27,9 @@ Number = Annotated[float, msgspec.Meta(ge=-1e300, le=1e300)]
 #: A number that a venue may leave out: null, or the empty text.
 MaybeNumber = Number | Literal[""] | None
 
+#: A time stamp that a venue may leave out: null, or the empty text.
+MaybeMs = Ms | Literal[""] | None
+
 #: Bookkeeping columns that every raw table ends with.
 BOOKKEEPING = {"_page": pa.string(), "_run": pa.string(), "_observed_at": pa.timestamp("us")}
 

@@ -258,7 +258,7 @@ def test_the_usual_demonstration_shows_a_build_up_and_its_cascade(market: Synthe
 
 def test_what_it_does_not_hold() -> None:
     market = SyntheticMarket(assets=2, until=EPOCH + DAY)
-    assert market.listings("okx") == [] and market.candles("okx", "BTC", "trade") is None
+    assert market.listings("nowhere") == [] and market.candles("nowhere", "BTC", "trade") is None
     assert [row.listed for row in market.listings("kraken")] == ["BTC", "ETH"] and market.funding("kraken", "SOL") is None
     with pytest.raises(ValueError, match="2025-01-01"):
         SyntheticMarket(until=EPOCH - 1)

@@ -1,0 +1,34 @@
+with swaps as (
+    select
+        *,
+        split_part(coalesce(nullif(inst_family, ''), uly), '-', 1) as base,
+        split_part(coalesce(nullif(inst_family, ''), uly), '-', 2) as quote
+    from {{ source('okx', 'instruments') }}
+    -- What waits for its listing has no contract yet.
+    where inst_type = 'SWAP' and ct_type in ('linear', 'inverse')
+)
+
+select
+    s.symbol,
+    s.base as listed_asset,
+    {{ base_asset('s.base') }} as base_asset,
+    {{ multiplier('s.base') }} as multiplier,
+    s.quote as quote_asset,
+    s.settle_ccy as settle_asset,
+    s.ct_type as contract_type,
+    -- In coins where it is linear, in quote currency where it is inverse; a contract that counts anything else is of no known size.
+    case when s.ct_val_ccy = case s.ct_type when 'linear' then s.base else s.quote end then s.ct_val * s.ct_mult end as contract_size,
+    -- `instCategory`, which older lists lack: 1 is crypto, 3 stocks.
+    case
+        when s.rule_type = 'pre_market' then 'other'
+        when s.inst_category in ('', '1') then 'crypto'
+        when s.inst_category = '3' then 'equity'
+        else 'other'
+    end as underlying_class,
+    (r.next_funding_time - r.funding_time) / 3600000 as funding_interval_hours,
+    case s.state when 'live' then 'trading' else 'halted' end as status,
+    {{ from_ms('s.list_time') }} as listed_at,
+    {{ from_ms('s.exp_time') }} as delisted_at,
+    s._observed_at as observed_at
+from swaps as s
+left join {{ source('okx', 'running_rates') }} as r using (symbol, _observed_at)
