@@ -18,6 +18,7 @@ import duckdb
 from infra.emulator.store import MS_HOUR
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served
+from infra.emulator.venues import profiles
 from pipelines import records
 from pipelines.clock import Clock
 from pipelines.fetch import Fetched, fetch
@@ -134,6 +135,11 @@ def through_ccxt(exchange: str, emulator: Served, host: str, prefix: str, **opti
     return found
 
 
+def market(name: str) -> str | None:
+    """The synthetic market behind a source: named as the source, its host or its venue; None where it has none."""
+    return next((found for found in (name, source(name).host, source(name).venue) if found in profiles()), None)
+
+
 def fetched(name: str, emulator: Served, home: Path, window: Window = WINDOW, **settings: Any) -> tuple[Run, Fetched]:
     """One source fetched from the emulator: BTC and PEPE unless told."""
     chosen = {"home": home, "assets": ["BTC", "PEPE"], "timeout_seconds": 2, "tries": 4, "limits_scale": 1e6, **settings}
@@ -163,5 +169,5 @@ def seen(bundle: Any, window: Window = WINDOW) -> Iterator[tuple[Any, ...]]:
 
 __all__ = [
     "DAY", "NOW", "WINDOW", "Dataset", "Sample", "SyntheticMarket", "decoded", "exact", "fetched", "following", "loaded",
-    "planned", "samples", "seen", "source", "table", "through_ccxt", "written",
+    "market", "planned", "samples", "seen", "source", "table", "through_ccxt", "written",
 ]  # fmt: skip
