@@ -1,11 +1,11 @@
-"""Rate limits shared by every process on the machine: what was spent lately, per source and limit, in one SQLite file.
+"""Rate limits shared by every process on the machine: what was spent lately, per host and limit, in one SQLite file.
 
 A venue counts in windows whose edges we can't see, and a request arrives later than it was allowed. So we allow 97 % of the
 documented weight in the documented time plus a second, sliding: no window of the venue's can then hold more than its limit.
 
 Our own, because it is small and cheap (0.1 ms a request): pyrate-limiter 4.5, which can share a limit between processes too,
 keeps a row per unit of weight and counts them, 1 to 2.6 ms a request and a quarter of a backfill's processor time.
-Alone: `await Limiter(path, source.name, source.limits).acquire({"weight": 10})`.
+Alone: `await Limiter(path, "api.bybit.com", source.limits).acquire({"weight": 10})`.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _SPEND = "INSERT INTO spent VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET weight = 
 
 
 class Limiter:
-    """The limits of one source. `scale` multiplies them, as it does the emulator's."""
+    """The limits of one host, by its name. `scale` multiplies them, as it does the emulator's."""
 
-    def __init__(self, path: Path, source: str, limits: Mapping[str, Limit], scale: float = 1.0) -> None:
+    def __init__(self, path: Path, host: str, limits: Mapping[str, Limit], scale: float = 1.0) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._limits = {
-            name: (f"{source}.{name}", max(1, int(limit.weight * scale * SHARE)), limit.seconds + SLACK_MS / 1000)
+            name: (f"{host}.{name}", max(1, int(limit.weight * scale * SHARE)), limit.seconds + SLACK_MS / 1000)
             for name, limit in limits.items()
         }
         self._db = sqlite3.connect(path, timeout=60, isolation_level=None)

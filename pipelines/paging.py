@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from pipelines.source import Instrument, Plan, Request
 from pipelines.windows import HOUR, Window
@@ -24,3 +24,35 @@ def hourly(rows: int, request: Callable[[Instrument, Window], Request]) -> Plan:
         return (request(instrument, chunk) for chunk in window.chunks(rows * HOUR))
 
     return plan
+
+
+def by_symbol(instrument: Instrument) -> Mapping[str, str]:
+    return {"symbol": instrument.symbol}
+
+
+def windowed(
+    path: str,
+    limit: int,
+    weights: Mapping[str, int],
+    *,
+    asked: Callable[[Instrument], Mapping[str, str]] = by_symbol,
+    ends: tuple[str, str] = ("startTime", "endTime"),
+    **params: str | int,
+) -> Callable[[Instrument, Window], Request]:
+    """A question about one instrument and one window in milliseconds, both ends inclusive, for at most `limit` rows.
+
+    `asked` says how the instrument is named, `ends` what the ends of the window are called; `params` are the same for all.
+    """
+    start, end = ends
+
+    def request(instrument: Instrument, window: Window) -> Request:
+        span = {start: window.start, end: window.end - 1, "limit": limit}
+        return Request(
+            path,
+            {**asked(instrument), **params, **span},
+            context={"symbol": instrument.symbol},
+            window=window,
+            weights=weights,
+        )
+
+    return request

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 
 from pipelines.client import Client
 from pipelines.clock import Clock
@@ -84,7 +85,8 @@ class Run:
         return Client(
             of,
             at["base_url"] or "",
-            Limiter(limits, of.name, of.limits, settings.scale),
+            # By host: two categories of one venue spend from the same limits.
+            Limiter(limits, urlsplit(of.base_url).netloc, of.limits, settings.scale),
             self.clock,
             timeout=settings.timeout_seconds,
             tries=settings.tries,

@@ -97,13 +97,14 @@ class Venue(ABC):
     """One source's wire format, under `/<name>`. A module in `venues/` has one, as `VENUE`.
 
     `limits` are weight and seconds by name; after `patience` refusals in a row comes a ban. `profile` makes it a part of the
-    synthetic market.
+    synthetic market; `beside` are further markets that the same host shows, by name (`World.market`).
     """
 
     name: str
     limits: Mapping[str, tuple[int, int]]
     patience: int | None = None
     profile: Profile | None = None
+    beside: Mapping[str, Profile] = {}
 
     def __init__(self, world: World) -> None:
         self.world, self.market = world, world.market(self.name)
@@ -147,6 +148,11 @@ def plain(value: float) -> str:
 def text(values: Floats) -> list[str]:
     """`plain` of each value."""
     return [plain(value) for value in values.tolist()]
+
+
+def contracts(quote: Floats, face: float = 1.0) -> list[str]:
+    """Amounts in the quote currency as whole contracts of so much each: what inverse contracts are counted in."""
+    return ["" if n != n else str(round(n)) for n in (quote / face).tolist()]
 
 
 def number(value: float | None) -> float | None:

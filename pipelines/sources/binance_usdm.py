@@ -2,22 +2,23 @@
 
 Facts: `shared/venues/binance.md`. Decimal strings, milliseconds, ascending pages, both ends of a window inclusive.
 Funding intervals are listed only where they differ from 8 hours, and only today's; open-interest history goes back 30 days.
+COIN-M has most of the same under another path: what both have is made by the functions here.
 Alone: `perps fetch --venues binance --from 2025-10-10 --to 2025-10-10`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
-from pipelines.paging import hourly, once
+from pipelines.paging import by_symbol, hourly, once, windowed
 from pipelines.records import MaybeNumber, Ms, Number, Record
-from pipelines.shapes import Bar, PriceBar
+from pipelines.shapes import Bar, PriceBar, enveloped
 from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
 from pipelines.symbols import base_asset
-from pipelines.windows import HOUR, Window
+from pipelines.windows import HOUR
 
 PERPETUAL = ("PERPETUAL", "TRADIFI_PERPETUAL")
 
@@ -34,10 +35,6 @@ class Symbol(Record, rename="camel"):
     underlying_type: str | None = None
     onboard_date: Ms | None = None
     delivery_date: int | None = None
-
-
-class ExchangeInfo(msgspec.Struct):
-    symbols: list[Symbol]
 
 
 class FundingInfo(Record, rename="camel"):
@@ -102,7 +99,7 @@ def error(status: int, body: bytes) -> VenueSays | None:
     return VenueSays("transient" if said["code"] in (-1000, -1001, -1007, -1008) else "rejected", message)
 
 
-def instruments(page: ExchangeInfo) -> list[Instrument]:
+def instruments(page: Any) -> list[Instrument]:
     return [
         Instrument(s.symbol, base_asset(s.base_asset))
         for s in page.symbols
@@ -110,44 +107,99 @@ def instruments(page: ExchangeInfo) -> list[Instrument]:
     ]
 
 
-def _klines(path: str, name: str = "symbol") -> Callable[[Instrument, Window], Request]:
-    def request(instrument: Instrument, window: Window) -> Request:
-        return Request(
-            path,
-            {
-                name: instrument.symbol,
-                "interval": "1h",
-                "startTime": window.start,
-                "endTime": window.end - 1,
-                "limit": 1500,
-            },
-            context={"symbol": instrument.symbol},
-            window=window,
-            weights={"weight": 10},
-        )
-
-    return request
+def listed(api: str, record: type[Record]) -> Dataset:
+    """The list of instruments."""
+    return Dataset(
+        "instruments",
+        record,
+        key=("symbol",),
+        plan=once(Request(f"{api}/exchangeInfo", weights={"weight": 1})),
+        **enveloped("symbols", list[record]),  # type: ignore[valid-type]
+        bulk=True,
+        known=frozenset(
+            "maintMarginPercent requiredMarginPercent pricePrecision quantityPrecision baseAssetPrecision equalQtyPrecision "
+            "quotePrecision underlyingSubType settlePlan triggerProtect liquidationFee marketTakeBound "
+            "maxMoveOrderLimit filters orderTypes timeInForce permissionSets".split()
+        ),
+    )
 
 
-def _funding(instrument: Instrument, window: Window) -> Request:
-    params: dict[str, str | int] = {
-        "symbol": instrument.symbol,
-        "startTime": window.start,
-        "endTime": window.end - 1,
-        "limit": 1000,
-    }
-    return Request("/fapi/v1/fundingRate", params, window=window, weights={"funding": 1})
+def held(record: type[Record], asked: Callable[[Instrument], Mapping[str, str]] = by_symbol, **more: Any) -> Dataset:
+    """Open-interest history: the same path on every host of Binance's, what it is asked by is not."""
+    plan = hourly(500, windowed("/futures/data/openInterestHist", 500, {"data": 1}, asked=asked, period="1h"))
+    return Dataset("open_interest", record, time="timestamp", plan=plan, history_days=30, **more)
 
 
-def _open_interest_hist(instrument: Instrument, window: Window) -> Request:
-    params: dict[str, str | int] = {
-        "symbol": instrument.symbol,
-        "period": "1h",
-        "startTime": window.start,
-        "endTime": window.end - 1,
-        "limit": 500,
-    }
-    return Request("/futures/data/openInterestHist", params, window=window, weights={"data": 1})
+def bars(path: str, name: str, record: type[Record], asked: Callable[[Instrument], Mapping[str, str]] = by_symbol) -> Dataset:
+    """Hourly bars by the path of their endpoint."""
+    return Dataset(
+        name,
+        record,
+        key=("symbol", "open_time"),
+        time="open_time",
+        plan=hourly(1500, windowed(path, 1500, {"weight": 10}, asked=asked, interval="1h")),
+        context=("symbol",),
+        bar=HOUR,
+    )
+
+
+def datasets(
+    api: str,
+    *,
+    symbol: type[Record],
+    premium_index: type[Record],
+    kline: type[Record],
+    open_interest: Dataset,
+    pair: Callable[[Instrument], Mapping[str, str]],
+    funding: Mapping[str, int],
+) -> tuple[Dataset, ...]:
+    """The endpoints that USD-M and COIN-M have alike, under `api`; `funding` is what those of the funding rates weigh."""
+    return (
+        listed(api, symbol),
+        Dataset(
+            "funding_info",
+            FundingInfo,
+            key=("symbol",),
+            plan=once(Request(f"{api}/fundingInfo", weights=funding)),
+            page=list[FundingInfo] | None,
+            rows=lambda page: page or [],
+            bulk=True,
+            known=frozenset({"disclaimer", "updateTime"}),
+        ),
+        Dataset(
+            "premium_index",
+            premium_index,
+            key=("symbol",),
+            plan=once(Request(f"{api}/premiumIndex", weights={"weight": 10})),
+            page=list[premium_index] | premium_index,  # type: ignore[valid-type]
+            rows=lambda page: page if isinstance(page, list) else [page],
+            bulk=True,
+            known=frozenset({"estimatedSettlePrice", "interestRate", "pair"}),
+        ),
+        Dataset(
+            "open_interest_now",
+            OpenInterestNow,
+            key=("symbol",),
+            plan=lambda instrument, window: [Request(f"{api}/openInterest", by_symbol(instrument), weights={"weight": 1})],
+            page=OpenInterestNow,
+            rows=lambda page: [page],
+            known=frozenset({"pair", "contractType"}),
+        ),
+        open_interest,
+        # Twice the hours that a page of 1000 could hold hourly: room for the `Special` rows beside the regular ones.
+        Dataset(
+            "funding_rates",
+            FundingRate,
+            key=("symbol", "funding_time", "rate_type"),
+            time="funding_time",
+            plan=hourly(500, windowed(f"{api}/fundingRate", 1000, funding)),
+            page=list[FundingRate] | None,
+            rows=lambda page: page or [],
+        ),
+        bars(f"{api}/klines", "candles", kline),
+        bars(f"{api}/markPriceKlines", "mark_candles", PriceBar),
+        bars(f"{api}/indexPriceKlines", "index_candles", PriceBar, pair),
+    )
 
 
 SOURCE = Source(
@@ -157,94 +209,13 @@ SOURCE = Source(
     limits={"weight": Limit(2400, 60), "funding": Limit(500, 300), "data": Limit(1000, 300)},
     error=error,
     instruments=instruments,
-    datasets=(
-        Dataset(
-            "instruments",
-            Symbol,
-            key=("symbol",),
-            plan=once(Request("/fapi/v1/exchangeInfo", weights={"weight": 1})),
-            page=ExchangeInfo,
-            rows=lambda page: page.symbols,
-            bulk=True,
-            known=frozenset(
-                "maintMarginPercent requiredMarginPercent pricePrecision quantityPrecision baseAssetPrecision "
-                "quotePrecision underlyingSubType settlePlan triggerProtect liquidationFee marketTakeBound "
-                "maxMoveOrderLimit filters orderTypes timeInForce permissionSets".split()
-            ),
-        ),
-        Dataset(
-            "funding_info",
-            FundingInfo,
-            key=("symbol",),
-            plan=once(Request("/fapi/v1/fundingInfo", weights={"funding": 1})),
-            bulk=True,
-            known=frozenset({"disclaimer", "updateTime"}),
-        ),
-        Dataset(
-            "premium_index",
-            PremiumIndex,
-            key=("symbol",),
-            plan=once(Request("/fapi/v1/premiumIndex", weights={"weight": 10})),
-            page=list[PremiumIndex] | PremiumIndex,
-            rows=lambda page: page if isinstance(page, list) else [page],
-            bulk=True,
-            known=frozenset({"estimatedSettlePrice", "interestRate"}),
-        ),
-        Dataset(
-            "open_interest_now",
-            OpenInterestNow,
-            key=("symbol",),
-            plan=lambda instrument, window: [
-                Request("/fapi/v1/openInterest", {"symbol": instrument.symbol}, weights={"weight": 1})
-            ],
-            page=OpenInterestNow,
-            rows=lambda page: [page],
-        ),
-        Dataset(
-            "open_interest",
-            OpenInterestHist,
-            key=("symbol", "timestamp"),
-            time="timestamp",
-            plan=hourly(500, _open_interest_hist),
-            history_days=30,
-            known=frozenset({"CMCCirculatingSupply"}),
-        ),
-        # Twice the hours that a page of 1000 could hold hourly: room for the `Special` rows beside the regular ones.
-        Dataset(
-            "funding_rates",
-            FundingRate,
-            key=("symbol", "funding_time", "rate_type"),
-            time="funding_time",
-            plan=hourly(500, _funding),
-            page=list[FundingRate] | None,
-            rows=lambda page: page or [],
-        ),
-        Dataset(
-            "candles",
-            Kline,
-            key=("symbol", "open_time"),
-            time="open_time",
-            plan=hourly(1500, _klines("/fapi/v1/klines")),
-            context=("symbol",),
-            bar=HOUR,
-        ),
-        Dataset(
-            "mark_candles",
-            PriceBar,
-            key=("symbol", "open_time"),
-            time="open_time",
-            plan=hourly(1500, _klines("/fapi/v1/markPriceKlines")),
-            context=("symbol",),
-            bar=HOUR,
-        ),
-        Dataset(
-            "index_candles",
-            PriceBar,
-            key=("symbol", "open_time"),
-            time="open_time",
-            plan=hourly(1500, _klines("/fapi/v1/indexPriceKlines", "pair")),
-            context=("symbol",),
-            bar=HOUR,
-        ),
+    datasets=datasets(
+        "/fapi/v1",
+        symbol=Symbol,
+        premium_index=PremiumIndex,
+        kline=Kline,
+        open_interest=held(OpenInterestHist, key=("symbol", "timestamp"), known=frozenset({"CMCCirculatingSupply"})),
+        pair=lambda instrument: {"pair": instrument.symbol},
+        funding={"funding": 1},
     ),
 )

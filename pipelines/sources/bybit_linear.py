@@ -2,24 +2,28 @@
 
 Facts: `shared/venues/bybit.md`. Errors come with HTTP 200 and a `retCode`; pages are newest first; a lone start of a
 window is refused, so both ends are always sent. `openInterest` counts both sides, `singleOpenInterest` one.
+Category inverse has the same endpoints on the same host, made by the functions here.
 Alone: `perps fetch --venues bybit --from 2025-10-10 --to 2025-10-10`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from pipelines.paging import hourly, once
+from pipelines.paging import hourly, once, windowed
 from pipelines.records import MaybeNumber, Ms, Number, Record
 from pipelines.shapes import Bar, PriceBar, enveloped
 from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
 from pipelines.symbols import base_asset
-from pipelines.windows import HOUR, Window
+from pipelines.windows import HOUR
 
+BASE_URL = "https://api.bybit.com"
+LIMITS = {"requests": Limit(600, 5)}
 WEIGHTS = {"requests": 1}
 
 
@@ -88,11 +92,11 @@ def error(status: int, body: bytes) -> VenueSays | None:
     return VenueSays(kind, f"retCode {said.ret_code} {said.ret_msg}")  # type: ignore[arg-type]
 
 
-def instruments(page: Any) -> list[Instrument]:
+def instruments(page: Any, contract_type: str, quote: str) -> list[Instrument]:
     return [
         Instrument(s.symbol, base_asset(s.base_coin))
         for s in page.result.list
-        if s.contract_type == "LinearPerpetual" and s.quote_coin == "USDT"
+        if s.contract_type == contract_type and s.quote_coin == quote
     ]
 
 
@@ -103,52 +107,30 @@ def _next_cursor(request: Request, page: Any, rows: Sequence[Any]) -> Request | 
     return replace(request, params={**request.params, "cursor": cursor})
 
 
-def _in_window(path: str, limit: int, start: str, end: str, **params: str | int) -> Callable[[Instrument, Window], Request]:
-    def request(instrument: Instrument, window: Window) -> Request:
-        return Request(
-            path,
-            {
-                "category": "linear",
-                "symbol": instrument.symbol,
-                **params,
-                start: window.start,
-                end: window.end - 1,
-                "limit": limit,
-            },
-            context={"symbol": instrument.symbol},
-            window=window,
-            weights=WEIGHTS,
+def datasets(category: str) -> tuple[Dataset, ...]:
+    """The endpoints of a category: all categories have the same, with units of their own."""
+
+    def asked(instrument: Instrument) -> Mapping[str, str]:
+        return {"category": category, "symbol": instrument.symbol}
+
+    def bars(name: str, path: str, record: type[Record]) -> Dataset:
+        return Dataset(
+            name,
+            record,
+            key=("symbol", "open_time"),
+            time="open_time",
+            plan=hourly(1000, windowed(f"/v5/market/{path}", 1000, WEIGHTS, asked=asked, ends=("start", "end"), interval="60")),
+            **_paged(record),
+            context=("symbol",),
+            bar=HOUR,
         )
 
-    return request
-
-
-def _candles(name: str, path: str, record: type[Record]) -> Dataset:
-    return Dataset(
-        name,
-        record,
-        key=("symbol", "open_time"),
-        time="open_time",
-        plan=hourly(1000, _in_window(path, 1000, "start", "end", interval="60")),
-        **_paged(record),
-        context=("symbol",),
-        bar=HOUR,
-    )
-
-
-SOURCE = Source(
-    name="bybit_linear",
-    venue="bybit",
-    base_url="https://api.bybit.com",
-    limits={"requests": Limit(600, 5)},
-    error=error,
-    instruments=instruments,
-    datasets=(
+    return (
         Dataset(
             "instruments",
             Symbol,
             key=("symbol",),
-            plan=once(Request("/v5/market/instruments-info", {"category": "linear", "limit": 1000}, weights=WEIGHTS)),
+            plan=once(Request("/v5/market/instruments-info", {"category": category, "limit": 1000}, weights=WEIGHTS)),
             **_paged(Symbol),
             more=_next_cursor,
             bulk=True,
@@ -162,7 +144,7 @@ SOURCE = Source(
             "tickers",
             Ticker,
             key=("symbol",),
-            plan=once(Request("/v5/market/tickers", {"category": "linear"}, weights=WEIGHTS)),
+            plan=once(Request("/v5/market/tickers", {"category": category}, weights=WEIGHTS)),
             **_paged(Ticker),
             bulk=True,
             known=frozenset(
@@ -177,7 +159,7 @@ SOURCE = Source(
             OpenInterest,
             key=("symbol", "timestamp"),
             time="timestamp",
-            plan=hourly(200, _in_window("/v5/market/open-interest", 200, "startTime", "endTime", intervalTime="1h")),
+            plan=hourly(200, windowed("/v5/market/open-interest", 200, WEIGHTS, asked=asked, intervalTime="1h")),
             **_paged(OpenInterest),
             context=("symbol",),
         ),
@@ -186,11 +168,21 @@ SOURCE = Source(
             FundingRate,
             key=("symbol", "funding_rate_timestamp"),
             time="funding_rate_timestamp",
-            plan=hourly(200, _in_window("/v5/market/funding/history", 200, "startTime", "endTime")),
+            plan=hourly(200, windowed("/v5/market/funding/history", 200, WEIGHTS, asked=asked)),
             **_paged(FundingRate),
         ),
-        _candles("candles", "/v5/market/kline", Kline),
-        _candles("mark_candles", "/v5/market/mark-price-kline", PriceBar),
-        _candles("index_candles", "/v5/market/index-price-kline", PriceBar),
-    ),
+        bars("candles", "kline", Kline),
+        bars("mark_candles", "mark-price-kline", PriceBar),
+        bars("index_candles", "index-price-kline", PriceBar),
+    )
+
+
+SOURCE = Source(
+    name="bybit_linear",
+    venue="bybit",
+    base_url=BASE_URL,
+    limits=LIMITS,
+    error=error,
+    instruments=partial(instruments, contract_type="LinearPerpetual", quote="USDT"),
+    datasets=datasets("linear"),
 )

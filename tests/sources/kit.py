@@ -9,6 +9,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -18,6 +19,7 @@ import duckdb
 from infra.emulator.store import MS_HOUR
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served
+from infra.emulator.venues import profiles
 from pipelines import records
 from pipelines.clock import Clock
 from pipelines.fetch import Fetched, fetch
@@ -113,6 +115,25 @@ def exact(sample: Sample) -> Any:
     return plain(sample.body)
 
 
+def same(ours: Any, wire: Any) -> bool:
+    """Whether a value is what the wire says: numbers to the last digit; null, and the empty text for a number, as None."""
+    if ours is None or wire is None:
+        return ours is None and wire in ("", None)
+    return bool(ours == (wire if isinstance(ours, str | bool) else type(ours)(Decimal(wire))))
+
+
+def told(ours: Sequence[dict[str, Any]], wire: Sequence[Any], columns: Mapping[str, str | int]) -> bool:
+    """Whether decoded rows are the rows of the wire; `columns` names what each of our columns is called there, or its place."""
+
+    def value(row: Any, where: str | int) -> Any:
+        return row.get(where) if isinstance(where, str) else row[where]
+
+    return len(ours) == len(wire) and all(
+        mine.keys() == columns.keys() and all(same(mine[name], value(row, where)) for name, where in columns.items())
+        for mine, row in zip(ours, wire, strict=True)
+    )
+
+
 # --- the emulator -----------------------------------------------------------------------------------------------------------
 
 
@@ -132,6 +153,11 @@ def through_ccxt(exchange: str, emulator: Served, host: str, prefix: str, **opti
     found.milliseconds = lambda: NOW
     found.load_markets()
     return found
+
+
+def market(name: str) -> str | None:
+    """The synthetic market behind a source: named as the source, its host or its venue; None where it has none."""
+    return next((found for found in (name, source(name).host, source(name).venue) if found in profiles()), None)
 
 
 def fetched(name: str, emulator: Served, home: Path, window: Window = WINDOW, **settings: Any) -> tuple[Run, Fetched]:
@@ -163,5 +189,5 @@ def seen(bundle: Any, window: Window = WINDOW) -> Iterator[tuple[Any, ...]]:
 
 __all__ = [
     "DAY", "NOW", "WINDOW", "Dataset", "Sample", "SyntheticMarket", "decoded", "exact", "fetched", "following", "loaded",
-    "planned", "samples", "seen", "source", "table", "through_ccxt", "written",
+    "market", "planned", "same", "samples", "seen", "source", "table", "through_ccxt", "told", "written",
 ]  # fmt: skip

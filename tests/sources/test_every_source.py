@@ -17,16 +17,14 @@ import pytest
 from infra.emulator.store import MS_HOUR
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served, serve
-from infra.emulator.venues import profiles
-from pipelines.sources import source, table
+from pipelines.sources import table
+from tests.sources.kit import market
 from tests.whole import AS_OF, DAYS, database, perps, window
 
 ASSETS = ("BTC", "PEPE")
 #: Contracts are whole numbers: what is less than one is lost on the wire.
 ROUNDED = 2e-3
-SOURCES = [
-    name for name in table() if (source(name).host or source(name).venue) in profiles() and "candles" in table()[name]["datasets"]
-]
+SOURCES = [name for name in table() if market(name) and "candles" in table()[name]["datasets"]]
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +58,7 @@ def held(marts: Path, table_: str, name: str, base: str, time: str, *columns: st
 
 def truth(store: SyntheticMarket, name: str, base: str) -> tuple[str, str, int]:
     """The store's name of the venue, of the coin, and the multiplier; skips what the venue doesn't list."""
-    venue = source(name).host or source(name).venue
+    venue = market(name) or ""
     for listing in store.listings(venue):
         if listing.base == base:
             return venue, listing.listed, listing.multiplier
@@ -108,8 +106,8 @@ def test_open_interest(name: str, base: str, marts: Path, store: SyntheticMarket
     found = held(marts, "fct_open_interest", name, base, "observed_at", "oi_base", "oi_usd")
     here = np.isin(held_.observed_at, found["at"])
     assert here.sum() == len(found["at"]) >= 1
-    np.testing.assert_allclose(found["oi_base"], held_.size[here] * multiplier, rtol=ROUNDED)
-    # An inverse contract is worth the same at any price; the others' first hour has no bar before it to be valued at.
-    valued = ~np.isnan(found["oi_usd"])
-    assert valued[1:].all()
-    np.testing.assert_allclose(found["oi_usd"][valued], (held_.size * held_.mark)[here][valued], rtol=0.02)
+    # The first hour has no bar before it to be valued at: of a linear contract its dollars lack, of an inverse one its coins.
+    for column, true in (("oi_base", held_.size * multiplier), ("oi_usd", held_.size * held_.mark)):
+        known = ~np.isnan(found[column])
+        assert known[1:].all()
+        np.testing.assert_allclose(found[column][known], true[here][known], rtol=ROUNDED if column == "oi_base" else 0.02)

@@ -17,5 +17,6 @@ def venues() -> tuple[type[Venue], ...]:
 
 
 def profiles() -> dict[str, Profile]:
-    """Those that are part of the synthetic market."""
-    return {venue.name: venue.profile for venue in venues() if venue.profile}
+    """The markets that are part of the synthetic market, by name."""
+    own = {venue.name: venue.profile for venue in venues() if venue.profile}
+    return own | {name: profile for venue in venues() for name, profile in venue.beside.items()}

@@ -33,9 +33,9 @@ OPEN_INTEREST_DAYS = 30
 NEVER = 4133404800000  # the delivery date of what has none
 PERIODS = ("5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d")
 KLINES: dict[str, tuple[PriceKind, str]] = {
-    "/fapi/v1/klines": ("trade", "symbol"),
-    "/fapi/v1/markPriceKlines": ("mark", "symbol"),
-    "/fapi/v1/indexPriceKlines": ("index", "pair"),
+    "klines": ("trade", "symbol"),
+    "markPriceKlines": ("mark", "symbol"),
+    "indexPriceKlines": ("index", "pair"),
 }
 
 
@@ -52,33 +52,37 @@ def mandatory(parameter: str) -> Refusal:
 
 
 class Binance(Venue):
+    """USD-M; what COIN-M does otherwise is a method of its own, see `binance_coinm`."""
+
     name = "binance"
+    api = "/fapi/v1"
+    funding = "funding"  # the limit that the endpoints of funding rates are charged to
     profile = Profile(0.46, jitter_ms=20, four_hourly=("HYPE",), changing={"LINK": 1}, thousand="1000")
     limits: Mapping[str, tuple[int, int]] = {"weight": (2400, 60), "funding": (500, 300), "data": (1000, 300)}
     patience: int | None = 20
 
     def answer(self, ask: Ask) -> Answer:
-        match ask.path:
-            case "/fapi/v1/ping":
+        match ask.path.rpartition("/")[::2]:
+            case (self.api, "ping"):
                 return self._json({})
-            case "/fapi/v1/time":
+            case (self.api, "time"):
                 return self._json({"serverTime": ask.now})
-            case "/fapi/v1/exchangeInfo":
+            case (self.api, "exchangeInfo"):
                 return self._json(self._exchange_info(ask.now))
-            case "/fapi/v1/fundingInfo":
-                return Answer(encode(self._funding_info(ask.now)), charges={"funding": 1})
-            case "/fapi/v1/fundingRate":
-                return Answer(self._funding_rate(ask), charges={"funding": 1})
-            case "/fapi/v1/premiumIndex":
+            case (self.api, "fundingInfo"):
+                return Answer(encode(self._funding_info(ask.now)), charges={self.funding: 1})
+            case (self.api, "fundingRate"):
+                return Answer(self._funding_rate(ask), charges={self.funding: 1})
+            case (self.api, "premiumIndex"):
                 return self._one_or_all(ask, self._premium_index, every=10)
-            case "/fapi/v1/ticker/24hr":
+            case (root, "24hr") if root == self.api + "/ticker":
                 return self._one_or_all(ask, self._ticker, every=40)
-            case "/fapi/v1/openInterest":
+            case (self.api, "openInterest"):
                 return self._json(self._open_interest(self._symbol(ask), ask.now))
-            case "/futures/data/openInterestHist":
+            case ("/futures/data", "openInterestHist"):
                 return Answer(self._open_interest_hist(ask), charges={"data": 1})
-            case path if path in KLINES:
-                return self._klines(ask, *KLINES[path])
+            case (self.api, name) if name in KLINES:
+                return self._klines(ask, *KLINES[name])
         raise refusal(-5000, f"Path {ask.path}, Method {ask.method} is invalid", 404)
 
     def refuse(self, ask: Ask, usage: Usage | None, *, banned: bool = False) -> Answer:
@@ -111,9 +115,15 @@ class Binance(Venue):
         if not symbol:
             raise mandatory(name)
         for listing in self.market.listings(ask.now):
-            if listing.listed + "USDT" == symbol:
+            if (self.pair if name == "pair" else self.symbol)(listing.listed) == symbol:
                 return listing
         raise refusal(-1121, "Invalid symbol.")
+
+    def symbol(self, listed: str) -> str:
+        return listed + "USDT"
+
+    def pair(self, listed: str) -> str:
+        return listed + "USDT"
 
     @staticmethod
     def _window(ask: Ask, default: int, most: int) -> tuple[int | None, int | None, int]:
@@ -142,12 +152,12 @@ class Binance(Venue):
             "symbols": [self._contract(x, now) for x in self.market.listings(now)],
         }
 
-    def _contract(self, listing: Listing, now: int) -> object:
+    def _contract(self, listing: Listing, now: int) -> dict[str, object]:
         step = plain(tick(self.market.price(listing.listed, "trade", now)))
         gone = listing.delisted_at is not None and listing.delisted_at <= now
         return {
-            "symbol": listing.listed + "USDT",
-            "pair": listing.listed + "USDT",
+            "symbol": self.symbol(listing.listed),
+            "pair": self.pair(listing.listed),
             "contractType": "PERPETUAL",
             "deliveryDate": NEVER if listing.delisted_at is None else listing.delisted_at,
             "onboardDate": listing.listed_at,
@@ -179,7 +189,7 @@ class Binance(Venue):
     def _funding_info(self, now: int) -> object:
         return [
             {
-                "symbol": x.listed + "USDT",
+                "symbol": self.symbol(x.listed),
                 "adjustedFundingRateCap": "0.02000000",
                 "adjustedFundingRateFloor": "-0.02000000",
                 "fundingIntervalHours": interval_hours(x, now),
@@ -192,7 +202,9 @@ class Binance(Venue):
     def _funding_rows(self, listed: str) -> Rows:
         def render(f: Funding) -> Rows:
             columns = zip(text(f.rate), f.settled_at.tolist(), text(f.mark), strict=True)
-            cell = f'{{"symbol":"{listed}USDT","fundingRate":"%s","fundingTime":%d,"markPrice":"%s","rateType":"Regular"}}'
+            cell = (
+                f'{{"symbol":"{self.symbol(listed)}","fundingRate":"%s","fundingTime":%d,"markPrice":"%s","rateType":"Regular"}}'
+            )
             return Rows(f.settled_at, [(cell % row).encode() for row in columns])
 
         return self.market.rows("funding", listed, self.market.funding(listed), render)
@@ -208,10 +220,10 @@ class Binance(Venue):
             limit = min(limit, 200) if "limit" in ask.query else 200
         return rows.array(rows.span(ask, start, min(end or ask.now, ask.now), limit, newest=start is None))
 
-    def _premium_index(self, listing: Listing, now: int) -> object:
+    def _premium_index(self, listing: Listing, now: int) -> dict[str, object]:
         rate = self.market.running_rate(listing.listed, now)
         return {
-            "symbol": listing.listed + "USDT",
+            "symbol": self.symbol(listing.listed),
             "markPrice": plain(self.market.price(listing.listed, "mark", now)),
             "indexPrice": plain(self.market.price(listing.listed, "index", now)),
             "estimatedSettlePrice": plain(self.market.price(listing.listed, "index", now)),
@@ -221,9 +233,9 @@ class Binance(Venue):
             "time": now,
         }
 
-    def _ticker(self, listing: Listing, now: int) -> object:
+    def _ticker(self, listing: Listing, now: int) -> dict[str, object]:
         bars = self.market.day(listing.listed, now)
-        known = {"symbol": listing.listed + "USDT", "openTime": now - 24 * MS_HOUR, "closeTime": now}
+        known = {"symbol": self.symbol(listing.listed), "openTime": now - 24 * MS_HOUR, "closeTime": now}
         if bars is None:
             return known
         return {
@@ -232,16 +244,29 @@ class Binance(Venue):
             "openPrice": plain(float(bars.open[0])),
             "highPrice": plain(float(bars.high.max())),
             "lowPrice": plain(float(bars.low.min())),
-            "volume": plain(float(bars.volume.sum())),
-            "quoteVolume": plain(float(bars.quote_volume.sum())),
+            **self._turnover(listing, bars),
         }
+
+    def _turnover(self, listing: Listing, day: Candles) -> dict[str, str]:
+        return {"volume": plain(float(day.volume.sum())), "quoteVolume": plain(float(day.quote_volume.sum()))}
 
     def _open_interest(self, listing: Listing, now: int) -> object:
         size = latest(self.market.open_interest(listing.listed), "size", now)
-        return {"symbol": listing.listed + "USDT", "openInterest": plain(size), "time": now}
+        return {"symbol": self.symbol(listing.listed), "openInterest": plain(size), "time": now}
 
-    def _open_interest_hist(self, ask: Ask) -> bytes:
-        listing = self._symbol(ask)
+    def _held(self, listing: Listing) -> Callable[[OpenInterest], Rows]:
+        """How the history of open interest is rendered."""
+
+        def render(oi: OpenInterest) -> Rows:
+            columns = zip(text(oi.size), text(oi.size * oi.mark), oi.observed_at.tolist(), strict=True)
+            symbol = self.symbol(listing.listed)
+            cell = f'{{"symbol":"{symbol}","sumOpenInterest":"%s","sumOpenInterestValue":"%s","timestamp":%d}}'
+            return Rows(oi.observed_at, [(cell % row).encode() for row in columns])
+
+        return render
+
+    def _open_interest_hist(self, ask: Ask, asked_by: str = "symbol") -> bytes:
+        listing = self._symbol(ask, asked_by)
         if ask.query.get("period") not in PERIODS:
             raise mandatory("period") if "period" not in ask.query else invalid("period")
         if ask.query["period"] != "1h":
@@ -251,15 +276,17 @@ class Binance(Venue):
         oldest = ask.now - OPEN_INTEREST_DAYS * 24 * MS_HOUR - MS_HOUR if self.world.history else 0
         if start is not None and start < oldest:
             raise refusal(-1130, "parameter 'startTime' is invalid.")
-
-        def render(oi: OpenInterest) -> Rows:
-            columns = zip(text(oi.size), text(oi.size * oi.mark), oi.observed_at.tolist(), strict=True)
-            cell = f'{{"symbol":"{listing.listed}USDT","sumOpenInterest":"%s","sumOpenInterestValue":"%s","timestamp":%d}}'
-            return Rows(oi.observed_at, [(cell % row).encode() for row in columns])
-
-        rows = self.market.rows("open_interest", listing.listed, self.market.open_interest(listing.listed), render)
+        rows = self.market.rows("open_interest", listing.listed, self.market.open_interest(listing.listed), self._held(listing))
         until = min(ask.now if end is None else end, ask.now)
         return rows.array(rows.span(ask, max(start or 0, oldest), until, limit, newest=True))
+
+    def _volumes(self, listing: Listing, bars: Candles) -> tuple[list[str], list[str]]:
+        """The sixth and the eighth column of the bars of trades."""
+        return text(bars.volume), text(bars.quote_volume)
+
+    def _span(self, rows: Rows, ask: Ask, start: int | None, end: int | None, limit: int) -> slice:
+        """The bars of a window that are sent: from its start on, or the newest where it has none."""
+        return rows.span(ask, start, min(ask.now if end is None else end, ask.now), limit, newest=start is None)
 
     def _klines(self, ask: Ask, kind: PriceKind, name: str) -> Answer:
         listing = self._symbol(ask, name)
@@ -270,7 +297,7 @@ class Binance(Venue):
         start, end, limit = self._window(ask, 500, 1500)
 
         def render(bars: Candles) -> Rows:
-            volumes = (text(bars.volume), text(bars.quote_volume)) if kind == "trade" else (["0"] * len(bars.close),) * 2
+            volumes = self._volumes(listing, bars) if kind == "trade" else (["0"] * len(bars.close),) * 2
             taken = '"","",' if kind == "trade" else '"0","0",'  # what takers bought isn't held
             columns = zip(
                 bars.opened_at.tolist(),
@@ -285,10 +312,8 @@ class Binance(Venue):
             return Rows(bars.opened_at, [(cell % row).encode() for row in columns])
 
         rows = self.market.rows(("candles", kind), listing.listed, self.market.candles(listing.listed, kind), render)
-        until = min(ask.now if end is None else end, ask.now)
         weight = 1 if limit < 100 else 2 if limit < 500 else 5 if limit <= 1000 else 10
-        span = rows.span(ask, start, until, limit, newest=start is None)
-        return Answer(rows.array(span), charges={"weight": weight})
+        return Answer(rows.array(self._span(rows, ask, start, end, limit)), charges={"weight": weight})
 
 
 VENUE = Binance

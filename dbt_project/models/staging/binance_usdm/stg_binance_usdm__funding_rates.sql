@@ -1,13 +1,1 @@
--- `Special` rows stand beside a regular settlement at the same time; they stay in raw.
-select
-    symbol,
-    funding_time as raw_ms,
-    {{ from_ms('funding_time') }} as stamp,
-    {{ on_grid('funding_time') }} as settled_at,
-    funding_rate as raw_rate,
-    'fraction_per_interval' as raw_unit,
-    funding_rate as rate_interval,
-    mark_price,
-    _observed_at as loaded_at
-from {{ source('binance_usdm', 'funding_rates') }}
-where rate_type <> 'Special'
+{{ binance_funding_rates('binance_usdm') }}

@@ -1,10 +1,1 @@
-select
-    symbol,
-    funding_rate_timestamp as raw_ms,
-    {{ from_ms('funding_rate_timestamp') }} as stamp,
-    {{ on_grid('funding_rate_timestamp') }} as settled_at,
-    funding_rate as raw_rate,
-    'fraction_per_interval' as raw_unit,
-    funding_rate as rate_interval,
-    _observed_at as loaded_at
-from {{ source('bybit_linear', 'funding_rates') }}
+{{ bybit_funding_rates('bybit_linear') }}

@@ -1,0 +1,1 @@
+{{ binance_candles('binance_coinm', 'contracts', 'base_volume') }}

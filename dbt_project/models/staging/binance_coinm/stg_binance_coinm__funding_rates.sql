@@ -1,0 +1,1 @@
+{{ binance_funding_rates('binance_coinm') }}

@@ -1,0 +1,1 @@
+{{ binance_instruments('binance_coinm', 'i.contract_status', 'i.contract_size') }}

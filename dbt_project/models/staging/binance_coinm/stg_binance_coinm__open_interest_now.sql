@@ -1,0 +1,1 @@
+{{ binance_open_interest_now('binance_coinm', 'contracts') }}

@@ -1,0 +1,1 @@
+{{ binance_running_rates('binance_coinm') }}

@@ -1,0 +1,1 @@
+{{ bybit_candles('bybit_inverse', 'quote', 'base_volume') }}

@@ -1,0 +1,1 @@
+{{ bybit_funding_rates('bybit_inverse') }}

@@ -1,0 +1,1 @@
+{{ bybit_instruments('bybit_inverse', 'InversePerpetual') }}

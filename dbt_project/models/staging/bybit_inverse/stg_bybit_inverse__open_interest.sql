@@ -1,0 +1,1 @@
+{{ bybit_open_interest('bybit_inverse', 'quote') }}

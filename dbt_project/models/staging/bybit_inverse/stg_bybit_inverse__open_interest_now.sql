@@ -1,0 +1,1 @@
+{{ bybit_open_interest_now('bybit_inverse', 'quote') }}

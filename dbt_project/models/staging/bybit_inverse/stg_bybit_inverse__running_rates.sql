@@ -1,0 +1,1 @@
+{{ bybit_running_rates('bybit_inverse') }}

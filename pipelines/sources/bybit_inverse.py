@@ -1,0 +1,23 @@
+"""Bybit v5, category inverse: perpetuals quoted in USD, settled in the coin.
+
+Facts: `shared/venues/bybit.md`. The endpoints, errors and limit are those of category linear, on the same host. A contract is
+one dollar: `volume` and open interest count dollars, `turnover` coins. Dated contracts (`BTCUSDZ22`) are in the same lists.
+Alone: `perps fetch --venues bybit --from 2025-10-10 --to 2025-10-10`.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from pipelines.source import Source
+from pipelines.sources.bybit_linear import BASE_URL, LIMITS, datasets, error, instruments
+
+SOURCE = Source(
+    name="bybit_inverse",
+    venue="bybit",
+    base_url=BASE_URL,
+    limits=LIMITS,
+    error=error,
+    instruments=partial(instruments, contract_type="InversePerpetual", quote="USD"),
+    datasets=datasets("inverse"),
+)
