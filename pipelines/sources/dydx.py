@@ -1,8 +1,8 @@
 """dYdX v4, by its indexer: perpetuals quoted in USD, settled in USDC.
 
-Facts: `shared/venues/dydx.md`. Times are ISO 8601, lists newest first and at most 1000 rows, errors `{"errors": [{"msg": …}]}`. The
-oracle price is mark and index in one. Open interest stands in the candles, as it was when the bar began. Funding can be told where to
-end but not where to start. A market's ticker may hold commas (`FARTCOIN,RAYDIUM,9BB6…-USD`).
+Facts: `shared/venues/dydx.md`. Times are ISO 8601, lists newest first and at most 1000 rows, errors
+`{"errors": [{"msg": …}]}`. The oracle price is mark and index in one. Open interest stands in the candles, as it was when the
+bar began. Funding can be told where to end but not where to start. A ticker may hold commas (`FARTCOIN,RAYDIUM,9BB6…-USD`).
 Alone: `perps fetch --venues dydx --from 2025-10-10 --to 2025-10-10`.
 """
 

@@ -219,8 +219,8 @@ def get(emulator: Served, path: str) -> Any:
 
 def test_the_snapshot_is_the_markets_now(emulator: Served, store: SyntheticMarket) -> None:
     [(name, market)] = get(emulator, "perpetualMarkets?market=PEPE-USD")["markets"].items()
-    size = [row for row in seen(store.open_interest("dydx", "PEPE"), Window(NOW - DAY, NOW + 1))][-1][1]
-    oracle = [row for row in seen(store.candles("dydx", "PEPE", "index"))][-1][4]
+    size = list(seen(store.open_interest("dydx", "PEPE"), Window(NOW - DAY, NOW + 1)))[-1][1]
+    oracle = list(seen(store.candles("dydx", "PEPE", "index")))[-1][4]
     assert (name, float(market["openInterest"]), float(market["oraclePrice"])) == ("PEPE-USD", size, oracle)
     assert float(market["nextFundingRate"]) == store.running_rate("dydx", "PEPE", NOW)
 

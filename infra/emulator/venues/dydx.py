@@ -48,7 +48,7 @@ class Dydx(Venue):
         return refusal(500, "Internal Server Error").answer
 
     def blocked(self) -> Answer:
-        said = "Because you appear to be a resident of, or trading from, a jurisdiction that violates our terms of use, you are blocked"
+        said = "Because you appear to be a resident of, or trading from, a jurisdiction that violates our terms of use"
         return Answer(encode({"errors": [{"msg": said, "code": "GEOBLOCKED"}]}), 403)
 
     def _coin(self, ticker: str, now: int) -> str:
