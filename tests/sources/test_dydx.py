@@ -212,6 +212,17 @@ def test_a_window_longer_than_a_page_of_funding_is_read_whole(emulator: Served, 
     ]
 
 
+def test_rows_from_before_the_window_come_along_and_later_ones_do_not(emulator: Served, tmp_path: Path) -> None:
+    late = {"ticker": "BTC-USD", "rate": "0.5", "price": "1", "effectiveAt": "2026-11-22T00:00:00.000Z"}
+    emulator.fault("error_200", venue="dydx", path_contains="historicalFunding", body=json.dumps({"historicalFunding": [late]}))
+    emulator.clear_requests()
+    query = loaded("dydx", emulator, tmp_path, assets=["BTC"])
+    asked = [r for r in emulator.requests() if "historicalFunding" in r["path"]]
+    assert [r["fault"] for r in asked] == ["error_200", None]
+    # 49 rows came, of which the first is the hour before the window's
+    assert query("select count(*), min(effective_at) // 3600000 * 3600000 from raw.dydx__funding_rates") == [(48, WINDOW.start)]
+
+
 def get(emulator: Served, path: str) -> Any:
     with urlopen(emulator.url + "/dydx/v4/" + path) as answer:
         return json.load(answer)
