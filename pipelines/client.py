@@ -12,7 +12,7 @@ import email.utils
 import hashlib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from operator import attrgetter
 from typing import Any
@@ -144,8 +144,9 @@ class Client:
             page.problem = str(problem)
         if request.window and dataset.time:
             times = list(map(attrgetter(dataset.time), page.rows))
-            if times and not (min(times) in request.window and max(times) in request.window):
-                stray = [time for time in times if time not in request.window]
+            asked = replace(request.window, start=0) if request.open_start else request.window
+            if times and not (min(times) in asked and max(times) in asked):
+                stray = [time for time in times if time not in asked]
                 raise self._transient(
                     request, f"{len(stray)} of {len(page.rows)} rows lie outside of the window asked ({iso(stray[0])})"
                 )

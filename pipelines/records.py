@@ -13,10 +13,13 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
 import pyarrow as pa
+
+from pipelines.windows import to_ms
 
 #: A time stamp in milliseconds; anything out of 2014-2040 is another unit or garbage.
 Ms = Annotated[int, msgspec.Meta(ge=1_388_534_400_000, lt=2_208_988_800_000)]
@@ -33,7 +36,20 @@ MaybeMs = Ms | Literal[""] | None
 #: Bookkeeping columns that every raw table ends with.
 BOOKKEEPING = {"_page": pa.string(), "_run": pa.string(), "_observed_at": pa.timestamp("us")}
 
-_ARROW = {int: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_()}
+
+class IsoMs(int):
+    """A time stamp that the venue writes in ISO 8601 with its zone (`2025-12-08T16:00:00.219Z`), as milliseconds."""
+
+
+def read_iso(kind: type, value: Any) -> IsoMs:
+    """What msgspec asks for the types that it doesn't know, of which there is this one. Raises ValueError, TypeError."""
+    moment = datetime.fromisoformat(value)
+    if kind is not IsoMs or moment.tzinfo is None or not 2014 <= moment.year < 2040:
+        raise ValueError(f"Expected a time of 2014-2040 with its zone, got {value}")
+    return IsoMs(to_ms(moment))
+
+
+_ARROW = {int: pa.int64(), IsoMs: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_()}
 
 
 class Record(msgspec.Struct, gc=False):

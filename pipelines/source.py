@@ -41,6 +41,7 @@ class Request:
 
     `params` go into the query of a GET, `body` into a POST. `context` are columns that the answer doesn't carry.
     `window` is what was asked for: a row outside of it is no answer to this request (None where the endpoint takes none).
+    `open_start` where it takes an end alone: rows from before the window come along, and are not loaded.
     `weights` says what it costs of which of the source's limits. `instrument` is whom it asks about (fetch fills it in): rows
     of another are no answer either.
     """
@@ -50,6 +51,7 @@ class Request:
     body: Mapping[str, Any] | None = None
     context: Mapping[str, str] = field(default_factory=dict)
     window: Window | None = None
+    open_start: bool = False
     weights: Mapping[str, int] = field(default_factory=dict)
     instrument: str = ""
 
@@ -107,7 +109,8 @@ class Dataset:
         """Bytes to page; raises `msgspec.ValidationError` or `msgspec.DecodeError`."""
         if self.decode:
             return self.decode
-        return msgspec.json.Decoder(self.page or list[self.record], strict=False).decode  # type: ignore[name-defined]
+        page = self.page or list[self.record]  # type: ignore[name-defined]
+        return msgspec.json.Decoder(page, strict=False, dec_hook=records.read_iso).decode
 
     @cached_property
     def schema(self) -> pa.Schema:

@@ -29,6 +29,11 @@ def iso(ms: int) -> str:
     return to_datetime(ms).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def iso_ms(ms: int) -> str:
+    """`2025-10-10T21:00:00.219Z`: for venues that are asked in ISO 8601."""
+    return f"{iso(ms)[:-1]}.{ms % 1000:03d}Z"
+
+
 @dataclass(frozen=True, order=True)
 class Window:
     """`[start, end)` in milliseconds, UTC."""

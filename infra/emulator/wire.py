@@ -53,6 +53,11 @@ class Ask:
         value = self.query.get(name)
         return int(value) if value else None
 
+    def moment(self, name: str) -> int | None:
+        """A parameter in ISO 8601, UTC, as ms; None when absent. Raises ValueError for what is none."""
+        value = self.query.get(name)
+        return int(np.datetime64(value.removesuffix("Z"), "ms").astype(np.int64)) if value else None
+
 
 @dataclass(frozen=True)
 class Answer:

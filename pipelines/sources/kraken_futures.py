@@ -11,16 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from pipelines.paging import hourly, once
-from pipelines.records import Ms, Number, Record, Seconds
+from pipelines.records import IsoMs, Ms, Number, Record, Seconds
+from pipelines.shapes import enveloped
 from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
 from pipelines.symbols import base_asset
-from pipelines.windows import HOUR, Window, to_ms
+from pipelines.windows import HOUR, Window
 
 WEIGHTS = {"requests": 1}
 EXECUTIONS = 1000
@@ -59,20 +59,10 @@ class Tickers(msgspec.Struct):
     tickers: list[Ticker]
 
 
-class Rate(msgspec.Struct, rename="camel"):
-    timestamp: datetime
+class FundingRate(Record, rename="camel"):
+    timestamp: IsoMs
     relative_funding_rate: Number
     funding_rate: Number | None = None
-
-
-class Rates(msgspec.Struct):
-    rates: list[Rate]
-
-
-class FundingRate(Record):
-    timestamp: Ms
-    relative_funding_rate: Number
-    funding_rate: Number | None
 
 
 class Candle(Record):
@@ -182,10 +172,6 @@ def instruments(page: Symbols) -> list[Instrument]:
         for s in page.instruments
         if s.pair and s.symbol.startswith("PF_") and s.type == "flexible_futures" and not s.last_trading_time
     ]
-
-
-def _rates(page: Rates) -> Sequence[FundingRate]:
-    return [FundingRate(to_ms(r.timestamp), r.relative_funding_rate, r.funding_rate) for r in page.rates]
 
 
 def _open_interest_rows(page: Analytics) -> Sequence[OpenInterest]:
@@ -318,11 +304,9 @@ SOURCE = Source(
             key=("symbol", "timestamp"),
             time="timestamp",
             plan=_symbol("/derivatives/api/v4/historicalfundingrates"),
-            page=Rates,
-            rows=_rates,
+            **enveloped("rates", list[FundingRate]),
             context=("symbol",),
             history_days=365,
-            wire=Rate,
         ),
         Dataset(
             "open_interest",

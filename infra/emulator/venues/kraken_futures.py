@@ -244,8 +244,8 @@ class Kraken(Venue):
     def _trades(self, ask: Ask) -> bytes:
         """The last 100 trades before `lastTime`, newest first."""
         listing = self._listing(ask.query.get("symbol"), ask.now)
-        asked = ask.query.get("lastTime")
-        until = ask.now if not asked else int(np.datetime64(asked.rstrip("Z"), "ms").astype(np.int64)) - 1
+        asked = ask.moment("lastTime")
+        until = ask.now if asked is None else asked - 1
         rows = self._fills(listing)
         span = rows.span(ask, None, min(until, ask.now), 100, newest=True)
         return self._success(ask, history=[_trade(cell, n) for n, cell in enumerate(reversed(rows.cells[span]), 1)])

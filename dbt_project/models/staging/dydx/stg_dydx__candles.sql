@@ -1,0 +1,15 @@
+-- No bars of the oracle price.
+select
+    ticker as symbol,
+    started_at as raw_ms,
+    {{ from_ms('started_at') }} as opened_at,
+    open,
+    high,
+    low,
+    close,
+    base_token_volume as raw_volume,
+    'listed_base' as raw_volume_unit,
+    usd_volume as quote_volume,
+    trades,
+    _observed_at as loaded_at
+from {{ source('dydx', 'candles') }}

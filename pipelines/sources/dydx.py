@@ -1,0 +1,163 @@
+"""dYdX v4, by its indexer: perpetuals quoted in USD, settled in USDC.
+
+Facts: `shared/venues/dydx.md`. Times are ISO 8601, lists newest first and at most 1000 rows, errors
+`{"errors": [{"msg": …}]}`. The oracle price is mark and index in one. Open interest stands in the candles, as it was when the
+bar began. Funding can be told where to end but not where to start. A ticker may hold commas (`FARTCOIN,RAYDIUM,9BB6…-USD`).
+Alone: `perps fetch --venues dydx --from 2025-10-10 --to 2025-10-10`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from pipelines.paging import hourly, once
+from pipelines.records import IsoMs, MaybeNumber, Number, Record
+from pipelines.shapes import enveloped
+from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
+from pipelines.symbols import base_asset
+from pipelines.windows import HOUR, Window, iso_ms
+
+ROWS = 1000
+
+
+class Market(Record, rename="camel"):
+    ticker: str
+    status: str
+    oracle_price: MaybeNumber = None
+    next_funding_rate: MaybeNumber = None
+    open_interest: MaybeNumber = None
+
+
+class FundingRate(Record, rename="camel"):
+    ticker: str
+    effective_at: IsoMs
+    rate: Number
+    price: MaybeNumber = None
+
+
+class Candle(Record, rename="camel"):
+    ticker: str
+    started_at: IsoMs
+    open: Number
+    high: Number
+    low: Number
+    close: Number
+    base_token_volume: Number
+    usd_volume: Number
+    trades: int
+    starting_open_interest: MaybeNumber = None
+
+
+class Error(msgspec.Struct):
+    msg: str = ""
+
+
+class Said(msgspec.Struct):
+    errors: list[Error]
+
+
+def error(status: int, body: bytes) -> VenueSays | None:
+    """`errors` in a body are one whatever the status; a 403 is a country that is refused, with a body of whatever shape."""
+    try:
+        said = msgspec.json.decode(body, type=Said)
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        return VenueSays("blocked", "HTTP 403") if status == 403 else None
+    message = "; ".join(e.msg for e in said.errors)
+    match status:
+        case 403:
+            return VenueSays("blocked", message)
+        case 429:
+            return VenueSays("limited", message)
+        case 400 | 404:
+            return VenueSays("rejected", message)
+    return VenueSays("transient", message)
+
+
+def _markets(page: Any) -> Sequence[Market]:
+    if len(page.markets) >= ROWS:
+        raise ValueError(f"{len(page.markets)} markets: the list may have been cut at {ROWS}")
+    return list(page.markets.values())
+
+
+def instruments(page: Any) -> list[Instrument]:
+    """All that are listed: one in final settlement still tells its history."""
+    return [Instrument(m.ticker, base_asset(m.ticker.split(",")[0].removesuffix("-USD"))) for m in _markets(page)]
+
+
+def _funding(instrument: Instrument, window: Window) -> Iterable[Request]:
+    """From the end back. A row more than there are hours: the one before the window says that none of it is left."""
+    hours = -(-(window.end - window.start) // HOUR)
+    yield Request(
+        f"/v4/historicalFunding/{quote(instrument.symbol, safe='')}",
+        {"limit": min(ROWS, hours + 1), "effectiveBeforeOrAt": iso_ms(window.end - 1)},
+        window=window,
+        open_start=True,
+        weights={"requests": 1},
+    )
+
+
+def _further_back(request: Request, page: Any, rows: Sequence[FundingRate]) -> Request | None:
+    assert request.window
+    if len(rows) < int(request.params["limit"]) or rows[-1].effective_at < request.window.start:
+        return None
+    return replace(request, params={**request.params, "effectiveBeforeOrAt": iso_ms(rows[-1].effective_at - 1)})
+
+
+def _candles(instrument: Instrument, window: Window) -> Request:
+    """The end is a millisecond early: whether the venue counts it in is unverified, and makes no difference then."""
+    return Request(
+        f"/v4/candles/perpetualMarkets/{quote(instrument.symbol, safe='')}",
+        {"resolution": "1HOUR", "limit": ROWS, "fromISO": iso_ms(window.start), "toISO": iso_ms(window.end - 1)},
+        window=window,
+        weights={"candles": 1},
+    )
+
+
+SOURCE = Source(
+    name="dydx",
+    venue="dydx",
+    base_url="https://indexer.dydx.trade",
+    limits={"requests": Limit(100, 10), "candles": Limit(1000, 10)},
+    error=error,
+    instruments=instruments,
+    datasets=(
+        Dataset(
+            "instruments",
+            Market,
+            key=("ticker",),
+            plan=once(Request("/v4/perpetualMarkets", weights={"requests": 1})),
+            **enveloped("markets", dict[str, Market]) | {"rows": _markets},
+            bulk=True,
+            known=frozenset(
+                "clobPairId priceChange24H volume24H trades24H initialMarginFraction maintenanceMarginFraction "
+                "atomicResolution quantumConversionExponent tickSize stepSize stepBaseQuantums subticksPerTick marketType "
+                "openInterestLowerCap openInterestUpperCap baseOpenInterest defaultFundingRate1H".split()
+            ),
+        ),
+        Dataset(
+            "funding_rates",
+            FundingRate,
+            key=("ticker", "effective_at"),
+            time="effective_at",
+            plan=_funding,
+            **enveloped("historicalFunding", list[FundingRate]),
+            more=_further_back,
+            known=frozenset({"effectiveAtHeight"}),
+        ),
+        Dataset(
+            "candles",
+            Candle,
+            key=("ticker", "started_at"),
+            time="started_at",
+            plan=hourly(ROWS, _candles),
+            **enveloped("candles", list[Candle]),
+            bar=HOUR,
+            known=frozenset({"resolution", "orderbookMidPriceOpen", "orderbookMidPriceClose"}),
+        ),
+    ),
+)
