@@ -111,11 +111,11 @@ def _funding(instrument: Instrument, window: Window) -> Request:
 
 def _statistics(instrument: Instrument, window: Window) -> Request:
     """There is no end to ask for, only a number of rows: where hours are missing these reach beyond it, by a day at most."""
-    params = {"contract": instrument.symbol, "from": window.start // 1000, "interval": "1h", "limit": _hours(window)}
+    asked: dict[str, str | int] = {"contract": instrument.symbol, "from": window.start // 1000, "interval": "1h"}
     beyond = Window(window.start, window.end + DAY)
     return Request(
         ROOT + "contract_stats",
-        params,
+        asked | {"limit": _hours(window)},
         context={"symbol": instrument.symbol},
         window=beyond,
         weights={"contract_stats": 1},
