@@ -81,7 +81,7 @@ class Client:
         self._slots = asyncio.Semaphore(source.concurrency)
         self._resume = 0.0
         self._skew = 0
-        self._answers: dict[tuple[str, str], Request] = {}
+        self._answers: dict[tuple[str, str, str], Request] = {}
         self._timeout = aiohttp.ClientTimeout(total=timeout * 4, sock_connect=timeout, sock_read=timeout)
         self._session: aiohttp.ClientSession | None = None
         self._s3 = S3(source, s3_endpoint) if self.base_url.startswith("s3://") else None
@@ -155,7 +155,7 @@ class Client:
                 others = set(map(attrgetter(who), page.rows)) - {request.instrument}
                 if others:
                     raise self._transient(request, f"rows of {', '.join(sorted(others)[:3])} instead of {request.instrument}")
-            answer = (dataset.name, page.sha256)
+            answer = (dataset.name, page.sha256, request.instrument if dataset.alike else "")
             if self._answers.setdefault(answer, request) != request:
                 raise self._transient(request, "these bytes were the answer to another question")
         return page

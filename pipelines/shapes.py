@@ -1,4 +1,4 @@
-"""Shapes that many venues' answers share: bars in arrays, rows inside an envelope.
+"""Shapes that many venues' answers share: bars in arrays, rows stamped in seconds, rows inside an envelope.
 
 A source uses them as they are (`Bar`, `PriceBar`) or extends them by the fields that its venue adds. Nothing to run alone.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from pipelines.records import MaybeNumber, Ms, Number, Record
+from pipelines.records import MaybeNumber, Ms, Number, Record, Seconds
 
 
 class Bar(Record, array_like=True):
@@ -32,6 +32,15 @@ class PriceBar(Record, array_like=True):
     high: MaybeNumber
     low: MaybeNumber
     close: Number
+
+
+class Stamped(Record):
+    """A row that the venue stamps in seconds: `time` is in milliseconds once it is read, as all times are."""
+
+    time: Seconds
+
+    def __post_init__(self) -> None:
+        self.time *= 1000
 
 
 def enveloped(path: str, rows: Any, **beside: tuple[Any, Any]) -> dict[str, Any]:

@@ -83,7 +83,8 @@ class Dataset:
     `history_days` is how far back the venue answers; `default_days` how far back we ask unless told.
     `empty` tells whether a page holds nothing at all, where `rows` skips much of it.
     `known` are documented fields that we do not read; any other new name is reported. `wire` is the type whose names to
-    look for where a record is not the wire's own (several levels made one).
+    look for where a record is not the wire's own (several levels made one). `alike` says that two instruments may well have
+    the same bytes: rates that stand at the default, in rows that name nobody.
     """
 
     name: str
@@ -103,6 +104,7 @@ class Dataset:
     empty: Callable[[Any], bool] | None = None
     known: frozenset[str] = frozenset()
     wire: type[msgspec.Struct] | None = None
+    alike: bool = False
 
     @cached_property
     def read(self) -> Callable[[bytes], Any]:

@@ -1,0 +1,23 @@
+-- Names are `<coin>_<quote>`, without fields of their own. What kinds of underlying `contract_type` may name is not documented:
+-- whatever it says is not taken for crypto.
+select
+    name as symbol,
+    split_part(name, '_', 1) as listed_asset,
+    {{ base_asset("split_part(name, '_', 1)") }} as base_asset,
+    {{ multiplier("split_part(name, '_', 1)") }} as multiplier,
+    split_part(name, '_', 2) as quote_asset,
+    'USDT' as settle_asset,
+    {{ contract_type("split_part(name, '_', 1)", "split_part(name, '_', 2)", "'USDT'") }} as contract_type,
+    nullif(quanto_multiplier, 0) as contract_size,
+    case when coalesce(contract_type, '') = '' then 'crypto' else 'other' end as underlying_class,
+    funding_interval / 3600 as funding_interval_hours,
+    case
+        when status = 'delisted' or delisted_time > 0 and delisted_time <= epoch(_observed_at) then 'delisted'
+        when in_delisting or coalesce(status, 'trading') <> 'trading' then 'halted'
+        else 'trading'
+    end as status,
+    {{ from_ms('coalesce(nullif(launch_time, 0), nullif(create_time, 0)) * 1000') }} as listed_at,
+    {{ from_ms('nullif(delisted_time, 0) * 1000') }} as delisted_at,
+    _observed_at as observed_at
+from {{ source('gate', 'instruments') }}
+where type = 'direct'

@@ -1,0 +1,17 @@
+-- A negative multiplier means dollars in a lot (inverse). `isQuanto` is true of contracts that settle in their quote.
+select
+    symbol,
+    base_currency as listed_asset,
+    {{ base_asset('base_currency') }} as base_asset,
+    {{ multiplier('base_currency') }} as multiplier,
+    quote_currency as quote_asset,
+    settle_currency as settle_asset,
+    {{ contract_type('base_currency', 'quote_currency', 'settle_currency') }} as contract_type,
+    nullif(abs(c.multiplier), 0) as contract_size,
+    'crypto' as underlying_class,
+    funding_rate_granularity / 3600000 as funding_interval_hours,
+    case status when 'Open' then 'trading' when 'Closed' then 'delisted' else 'halted' end as status,
+    {{ from_ms('nullif(first_open_date, 0)') }} as listed_at,
+    _observed_at as observed_at
+from {{ source('kucoin', 'instruments') }} as c
+where type = 'FFWCSX'

@@ -1,0 +1,208 @@
+"""Gate futures v4, settle currency USDT: linear perpetuals that count contracts.
+
+Facts: `shared/venues/gate.md`. Times are seconds (milliseconds in our tables), prices text, sizes whole contracts or, newer,
+decimal text. `quanto_multiplier` is coins in a contract; coins are listed whole, PEPE by contracts of ten million. The list of
+contracts is the present too: mark, index, running rate and open interest. Errors are `{"label", "message"}` with a status.
+Liquidations are left out: the venue states neither how complete its list is nor how far it goes back.
+Alone: `perps fetch --venues gate --from 2025-10-10 --to 2025-10-10`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from pipelines.paging import hourly, once
+from pipelines.records import MaybeNumber, Number, Record, Seconds
+from pipelines.shapes import Stamped
+from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
+from pipelines.symbols import base_asset
+from pipelines.windows import DAY, HOUR, Window
+
+#: Rows of a page that is asked for without a limit, where there is one; also what funding and statistics are asked by.
+PAGE = 100
+ROOT = "/api/v4/futures/usdt/"
+
+
+class Contract(Record):
+    name: str
+    type: str
+    quanto_multiplier: Number
+    funding_interval: int
+    funding_rate: MaybeNumber = None
+    funding_next_apply: int | None = None
+    mark_price: MaybeNumber = None
+    index_price: MaybeNumber = None
+    position_size: MaybeNumber = None
+    in_delisting: bool = False
+    status: str | None = None
+    contract_type: str | None = None
+    create_time: int | None = None
+    launch_time: int | None = None
+    delisted_time: int | None = None
+
+
+class FundingRate(Stamped):
+    time: Seconds = msgspec.field(name="t")
+    rate: Number = msgspec.field(name="r")
+
+
+class Statistics(Stamped):
+    open_interest: Number
+    open_interest_usd: MaybeNumber = None
+    mark_price: MaybeNumber = None
+
+
+class PriceCandle(Stamped):
+    """A bar of the mark or the index price: no volume."""
+
+    time: Seconds = msgspec.field(name="t")
+    open: Number = msgspec.field(name="o")
+    high: Number = msgspec.field(name="h")
+    low: Number = msgspec.field(name="l")
+    close: Number = msgspec.field(name="c")
+
+
+class Candle(PriceCandle):
+    volume: Number = msgspec.field(name="v")
+    turnover: MaybeNumber = msgspec.field(name="sum", default=None)
+
+
+class Said(msgspec.Struct):
+    label: str
+    message: str = ""
+
+
+def error(status: int, body: bytes) -> VenueSays | None:
+    """A `label`, whatever the status."""
+    try:
+        said = msgspec.json.decode(body, type=Said)
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        return None
+    message = f"{said.label} {said.message}".rstrip()
+    if said.label in ("TOO_MANY_REQUESTS", "TOO_FAST"):
+        return VenueSays("limited", message)
+    if said.label in ("FORBIDDEN", "IP_FORBIDDEN"):
+        return VenueSays("blocked", message)
+    return VenueSays("transient" if said.label in ("INTERNAL", "SERVER_ERROR", "TOO_BUSY") else "rejected", message)
+
+
+def instruments(page: list[Contract]) -> list[Instrument]:
+    return [Instrument(c.name, base_asset(c.name.split("_")[0])) for c in page if c.type == "direct"]
+
+
+def _request(endpoint: str, instrument: Instrument, window: Window, price: str = "", **params: str | int) -> Request:
+    """Both ends in seconds, inclusive."""
+    return Request(
+        ROOT + endpoint,
+        {"contract": price + instrument.symbol, "from": window.start // 1000, "to": (window.end - 1) // 1000, **params},
+        context={"symbol": instrument.symbol},
+        window=window,
+        weights={endpoint: 1},
+    )
+
+
+def _funding(instrument: Instrument, window: Window) -> Request:
+    return _request("funding_rate", instrument, window, limit=PAGE)
+
+
+def _statistics(instrument: Instrument, window: Window) -> Request:
+    """There is no end to ask for, only a number of rows: where hours are missing these reach beyond it, by a day at most."""
+    asked: dict[str, str | int] = {"contract": instrument.symbol, "from": window.start // 1000, "interval": "1h"}
+    beyond = Window(window.start, window.end + DAY)
+    return Request(
+        ROOT + "contract_stats",
+        asked | {"limit": _hours(window)},
+        context={"symbol": instrument.symbol},
+        window=beyond,
+        weights={"contract_stats": 1},
+    )
+
+
+def _hours(window: Window) -> int:
+    return -(-(window.end - window.start) // HOUR)
+
+
+def _later(request: Request, page: Any, rows: Sequence[Statistics]) -> Request | None:
+    """What a page leaves of its hours: the most rows that the venue sends is not documented."""
+    if not rows or not request.window:
+        return None
+    rest = Window(request.window.start, request.window.end - DAY).after(max(row.time for row in rows) + HOUR)
+    params = {**request.params, "from": rest.start // 1000, "limit": _hours(rest)}
+    return replace(request, params=params, window=Window(rest.start, rest.end + DAY)) if rest else None
+
+
+def _more_contracts(request: Request, page: Any, rows: Sequence[Any]) -> Request | None:
+    """All of them come at once as far as is known; a page of exactly a hundred may have been cut."""
+    offset = int(request.params.get("offset", 0)) + PAGE
+    return replace(request, params={"limit": PAGE, "offset": offset}) if len(rows) == PAGE else None
+
+
+def _candles(name: str, price: str, record: type[PriceCandle]) -> Dataset:
+    """A page holds 2000 points at most, and more is refused."""
+    return Dataset(
+        name,
+        record,
+        key=("symbol", "time"),
+        time="time",
+        plan=hourly(1000, lambda instrument, window: _request("candlesticks", instrument, window, price, interval="1h")),
+        context=("symbol",),
+        bar=HOUR,
+    )
+
+
+SOURCE = Source(
+    name="gate",
+    venue="gate",
+    base_url="https://api.gateio.ws",
+    limits={endpoint: Limit(200, 10) for endpoint in ("contracts", "funding_rate", "contract_stats", "candlesticks")},
+    error=error,
+    instruments=instruments,
+    datasets=(
+        Dataset(
+            "instruments",
+            Contract,
+            key=("name",),
+            plan=once(Request(ROOT + "contracts", weights={"contracts": 1})),
+            more=_more_contracts,
+            bulk=True,
+            known=frozenset(
+                "config_change_time cross_leverage_default delisting_time enable_bonus enable_circuit_breaker enable_credit "
+                "enable_decimal funding_cap_ratio funding_impact_value funding_offset funding_rate_indicative "
+                "funding_rate_limit interest_rate is_pre_market last_price leverage_max leverage_min long_users "
+                "maintenance_rate maker_fee_rate mark_price_round mark_type market_order_size_max market_order_slip_ratio "
+                "order_price_deviate order_price_round order_size_max order_size_min orderbook_id orders_limit "
+                "ref_discount_rate ref_rebate_rate risk_limit_base risk_limit_max risk_limit_step short_users "
+                "taker_fee_rate trade_id trade_size voucher_leverage".split()
+            ),
+        ),
+        Dataset(
+            "open_interest",
+            Statistics,
+            key=("symbol", "time"),
+            time="time",
+            plan=hourly(PAGE, _statistics),
+            more=_later,
+            context=("symbol",),
+            known=frozenset(
+                "lsr_taker lsr_account top_lsr_account top_lsr_size long_liq_size long_liq_amount long_liq_usd "
+                "short_liq_size short_liq_amount short_liq_usd".split()
+            ),
+        ),
+        Dataset(
+            "funding_rates",
+            FundingRate,
+            key=("symbol", "time"),
+            time="time",
+            plan=hourly(PAGE, _funding),
+            context=("symbol",),
+            alike=True,
+        ),
+        _candles("candles", "", Candle),
+        _candles("mark_candles", "mark_", PriceCandle),
+        _candles("index_candles", "index_", PriceCandle),
+    ),
+)
