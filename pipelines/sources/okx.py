@@ -231,7 +231,8 @@ SOURCE = Source(
             "instruments",
             "alias auctionEndTime baseCcy category contTdSwTime futureSettlement instIdCode lever lotSz maxIcebergSz maxLmtAmt "
             "maxLmtSz maxMktAmt maxMktSz maxPlatOILmt maxStopSz maxTriggerSz maxTwapSz minSz openType optType posLmtAmt "
-            "posLmtPct preMktSwTime quoteCcy stk tickSz tradeQuoteCcyList groupId seriesId",
+            "posLmtPct preMktSwTime quoteCcy stk tickSz tradeQuoteCcyList groupId seriesId initPxLmtPct floatPxLmtPct "
+            "maxPxLmtPct rpi rpiMinLevel rpiMinPxBand",
             instType="SWAP",
         ),
         _bulk(
