@@ -14,7 +14,7 @@ from typing import Any
 from pipelines.records import MaybeNumber, Ms, Number, Record
 from pipelines.shapes import Bar
 from pipelines.source import Instrument, Limit, Source
-from pipelines.sources.binance_usdm import PremiumIndex, datasets, error, held
+from pipelines.sources.binance_usdm import datasets, error, held
 from pipelines.symbols import base_asset
 
 
@@ -32,7 +32,11 @@ class Symbol(Record, rename="camel"):
     delivery_date: int | None = None
 
 
-class Premium(PremiumIndex, rename="camel"):
+class PremiumIndex(Record, rename="camel"):
+    symbol: str
+    time: Ms
+    mark_price: MaybeNumber
+    index_price: MaybeNumber = None
     # Dated contracts have no funding: empty and 0, or in 2020 not there at all.
     last_funding_rate: MaybeNumber = None
     next_funding_time: int | None = None
@@ -78,7 +82,7 @@ SOURCE = Source(
     datasets=datasets(
         "/dapi/v1",
         symbol=Symbol,
-        premium_index=Premium,
+        premium_index=PremiumIndex,
         kline=Kline,
         open_interest=held(
             OpenInterestHist,

@@ -147,7 +147,7 @@ def datasets(
     api: str,
     *,
     symbol: type[Record],
-    premium_index: type[PremiumIndex],
+    premium_index: type[Record],
     kline: type[Record],
     open_interest: Dataset,
     pair: Callable[[Instrument], Mapping[str, str]],
