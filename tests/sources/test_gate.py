@@ -16,6 +16,7 @@ import pytest
 from infra.emulator.store import MS_HOUR
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served
+from infra.emulator.venues.gate import Gate
 from pipelines.source import Instrument, Request, VenueSays
 from pipelines.sources.gate import SOURCE, error
 from pipelines.windows import Window
@@ -69,6 +70,12 @@ def test_no_page_can_hold_more_than_the_venue_sends() -> None:
         starts = [request.params["from"] for request in requests] + [year.end // 1000]
         assert max(int(b) - int(a) for a, b in pairwise(starts)) <= most * HOUR_S
         assert all(request.weights == {request.path.rpartition("/")[2]: 1} for request in requests)
+
+
+def test_each_endpoint_has_its_own_limit() -> None:
+    """200 requests in ten seconds; the emulator counts alike."""
+    assert Gate.limits == {name: (limit.weight, limit.seconds) for name, limit in SOURCE.limits.items()}
+    assert set(Gate.limits.values()) == {(200, 10)}
 
 
 # --- paging -----------------------------------------------------------------------------------------------------------------
