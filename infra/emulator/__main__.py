@@ -1,4 +1,4 @@
-"""`python -m infra.emulator`: serve the synthetic market, or recorded series, as four venues on loopback.
+"""`python -m infra.emulator`: serve the synthetic market, or recorded series, as every venue of `venues/` on loopback.
 
 Prints the URL and, with `--port-file`, writes it there once it listens. Stops on Ctrl-C or SIGTERM.
 """
@@ -46,7 +46,7 @@ def main(
     port_file: Annotated[Path | None, typer.Option(help="Write the URL to this file once it listens.")] = None,
     attached: Annotated[bool, typer.Option("--attached", help="Stop when standard input ends, with whoever started it.")] = False,
 ) -> None:
-    """Serve one market store as Binance, Bybit, Hyperliquid (API and archive) and Kraken."""
+    """Serve one market store as every venue that `infra/emulator/venues` speaks as."""
     clock = to_ms(as_of) if as_of else None
     market, end = open_store(store, seed, clock or int(time.time() * 1000))
     emulator = Emulator(
