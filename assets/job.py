@@ -24,6 +24,7 @@ from pipelines.clock import Clock
 from pipelines.errors import WarehouseMismatch
 from pipelines.landing import Entry, Landing
 from pipelines.run import Emulator, span
+from pipelines.sources import table
 from pipelines.settings import Settings
 from pipelines.windows import DAY, Window, to_ms
 
@@ -116,15 +117,19 @@ def _execute(settings: Settings, window: Window, clock: Clock, attached: Any, pr
     import dagster as dg
 
     from assets.definitions import definitions_of
+    from assets.ingest import landing_key
     from assets.liveness import alive
     from assets.session import Session, evaluations
 
     started = datetime.now(UTC).replace(tzinfo=None)
     session = Session(settings, attached, window, clock, progress)
     definitions = definitions_of(session, partitioned=False)
-    everything = dg.AssetSelection.all()
-    landing = dg.AssetSelection.assets(*(key for key in _landing_keys()))
-    selection = everything if with_fetch else everything - landing - dg.AssetSelection.checks_for_assets(*_landing_keys())
+    # A source is a group. Those that are not chosen have nothing to say, and each of their assets would cost its event.
+    idle = [name for name in table() if name not in settings.sources]
+    silent = [landing_key(name) for name in (idle if with_fetch else table())]
+    selection = dg.AssetSelection.all() - dg.AssetSelection.assets(*silent) - dg.AssetSelection.checks_for_assets(*silent)
+    if idle:
+        selection -= dg.AssetSelection.groups(*idle)
     job = dg.Definitions.merge(
         definitions, dg.Definitions(jobs=[dg.define_asset_job("run", selection=selection)])
     ).resolve_job_def("run")
@@ -162,13 +167,6 @@ def _execute(settings: Settings, window: Window, clock: Clock, attached: Any, pr
             outcome.messages.append(f"how this run ended could not be noted in the warehouse: {problem}")
     _point_at(settings)
     return outcome
-
-
-def _landing_keys() -> list[Any]:
-    from assets.ingest import landing_key
-    from pipelines.sources import table
-
-    return [landing_key(name) for name in table()]
 
 
 def _message(event: Any) -> str:
