@@ -24,8 +24,8 @@ from pipelines.clock import Clock
 from pipelines.errors import WarehouseMismatch
 from pipelines.landing import Entry, Landing
 from pipelines.run import Emulator, span
-from pipelines.sources import table
 from pipelines.settings import Settings
+from pipelines.sources import table
 from pipelines.windows import DAY, Window, to_ms
 
 log = logging.getLogger("perplake.job")
