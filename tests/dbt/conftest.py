@@ -6,7 +6,6 @@ The project is parsed once for all tests; each warehouse is a file of its own.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,25 +30,25 @@ class Dbt:
 
     def __call__(self, path: Path, *command: str, changed: tuple[str, str] | None = None) -> Any:
         """Run a command, such as `run`; gives dbt's results, raises `AssertionError` with its messages where it failed."""
-        names = ("PERPLAKE_CHANGED_FROM", "PERPLAKE_CHANGED_TO")
-        os.environ |= dict(zip(names, changed or ("", ""), strict=True))
-        said = self._invoke(dbtRunner(manifest=self.manifest), *command, path)
+        said = self._invoke(dbtRunner(manifest=self.manifest), *command, path, changed=changed)
         failed = [f"{r.node.name}: {r.message}" for r in said.result or [] if r.status in ("error", "fail")]
         assert said.success, failed or said.exception
         return said.result
 
-    def _invoke(self, runner: dbtRunner, command: str, *rest: str | Path) -> Any:
+    def _invoke(self, runner: dbtRunner, command: str, *rest: str | Path, changed: tuple[str, str] | None = None) -> Any:
         *options, path = rest
-        os.environ["PERPLAKE_WAREHOUSE"] = str(path)
-        return runner.invoke([command, *map(str, options), *self.arguments])
+        before, (first, last) = dict(os.environ), changed or ("", "")
+        os.environ |= {"PERPLAKE_WAREHOUSE": str(path), "PERPLAKE_CHANGED_FROM": first, "PERPLAKE_CHANGED_TO": last}
+        try:
+            return runner.invoke([command, *map(str, options), *self.arguments])
+        finally:  # other tests of this process have warehouses of their own
+            os.environ.clear()
+            os.environ.update(before)
 
 
 @pytest.fixture(scope="session")
-def dbt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dbt]:
-    before = dict(os.environ)
-    yield Dbt(tmp_path_factory.mktemp("dbt"))
-    os.environ.clear()
-    os.environ.update(before)
+def dbt(tmp_path_factory: pytest.TempPathFactory) -> Dbt:
+    return Dbt(tmp_path_factory.mktemp("dbt"))
 
 
 def prepare(path: Path, start: str, end: str) -> None:

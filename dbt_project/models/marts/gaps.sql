@@ -40,16 +40,22 @@ spans as (
     anti join seen using (instrument_id, dataset, starts)
 ),
 
-given as (  -- the source to ask, where one gives the dataset
-    select * from ({{ sources_table() }})
-    qualify row_number() over (partition by venue, dataset order by precedence) = 1
+sources as (select * from ({{ sources_table() }})),
+
+given as (  -- the source to ask: the one that lists the instrument, or one beside it that lists none (an archive)
+    select i.instrument_id, t.dataset, t.source, t.history_days
+    from {{ ref('dim_instruments') }} as i
+    inner join sources as t
+        on i.venue = t.venue and (i.source = t.source or t.source not in (select source from sources where dataset = 'instruments'))
+    where i.valid_to is null
+    qualify row_number() over (partition by i.instrument_id, t.dataset order by t.precedence, t.source) = 1
 ),
 
 placed as (  -- what the venue has forgotten is a gap of its own beside what it can still give
     select s.*, g.source, g.history_days,
         g.source is not null and coalesce(s.gap_end + to_hours((g.history_days * 24)::bigint) > r.as_of, true) as fetchable
     from spans as s
-    left join given as g on s.venue = g.venue and s.dataset = g.dataset
+    left join given as g on s.instrument_id = g.instrument_id and s.dataset = g.dataset
     cross join {{ source('meta', 'run_info') }} as r
 )
 
