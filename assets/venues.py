@@ -26,7 +26,6 @@ class Row:
     """One source. `unproven` are the facts that no evidence stands behind yet."""
 
     source: str
-    title: str
     venue: str
     state: str
     datasets: list[str]
@@ -55,9 +54,7 @@ def rows() -> list[Row]:
         venue = venues[row["venue"]]
         state = f"{venue['state']} {venue['closed_on']}".strip()
         limits = "; ".join(f"{limit.weight:,} in {limit.seconds} s ({kind})" for kind, limit in source(name).limits.items())
-        found.append(
-            Row(name, row["title"], row["venue"], state, row["datasets"], row["history"], row["key"], limits, unproven[name])
-        )
+        found.append(Row(name, row["venue"], state, row["datasets"], row["history"], row["key"], limits, unproven[name]))
     return found
 
 

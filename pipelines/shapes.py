@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from pipelines.records import MaybeNumber, Ms, Number, Record, Seconds
+
+Kind = TypeVar("Kind")
 
 
 class Bar(Record, array_like=True):
@@ -55,3 +57,11 @@ def enveloped(path: str, rows: Any, **beside: tuple[Any, Any]) -> dict[str, Any]
         body = msgspec.defstruct("Body", [(name, body)])
     found: Callable[[Any], Sequence[Any]] = attrgetter(path)
     return {"page": body, "rows": found}
+
+
+def read_as(body: bytes, kind: type[Kind]) -> Kind | None:
+    """A body as a type, such as the shape in which a venue states its errors; None where it is no such thing."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.DecodeError:
+        return None

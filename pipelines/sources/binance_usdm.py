@@ -11,11 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import msgspec
-
 from pipelines.paging import by_symbol, hourly, once, windowed
 from pipelines.records import MaybeNumber, Ms, Number, Record
-from pipelines.shapes import Bar, PriceBar, enveloped
+from pipelines.shapes import Bar, PriceBar, enveloped, read_as
 from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR
@@ -85,11 +83,8 @@ def error(status: int, body: bytes) -> VenueSays | None:
     """`{"code": -1121, "msg": ...}`; 451 is a region block, -1003 the weight limit, -1130 a start before the kept history."""
     if not body.startswith(b"{"):
         return None
-    try:
-        said = msgspec.json.decode(body, type=dict[str, Any])
-    except msgspec.DecodeError:
-        return None
-    if "code" not in said or "msg" not in said or said["code"] == 200:
+    said = read_as(body, dict[str, Any])
+    if said is None or "code" not in said or "msg" not in said or said["code"] == 200:
         return None
     message = f"{said['code']} {said['msg']}"
     if status == 451 or "restricted location" in str(said["msg"]):

@@ -17,7 +17,7 @@ import msgspec
 
 from pipelines.paging import hourly, once, windowed
 from pipelines.records import MaybeNumber, Ms, Number, Record
-from pipelines.shapes import Bar, PriceBar, enveloped
+from pipelines.shapes import Bar, PriceBar, enveloped, read_as
 from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR
@@ -82,11 +82,8 @@ def error(status: int, body: bytes) -> VenueSays | None:
     """`retCode` other than 0 in HTTP 200; a 403 that is a page is the region block, one that says «too frequent» the limit."""
     if status == 403:
         return VenueSays("limited" if b"frequent" in body else "blocked", "HTTP 403")
-    try:
-        said = msgspec.json.decode(body, type=Envelope)
-    except (msgspec.DecodeError, msgspec.ValidationError):
-        return None
-    if said.ret_code == 0:
+    said = read_as(body, Envelope)
+    if said is None or said.ret_code == 0:
         return None
     kind = {10006: "limited", 10018: "limited", 10000: "transient", 10016: "transient"}.get(said.ret_code, "rejected")
     return VenueSays(kind, f"retCode {said.ret_code} {said.ret_msg}")  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ import msgspec
 
 from pipelines.paging import hourly, once
 from pipelines.records import MaybeNumber, Ms, Number, Record
-from pipelines.shapes import enveloped
+from pipelines.shapes import enveloped, read_as
 from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window
@@ -99,10 +99,8 @@ def error(status: int, body: bytes) -> VenueSays | None:
 
     Other codes refuse what was asked, unless the status or the code of JSON-RPC (-32603) tells of the server.
     """
-    try:
-        said = msgspec.json.decode(body, type=Said).error
-    except (msgspec.DecodeError, msgspec.ValidationError):
-        return None
+    answer = read_as(body, Said)
+    said = answer.error if answer else None
     if said is None:
         return None
     message = f"{said.code} {said.message}"

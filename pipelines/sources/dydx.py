@@ -17,7 +17,7 @@ import msgspec
 
 from pipelines.paging import hourly, once
 from pipelines.records import IsoMs, MaybeNumber, Number, Record
-from pipelines.shapes import enveloped
+from pipelines.shapes import enveloped, read_as
 from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window, iso_ms
@@ -63,9 +63,8 @@ class Said(msgspec.Struct):
 
 def error(status: int, body: bytes) -> VenueSays | None:
     """`errors` in a body are one whatever the status; a 403 is a country that is refused, with a body of whatever shape."""
-    try:
-        said = msgspec.json.decode(body, type=Said)
-    except (msgspec.DecodeError, msgspec.ValidationError):
+    said = read_as(body, Said)
+    if said is None:
         return VenueSays("blocked", "HTTP 403") if status == 403 else None
     message = "; ".join(e.msg for e in said.errors)
     match status:

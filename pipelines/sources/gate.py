@@ -17,7 +17,7 @@ import msgspec
 
 from pipelines.paging import hourly, once
 from pipelines.records import MaybeNumber, Number, Record, Seconds
-from pipelines.shapes import Stamped
+from pipelines.shapes import Stamped, read_as
 from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
 from pipelines.symbols import base_asset
 from pipelines.windows import DAY, HOUR, Window
@@ -78,9 +78,8 @@ class Said(msgspec.Struct):
 
 def error(status: int, body: bytes) -> VenueSays | None:
     """A `label`, whatever the status."""
-    try:
-        said = msgspec.json.decode(body, type=Said)
-    except (msgspec.DecodeError, msgspec.ValidationError):
+    said = read_as(body, Said)
+    if said is None:
         return None
     message = f"{said.label} {said.message}".rstrip()
     if said.label in ("TOO_MANY_REQUESTS", "TOO_FAST"):

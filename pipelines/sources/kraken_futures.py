@@ -17,7 +17,7 @@ import msgspec
 
 from pipelines.paging import hourly, once
 from pipelines.records import IsoMs, Ms, Number, Record, Seconds
-from pipelines.shapes import enveloped
+from pipelines.shapes import enveloped, read_as
 from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window
@@ -154,11 +154,8 @@ class Said(msgspec.Struct):
 
 def error(status: int, body: bytes) -> VenueSays | None:
     """`{"result": "error", "error": "apiLimitExceeded"}`, with HTTP 200 too."""
-    try:
-        said = msgspec.json.decode(body, type=Said)
-    except (msgspec.DecodeError, msgspec.ValidationError):
-        return None
-    if said.result != "error" and said.error is None:
+    said = read_as(body, Said)
+    if said is None or (said.result != "error" and said.error is None):
         return None
     message = said.error or "error"
     if message in ("apiLimitExceeded", "requestLimitExceeded"):

@@ -13,7 +13,7 @@ import msgspec
 
 from pipelines.paging import hourly, once
 from pipelines.records import MaybeNumber, Ms, Number, Record
-from pipelines.shapes import Bar, enveloped
+from pipelines.shapes import Bar, enveloped, read_as
 from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window
@@ -65,11 +65,8 @@ class Said(msgspec.Struct):
 
 def error(status: int, body: bytes) -> VenueSays | None:
     """A `code` other than 200000, whatever the status."""
-    try:
-        said = msgspec.json.decode(body, type=Said)
-    except (msgspec.DecodeError, msgspec.ValidationError):
-        return None
-    if said.code == "200000":
+    said = read_as(body, Said)
+    if said is None or said.code == "200000":
         return None
     message = f"{said.code} {said.msg}".rstrip()
     if said.code == "429000":

@@ -17,7 +17,7 @@ import msgspec
 
 from pipelines.paging import hourly, once
 from pipelines.records import MaybeMs, MaybeNumber, Ms, Number, Record
-from pipelines.shapes import Bar, PriceBar, enveloped
+from pipelines.shapes import Bar, PriceBar, enveloped, read_as
 from pipelines.source import Dataset, Instrument, Limit, More, Request, Source, VenueSays
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window
@@ -110,11 +110,8 @@ class Said(msgspec.Struct):
 
 def error(status: int, body: bytes) -> VenueSays | None:
     """A `code` other than "0"; what is no such body is left to its status."""
-    try:
-        said = msgspec.json.decode(body, type=Said)
-    except (msgspec.DecodeError, msgspec.ValidationError):
-        return None
-    if said.code == "0":
+    said = read_as(body, Said)
+    if said is None or said.code == "0":
         return None
     # 50011: too many requests. Maintenance, a timeout, offline, busy, a system error.
     kinds = {"50011": "limited"} | dict.fromkeys(("50001", "50004", "50005", "50013", "50026"), "transient")

@@ -10,7 +10,6 @@ from datetime import UTC, date, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 import pytest
 
@@ -21,6 +20,7 @@ from pipelines.settings import Settings
 from pipelines.source import Instrument, Request
 from pipelines.sources import source, table
 from pipelines.windows import HOUR, Window, to_ms
+from tests.sources.kit import written
 
 #: 10 and 11 October 2025, whole: 1760054400000 = 2025-10-10T00:00Z, 1760227200000 = 2025-10-12T00:00Z.
 TWO_DAYS = Window.of_days(date(2025, 10, 10), date(2025, 10, 11))
@@ -96,11 +96,6 @@ EXPECTED: dict[str, dict[str, list[str]]] = {
         ],
     },
 }
-
-
-def written(name: str, request: Request) -> str:
-    url = source(name).base_url + request.path + ("?" + urlencode(request.params) if request.params else "")
-    return f"{request.method} {url}" + (f" {json.dumps(request.body)}" if request.body else "")
 
 
 def planned(name: str, dataset: str, window: Window) -> list[Request]:

@@ -141,7 +141,8 @@ def redirected(urls: Any, host: str, to: str) -> Any:
     """ccxt's addresses with the venue's host replaced, and every other host by one that refuses."""
     if isinstance(urls, dict):
         return {name: redirected(url, host, to) for name, url in urls.items()}
-    return urls.replace(host, to) if isinstance(urls, str) and urls.startswith(host) else "http://127.0.0.1:9"
+    assert isinstance(urls, str)
+    return urls.replace(host, to) if urls.startswith(host) else "http://127.0.0.1:9"
 
 
 def through_ccxt(exchange: str, emulator: Served, host: str, prefix: str, **options: Any) -> Any:
@@ -189,5 +190,5 @@ def seen(bundle: Any, window: Window = WINDOW) -> Iterator[tuple[Any, ...]]:
 
 __all__ = [
     "DAY", "NOW", "WINDOW", "Dataset", "Sample", "SyntheticMarket", "decoded", "exact", "fetched", "following", "loaded",
-    "market", "planned", "same", "samples", "seen", "source", "table", "through_ccxt", "told", "written",
+    "market", "planned", "redirected", "same", "samples", "seen", "source", "table", "through_ccxt", "told", "written",
 ]  # fmt: skip

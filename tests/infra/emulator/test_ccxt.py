@@ -10,6 +10,7 @@ from infra.emulator.store import MS_HOUR, Listing
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served
 from tests.infra.emulator.conftest import NOW, SINCE, seen
+from tests.sources.kit import redirected
 
 ccxt = pytest.importorskip("ccxt")
 DAY = 24 * MS_HOUR
@@ -20,14 +21,6 @@ HOSTS = {
     "krakenfutures": ("https://futures.kraken.com", "/kraken"),
 }
 VENUES = {"binanceusdm": "binance", "bybit": "bybit", "hyperliquid": "hyperliquid", "krakenfutures": "kraken"}
-
-
-def redirected(urls: Any, host: str, to: str) -> Any:
-    """The same addresses with the venue's host replaced, and every other host by one that refuses."""
-    if isinstance(urls, dict):
-        return {name: redirected(url, host, to) for name, url in urls.items()}
-    assert isinstance(urls, str)
-    return urls.replace(host, to) if urls.startswith(host) else "http://127.0.0.1:9"
 
 
 @pytest.fixture(scope="module")
