@@ -25,12 +25,16 @@ from pipelines import warehouse
 
 PROJECT = Path(__file__).parents[1] / "dbt_project"
 MANIFEST = PROJECT / "target" / "manifest.json"
+PARSED = MANIFEST.with_name("partial_parse.msgpack")
 
 os.environ.setdefault("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
 
 
-def _invoke(arguments: list[str], database: Path | None = None) -> Any:
-    """Run dbt in this process; returns its result object. Raises `dg.Failure` with dbt's own message when it fails."""
+def _invoke(arguments: list[str], database: Path | None = None, parsed: Any = None) -> Any:
+    """Run dbt in this process, on a project that was parsed before if there is one; returns its result object.
+
+    Raises `dg.Failure` with dbt's own message when it fails.
+    """
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.cli.main import dbtRunner  # 3 s of imports, for those who run it
 
@@ -39,7 +43,7 @@ def _invoke(arguments: list[str], database: Path | None = None) -> Any:
     folders = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--log-level", "none"]
     try:
         with plain_interrupts():
-            outcome = dbtRunner().invoke([*arguments, *folders])
+            outcome = dbtRunner(parsed).invoke([*arguments, *folders])
     finally:
         DuckDBConnectionManager.close_all_connections()  # it would keep the file from the other steps
     if isinstance(outcome.exception, KeyboardInterrupt):
@@ -58,13 +62,29 @@ def _files() -> list[Path]:
 @cache
 def manifest() -> dict[str, Any]:
     """dbt's manifest, parsed anew when a file of the project is newer."""
-    if not MANIFEST.exists() or MANIFEST.stat().st_mtime < max(f.stat().st_mtime for f in _files()):
+    if not (PARSED.exists() and MANIFEST.exists()) or MANIFEST.stat().st_mtime < max(f.stat().st_mtime for f in _files()):
         MANIFEST.parent.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=MANIFEST.parent) as folder:  # never half a manifest, for others and after a kill
             _invoke(["parse", "--target-path", folder])
-            (Path(folder) / MANIFEST.name).replace(MANIFEST)
-    parsed: dict[str, Any] = json.loads(MANIFEST.read_text())
-    return parsed
+            for made in (PARSED, MANIFEST):
+                (Path(folder) / made.name).replace(made)
+    found: dict[str, Any] = json.loads(MANIFEST.read_text())
+    return found
+
+
+def _parsed(database: Path) -> Any:
+    """The project as dbt parsed it for `manifest`, None where it must parse anew.
+
+    dbt itself would parse all of it again for each warehouse, since the path is in its profile. What it made of the project
+    holds for any path but for the file's name, which is the catalog of every relation.
+    """
+    from dbt.contracts.graph.manifest import Manifest
+    from dbt.parser.manifest import extended_mashumuro_decoder
+
+    catalogs = {node["database"] for node in manifest()["nodes"].values()}
+    if catalogs != {database.stem}:
+        return None
+    return Manifest.from_msgpack(PARSED.read_bytes(), decoder=extended_mashumuro_decoder)
 
 
 class Translator(DagsterDbtTranslator):
@@ -138,7 +158,7 @@ def transform(context: dg.AssetExecutionContext, session: dg.ResourceParam[Sessi
             warehouse.prepare(connection, session.settings.market)
             arguments = plan(connection)
         if arguments is not None:
-            _invoke(arguments, session.database)
+            _invoke(arguments, session.database, _parsed(session.database))
         with warehouse.connect(session.database) as connection:
             warehouse.note_built(connection, fingerprint())
             counts = "SELECT schema_name || '.' || table_name, estimated_size FROM duckdb_tables() WHERE schema_name <> 'raw'"

@@ -51,7 +51,7 @@ def _no_faults_left(emulator: Served) -> Iterator[None]:
 
 
 def begin(home: Path, emulator: Served, window: Window = TWO_DAYS, **settings: Any) -> Run:
-    known = {"home": home, "assets": ["BTC", "PEPE"], "timeout_seconds": 1, "tries": 4}
+    known = {"home": home, "assets": ["BTC", "PEPE"], "timeout_seconds": 30, "tries": 4}
     return Run.begin(Settings(**{**known, **settings}), window, Clock(NOW), Emulator(emulator.url, "synthetic; seed=7"))
 
 
@@ -240,7 +240,7 @@ def test_each_fault_once_at_each_venue(kind: str, good: Any, emulator: Served, t
     for venue, path, name in PATHS.values():
         more = {"field": name} if kind.endswith("_field") and kind != "new_field" else {}
         emulator.fault(kind, venue=venue, **({} if kind == "clock" else {"path_contains": path}), **params, **more)
-    run = begin(tmp_path, emulator)
+    run = begin(tmp_path, emulator, **({"timeout_seconds": 1} if kind == "stall" else {}))
     results = fetched(run)
     right = rows(good[0], good[1])
     for name, (venue, path, field) in PATHS.items():
