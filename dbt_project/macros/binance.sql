@@ -12,7 +12,7 @@ with intervals as (  -- the list of funding intervals nearest in time to each li
 select
     i.symbol,
     i.base_asset as listed_asset,
-    {{ base_asset('i.base_asset') }} as base_asset,
+    {{ base_asset('i.base_asset', 'i._observed_at') }} as base_asset,
     {{ multiplier('i.base_asset') }} as multiplier,
     i.quote_asset,
     i.margin_asset as settle_asset,

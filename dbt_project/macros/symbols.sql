@@ -1,11 +1,14 @@
-{# From the coin as a venue lists it to the asset behind it; `pipelines/symbols.py` says the same in Python. #}
-
-{% macro base_asset(listed) -%}
+{# From the coin as a venue lists it to the asset behind it, by what the name meant at a time; `pipelines/symbols.py` says the same. #}
+{% macro base_asset(listed, at='_observed_at') -%}
     {%- set stripped -%}
         regexp_replace(regexp_replace(regexp_replace({{ listed }},
             '^(1000000|100000|10000|1000|1M)([A-Z])', '\2'), '([A-Z])1000$', '\1'), '^k([A-Z])', '\1')
     {%- endset -%}
-    coalesce((select max(alias.base_asset) from {{ ref('asset_aliases') }} as alias where alias.listed = {{ stripped }}), {{ stripped }})
+    coalesce((
+        select max(alias.base_asset) from {{ ref('asset_aliases') }} as alias
+        where alias.listed = {{ stripped }}
+            and coalesce({{ at }} >= alias.valid_from, true) and coalesce({{ at }} < alias.valid_to, true)
+    ), {{ stripped }})
 {%- endmacro %}
 
 {# Whole coins in one listed unit: 1000 for 1000PEPE, kPEPE and SHIB1000. #}

@@ -50,6 +50,27 @@ def test_sql_and_python_agree_on_base_assets(dbt: Dbt, tmp_path: Path) -> None:
             for name, base, multiplier in connection.execute(query).fetchall():
                 assert base == base_asset(name)
                 assert multiplier in {1.0, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9}
-                assert (multiplier == 1) == (name in (base, "XBT"))
+                assert (multiplier == 1) == (name == base or name in ALIASES)
 
         agree()
+
+
+ALIASES = ("XBT", "MATIC", "RNDR", "FTM", "LUNA2")
+
+
+def test_a_name_means_what_it_meant_on_that_day(dbt: Dbt, tmp_path: Path) -> None:
+    path = tmp_path / "warehouse.duckdb"
+    prepare(path, "2025-10-01", "2025-10-02")
+    dbt(path, "seed")
+    dbt(path, "run", "--select", "stg_hyperliquid__instruments")
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(
+            "insert into raw.hyperliquid__instruments by name select name, 0 as sz_decimals, '' as _page, '' as _run, seen as"
+            " _observed_at from (values ('LUNA'), ('LUNA2'), ('MATIC'), ('kFTM')) as n(name),"
+            " (values (timestamp '2022-05-27'), (timestamp '2022-05-28')) as t(seen)"
+        )
+        said = connection.execute("select symbol, base_asset from staging.stg_hyperliquid__instruments order by all").fetchall()
+    assert said == [
+        ("LUNA", "LUNA"), ("LUNA", "LUNC"), ("LUNA2", "LUNA"), ("LUNA2", "LUNA2"), ("MATIC", "POL"), ("MATIC", "POL"),
+        ("kFTM", "S"), ("kFTM", "S"),
+    ]  # fmt: skip

@@ -10,7 +10,7 @@ from pipelines.symbols import base_asset
 @pytest.mark.parametrize(
     ("listed", "base"),
     [
-        ("BTC", "BTC"), ("XBT", "BTC"), ("1000PEPE", "PEPE"), ("1000000MOG", "MOG"), ("1MBABYDOGE", "BABYDOGE"), ("10000LADYS", "LADYS"),  # noqa: E501
+        ("BTC", "BTC"), ("XBT", "BTC"), ("MATIC", "POL"), ("LUNA", "LUNA"), ("1000PEPE", "PEPE"), ("1000000MOG", "MOG"), ("1MBABYDOGE", "BABYDOGE"), ("10000LADYS", "LADYS"),  # noqa: E501
         ("100000X", "X"), ("SHIB1000", "SHIB"), ("kPEPE", "PEPE"), ("kSHIB", "SHIB"),
         # coins whose names only look like a multiple of another
         ("1INCH", "1INCH"), ("KAVA", "KAVA"), ("1000", "1000"), ("k", "k"), ("HYPE", "HYPE"),

@@ -13,6 +13,8 @@ versions as (
     select
         *,
         min(observed_at) over (partition by instrument_id) as first_seen_at,
+        lag(observed_at) over history as last_seen_at,
+        lag(listed_at) over history as listed_before,
         said_units is distinct from lag(said_units) over history as changes_units
     from snapshots
     window history as (partition by instrument_id order by observed_at)
@@ -23,8 +25,13 @@ numbered as (
     select
         *,
         row_number() over history as version,
-        -- The first version holds for ever back: what we first saw is the best that is known of the time before.
-        case when row_number() over history = 1 then timestamp '1970-01-01' else observed_at end as valid_from
+        case
+            -- The first version holds for ever back: what we first saw is the best that is known of the time before.
+            when row_number() over history = 1 then timestamp '1970-01-01'
+            -- Listed anew since we last looked: the new one holds from then on, not only from when it was noticed.
+            when listed_at is distinct from listed_before and listed_at > last_seen_at and listed_at <= observed_at then listed_at
+            else observed_at
+        end as valid_from
     from versions
     window history as (partition by instrument_id order by observed_at)
 )
