@@ -1,3 +1,4 @@
+{%- set segments = {'cex': 'kind', 'dex': 'kind', 'regulated': 'kind', 'united_states': 'region', 'offshore': 'region', 'onchain': 'region'} %}
 with totals as (
     select
         day,
@@ -19,12 +20,13 @@ concentration as (
         sum(d.{{ what }}_share * d.{{ what }}_share order by d.venue) as hhi_{{ what }},
         max(d.{{ what }}_share) as top1_{{ what }}_share,
         list_sum(list(d.{{ what }}_share order by d.{{ what }}_share desc, d.venue) filter (d.{{ what }}_share is not null)[:3]) as top3_{{ what }}_share,
-        {%- for kind in ('dex', 'regulated') %}
+        {%- for segment, column in segments.items() %}
         -- nothing on venues of this kind is a share of zero; no known total is none
         case when count(d.{{ what }}_share) > 0
-            then coalesce(sum(d.{{ what }}_share order by d.venue) filter (v.kind = '{{ kind }}'), 0) end as {{ kind }}_{{ what }}_share,
+            then coalesce(sum(d.{{ what }}_share order by d.venue) filter (v.{{ column }} = '{{ segment }}'), 0) end as {{ segment }}_{{ what }}_share,
         {%- endfor %}
         {%- endfor %}
+        coalesce(sum(d.volume_share order by d.venue) filter (d.volume_doubt is not null), case when count(d.volume_share) > 0 then 0 end) as doubted_volume_share
     from {{ ref('daily_venues') }} as d
     inner join {{ ref('dim_venues') }} as v using (venue)
     group by all
@@ -46,9 +48,10 @@ select
     c.hhi_oi,
     c.top1_oi_share,
     c.top3_oi_share,
-    c.dex_volume_share,
-    c.dex_oi_share,
-    c.regulated_volume_share,
-    c.regulated_oi_share
+    {%- for segment in segments %}
+    c.{{ segment }}_volume_share,
+    c.{{ segment }}_oi_share,
+    {%- endfor %}
+    c.doubted_volume_share
 from totals as t
 inner join concentration as c using (day)

@@ -6,8 +6,17 @@ with days as (
         {{ sum_of('oi_usd') }} as oi_usd,
         {{ weighted_funding() }} as funding_8h,
         {{ funding_weighting() }} as funding_weighting,
+        -- over instruments where both are known: else the parts that lack would be taken for trade
+        sum(volume_usd order by instrument_id) filter (oi_usd > 0) / sum(oi_usd order by instrument_id) filter (volume_usd is not null) as turnover,
         count(*) as instruments
     from {{ ref('int_daily') }}
+    group by all
+),
+
+doubtful as (
+    select venue, max(evidence) as evidence
+    from {{ ref('dim_venue_facts') }}
+    where fact = 'volume_reliability' and value = 'doubtful'
     group by all
 )
 
@@ -20,6 +29,11 @@ select
     d.oi_usd / sum(d.oi_usd) over today as oi_share,
     d.funding_8h,
     d.funding_weighting,
+    d.turnover,
+    nullif(concat_ws('; ',
+        case when d.turnover > {{ var('highest_turnover') }} then 'a day''s volume above {{ var('highest_turnover') }} times the open interest' end,
+        'the venue''s own figures are in doubt: ' || f.evidence
+    ), '') as volume_doubt,
     d.instruments,
     c.coverage_price,
     c.coverage_funding,
@@ -27,4 +41,5 @@ select
     c.coverage_liquidations
 from days as d
 left join ({{ coverage_by('day, venue') }}) as c using (day, venue)
+left join doubtful as f using (venue)
 window today as (partition by d.day order by d.venue rows between unbounded preceding and unbounded following)
