@@ -96,6 +96,9 @@ def ending(outcome: Outcome) -> None:
     for line in outcome.failed:
         console.print(f"[bold red]failed[/] {escape(line)}")
     console.print(f"\nrequests  {outcome.asked:,} asked, {outcome.reused:,} answered from landing")
+    if slowest := sorted(outcome.seconds.items(), key=lambda item: -item[1]):
+        each = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in slowest)
+        console.print(f"fetched   side by side, all at once: {each}")
     console.print(f"window    {outcome.window}")
     for name, path in {
         "warehouse": settings.database,

@@ -95,6 +95,7 @@ def _metadata(run: Run, result: Fetched) -> dict[str, object]:
         "bytes": result.bytes,
         **_share("coverage", len(result.entries) - len(result.quarantined), len(result.entries) + len(result.failures)),
         "reused": result.reused,
+        "seconds": round(result.seconds, 1),
         "quarantined": len(result.quarantined),
         "run": run.id,
     }

@@ -45,6 +45,7 @@ class Outcome:
     messages: list[str]
     asked: int
     reused: int
+    seconds: dict[str, float]  # how long each source took to fetch, all having begun together
 
     @property
     def problems(self) -> list[dict[str, Any]]:
@@ -156,6 +157,7 @@ def _execute(settings: Settings, window: Window, clock: Clock, attached: Any, pr
         [*session.messages, *warnings, *problems],
         sum(len(f.entries) - f.reused for f in fetched),
         sum(f.reused for f in fetched),
+        {f.source: f.seconds for f in fetched},
     )
     if settings.database.exists():
         ended = "succeeded" if outcome.good else "failed" if failed else "incomplete"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -45,6 +46,8 @@ class Fetched:
     warnings: list[str] = field(default_factory=list)
     assets: set[str] = field(default_factory=set)
     reused: int = 0
+    #: From the start of the fetch, in which all sources begin together, until this one was through.
+    seconds: float = 0
 
     @property
     def bytes(self) -> int:
@@ -98,6 +101,7 @@ class _SourceFetch:
         self._done = self._total = 0
 
     async def fetch(self) -> None:
+        begun = time.monotonic()
         async with self.run.client(self.source) as client:
             bulk = [d for d in self.source.datasets if d.bulk]
             chosen: list[Instrument] = []
@@ -112,6 +116,7 @@ class _SourceFetch:
                 for dataset in by_expiry:
                     group.create_task(self._all(client, dataset, chosen))
         self.result.warnings += client.warnings
+        self.result.seconds = time.monotonic() - begun
 
     def _chosen(self) -> list[Instrument]:
         dataset = self.source.dataset("instruments")
