@@ -11,8 +11,9 @@ import asyncio
 import email.utils
 import hashlib
 import logging
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from operator import attrgetter
 from typing import Any
@@ -26,7 +27,7 @@ from pipelines.errors import AGAIN, Blocked, RateLimited, Rejected, Transient
 from pipelines.limits import Limiter
 from pipelines.s3 import S3
 from pipelines.source import Dataset, Request, Source
-from pipelines.windows import iso
+from pipelines.windows import Window, iso
 
 log = logging.getLogger("perplake.client")
 
@@ -144,7 +145,8 @@ class Client:
             page.problem = str(problem)
         if request.window and dataset.time:
             times = list(map(attrgetter(dataset.time), page.rows))
-            asked = replace(request.window, start=0) if request.open_start else request.window
+            asked = request.window
+            asked = Window(0 if request.open_start else asked.start, sys.maxsize if request.open_end else asked.end)
             if times and not (min(times) in asked and max(times) in asked):
                 stray = [time for time in times if time not in asked]
                 raise self._transient(

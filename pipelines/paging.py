@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from operator import attrgetter
+from typing import Any
 
-from pipelines.source import Instrument, Plan, Request
+from pipelines.source import Instrument, More, Plan, Request
 from pipelines.windows import HOUR, Window
 
 
@@ -56,3 +59,19 @@ def windowed(
         )
 
     return request
+
+
+def from_newest(number: str, size: str, time: str) -> More:
+    """The page after one of rows that are numbered from the newest back: until a page is short, or reaches before the window.
+
+    `number` and `size` are the parameters that name the page and its length. What is added meanwhile shifts rows to later
+    pages, where they come a second time; none is lost.
+    """
+
+    def more(request: Request, page: Any, rows: Sequence[Any]) -> Request | None:
+        assert request.window
+        if len(rows) < int(request.params[size]) or min(map(attrgetter(time), rows)) < request.window.start:
+            return None
+        return replace(request, params={**request.params, number: int(request.params[number]) + 1})
+
+    return more

@@ -41,7 +41,8 @@ class Request:
 
     `params` go into the query of a GET, `body` into a POST. `context` are columns that the answer doesn't carry.
     `window` is what was asked for: a row outside of it is no answer to this request (None where the endpoint takes none).
-    `open_start` where it takes an end alone: rows from before the window come along, and are not loaded.
+    `open_start` where it takes an end alone: rows from before the window come along, and are not loaded. `open_end` where rows
+    from after it do: pages that are counted from the newest row have neither end.
     `weights` says what it costs of which of the source's limits. `instrument` is whom it asks about (fetch fills it in): rows
     of another are no answer either.
     """
@@ -52,6 +53,7 @@ class Request:
     context: Mapping[str, str] = field(default_factory=dict)
     window: Window | None = None
     open_start: bool = False
+    open_end: bool = False
     weights: Mapping[str, int] = field(default_factory=dict)
     instrument: str = ""
 
