@@ -11,7 +11,7 @@ import asyncio
 import email.utils
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from operator import attrgetter
@@ -25,10 +25,13 @@ from pipelines.clock import Clock
 from pipelines.errors import AGAIN, Blocked, RateLimited, Rejected, Transient
 from pipelines.limits import Limiter
 from pipelines.s3 import S3
-from pipelines.source import Dataset, Request, Source
+from pipelines.source import Dataset, Library, Request, Source
 from pipelines.windows import iso
 
 log = logging.getLogger("perplake.client")
+
+#: Status, headers, body and URL.
+Answer = tuple[int, Mapping[str, str], bytes, str]
 
 LONGEST_WAIT = 300.0
 #: Seconds to wait where a status means a limit and names no time. Bybit's 403: ten minutes at least.
@@ -84,7 +87,9 @@ class Client:
         self._answers: dict[tuple[str, str, str], Request] = {}
         self._timeout = aiohttp.ClientTimeout(total=timeout * 4, sock_connect=timeout, sock_read=timeout)
         self._session: aiohttp.ClientSession | None = None
-        self._s3 = S3(source, s3_endpoint) if self.base_url.startswith("s3://") else None
+        self._library: Library | None = S3(source, s3_endpoint) if self.base_url.startswith("s3://") else None
+        if source.library:
+            self._library = source.library(self)
 
     async def __aenter__(self) -> Client:
         self._session = aiohttp.ClientSession(
@@ -97,8 +102,8 @@ class Client:
     async def __aexit__(self, *_: object) -> None:
         if self._session:
             await self._session.close()
-        if self._s3:
-            await self._s3.close()
+        if self._library:
+            await self._library.close()
 
     async def ask(self, request: Request, dataset: Dataset) -> Page:
         """The page, after as many tries as it takes. Raises `VenueError`."""
@@ -160,18 +165,20 @@ class Client:
                 raise self._transient(request, "these bytes were the answer to another question")
         return page
 
-    async def _send(self, request: Request) -> tuple[int, Any, bytes, str]:
-        if self._s3:
-            return await self._s3.get(self.base_url + request.path, request)
+    async def http(self, method: str, url: str, **content: Any) -> Answer:
+        """One request by HTTP. Raises what aiohttp does."""
         assert self._session
+        async with self._session.request(method, url, **content) as response:
+            return response.status, response.headers, await response.read(), str(response.url)
+
+    async def _send(self, request: Request) -> Answer:
+        url = self.base_url + request.path
+        if self._library:
+            return await self._library.get(url, request)
         try:
-            async with self._session.request(
-                request.method,
-                self.base_url + request.path,
-                params={k: str(v) for k, v in request.params.items()},
-                json=request.body,
-            ) as response:
-                return response.status, response.headers, await response.read(), str(response.url)
+            return await self.http(
+                request.method, url, params={k: str(v) for k, v in request.params.items()}, json=request.body
+            )
         except TimeoutError as problem:
             raise self._transient(request, "the connection went silent") from problem
         except aiohttp.ClientError as problem:

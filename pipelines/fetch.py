@@ -50,6 +50,14 @@ class Fetched:
     def bytes(self) -> int:
         return sum(entry.size for entry in self.entries)
 
+    def add(self, other: Fetched) -> None:
+        """Another venue of the same source."""
+        self.entries += other.entries
+        self.failures += other.failures
+        self.warnings += other.warnings
+        self.assets |= other.assets
+        self.reused += other.reused
+
     @property
     def quarantined(self) -> list[Entry]:
         return [entry for entry in self.entries if entry.problem]
@@ -70,7 +78,11 @@ async def fetch(run: Run, sources: list[Source], progress: Progress = lambda sou
         raise first from None
     finally:
         run.landing.flush()
-    return [job.result for job in jobs]
+    results: dict[str, Fetched] = {}
+    for job in jobs:
+        if (known := results.setdefault(job.source.name, job.result)) is not job.result:
+            known.add(job.result)
+    return list(results.values())
 
 
 def _remembered(run: Run) -> dict[str, Entry]:
@@ -123,7 +135,7 @@ class _SourceFetch:
                 page = dataset.read(self.run.landing.body(entry))
                 listed.update((i.symbol, i) for i in self.source.instruments(page))
         if not listed:
-            self._stop(Transient(self.source.name, "instruments", "no list of instruments could be had", AGAIN))
+            self._stop(Transient(self.source.name, f"instruments of {self.source.venue}", "no list of them could be had", AGAIN))
         chosen = [i for i in listed.values() if "all" in wanted or i.base_asset in wanted]
         self.result.assets = {i.base_asset for i in chosen}
         return chosen
@@ -165,7 +177,7 @@ class _SourceFetch:
                 log.error("%s", problem)
                 self._in_a_row += 1
                 if self._in_a_row >= GIVE_UP_AFTER and not self._stopped:
-                    self._stop(Blocked(self.source.name, "", f"{GIVE_UP_AFTER} requests in a row failed", AGAIN))
+                    self._stop(Blocked(self.source.name, "", f"{GIVE_UP_AFTER} requests to {self.source.venue} in a row failed", AGAIN))
                 break
         self._done += 1
         self.progress(self.source.name, self._done, self._total)
