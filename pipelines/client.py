@@ -20,6 +20,7 @@ from typing import Any
 import aiohttp
 import msgspec
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from yarl import URL
 
 from pipelines.clock import Clock
 from pipelines.errors import AGAIN, Blocked, RateLimited, Rejected, Transient
@@ -165,24 +166,26 @@ class Client:
                 raise self._transient(request, "these bytes were the answer to another question")
         return page
 
-    async def http(self, method: str, url: str, **content: Any) -> Answer:
-        """One request by HTTP. Raises what aiohttp does."""
+    async def http(self, method: str, url: str | URL, **content: Any) -> Answer:
+        """One request by HTTP. Raises `TimeoutError` and `ConnectionError`."""
         assert self._session
-        async with self._session.request(method, url, **content) as response:
-            return response.status, response.headers, await response.read(), str(response.url)
+        try:
+            async with self._session.request(method, url, **content) as response:
+                return response.status, response.headers, await response.read(), str(response.url)
+        except TimeoutError as problem:
+            raise TimeoutError("the connection went silent") from problem
+        except aiohttp.ClientError as problem:
+            raise ConnectionError(f"the connection failed ({type(problem).__name__}: {problem})") from problem
 
     async def _send(self, request: Request) -> Answer:
         url = self.base_url + request.path
         if self._library:
             return await self._library.get(url, request)
+        params = {k: str(v) for k, v in request.params.items()}
         try:
-            return await self.http(
-                request.method, url, params={k: str(v) for k, v in request.params.items()}, json=request.body
-            )
-        except TimeoutError as problem:
-            raise self._transient(request, "the connection went silent") from problem
-        except aiohttp.ClientError as problem:
-            raise self._transient(request, f"the connection failed ({type(problem).__name__}: {problem})") from problem
+            return await self.http(request.method, url, params=params, json=request.body)
+        except (TimeoutError, ConnectionError) as problem:
+            raise self._transient(request, str(problem)) from problem
 
     def _refuse(self, request: Request, status: int, headers: Any, body: bytes) -> None:
         """Raise what a status or a body says against there being a page."""

@@ -168,7 +168,7 @@ class _SourceFetch:
                 following = await self._page(client, dataset, following)
                 self._in_a_row = 0
             except Absent as problem:
-                self.result.warnings.append(str(problem))
+                self._warn_once(str(problem))
                 break
             except Blocked as problem:
                 self._stop(problem)
@@ -177,7 +177,8 @@ class _SourceFetch:
                 log.error("%s", problem)
                 self._in_a_row += 1
                 if self._in_a_row >= GIVE_UP_AFTER and not self._stopped:
-                    self._stop(Blocked(self.source.name, "", f"{GIVE_UP_AFTER} requests to {self.source.venue} in a row failed", AGAIN))
+                    said = f"{GIVE_UP_AFTER} requests in a row to {self.source.venue} failed"
+                    self._stop(Blocked(self.source.name, "", said, AGAIN))
                 break
         self._done += 1
         self.progress(self.source.name, self._done, self._total)

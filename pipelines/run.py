@@ -58,8 +58,9 @@ class Run:
 
     def chosen(self) -> tuple[list[Source], list[str]]:
         """The sources of this run, and a line for each that is left out because its key is missing."""
-        rows, left_out = table(), []
-        found = []
+        rows = table()
+        found: list[Source] = []
+        left_out: list[str] = []
         for name in self.settings.sources:
             key = rows[name]["key"]
             if rows[name]["venue"] is None:

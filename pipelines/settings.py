@@ -35,7 +35,8 @@ class Settings(BaseSettings):
     source: str = Field("synthetic", description="`synthetic`, `recorded:FOLDER`, `live`, or `replay` (from landing alone)")
     venues: Names = Field(["core"], description="venues to cover, by comma; `core` or `all`")
     ccxt_venues: Names = Field(
-        [], description="further venues through ccxt, by comma and ccxt's name (`phemex,bingx`): any that has no source here; live"
+        [],
+        description="further venues through ccxt, by comma and ccxt's name (`phemex,bingx`): any without a source here; live",
     )
     assets: Names = Field(
         ["BTC", "ETH", "SOL", "XRP", "DOGE", "HYPE", "LINK", "PEPE"],

@@ -1,4 +1,4 @@
-"""Any perpetual venue that ccxt knows, named in the setting `ccxt_venues`: instruments, funding history, open interest, hourly bars.
+"""Any perpetual venue that ccxt knows, named in the setting `ccxt_venues`: instruments, settled funding, open interest, bars.
 
 ccxt knows how a venue is asked and what its answer is called; the rest stays ours. Its requests go through our client (session,
 retries, one limit for the whole machine, counted as ccxt counts it: milliseconds of the venue's time), its clock is the run's.
@@ -11,7 +11,8 @@ What ccxt doesn't say are facts without proof (`venue_facts.csv`): sides of open
 contracts (known only where a contract is one coin), stocks or coins. A fact about one venue is called `<fact> of <venue>`.
 
 A venue that has a source of its own is refused: that one wins. On the emulator it is the other way round, since the emulator
-speaks as no other venue; there the precedence decides. Alone: `PERPLAKE_CCXT_VENUES=phemex perps fetch --source live --venues ''`.
+speaks as no other venue; there the precedence decides.
+Alone: `PERPLAKE_CCXT_VENUES=phemex perps run --source live --venues ''`.
 """
 
 from __future__ import annotations
@@ -25,20 +26,24 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
+from yarl import URL
 
 from pipelines.client import Answer, Client
+from pipelines.errors import Absent
 from pipelines.paging import hourly, once
 from pipelines.records import MaybeNumber, Ms, Number, Record
 from pipelines.shapes import Bar, enveloped, read_as
 from pipelines.source import Dataset, Instrument, Limit, Plan, Request, Source, VenueSays
 from pipelines.sources import table
 from pipelines.symbols import base_asset
-from pipelines.windows import DAY, HOUR, Window
+from pipelines.windows import DAY, HOUR, Window, iso
 
 #: What prices are quoted in, of the instruments that we ask for (the fact `fetched_quote`).
 QUOTES = ("USDT", "USDC", "USD")
 #: Rows that any venue gives at once, and so hours in a request: rates and open interest come once an hour at most.
 PAGE = 96
+#: A refusal of a window that ended so long ago says that the venue keeps no such history: what is older isn't asked for then.
+OLD = 2 * DAY
 #: Hours in a request for bars, at most: where ccxt states how many bars a venue gives it is those.
 BARS = 1000
 INSTALL = "ccxt_venues needs the package ccxt: install perplake with its extra, `pip install 'perplake[ccxt]'`"
@@ -122,20 +127,37 @@ class Library:
         self._exchange.has["fetchCurrencies"] = False  # a key is needed for it at most venues; markets say enough
         self._exchange.fetch, self._exchange.throttle = self._fetch, self._throttle
         self._exchange.milliseconds = client.clock.now
+        #: By method: up to when the venue refuses, and how it says so.
+        self._refused: dict[str, tuple[int, Absent]] = {}
 
     async def close(self) -> None:
         """There is nothing of its own to close."""
 
     async def get(self, url: str, request: Request) -> Answer:
-        """Status, headers, body and URL; a `Problem` as the body where ccxt raises one."""
+        """Status, headers, body and URL; a `Problem` as the body where ccxt raises one.
+
+        Raises `Absent` for what the venue has forgotten, and for what ccxt can't ask of this instrument.
+        """
+        method, until = request.path.rpartition("/")[2], int(request.params.get("until", 0))
+        if method in self._refused and until <= self._refused[method][0]:
+            raise self._refused[method][1]
         heard: list[dict[str, Any]] = []
         _heard.set(heard)
         said: dict[str, Any] = {}
         try:
-            said["rows"] = await self._rows(request.path.rpartition("/")[2], request.params)
+            said["rows"] = await self._rows(method, request.params)
+        except self._ccxt.NotSupported as problem:
+            remedy = "The venue itself may give it, by a source of its own"
+            raise Absent("ccxt", request.endpoint, str(problem), remedy) from problem
         except self._ccxt.BaseError as problem:
             status = heard[-1]["status"] if heard else 200
-            return status, heard[-1]["headers"] if heard else {}, msgspec.json.encode(self._problem(status, problem)), url
+            told = self._problem(status, problem)
+            if told.kind == "rejected" and heard and until and until < self._exchange.milliseconds() - OLD:
+                say = f"this venue refuses what ended by {iso(until + 1)} ({told.message})"
+                absent = Absent("ccxt", request.endpoint, say, "Older history can't be had this way")
+                self._refused[method] = until, self._refused.get(method, (0, absent))[1]
+                raise self._refused[method][1] from problem
+            return status, heard[-1]["headers"] if heard else {}, msgspec.json.encode(told), url
         except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as problem:
             if not heard:
                 raise
@@ -168,13 +190,11 @@ class Library:
             timed = [(row["timestamp"], _picked(kind, row)) for row in rows]
         times = [time for time, _ in timed]
         if len(rows) >= limit and min(times) > until and max(times) > exchange.milliseconds() - DAY:
-            raise self._ccxt.NotSupported("it answers with its latest rows whatever is asked: older ones can't be had by ccxt")
+            raise self._ccxt.BadRequest("it answers with its latest rows, whatever is asked for")
         return [row for time, row in sorted(timed, key=lambda both: both[0]) if since <= time <= until]
 
-    async def _fetch(
-        self, url: str, method: str = "GET", headers: dict[str, Any] | None = None, body: str | None = None
-    ) -> Any:
-        """What ccxt's own `fetch` does, with our session: at the venue, or at the emulator in its place."""
+    async def _fetch(self, url: str, method: str = "GET", headers: dict[str, Any] | None = None, body: str | None = None) -> Any:
+        """What ccxt's own `fetch` does, by our client: at the venue, or at the emulator in its place."""
         exchange, client = self._exchange, self._client
         at = url
         if not client.base_url.startswith("ccxt:"):
@@ -182,17 +202,21 @@ class Library:
             at = client.base_url + parts.path + (f"?{parts.query}" if parts.query else "")
         sent = exchange.prepare_request_headers(headers)
         try:
-            status, answered, content, _ = await client.http(method, at, headers=sent, data=body.encode() if body else None)
+            status, answered, content, _ = await client.http(
+                method, URL(at, encoded=True), headers=sent, data=body and body.encode()
+            )
         except TimeoutError as problem:
-            raise self._ccxt.RequestTimeout("the connection went silent") from problem
-        except OSError as problem:
-            raise self._ccxt.NetworkError(f"the connection failed ({type(problem).__name__}: {problem})") from problem
+            raise self._ccxt.RequestTimeout(str(problem)) from problem
+        except ConnectionError as problem:
+            raise self._ccxt.NetworkError(str(problem)) from problem
         text = content.decode(errors="replace")
         _heard.get().append({"url": url, "status": status, "headers": dict(answered), "body": text})
         read = exchange.parse_json(text)
         exchange.handle_errors(status, "", url, method, dict(answered), text, read, sent, body)
         exchange.handle_http_status_code(status, "", url, method, text)
-        return text if read is None else read
+        if read is None:  # a page for people, or a part of an answer
+            raise self._ccxt.NetworkError(f"the body is not whole JSON: {text[:60]!r}")
+        return read
 
     async def _throttle(self, cost: float | None = None) -> None:
         await self._client.limiter.acquire({"ms": max(1, ceil((1 if cost is None else cost) * self._exchange.rateLimit))})
@@ -260,7 +284,8 @@ def _datasets(exchange: str, venue: str, bars: int = BARS) -> tuple[Dataset, ...
         yield request("open_interest_now", instrument, None, 1)
 
     def paged(name: str, rows: int) -> Plan:
-        return hourly(rows, lambda instrument, window: request(name, instrument, window, rows))
+        plan = hourly(rows, lambda instrument, window: request(name, instrument, window, rows))
+        return lambda instrument, window: reversed(list(plan(instrument, window)))  # until the venue's memory ends
 
     def series(name: str, record: type[Record], time: str, rows: int, step: int, bar: int | None = None) -> Dataset:
         def more(request: Request, page: Any, found: Sequence[Any]) -> Request | None:
@@ -333,8 +358,8 @@ def parts(names: Sequence[str], origin: str) -> tuple[tuple[Source, ...], tuple[
     native = {row["venue"]: name for name, row in reversed(table().items()) if row["venue"]}
     for name in names:
         if name not in ccxt.exchanges:
-            near = [known for known in ccxt.exchanges if known[:3] == name[:3]]
-            raise ValueError(f"ccxt_venues: ccxt {ccxt.__version__} knows no {name!r}" + (f"; near it: {', '.join(near)}" if near else ""))
+            near = ", ".join(known for known in ccxt.exchanges if known[:3] == name[:3])
+            raise ValueError(f"ccxt_venues: ccxt {ccxt.__version__} knows no {name!r}" + (f"; near it: {near}" if near else ""))
         venue = next((known for known in native if known in name), name)
         if venue in native and origin == "live":
             raise ValueError(f"ccxt_venues: {name} has a source of its own, {native[venue]}: name {venue!r} in `venues` instead")
@@ -346,7 +371,8 @@ def parts(names: Sequence[str], origin: str) -> tuple[tuple[Source, ...], tuple[
         datasets = []
         for dataset in _datasets(name, venue, min(int(limit or PAGE), BARS)):
             method = METHODS[dataset.name]
-            if method == "loadMarkets" or exchange.has.get(method) is True and (dataset.bar is None or "1h" in exchange.timeframes):
+            by_the_hour = dataset.bar is None or "1h" in exchange.timeframes
+            if method == "loadMarkets" or (exchange.has.get(method) is True and by_the_hour):
                 datasets.append(dataset)
             else:
                 lines.append(f"ccxt {name} gives no {dataset.name}: ccxt {ccxt.__version__} has no {method} for it")

@@ -1,1 +1,1 @@
-{{ ccxt_open_interest('open_interest', 'o."timestamp"') }}
+{{ ccxt_open_interest('open_interest', '"timestamp"') }}
