@@ -265,7 +265,7 @@ def settings() -> None:
     typer.echo("| setting | environment variable | default | what it does |\n|---|---|---|---|")
     for name, field in Settings.model_fields.items():
         default = ",".join(field.default) if isinstance(field.default, list) else field.default
-        shown = "" if default is None else f"`{default}`"
+        shown = "" if default in (None, "") else f"`{default}`"
         set_here = f" (now `{getattr(now, name)}`)" if name in now.model_fields_set else ""
         typer.echo(f"| `{name}` | `PERPLAKE_{name.upper()}` | {shown} | {field.description}{set_here} |")
 

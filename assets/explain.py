@@ -46,9 +46,9 @@ def explain(settings: Settings, published: str, fact: str, instrument: str, at: 
     if not row:
         raise ValueError(f"marts.{fact} has no row of {instrument} at {at} UTC")
     yield Step(f"marts.{fact}", row)
-    of, symbol = source(row["source"]), instrument.split(":", 1)[1]
+    of, (venue, symbol) = source(row["source"]), instrument.split(":", 1)
     with warehouse.connect(settings.database, read_only=True) as connection:
-        for name, raw in _raw_rows(connection, of, symbol, row[stamp]):
+        for name, raw in _raw_rows(connection, of, venue, symbol, row[stamp]):
             yield Step(name, raw)
             entry = _entry(settings, of, raw)
             if entry is None:
@@ -63,14 +63,17 @@ def explain(settings: Settings, published: str, fact: str, instrument: str, at: 
 
 
 def _raw_rows(
-    connection: duckdb.DuckDBPyConnection, of: Source, symbol: str, stamp: datetime
+    connection: duckdb.DuckDBPyConnection, of: Source, venue: str, symbol: str, stamp: datetime
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Raw rows of that symbol with that stamp, from the source's datasets with history."""
     canonical = set(table()[of.name]["datasets"])
     for dataset in sorted(of.datasets, key=lambda d: d.name not in canonical):
         if dataset.time:
             asked = f'SELECT * FROM raw."{of.table(dataset)}" WHERE "{dataset.key[0]}" = ? AND "{dataset.time}" = epoch_ms(?)'
-            if row := _row(connection.execute(asked, [symbol, stamp])):
+            given = [symbol, stamp]
+            if "venue" in dataset.context:
+                asked, given = f"{asked} AND venue = ?", [*given, venue]
+            if row := _row(connection.execute(asked, given)):
                 yield f"raw.{of.table(dataset)}", row
 
 

@@ -146,7 +146,8 @@ def _load_assets(of: Source, days: dg.PartitionsDefinition | None) -> dg.AssetsD
             if of.name in session.settings.sources:
                 with warehouse.connect(session.database) as connection:
                     warehouse.prepare(connection, run.settings.market)
-                    session.note_coverage(connection, run, of.venue)
+                    venues = [of.venue] if of.venue else [s.venue for s in run.chosen()[0] if s.name == of.name]
+                    session.note_coverage(connection, run, venues)
             loaded = load(run, of, fetched.entries if fetched else None)
             with warehouse.connect(session.database, read_only=True) as connection:
                 held = {dataset.name: _held(connection, run, of, dataset) for dataset in of.datasets}

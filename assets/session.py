@@ -68,8 +68,8 @@ class Session:
         window, clock = self.window or window, self.clock or (Clock(stands) if self.attached else clock)
         return Run.begin(self.settings, _days(context) or window, clock, self.attached.emulator if self.attached else None)
 
-    def note_coverage(self, connection: duckdb.DuckDBPyConnection, run: Run, venue: str) -> None:
-        """Tell the warehouse which window and assets of a venue it is now expected to cover."""
+    def note_coverage(self, connection: duckdb.DuckDBPyConnection, run: Run, venues: list[str]) -> None:
+        """Tell the warehouse which window and assets of venues it is now expected to cover."""
         warehouse.note_run(
             connection,
             self.settings.market,
@@ -78,7 +78,7 @@ class Session:
             run.window,
             run.clock.now(),
             self.settings.assets,
-            [venue],
+            venues,
         )
 
     def checks(self, context: dg.AssetExecutionContext) -> list[dict[str, object]]:

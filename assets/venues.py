@@ -51,10 +51,11 @@ def rows() -> list[Row]:
             unproven[fact["source"]].append(f"{fact['dataset']}.{fact['fact']}")
     found = []
     for name, row in table().items():
-        venue = venues[row["venue"]]
+        venue = venues.get(row["venue"], {"state": "open", "closed_on": ""})
         state = f"{venue['state']} {venue['closed_on']}".strip()
+        of = row["venue"] or f"those named in `{row['named_in']}`"
         limits = "; ".join(f"{limit.weight:,} in {limit.seconds} s ({kind})" for kind, limit in source(name).limits.items())
-        found.append(Row(name, row["venue"], state, row["datasets"], row["history"], row["key"], limits, unproven[name]))
+        found.append(Row(name, of, state, row["datasets"], row["history"], row["key"], limits, unproven[name]))
     return found
 
 

@@ -12,7 +12,7 @@ import email.utils
 import hashlib
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from operator import attrgetter
@@ -21,15 +21,19 @@ from typing import Any
 import aiohttp
 import msgspec
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from yarl import URL
 
 from pipelines.clock import Clock
 from pipelines.errors import AGAIN, Blocked, RateLimited, Rejected, Transient
 from pipelines.limits import Limiter
 from pipelines.s3 import S3
-from pipelines.source import Dataset, Request, Source
+from pipelines.source import Dataset, Library, Request, Source
 from pipelines.windows import Window, iso
 
 log = logging.getLogger("perplake.client")
+
+#: Status, headers, body and URL.
+Answer = tuple[int, Mapping[str, str], bytes, str]
 
 LONGEST_WAIT = 300.0
 #: Seconds to wait where a status means a limit and names no time. Bybit's 403: ten minutes at least.
@@ -85,7 +89,9 @@ class Client:
         self._answers: dict[tuple[str, str, str], Request] = {}
         self._timeout = aiohttp.ClientTimeout(total=timeout * 4, sock_connect=timeout, sock_read=timeout)
         self._session: aiohttp.ClientSession | None = None
-        self._s3 = S3(source, s3_endpoint) if self.base_url.startswith("s3://") else None
+        self._library: Library | None = S3(source, s3_endpoint) if self.base_url.startswith("s3://") else None
+        if source.library:
+            self._library = source.library(self)
 
     async def __aenter__(self) -> Client:
         self._session = aiohttp.ClientSession(
@@ -98,8 +104,8 @@ class Client:
     async def __aexit__(self, *_: object) -> None:
         if self._session:
             await self._session.close()
-        if self._s3:
-            await self._s3.close()
+        if self._library:
+            await self._library.close()
 
     async def ask(self, request: Request, dataset: Dataset) -> Page:
         """The page, after as many tries as it takes. Raises `VenueError`."""
@@ -162,22 +168,26 @@ class Client:
                 raise self._transient(request, "these bytes were the answer to another question")
         return page
 
-    async def _send(self, request: Request) -> tuple[int, Any, bytes, str]:
-        if self._s3:
-            return await self._s3.get(self.base_url + request.path, request)
+    async def http(self, method: str, url: str | URL, **content: Any) -> Answer:
+        """One request by HTTP. Raises `TimeoutError` and `ConnectionError`."""
         assert self._session
         try:
-            async with self._session.request(
-                request.method,
-                self.base_url + request.path,
-                params={k: str(v) for k, v in request.params.items()},
-                json=request.body,
-            ) as response:
+            async with self._session.request(method, url, **content) as response:
                 return response.status, response.headers, await response.read(), str(response.url)
         except TimeoutError as problem:
-            raise self._transient(request, "the connection went silent") from problem
+            raise TimeoutError("the connection went silent") from problem
         except aiohttp.ClientError as problem:
-            raise self._transient(request, f"the connection failed ({type(problem).__name__}: {problem})") from problem
+            raise ConnectionError(f"the connection failed ({type(problem).__name__}: {problem})") from problem
+
+    async def _send(self, request: Request) -> Answer:
+        url = self.base_url + request.path
+        if self._library:
+            return await self._library.get(url, request)
+        params = {k: str(v) for k, v in request.params.items()}
+        try:
+            return await self.http(request.method, url, params=params, json=request.body)
+        except (TimeoutError, ConnectionError) as problem:
+            raise self._transient(request, str(problem)) from problem
 
     def _refuse(self, request: Request, status: int, headers: Any, body: bytes) -> None:
         """Raise what a status or a body says against there being a page."""

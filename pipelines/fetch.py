@@ -53,6 +53,14 @@ class Fetched:
     def bytes(self) -> int:
         return sum(entry.size for entry in self.entries)
 
+    def add(self, other: Fetched) -> None:
+        """Another venue of the same source."""
+        self.entries += other.entries
+        self.failures += other.failures
+        self.warnings += other.warnings
+        self.assets |= other.assets
+        self.reused += other.reused
+
     @property
     def quarantined(self) -> list[Entry]:
         return [entry for entry in self.entries if entry.problem]
@@ -73,7 +81,11 @@ async def fetch(run: Run, sources: list[Source], progress: Progress = lambda sou
         raise first from None
     finally:
         run.landing.flush()
-    return [job.result for job in jobs]
+    results: dict[str, Fetched] = {}
+    for job in jobs:
+        if (known := results.setdefault(job.source.name, job.result)) is not job.result:
+            known.add(job.result)
+    return list(results.values())
 
 
 def _remembered(run: Run) -> dict[str, Entry]:
@@ -128,7 +140,7 @@ class _SourceFetch:
                 page = dataset.read(self.run.landing.body(entry))
                 listed.update((i.symbol, i) for i in self.source.instruments(page))
         if not listed:
-            self._stop(Transient(self.source.name, "instruments", "no list of instruments could be had", AGAIN))
+            self._stop(Transient(self.source.name, f"instruments of {self.source.venue}", "no list of them could be had", AGAIN))
         chosen = [i for i in listed.values() if "all" in wanted or i.base_asset in wanted]
         self.result.assets = {i.base_asset for i in chosen}
         return chosen
@@ -161,7 +173,7 @@ class _SourceFetch:
                 following = await self._page(client, dataset, following)
                 self._in_a_row = 0
             except Absent as problem:
-                self.result.warnings.append(str(problem))
+                self._warn_once(str(problem))
                 break
             except Blocked as problem:
                 self._stop(problem)
@@ -170,7 +182,8 @@ class _SourceFetch:
                 log.error("%s", problem)
                 self._in_a_row += 1
                 if self._in_a_row >= GIVE_UP_AFTER and not self._stopped:
-                    self._stop(Blocked(self.source.name, "", f"{GIVE_UP_AFTER} requests in a row failed", AGAIN))
+                    said = f"{GIVE_UP_AFTER} requests in a row to {self.source.venue} failed"
+                    self._stop(Blocked(self.source.name, "", said, AGAIN))
                 break
         self._done += 1
         self.progress(self.source.name, self._done, self._total)

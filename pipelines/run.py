@@ -58,11 +58,16 @@ class Run:
 
     def chosen(self) -> tuple[list[Source], list[str]]:
         """The sources of this run, and a line for each that is left out because its key is missing."""
-        rows, left_out = table(), []
-        found = []
+        rows = table()
+        found: list[Source] = []
+        left_out: list[str] = []
         for name in self.settings.sources:
             key = rows[name]["key"]
-            if key and not self.emulator and self.settings.source == "live" and not os.environ.get(key):
+            if rows[name]["venue"] is None:
+                several, lines = self.settings.parts(name)
+                found += several
+                left_out += lines
+            elif key and not self.emulator and self.settings.source == "live" and not os.environ.get(key):
                 left_out.append(
                     f"{name} is left out: set {key} to have {', '.join(rows[name]['datasets'])} of {rows[name]['venue']}"
                 )

@@ -20,7 +20,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from pipelines.sources import table
+from pipelines.source import Source
+from pipelines.sources import parts, table
 
 Origin = Literal["synthetic", "recorded", "live"]
 Names = Annotated[list[str], NoDecode]
@@ -33,6 +34,10 @@ class Settings(BaseSettings):
 
     source: str = Field("synthetic", description="`synthetic`, `recorded:FOLDER`, `live`, or `replay` (from landing alone)")
     venues: Names = Field(["core"], description="venues to cover, by comma; `core` or `all`")
+    ccxt_venues: Names = Field(
+        [],
+        description="further venues through ccxt, by comma and ccxt's name (`phemex,bingx`): any without a source here; live",
+    )
     assets: Names = Field(
         ["BTC", "ETH", "SOL", "XRP", "DOGE", "HYPE", "LINK", "PEPE"],
         description="base assets to cover, by comma; `all` for every perpetual listed",
@@ -60,7 +65,7 @@ class Settings(BaseSettings):
     #: The market of the landing that is replayed: landing says it, no setting does.
     _replays: str = PrivateAttr("")
 
-    @field_validator("venues", "assets", mode="before")
+    @field_validator("venues", "ccxt_venues", "assets", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -133,13 +138,22 @@ class Settings(BaseSettings):
 
     @property
     def sources(self) -> list[str]:
-        """The names of the chosen sources, in the order of the table."""
+        """The names of the chosen sources, in the order of the table. Raises `ValueError` for a venue that there is not."""
         rows = table()
-        known = {row["venue"] for row in rows.values()}
+        known = {row["venue"] for row in rows.values() if row["venue"]}
         if unknown := set(self.venues) - known - {"core", "all"}:
             raise ValueError(f"no venue {', '.join(sorted(unknown))}; there are: {', '.join(sorted(known))}")
         return [
             name
             for name, row in rows.items()
-            if "all" in self.venues or row["venue"] in self.venues or ("core" in self.venues and row["core"])
+            if (
+                any(self.parts(name))
+                if row["venue"] is None
+                else "all" in self.venues or row["venue"] in self.venues or ("core" in self.venues and row["core"])
+            )
         ]
+
+    def parts(self, name: str) -> tuple[tuple[Source, ...], tuple[str, ...]]:
+        """Of a source without a venue of its own, one for each venue that is named; and lines about what lacks."""
+        wanted = tuple(getattr(self, table()[name]["named_in"]))
+        return parts(name, wanted, self.source.partition(":")[0]) if wanted else ((), ())

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import msgspec
 import pyarrow as pa
@@ -141,9 +141,23 @@ class VenueSays:
     message: str
 
 
+class Library(Protocol):
+    """What asks instead of plain HTTP: an archive in S3, a client library."""
+
+    async def get(self, url: str, request: Request) -> tuple[int, Mapping[str, str], bytes, str]:
+        """Status, headers, body and URL of the answer to a request."""
+        ...
+
+    async def close(self) -> None: ...
+
+
 @dataclass(frozen=True)
 class Source:
-    """A system that is asked: one module, one row in the table of sources, one raw table per dataset."""
+    """A system that is asked: one module, one row in the table of sources, one raw table per dataset.
+
+    One that speaks for several venues (its row names none) is a `Source` for each of them, under the same name, and its rows
+    name their venue.
+    """
 
     name: str
     venue: str
@@ -157,6 +171,8 @@ class Source:
     concurrency: int = 8
     #: The emulator's name for this host, where the venue has several.
     host: str = ""
+    #: Made for a client, where requests don't go by plain HTTP.
+    library: Callable[[Any], Library] | None = None
 
     def dataset(self, name: str) -> Dataset:
         return next(d for d in self.datasets if d.name == name)

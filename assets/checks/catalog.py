@@ -52,16 +52,25 @@ COVERAGE_DAILY = pa.DataFrameSchema(
 
 
 def _given() -> str:
-    """As a SQL relation: which venue's sources give which dataset, and for how many days back (null: without limit)."""
+    """As a SQL relation: which venue's sources give which dataset, and for how many days back (null: without limit).
+
+    What a source for several venues gives of each is not known beforehand: what there is any of.
+    """
     history: dict[tuple[str, str], list[int | None]] = {}
-    for row in table().values():
+    several = ", ".join(f"'{name}'" for name, row in table().items() if row["venue"] is None)
+    for row in [row for row in table().values() if row["venue"]]:
         for dataset in row["datasets"]:
             history.setdefault((row["venue"], dataset), []).append(row["history"].get(dataset))
     values = ", ".join(
         f"('{venue}', '{dataset}', {'null' if None in days else max(d for d in days if d is not None)}::integer)"
         for (venue, dataset), days in history.items()
     )
-    return f"(values {values}) as given(venue, dataset, history_days)"
+    return f"""(
+    select * from (values {values}) as listed(venue, dataset, history_days)
+    union
+    select venue, dataset, null from marts.coverage_daily where seen > 0
+        and venue in (select venue from marts.dim_instruments group by 1 having bool_and(source in ({several})))
+) as given"""
 
 
 def _schema(asset: str, schema: pa.DataFrameSchema) -> Check:

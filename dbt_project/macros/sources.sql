@@ -5,18 +5,20 @@
     where false
     {%- for name, row in var('sources').items() if dataset in row.datasets %}
     union all by name
-    select '{{ row.venue }}' as venue, '{{ name }}' as source, {{ row.precedence }} as precedence,
-        '{{ row.venue }}:' || symbol as instrument_id, *
+    {#- A source that speaks for several venues has the venue in its rows. -#}
+    {%- set venue = "'" ~ row.venue ~ "'" if row.venue else 'venue' %}
+    select {{ venue }} as venue, '{{ name }}' as source, {{ row.precedence }} as precedence,
+        {{ venue }} || ':' || symbol as instrument_id, * {%- if not row.venue %} exclude (venue) {%- endif %}
     from {{ ref('stg_' ~ name ~ '__' ~ dataset) }}
     {%- endfor %}
 {%- endmacro %}
 
-{# The table of sources as rows: source, venue, dataset, precedence, history_days (null: all of it). #}
+{# The table of sources as rows: source, venue (null: several), dataset, precedence, history_days (null: all of it). #}
 {% macro sources_table() -%}
     {%- for name, row in var('sources').items() -%}
     {%- set last = loop.last -%}
     {%- for dataset in row.datasets %}
-    select '{{ name }}' as source, '{{ row.venue }}' as venue, '{{ dataset }}' as dataset, {{ row.precedence }} as precedence,
+    select '{{ name }}' as source, {{ "'" ~ row.venue ~ "'" if row.venue else 'null' }} as venue, '{{ dataset }}' as dataset, {{ row.precedence }} as precedence,
         {{ row.history.get(dataset, 'null') }}::double as history_days
     {{ "union all" if not (last and loop.last) }}
     {%- endfor %}
@@ -31,6 +33,15 @@
         and {{ at }} >= coalesce({{ alias }}.valid_from, '-infinity'::timestamp)
         and {{ at }} < coalesce({{ alias }}.valid_to, 'infinity'::timestamp)
         {%- endif %}
+{%- endmacro %}
+
+{# Of a source that speaks for several venues: the fact about the row's venue (`<fact> of <venue>`), else about all of them. #}
+{% macro fact_of_venue(source, dataset, fact, venue) -%}
+    (
+        select arg_max(f.value, length(f.fact))
+        from {{ ref('venue_facts') }} as f
+        where f.source = '{{ source }}' and f.dataset = '{{ dataset }}' and f.fact in ('{{ fact }}', '{{ fact }} of ' || {{ venue }})
+    )
 {%- endmacro %}
 
 {# The version of the instrument that was valid at a time; the first one holds for ever back. #}

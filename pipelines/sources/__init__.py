@@ -28,3 +28,13 @@ def source(name: str) -> Source:
         raise KeyError(f"no source {name!r}; there are: {', '.join(table())}")
     found: Source = import_module(f"pipelines.sources.{name}").SOURCE
     return found
+
+
+@cache
+def parts(name: str, wanted: tuple[str, ...], origin: str) -> tuple[tuple[Source, ...], tuple[str, ...]]:
+    """Of a source that speaks for several venues: one for each that the settings name, and a line for each thing that lacks.
+
+    `origin` is the setting `source`. Raises `ValueError` for a name that can't be had.
+    """
+    made: tuple[tuple[Source, ...], tuple[str, ...]] = import_module(f"pipelines.sources.{name}").parts(wanted, origin)
+    return made

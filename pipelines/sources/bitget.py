@@ -118,7 +118,7 @@ def _candles(name: str, endpoint: str, record: type[Record]) -> Dataset:
         record,
         key=("symbol", "open_time"),
         time="open_time",
-        plan=hourly(BARS, windowed(ROOT + endpoint, BARS, _weights(endpoint), granularity="1H", **PRODUCT)),
+        plan=hourly(BARS, windowed(ROOT + endpoint, BARS, _weights(endpoint), granularity="1H", productType="USDT-FUTURES")),
         **enveloped("data", list[record]),  # type: ignore[valid-type]
         context=("symbol",),
         bar=HOUR,

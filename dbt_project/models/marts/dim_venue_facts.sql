@@ -1,3 +1,5 @@
-select s.venue, f.*
+with told as (select distinct source, venue from ({{ sources_table() }}))
+
+select coalesce(t.venue, nullif(split_part(f.fact, ' of ', 2), '')) as venue, f.*
 from {{ ref('venue_facts') }} as f
-inner join (select distinct source, venue from ({{ sources_table() }})) as s using (source)
+inner join told as t using (source)

@@ -46,7 +46,7 @@ given as (  -- the source to ask: the one that lists the instrument, or one besi
     select i.instrument_id, t.dataset, t.source, t.history_days
     from {{ ref('dim_instruments') }} as i
     inner join sources as t
-        on i.venue = t.venue and (i.source = t.source or t.source not in (select source from sources where dataset = 'instruments'))
+        on i.venue = coalesce(t.venue, i.venue) and (i.source = t.source or t.source not in (select source from sources where dataset = 'instruments'))
     where i.valid_to is null
     qualify row_number() over (partition by i.instrument_id, t.dataset order by t.precedence, t.source) = 1
 ),

@@ -1,0 +1,1 @@
+{{ ccxt_open_interest('open_interest', '"timestamp"') }}

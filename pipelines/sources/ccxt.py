@@ -1,0 +1,380 @@
+"""Any perpetual venue that ccxt knows, named in the setting `ccxt_venues`: instruments, settled funding, open interest, bars.
+
+ccxt knows how a venue is asked and what its answer is called; the rest stays ours. Its requests go through our client (session,
+retries, one limit for the whole machine, counted as ccxt counts it: milliseconds of the venue's time), its clock is the run's.
+
+What lands is one JSON body a call: `answers`, every body that the venue sent, as text, beside its URL; and `rows`, what ccxt's
+unified method made of them, cut to the window asked. Loading reads `rows`, so a replay needs no ccxt, and a ccxt that reads
+better later has to ask again. Where ccxt itself trips over an answer there are no rows, and the page goes to quarantine.
+
+What ccxt doesn't say are facts without proof (`venue_facts.csv`): sides of open interest, what a stamp means, coins or
+contracts (known only where a contract is one coin), stocks or coins. A fact about one venue is called `<fact> of <venue>`.
+
+A venue that has a source of its own is refused: that one wins. On the emulator it is the other way round, since the emulator
+speaks as no other venue; there the precedence decides.
+Alone: `PERPLAKE_CCXT_VENUES=phemex perps run --source live --venues ''`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import replace
+from functools import partial
+from math import ceil
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from yarl import URL
+
+from pipelines.client import Answer, Client
+from pipelines.errors import Absent
+from pipelines.paging import hourly, once
+from pipelines.records import MaybeNumber, Ms, Number, Record
+from pipelines.shapes import Bar, enveloped, read_as
+from pipelines.source import Dataset, Instrument, Limit, Plan, Request, Source, VenueSays
+from pipelines.sources import table
+from pipelines.symbols import base_asset
+from pipelines.windows import DAY, HOUR, Window, iso
+
+#: What prices are quoted in, of the instruments that we ask for (the fact `fetched_quote`).
+QUOTES = ("USDT", "USDC", "USD")
+#: Rows that any venue gives at once, and so hours in a request: rates and open interest come once an hour at most.
+PAGE = 96
+#: A refusal of a window that ended so long ago says that the venue keeps no such history: what is older isn't asked for then.
+OLD = 2 * DAY
+#: Hours in a request for bars, at most: where ccxt states how many bars a venue gives it is those.
+BARS = 1000
+INSTALL = "ccxt_venues needs the package ccxt: install perplake with its extra, `pip install 'perplake[ccxt]'`"
+
+
+class Market(Record, rename="camel"):
+    """`listed` is the coin as the venue writes it where ccxt only changed the case (kPEPE), else ccxt's name (BTC for XBT)."""
+
+    symbol: str = msgspec.field(name="id")
+    unified: str = msgspec.field(name="symbol")
+    base: str
+    quote: str
+    settle: str | None = None
+    linear: bool | None = None
+    inverse: bool | None = None
+    contract_size: MaybeNumber = None
+    active: bool | None = None
+    created: int | None = None
+    listed: str = msgspec.field(name="baseId", default="")
+
+    def __post_init__(self) -> None:
+        if self.listed.upper() != self.base:
+            self.listed = self.base
+
+
+class FundingRate(Record, rename="camel"):
+    timestamp: Ms
+    funding_rate: Number
+
+
+class OpenInterest(Record, rename="camel"):
+    timestamp: Ms
+    open_interest_amount: MaybeNumber = None
+    open_interest_value: MaybeNumber = None
+
+
+class OpenInterestNow(Record, rename="camel"):
+    timestamp: int | None = None
+    open_interest_amount: MaybeNumber = None
+    open_interest_value: MaybeNumber = None
+
+
+class Candle(Bar, array_like=True):
+    volume: MaybeNumber
+
+
+class Problem(msgspec.Struct):
+    """What is said instead of a page: an exception of ccxt's, by kind."""
+
+    kind: Literal["limited", "blocked", "rejected", "transient"]
+    message: str
+
+
+def error(status: int, body: bytes) -> VenueSays | None:
+    said = read_as(body, Problem)
+    return VenueSays(said.kind, said.message) if said else None
+
+
+def instruments(page: Any) -> list[Instrument]:
+    return [
+        Instrument(m.symbol, base_asset(m.listed))
+        for m in page.rows
+        if (m.linear or m.inverse) and m.quote in QUOTES and m.active is not False
+    ]
+
+
+# --- asking -----------------------------------------------------------------------------------------------------------------
+
+#: The answers of the call that is under way.
+_heard: ContextVar[list[dict[str, Any]]] = ContextVar("heard")
+
+
+class Library:
+    """An exchange of ccxt that speaks through a client; `get` gives the answer to one unified call as one body."""
+
+    def __init__(self, exchange: str, client: Client) -> None:
+        import ccxt.async_support as ccxt
+
+        self._ccxt, self._client = ccxt, client
+        self._exchange: Any = getattr(ccxt, exchange)({"options": {"defaultType": "swap"}})
+        self._exchange.has["fetchCurrencies"] = False  # a key is needed for it at most venues; markets say enough
+        self._exchange.fetch, self._exchange.throttle = self._fetch, self._throttle
+        self._exchange.milliseconds = client.clock.now
+        #: By method: up to when the venue refuses, and how it says so.
+        self._refused: dict[str, tuple[int, Absent]] = {}
+
+    async def close(self) -> None:
+        """There is nothing of its own to close."""
+
+    async def get(self, url: str, request: Request) -> Answer:
+        """Status, headers, body and URL; a `Problem` as the body where ccxt raises one.
+
+        Raises `Absent` for what the venue has forgotten, and for what ccxt can't ask of this instrument.
+        """
+        method, until = request.path.rpartition("/")[2], int(request.params.get("until", 0))
+        if method in self._refused and until <= self._refused[method][0]:
+            raise self._refused[method][1]
+        heard: list[dict[str, Any]] = []
+        _heard.set(heard)
+        said: dict[str, Any] = {}
+        try:
+            said["rows"] = await self._rows(method, request.params)
+        except self._ccxt.NotSupported as problem:
+            remedy = "The venue itself may give it, by a source of its own"
+            raise Absent("ccxt", request.endpoint, str(problem), remedy) from problem
+        except self._ccxt.BaseError as problem:
+            status = heard[-1]["status"] if heard else 200
+            told = self._problem(status, problem)
+            if told.kind == "rejected" and heard and until and until < self._exchange.milliseconds() - OLD:
+                say = f"this venue refuses what ended by {iso(until + 1)} ({told.message})"
+                absent = Absent("ccxt", request.endpoint, say, "Older history can't be had this way")
+                self._refused[method] = until, self._refused.get(method, (0, absent))[1]
+                raise self._refused[method][1] from problem
+            return status, heard[-1]["headers"] if heard else {}, msgspec.json.encode(told), url
+        except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as problem:
+            if not heard:
+                raise
+            said |= {"rows": None, "ccxt": repr(problem)}  # an answer that it can't read
+        said["answers"] = [{name: answer[name] for name in ("url", "status", "body")} for answer in heard]
+        last = heard[-1] if heard else {"headers": {}, "url": url}
+        return 200, last["headers"], msgspec.json.encode(said), last["url"]
+
+    async def _rows(self, method: str, asked: Mapping[str, Any]) -> list[Any]:
+        exchange = self._exchange
+        if method == "loadMarkets":
+            return [_market(m) for m in (await exchange.load_markets(True)).values() if m["swap"]]
+        if exchange.markets is None:
+            await exchange.load_markets()
+            _heard.get().clear()
+        found = [m for m in exchange.markets_by_id.get(asked["symbol"], []) if m["swap"]]
+        market = found[0] if found else exchange.market(asked["symbol"])
+        if method == "fetchOpenInterest":
+            return [_picked(OpenInterestNow, await exchange.fetch_open_interest(market["symbol"]))]
+        since, until, limit = asked["since"], asked["until"], asked["limit"]
+        call = getattr(exchange, _snake(method))
+        # Whoever doesn't read `until` would send it along to the venue.
+        params = {"until": until} if "params.until" in (call.__doc__ or "") else {}
+        timeframe = [] if method == "fetchFundingRateHistory" else ["1h"]
+        rows = await call(market["symbol"], *timeframe, since, limit, params)
+        if method == "fetchOHLCV":
+            timed = [(row[0], row) for row in rows]
+        else:
+            kind = FundingRate if method == "fetchFundingRateHistory" else OpenInterest
+            timed = [(row["timestamp"], _picked(kind, row)) for row in rows]
+        times = [time for time, _ in timed]
+        if len(rows) >= limit and min(times) > until and max(times) > exchange.milliseconds() - DAY:
+            raise self._ccxt.BadRequest("it answers with its latest rows, whatever is asked for")
+        return [row for time, row in sorted(timed, key=lambda both: both[0]) if since <= time <= until]
+
+    async def _fetch(self, url: str, method: str = "GET", headers: dict[str, Any] | None = None, body: str | None = None) -> Any:
+        """What ccxt's own `fetch` does, by our client: at the venue, or at the emulator in its place."""
+        exchange, client = self._exchange, self._client
+        at = url
+        if not client.base_url.startswith("ccxt:"):
+            parts = urlsplit(url)
+            at = client.base_url + parts.path + (f"?{parts.query}" if parts.query else "")
+        sent = exchange.prepare_request_headers(headers)
+        try:
+            status, answered, content, _ = await client.http(
+                method, URL(at, encoded=True), headers=sent, data=body and body.encode()
+            )
+        except TimeoutError as problem:
+            raise self._ccxt.RequestTimeout(str(problem)) from problem
+        except ConnectionError as problem:
+            raise self._ccxt.NetworkError(str(problem)) from problem
+        text = content.decode(errors="replace")
+        _heard.get().append({"url": url, "status": status, "headers": dict(answered), "body": text})
+        read = exchange.parse_json(text)
+        exchange.handle_errors(status, "", url, method, dict(answered), text, read, sent, body)
+        exchange.handle_http_status_code(status, "", url, method, text)
+        if read is None:  # a page for people, or a part of an answer
+            raise self._ccxt.NetworkError(f"the body is not whole JSON: {text[:60]!r}")
+        return read
+
+    async def _throttle(self, cost: float | None = None) -> None:
+        await self._client.limiter.acquire({"ms": max(1, ceil((1 if cost is None else cost) * self._exchange.rateLimit))})
+
+    def _problem(self, status: int, problem: Exception) -> Problem:
+        ccxt, kind = self._ccxt, "rejected"
+        if isinstance(problem, ccxt.RateLimitExceeded | ccxt.DDoSProtection):
+            kind = "limited"
+        elif isinstance(problem, ccxt.RestrictedLocation | ccxt.AuthenticationError) or status in (403, 451):
+            kind = "blocked"
+        elif isinstance(problem, ccxt.OperationFailed) and not 400 <= status < 500:  # it calls a 404 a lost connection
+            kind = "transient"
+        return Problem(kind, f"{type(problem).__name__}: {problem}"[:300])  # type: ignore[arg-type]
+
+
+def _snake(method: str) -> str:
+    return {"fetchOHLCV": "fetch_ohlcv"}.get(method) or "".join(f"_{c.lower()}" if c.isupper() else c for c in method)
+
+
+def _picked(kind: type[Record], row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: row.get(name) for name in (f.encode_name for f in msgspec.structs.fields(kind))}
+
+
+def _market(market: Mapping[str, Any]) -> dict[str, Any]:
+    return {**_picked(Market, market), "baseId": str(market.get("baseId") or "")}
+
+
+# --- what is asked ----------------------------------------------------------------------------------------------------------
+
+#: What a dataset is asked by; a venue for which ccxt has no such method has no such dataset.
+METHODS = {
+    "instruments": "loadMarkets",
+    "open_interest_now": "fetchOpenInterest",
+    "funding_rates": "fetchFundingRateHistory",
+    "open_interest": "fetchOpenInterestHistory",
+    "candles": "fetchOHLCV",
+}
+
+
+def _more(step: int, request: Request, page: Any, rows: Sequence[Any], time: str) -> Request | None:
+    """What lacks at the end of a window, else at its start: a venue may give less rows at once than it was asked for.
+
+    `step` is the longest time between two rows. Each page narrows what is asked for, and an empty one ends it.
+    """
+    if not rows:
+        return None
+    since, until = int(request.params["since"]), int(request.params["until"])
+    first, last = getattr(rows[0], time), getattr(rows[-1], time)
+    if last + step <= until:
+        return replace(request, params={**request.params, "since": last + 1})
+    if first - step >= since:
+        return replace(request, params={**request.params, "until": first - 1})
+    return None
+
+
+def _datasets(exchange: str, venue: str, bars: int = BARS) -> tuple[Dataset, ...]:
+    """All that a venue may be asked for, by ccxt's name for it and ours."""
+
+    def request(name: str, instrument: Instrument, window: Window | None, rows: int) -> Request:
+        span = {"since": window.start, "until": window.end - 1, "limit": rows} if window else {}
+        context = {"symbol": instrument.symbol, "venue": venue}
+        return Request(f"/{exchange}/{METHODS[name]}", {"symbol": instrument.symbol, **span}, context=context, window=window)
+
+    def now(instrument: Instrument, window: Window) -> Iterable[Request]:
+        yield request("open_interest_now", instrument, None, 1)
+
+    def paged(name: str, rows: int) -> Plan:
+        plan = hourly(rows, lambda instrument, window: request(name, instrument, window, rows))
+        return lambda instrument, window: reversed(list(plan(instrument, window)))  # until the venue's memory ends
+
+    def series(name: str, record: type[Record], time: str, rows: int, step: int, bar: int | None = None) -> Dataset:
+        def more(request: Request, page: Any, found: Sequence[Any]) -> Request | None:
+            return _more(step, request, page, found, time)
+
+        return Dataset(
+            name,
+            record,
+            key=("symbol", "venue", time),
+            time=time,
+            plan=paged(name, rows),
+            **enveloped("rows", list[record]),  # type: ignore[valid-type]
+            more=more,
+            context=("symbol", "venue"),
+            bar=bar,
+        )
+
+    return (
+        Dataset(
+            "instruments",
+            Market,
+            key=("symbol", "venue"),
+            plan=once(Request(f"/{exchange}/loadMarkets", context={"venue": venue})),
+            **enveloped("rows", list[Market]),
+            context=("venue",),
+            bulk=True,
+        ),
+        Dataset(
+            "open_interest_now",
+            OpenInterestNow,
+            key=("symbol", "venue"),
+            plan=now,
+            **enveloped("rows", list[OpenInterestNow]),
+            context=("symbol", "venue"),
+        ),
+        # The longest interval between settlements is eight hours at all but a few venues.
+        series("funding_rates", FundingRate, "timestamp", PAGE, 9 * HOUR),
+        series("open_interest", OpenInterest, "timestamp", PAGE, 2 * HOUR),
+        series("candles", Candle, "open_time", bars, 2 * HOUR, bar=HOUR),
+    )
+
+
+def _source(exchange: str, venue: str, datasets: tuple[Dataset, ...]) -> Source:
+    return Source(
+        name="ccxt",
+        venue=venue,
+        base_url=f"ccxt://{exchange}",
+        limits={"ms": Limit(10_000, 10)},
+        error=error,
+        instruments=instruments,
+        datasets=datasets,
+        library=partial(Library, exchange),
+    )
+
+
+#: Of no venue: the raw tables of all of them.
+SOURCE = _source("", "", _datasets("", ""))
+
+
+def parts(names: Sequence[str], origin: str) -> tuple[tuple[Source, ...], tuple[str, ...]]:
+    """A source for each exchange of ccxt that is named, and a line for each dataset that lacks.
+
+    Raises `ValueError` for an exchange that ccxt doesn't know, and, live, for one that has a source of its own.
+    """
+    try:
+        import ccxt.async_support as ccxt
+    except ImportError:
+        raise ValueError(INSTALL) from None
+    found, lines = [], []
+    native = {row["venue"]: name for name, row in reversed(table().items()) if row["venue"]}
+    for name in names:
+        if name not in ccxt.exchanges:
+            near = ", ".join(known for known in ccxt.exchanges if known[:3] == name[:3])
+            raise ValueError(f"ccxt_venues: ccxt {ccxt.__version__} knows no {name!r}" + (f"; near it: {near}" if near else ""))
+        venue = next((known for known in native if known in name), name)
+        if venue in native and origin == "live":
+            raise ValueError(f"ccxt_venues: {name} has a source of its own, {native[venue]}: name {venue!r} in `venues` instead")
+        if venue not in native and origin not in ("live", "replay"):
+            lines.append(f"ccxt {name} is left out: the emulator does not speak as {name}; it needs `--source live`")
+            continue
+        exchange = getattr(ccxt, name)()
+        limit = exchange.feature_value_by_type("swap", "linear", "fetchOHLCV", "limit", PAGE)
+        datasets = []
+        for dataset in _datasets(name, venue, min(int(limit or PAGE), BARS)):
+            method = METHODS[dataset.name]
+            by_the_hour = dataset.bar is None or "1h" in exchange.timeframes
+            if method == "loadMarkets" or (exchange.has.get(method) is True and by_the_hour):
+                datasets.append(dataset)
+            else:
+                lines.append(f"ccxt {name} gives no {dataset.name}: ccxt {ccxt.__version__} has no {method} for it")
+        found.append(_source(name, venue, tuple(datasets)))
+    return tuple(found), tuple(lines)

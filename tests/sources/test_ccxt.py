@@ -1,0 +1,371 @@
+"""The source for any venue of ccxt: held against the sources of our own on the emulator, its requests, its errors, its settings.
+
+The emulator speaks as venues that have a source of their own; live those are refused here, on the emulator both run side by side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pytest
+
+from infra.emulator.synthetic import SyntheticMarket
+from infra.emulator.testing import Served, serve
+from pipelines.clock import Clock
+from pipelines.fetch import Fetched, fetch
+from pipelines.load import load
+from pipelines.run import Emulator, Run
+from pipelines.settings import Settings
+from pipelines.source import Instrument, Request, Source
+from pipelines.sources import parts
+from pipelines.windows import HOUR, Window
+from tests.sources.kit import DAY, NOW, WINDOW, following, source
+from tests.whole import AS_OF, DAYS, database, perps, published, window
+
+ccxt = pytest.importorskip("ccxt.async_support")
+#: ccxt's name, our source, and which datasets of open interest ccxt has there.
+PAIRS = {
+    "binanceusdm": ("binance_usdm", {"open_interest", "open_interest_now"}),
+    "bybit": ("bybit_linear", {"open_interest", "open_interest_now"}),
+    "krakenfutures": ("kraken_futures", set()),
+    "okx": ("okx", {"open_interest", "open_interest_now"}),
+}
+ALL = ",".join(PAIRS)
+
+
+def part(name: str, origin: str = "synthetic") -> Source:
+    [found], _ = parts("ccxt", (name,), origin)
+    return found
+
+
+def asked(emulator: Served, home: Path, names: str, over: Window = WINDOW, **settings: Any) -> tuple[Run, Fetched]:
+    """What those venues of ccxt give of BTC and PEPE, in landing."""
+    chosen = {"home": home, "assets": ["BTC", "PEPE"], "timeout_seconds": 2, "tries": 3, "limits_scale": 1e6, "venues": []}
+    run = Run.begin(
+        Settings(**{**chosen, "ccxt_venues": names, **settings}), over, Clock(NOW), Emulator(emulator.url, "synthetic; seed=7")
+    )
+    [result] = asyncio.run(fetch(run, run.chosen()[0]))
+    return run, result
+
+
+def raw(run: Run, result: Fetched, sql: str) -> list[tuple[Any, ...]]:
+    """The warehouse's answer once the pages are loaded."""
+    assert not result.failures and not result.quarantined, [*map(str, result.failures), *result.quarantined]
+    load(run, source("ccxt"), result.entries)
+    with duckdb.connect(str(run.settings.database), read_only=True) as connection:
+        return connection.execute(sql).fetchall()
+
+
+# --- against the sources of our own -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """A run of the four venues by both ways, from HTTP to the published copy: its home and what it printed."""
+    home = tmp_path_factory.mktemp("both")
+    store = SyntheticMarket(seed=7, until=int(np.datetime64(AS_OF.rstrip("Z"), "ms").astype(int)))
+    with serve(store, as_of=AS_OF, days=10, limits_scale=1e6) as served:
+        chosen = {"venues": "binance,bybit,kraken,okx", "assets": "BTC,PEPE"}
+        ended = perps(home, served.url, *window(DAYS[0], DAYS[2]), ccxt_venues=f"{ALL},phemex", **chosen)
+        assert ended.status == 0, ended.output
+        yield home, ended.output
+
+
+#: Canonical rows after staging, sizes in one unit: how both ways are compared.
+CANONICAL = {
+    "funding_rates": "epoch_ms(settled_at), stamp, raw_rate, rate_interval",
+    "candles": "epoch_ms(opened_at), open, high, low, close, "
+    "case f.raw_volume_unit when 'contracts' then raw_volume * i.contract_size else raw_volume end",
+    "open_interest": "epoch_ms(f.observed_at), is_snapshot, stamp, "
+    "case f.raw_unit when 'contracts' then one_sided * i.contract_size else one_sided end",
+    "instruments": "0, i.base_asset, i.multiplier, i.quote_asset, i.settle_asset, i.contract_type, i.contract_size, i.status",
+}
+
+
+def canonical(home: Path, dataset: str, name: str, native: str) -> list[tuple[Any, ...]]:
+    sql = f"""
+        select f.instrument_id, {CANONICAL[dataset]}
+        from intermediate.int_{dataset} as f
+        inner join (select * from intermediate.int_instruments where source = '{name}') as i using (instrument_id)
+        where f.source = '{name}' and instrument_id in (
+            select instrument_id from intermediate.int_instruments where source = '{native}' and base_asset in ('BTC', 'PEPE')
+            and quote_asset in ('USDT', 'USD')
+        ) order by all"""
+    with duckdb.connect(str(database(home)), read_only=True) as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        return connection.execute(sql).fetchall()
+
+
+@pytest.mark.parametrize("dataset", CANONICAL)
+@pytest.mark.parametrize("exchange", PAIRS)
+def test_ccxt_and_our_own_source_give_the_same_rows(exchange: str, dataset: str, whole: tuple[Path, str]) -> None:
+    native, given = PAIRS[exchange]
+    ours = canonical(whole[0], dataset, native, native)
+    if dataset == "open_interest":
+        held = {snapshot for *_, snapshot, _, _ in ours if ("open_interest_now" if snapshot else "open_interest") in given}
+        ours = [row for row in ours if row[2] in held]
+        assert held == ({False, True} if given else set())
+    theirs = canonical(whole[0], dataset, "ccxt", native)
+    assert len(theirs) == len(ours) and (ours or exchange == "krakenfutures")
+    for mine, other in zip(ours, theirs, strict=True):
+        assert [other[n] for n, value in enumerate(mine) if not isinstance(value, float)] == [
+            value for value in mine if not isinstance(value, float)
+        ]
+        numbers = [(value, other[n]) for n, value in enumerate(mine) if isinstance(value, float)]
+        np.testing.assert_allclose(*zip(*numbers, strict=True), rtol=1e-9) if numbers else None
+
+
+def test_where_both_tell_of_an_instrument_ours_wins(whole: tuple[Path, str]) -> None:
+    with duckdb.connect(str(published(whole[0])), read_only=True) as connection:
+        for fact in ("fct_candles", "fct_funding_rates", "fct_open_interest", "dim_instruments"):
+            rows = connection.execute(f"select distinct instrument_id, source from marts.{fact}").fetchall()
+            names = [name for name, _ in rows]
+            assert {"binance:BTCUSDT", "bybit:1000PEPEUSDT", "kraken:PF_XBTUSD", "okx:BTC-USDT-SWAP"} <= set(names)
+            assert len(names) == len(set(names)) and "ccxt" not in {source for _, source in rows}
+        facts = connection.execute("select fact, value, verified from marts.dim_venue_facts where source = 'ccxt'").fetchall()
+        assert ("sides_of_openInterestAmount", "1", False) in facts and ("unit_of_volume", "unknown", False) in facts
+
+
+def test_what_lacks_is_said_once(whole: tuple[Path, str]) -> None:
+    said = " ".join(whole[1].split())
+    assert said.count("ccxt krakenfutures gives no open_interest:") == 1
+    assert said.count("ccxt krakenfutures gives no open_interest_now:") == 1
+    assert said.count("ccxt phemex is left out: the emulator does not speak as phemex") == 1
+
+
+@pytest.fixture(scope="module")
+def replayed(whole: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, object], Path]:
+    """OKX by ccxt alone, made again from landing, nobody being asked: the settings that name it, and its warehouse."""
+    home = tmp_path_factory.mktemp("again")
+    files = {"landing": whole[0] / "synthetic-7" / "landing", "warehouse": home / "w.duckdb"}
+    chosen = {"venues": "kraken", "ccxt_venues": "okx", "assets": "BTC,PEPE", "source": "replay", **files}
+    ended = perps(home, "http://127.0.0.1:9", "run", **chosen)
+    assert ended.status == 0, ended.output
+    return {**chosen, "home": home}, home / "w.duckdb"
+
+
+def test_tables_are_made_again_from_landing_alone(whole: tuple[Path, str], replayed: tuple[dict[str, object], Path]) -> None:
+    raw = "select * exclude (_run) from raw.ccxt__candles where venue = 'okx' order by all"
+    facts = """select instrument_id, base_asset, opened_at, close, volume_base, oi_base, rate_8h
+        from marts.fct_candles join marts.fct_open_interest using (instrument_id, base_asset)
+        left join marts.fct_funding_rates using (instrument_id, base_asset)
+        where instrument_id like 'okx:%' and opened_at = observed_at and settled_at = opened_at order by all"""
+    with duckdb.connect(str(database(whole[0])), read_only=True) as one, duckdb.connect(str(replayed[1])) as other:
+        assert one.execute(raw).fetchall() == other.execute(raw).fetchall() != []
+        ours, theirs = one.execute(facts).fetchall(), other.execute(facts).fetchall()
+        assert other.execute("select distinct source from marts.fct_candles where venue = 'okx'").fetchall() == [("ccxt",)]
+    assert [row[:3] for row in ours] == [row[:3] for row in theirs] and len(ours) >= 16
+    np.testing.assert_allclose([row[3:] for row in theirs], [row[3:] for row in ours], rtol=1e-9)
+
+
+def test_a_number_is_traced_to_the_bytes_that_the_venue_sent(replayed: tuple[dict[str, object], Path]) -> None:
+    chosen, _ = replayed
+    asked = ("explain", "fct_funding_rates", "okx:BTC-USDT-SWAP", f"{DAYS[1]}T08:00")
+    said = perps(Path(str(chosen["home"])), "http://127.0.0.1:9", *asked, **{k: v for k, v in chosen.items() if k != "home"})
+    assert said.status == 0, said.output
+    whole = said.output.replace("\n", "")
+    assert "raw.ccxt__funding_rates" in whole and "https://www.okx.com/api/v5/public/funding-rate-history?" in whole
+
+
+# --- requests ---------------------------------------------------------------------------------------------------------------
+
+
+def test_two_days_make_exactly_these_requests() -> None:
+    """Newest first, four days at once, counted from the epoch on: a bound lies within these two."""
+    over = Window(1795046400000 - DAY, 1795046400000 + DAY)
+    of = part("bybit")
+    plans = {d.name: [(r.path, dict(r.params)) for r in d.plan(Instrument("BTCUSDT", "BTC"), over)] for d in of.datasets}
+    ask = {"symbol": "BTCUSDT", "since": 1794960000000, "until": 1795132799999}
+    halves = [{**ask, "since": 1795046400000, "limit": 96}, {**ask, "until": 1795046399999, "limit": 96}]
+    assert plans == {
+        "instruments": [("/bybit/loadMarkets", {})],
+        "open_interest_now": [("/bybit/fetchOpenInterest", {"symbol": "BTCUSDT"})],
+        "funding_rates": [("/bybit/fetchFundingRateHistory", half) for half in halves],
+        "open_interest": [("/bybit/fetchOpenInterestHistory", half) for half in halves],
+        "candles": [("/bybit/fetchOHLCV", {**ask, "limit": 1000})],
+    }
+
+
+def test_every_request_goes_through_our_client_and_is_what_ccxt_asks(emulator: Served, tmp_path: Path) -> None:
+    emulator.clear_requests()
+    run, result = asked(emulator, tmp_path, "bybit", assets=["BTC"])
+    assert not result.failures and len(emulator.requests()) >= len(result.entries)
+    for entry in result.entries:
+        page = json.loads(run.landing.body(entry))
+        assert page["answers"] and all(json.loads(a["body"])["retCode"] == 0 for a in page["answers"]), "the bytes as sent"
+        assert page["answers"][-1]["url"].startswith("https://api.bybit.com/v5/market/"), "as it is asked live"
+    with sqlite3.connect(run.settings.folder / "limits.sqlite") as db:
+        spent = db.execute("select total(weight) from spent where name = 'bybit.ms'").fetchone()[0]
+    assert spent >= len(emulator.requests()) * ccxt.bybit().rateLimit, "as ccxt counts: milliseconds of the venue's time"
+
+
+def test_pages_follow_where_a_venue_gives_less_at_once() -> None:
+    start = NOW - DAY
+    request = Request("/x/fetchOHLCV", {"symbol": "A", "since": start, "until": NOW - 1, "limit": 24})
+
+    def bars(*hours: int) -> dict[str, Any]:
+        return {"answers": [], "rows": [[start + h * HOUR, 1, 1, 1, 1, None] for h in hours]}
+
+    assert following("ccxt", "candles", request, bars(*range(24))) is None
+    after = following("ccxt", "candles", request, bars(*range(10)))
+    assert after and after.params == {**request.params, "since": start + 9 * HOUR + 1}
+    before = following("ccxt", "candles", request, bars(*range(14, 24)))
+    assert before and before.params == {**request.params, "until": start + 14 * HOUR - 1}
+    assert following("ccxt", "candles", request, bars()) is None, "nothing more there"
+
+
+def test_what_the_venue_has_forgotten_is_said_once_and_not_asked_on(emulator: Served, tmp_path: Path) -> None:
+    """OKX's funding through ccxt is always its latest rows; Binance refuses open interest older than 30 days."""
+    emulator.clear_requests()
+    run, result = asked(emulator, tmp_path, "binanceusdm,okx", Window(NOW - 80 * DAY, NOW), assets=["BTC"])
+    assert len(result.warnings) == 2 and not result.failures
+    assert any("/binanceusdm/fetchOpenInterestHistory: this venue refuses what ended by 2026-10-2" in w for w in result.warnings)
+    assert any("/okx/fetchFundingRateHistory" in w and "latest rows, whatever is asked for" in w for w in result.warnings)
+    refused = [r for r in emulator.requests() if r["status"] == 400]
+    assert 0 < len(refused) <= 9, "one for each that was under way at once"
+    rates = "select venue, count(*) from raw.ccxt__funding_rates group by 1 order by 1"
+    # 96 rows were asked for at once, the newest of which lies on the window's end.
+    assert raw(run, result, rates) == [("binance", 240), ("okx", 95)]
+
+
+# --- errors -----------------------------------------------------------------------------------------------------------------
+
+
+def failures(emulator: Served, home: Path, **settings: Any) -> list[str]:
+    return [str(failure) for failure in asked(emulator, home, "bybit", assets=["BTC"], **settings)[1].failures]
+
+
+def test_a_symbol_that_ccxt_does_not_know(emulator: Served, tmp_path: Path) -> None:
+    run, _ = asked(emulator, tmp_path, "bybit", assets=[])
+    of = part("bybit")
+
+    async def one() -> Any:
+        async with run.client(of) as client:
+            dataset = of.dataset("candles")
+            return await client.ask(next(iter(dataset.plan(Instrument("NOPE", "NOPE"), WINDOW))), dataset)
+
+    with pytest.raises(Exception, match=r"ccxt /bybit/fetchOHLCV: BadSymbol: bybit does not have market symbol NOPE.*Look the"):
+        asyncio.run(one())
+
+
+def test_a_rate_limit_is_waited_out_and_told(emulator: Served, tmp_path: Path) -> None:
+    emulator.fault("429", venue="bybit", path_contains="/v5/market/kline", retry_after=1, times=1)
+    _, result = asked(emulator, tmp_path, "bybit", assets=["BTC"])
+    assert not result.failures
+    assert [w for w in result.warnings if "ccxt /bybit/fetchOHLCV: RateLimitExceeded" in w and "waited 1 s" in w]
+
+
+def test_a_lost_connection_is_tried_again_and_told(emulator: Served, tmp_path: Path) -> None:
+    emulator.fault("reset", venue="bybit", path_contains="/v5/market/kline", times=100)
+    said = failures(emulator, tmp_path)
+    assert [line for line in said if line.startswith("ccxt /bybit/fetchOHLCV: NetworkError: the connection failed")]
+
+
+def test_what_ccxt_can_not_ask_is_a_line_and_no_failure(
+    emulator: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(self: Any, *_: Any, **__: Any) -> Any:
+        raise ccxt.NotSupported("bybit fetchOpenInterest() is for linear markets only")
+
+    monkeypatch.setattr(ccxt.bybit, "fetch_open_interest", refuse)
+    _, result = asked(emulator, tmp_path, "bybit")
+    assert not result.failures and len(result.warnings) == 1
+    assert result.warnings[0].startswith("ccxt /bybit/fetchOpenInterest: bybit fetchOpenInterest() is for linear markets only")
+
+
+@pytest.mark.parametrize("kind", ["truncated", "html"])
+def test_half_an_answer_is_asked_for_again(kind: str, emulator: Served, tmp_path: Path) -> None:
+    emulator.fault(kind, venue="bybit", path_contains="/v5/market/kline", **({"status": 200} if kind == "html" else {}))
+    run, result = asked(emulator, tmp_path, "bybit", assets=["BTC"])
+    assert raw(run, result, "select count(*) from raw.ccxt__candles where symbol = 'BTCUSDT'") == [(48,)]
+
+
+def test_no_instruments_names_the_venue(emulator: Served, tmp_path: Path) -> None:
+    emulator.fault("500", venue="bybit", path_contains="/v5/market/instruments-info", times=1000)
+    said = failures(emulator, tmp_path, tries=2)
+    assert said[0].startswith("ccxt /bybit/loadMarkets: ") and said[-1].startswith("ccxt instruments of bybit: no list of them")
+
+
+def test_one_venue_that_fails_leaves_the_others(emulator: Served, tmp_path: Path) -> None:
+    emulator.fault("region", venue="bybit", times=1000)
+    _, result = asked(emulator, tmp_path, "bybit,okx", assets=["BTC"], tries=2)
+    assert all("bybit" in str(failure) for failure in result.failures) and result.failures
+    assert {e.context.get("venue") for e in result.entries} == {"okx"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "problem"),
+    [
+        ("null", "got `null`"),
+        ('[{"timestamp":1700000000000,"fundingRate":null}]', "got `null`"),
+        ('[{"timestamp":1700000000,"fundingRate":1}]', ">= 1388534400000"),
+    ],
+)
+def test_what_ccxt_could_not_read_goes_to_quarantine(rows: str, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        source("ccxt").dataset("funding_rates").read(f'{{"rows":{rows},"answers":[]}}'.encode())
+
+
+def test_an_answer_that_ccxt_trips_over_is_kept(emulator: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def trip(self: Any, *_: Any) -> Any:
+        raise KeyError("fundingRateTimestamp")
+
+    monkeypatch.setattr(ccxt.bybit, "parse_ohlcv", trip)
+    run, result = asked(emulator, tmp_path, "bybit", assets=["BTC"])
+    assert {(e.dataset, e.field, e.value) for e in result.quarantined} == {("candles", "$.rows", "None")}
+    page = json.loads(run.landing.body(result.quarantined[0]))
+    assert page["ccxt"] == "KeyError('fundingRateTimestamp')" and json.loads(page["answers"][0]["body"])["result"]["list"]
+
+
+# --- settings ---------------------------------------------------------------------------------------------------------------
+
+
+def test_venues_are_named_in_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "ccxt" not in Settings().sources and "ccxt" not in Settings(venues=["all"]).sources
+    monkeypatch.setenv("PERPLAKE_CCXT_VENUES", "phemex, bingx")
+    live = Settings(source="live", venues=["okx"])
+    assert live.ccxt_venues == ["phemex", "bingx"] and live.sources == ["okx", "ccxt"]
+    found, lines = live.parts("ccxt")
+    assert [(p.name, p.venue, p.base_url) for p in found] == [
+        ("ccxt", "phemex", "ccxt://phemex"),
+        ("ccxt", "bingx", "ccxt://bingx"),
+    ]
+    assert [d.name for d in found[0].datasets] == ["instruments", "open_interest_now", "funding_rates", "candles"]
+    assert "ccxt phemex gives no open_interest: ccxt 4.5.90 has no fetchOpenInterestHistory for it" in lines
+
+
+def test_a_venue_that_ccxt_does_not_know() -> None:
+    with pytest.raises(ValueError, match=r"ccxt_venues: ccxt 4\.\S+ knows no 'phemx'; near it: phemex"):
+        _ = Settings(source="live", ccxt_venues=["phemx"]).sources
+
+
+@pytest.mark.parametrize("name", ["bybit", "binanceusdm", "krakenfutures", "kucoinfutures", "okxus"])
+def test_a_venue_with_a_source_of_its_own_is_refused_when_live(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"ccxt_venues: {name} has a source of its own, .*name '\w+' in `venues`"):
+        _ = Settings(source="live", ccxt_venues=[name]).sources
+    assert part(name).venue in name, "on the emulator it goes by our name"
+
+
+def test_instruments_by_the_rules_of_names() -> None:
+    def market(symbol: str, base: str, listed: str, **more: Any) -> dict[str, Any]:
+        found = {"id": symbol, "symbol": symbol, "base": base, "baseId": listed, "quote": "USDT", "settle": "USDT"}
+        return {**found, "linear": True, "inverse": False, "contractSize": 1.0, "active": True, **more}
+
+    rows = [
+        market("1000PEPEUSDT", "1000PEPE", "1000PEPE"), market("kBONK", "KBONK", "kBONK"), market("PF_XBTUSD", "BTC", "XBT"),
+        market("0", "HYPE", "0"), market("BTCUSD", "BTC", "BTC", quote="USD", settle="BTC", linear=False, inverse=True),
+        market("BTCEUR", "BTC", "BTC", quote="EUR"), market("GONE", "GONE", "GONE", active=False),
+        market("QUANTO", "ETH", "ETH", linear=None, inverse=None),
+    ]  # fmt: skip
+    page = source("ccxt").dataset("instruments").read(json.dumps({"rows": rows, "answers": []}).encode())
+    found = source("ccxt").instruments(page)  # type: ignore[misc]
+    assert [(i.symbol, i.base_asset) for i in found] == [
+        ("1000PEPEUSDT", "PEPE"), ("kBONK", "BONK"), ("PF_XBTUSD", "BTC"), ("0", "HYPE"), ("BTCUSD", "BTC"),
+    ]  # fmt: skip
