@@ -81,10 +81,9 @@ def _parsed(database: Path) -> Any:
     from dbt.contracts.graph.manifest import Manifest
     from dbt.parser.manifest import extended_mashumuro_decoder
 
-    catalogs = {node["database"] for node in manifest()["nodes"].values()}
-    if catalogs != {database.stem}:
-        return None
-    return Manifest.from_msgpack(PARSED.read_bytes(), decoder=extended_mashumuro_decoder)
+    manifest()
+    parsed = Manifest.from_msgpack(PARSED.read_bytes(), decoder=extended_mashumuro_decoder)
+    return parsed if {node.database for node in parsed.nodes.values()} == {database.stem} else None
 
 
 class Translator(DagsterDbtTranslator):
