@@ -143,11 +143,13 @@ def _load_assets(of: Source, days: dg.PartitionsDefinition | None) -> dg.AssetsD
         run = session.run(context)
         fetched = session.fetched.get(context.run_id, {}).get(of.name)
         with warehouse.one_writer(session.database):
+            # Who tells of others has nothing of its own that could be missing.
+            own = set(table()[of.name]["datasets"]) != {"references"}
             if of.name in session.settings.sources:
                 with warehouse.connect(session.database) as connection:
                     warehouse.prepare(connection, run.settings.market)
                     venues = [of.venue] if of.venue else [s.venue for s in run.chosen()[0] if s.name == of.name]
-                    session.note_coverage(connection, run, venues)
+                    session.note_coverage(connection, run, venues if own else [])
             loaded = load(run, of, fetched.entries if fetched else None)
             with warehouse.connect(session.database, read_only=True) as connection:
                 held = {dataset.name: _held(connection, run, of, dataset) for dataset in of.datasets}

@@ -24,7 +24,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 from yarl import URL
 
 from pipelines.clock import Clock
-from pipelines.errors import AGAIN, Blocked, RateLimited, Rejected, Transient
+from pipelines.errors import AGAIN, Blocked, KeyRefused, RateLimited, Rejected, Transient
 from pipelines.limits import Limiter
 from pipelines.s3 import S3
 from pipelines.source import Dataset, Library, Request, Source
@@ -79,10 +79,12 @@ class Client:
         tries: int = 6,
         check_clock: bool = True,
         s3_endpoint: str | None = None,
+        key: Mapping[str, str] | None = None,
     ) -> None:
         self.source, self.base_url, self.limiter, self.clock = source, base_url.rstrip("/"), limiter, clock
         self.tries, self.check_clock = tries, check_clock
         self.warnings: list[str] = []
+        self._key = key or {}
         self._slots = asyncio.Semaphore(source.concurrency)
         self._resume = 0.0
         self._skew = 0
@@ -97,7 +99,7 @@ class Client:
         self._session = aiohttp.ClientSession(
             timeout=self._timeout,
             connector=aiohttp.TCPConnector(limit=self.source.concurrency),
-            headers={"User-Agent": "perplake", "Accept": "application/json"},
+            headers={"User-Agent": "perplake", "Accept": "application/json", **self._key},
         )
         return self
 
@@ -172,7 +174,8 @@ class Client:
         """One request by HTTP. Raises `TimeoutError` and `ConnectionError`."""
         assert self._session
         try:
-            async with self._session.request(method, url, **content) as response:
+            # A key must not follow a redirect to another host.
+            async with self._session.request(method, url, allow_redirects=not self._key, **content) as response:
                 return response.status, response.headers, await response.read(), str(response.url)
         except TimeoutError as problem:
             raise TimeoutError("the connection went silent") from problem
@@ -195,6 +198,8 @@ class Client:
         message = said.message if said else f"HTTP {status}"
         kind = said.kind if said else None
         name, endpoint = self.source.name, request.endpoint
+        if kind == "key":
+            raise KeyRefused(name, endpoint, message, "Set a key that is good for this, or leave the source out with `--venues`")
         if status in (418, 429) or kind == "limited":
             wait = _seconds(headers.get("Retry-After"))
             wait = wait if wait is not None else WAITS.get(status, 5.0)

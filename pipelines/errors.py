@@ -30,6 +30,10 @@ class Blocked(VenueError):
     """Nothing more can be had from this source in this run: a region block, a ban, a missing key."""
 
 
+class KeyRefused(Blocked):
+    """The key is wrong, used up, or not good for this: no use to ask again with it."""
+
+
 class Rejected(VenueError):
     """The venue understood the request and refused it."""
 

@@ -17,10 +17,11 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from pipelines.client import Client, Page
-from pipelines.errors import AGAIN, Absent, Blocked, Transient, VenueError
+from pipelines.errors import AGAIN, Absent, Blocked, KeyRefused, Transient, VenueError
 from pipelines.landing import Entry, question
 from pipelines.records import known_names
 from pipelines.run import Run
+from pipelines.settings import Settings
 from pipelines.source import Dataset, Instrument, Request, Source
 from pipelines.windows import DAY, Window
 
@@ -121,6 +122,10 @@ class _SourceFetch:
                 await self._all(client, dataset, [Instrument("", "")])
             if self.source.instruments:
                 chosen = self._chosen()
+            elif self.source.by_asset:
+                wanted = self.run.settings.assets
+                wanted = Settings.model_fields["assets"].default if "all" in wanted else wanted
+                chosen = [Instrument(asset, asset) for asset in wanted]
             by_expiry = sorted(
                 (d for d in self.source.datasets if not d.bulk), key=lambda d: (not d.snapshot, d.history_days or 1e9)
             )
@@ -176,6 +181,8 @@ class _SourceFetch:
                 self._warn_once(str(problem))
                 break
             except Blocked as problem:
+                if isinstance(problem, KeyRefused) and not self._stopped:
+                    self.run.refuse_key(self.source, str(problem))
                 self._stop(problem)
             except VenueError as problem:
                 self.result.failures.append(problem)

@@ -5,13 +5,13 @@ A run never writes another market's warehouse or landing: both belong to one mar
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
+from pipelines import keys
 from pipelines.client import Client
 from pipelines.clock import Clock
 from pipelines.landing import Landing
@@ -57,20 +57,21 @@ class Run:
         return self.emulator.origin if self.emulator else "live"
 
     def chosen(self) -> tuple[list[Source], list[str]]:
-        """The sources of this run, and a line for each that is left out because its key is missing."""
+        """The sources of this run, and a line for each that is left out because its key is missing or was refused."""
         rows = table()
         found: list[Source] = []
         left_out: list[str] = []
         for name in self.settings.sources:
-            key = rows[name]["key"]
             if rows[name]["venue"] is None:
                 several, lines = self.settings.parts(name)
                 found += several
                 left_out += lines
-            elif key and not self.emulator and self.settings.source == "live" and not os.environ.get(key):
+            elif self.settings.source == "live" and not self.emulator and (key := keys.missing(name)):
                 left_out.append(
                     f"{name} is left out: set {key} to have {', '.join(rows[name]['datasets'])} of {rows[name]['venue']}"
                 )
+            elif line := keys.left_alone(self.settings.folder, source(name), bool(self.emulator)):
+                left_out.append(line)
             else:
                 found.append(source(name))
         return found, left_out
@@ -97,7 +98,12 @@ class Run:
             tries=settings.tries,
             check_clock=bool(self.emulator) or not self.clock.frozen,
             s3_endpoint=at["s3_endpoint"],
+            key=keys.headers(of, bool(self.emulator)),
         )
+
+    def refuse_key(self, of: Source, said: str) -> None:
+        """Leave a source alone for a while, in later runs too."""
+        keys.refuse(self.settings.folder, of, bool(self.emulator), said)
 
     @property
     def venues_forget(self) -> bool:

@@ -137,7 +137,7 @@ class Dataset:
 class VenueSays:
     """An error that a venue states in a body, and what kind it is."""
 
-    kind: Literal["limited", "blocked", "rejected", "transient"]
+    kind: Literal["limited", "blocked", "rejected", "transient", "key"]
     message: str
 
 
@@ -169,6 +169,11 @@ class Source:
     #: The perpetuals in a page of the dataset `instruments`.
     instruments: Callable[[Any], list[Instrument]] | None = None
     concurrency: int = 8
+    #: The header that a key goes into, and what stands before it there. The table of sources names the variable that holds it.
+    key_header: str = ""
+    key_prefix: str = ""
+    #: Whether it is asked about assets and not about instruments that it lists.
+    by_asset: bool = False
     #: The emulator's name for this host, where the venue has several.
     host: str = ""
     #: Made for a client, where requests don't go by plain HTTP.

@@ -35,6 +35,11 @@
             'raw_side': 'varchar', 'price': 'double', 'raw_size': 'double', 'raw_unit': 'varchar', 'venue_usd': 'double',
             'loaded_at': 'timestamp'
         },
+        'references': {
+            'metric': 'varchar', 'covers': 'varchar', 'symbol': 'varchar', 'listed_asset': 'varchar', 'base_asset': 'varchar',
+            'raw_ms': 'bigint', 'period_start': 'timestamp', 'period_end': 'timestamp', 'raw_value': 'double',
+            'raw_unit': 'varchar', 'value': 'double', 'unit': 'varchar', 'price': 'double', 'loaded_at': 'timestamp'
+        },
     } -%}
     {{ return(columns[dataset | replace('_now', '')]) }}
 {%- endmacro %}

@@ -330,7 +330,7 @@ def test_an_archive_that_cannot_be_reached(tmp_path: Path, monkeypatch: pytest.M
     async def main() -> VenueError:
         limiter = Limiter(tmp_path / "limits.sqlite", archive.name, archive.limits)
         async with Client(archive, archive.base_url, limiter, Clock(), tries=1, s3_endpoint="http://127.0.0.1:1") as client:
-            client._s3._fs.retries = 1  # type: ignore[union-attr]
+            client._library._fs.retries = 1  # type: ignore[union-attr]
             with pytest.raises(VenueError) as found:
                 await client.ask(Request("/asset_ctxs/20251010.csv.lz4", weights={"requests": 1}), archive.dataset("asset_ctxs"))
         limiter.close()

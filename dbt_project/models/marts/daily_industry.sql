@@ -30,6 +30,40 @@ concentration as (
     from {{ ref('daily_venues') }} as d
     inner join {{ ref('dim_venues') }} as v using (venue)
     group by all
+),
+
+-- What an authority tells of regulated futures, as far as it was published by the end of the day.
+reports as (
+    select
+        r.day as as_of,
+        max(r.known_at) as known_at,
+        sum(case r.unit when 'usd' then r.value else r.value * m.close end) as oi_usd
+    from {{ ref('fct_references') }} as r
+    inner join {{ ref('dim_venues') }} as v using (venue)
+    left join {{ ref('daily_markets') }} as m on r.base_asset = m.asset and r.day = m.day
+    where r.of_itself and v.kind = 'regulated' and r.metric = 'open_interest'
+    group by all
+    -- a contract that has no price here would be missing from the sum unsaid
+    having count(case r.unit when 'usd' then r.value else r.value * m.close end) = count(*)
+),
+
+futures as (
+    select t.day, arg_max(r.oi_usd, r.as_of) as oi_usd, max(r.as_of) as as_of
+    from totals as t
+    inner join reports as r on r.known_at < t.day + interval 1 day and r.as_of > t.day - 10
+    group by all
+),
+
+told as (  -- the day's last look of who tells of spot and perpetuals alike
+    select
+        day,
+        sum(value) filter (metric = 'volume' and symbol is not null) as perp_volume_usd,
+        max(value) filter (metric = 'spot_volume') as spot_volume_usd
+    from {{ ref('fct_references') }}
+    where (metric = 'volume' and symbol is not null) or (metric = 'spot_volume' and base_asset is null)
+    group by day, source, period_end
+    having count(*) filter (metric = 'spot_volume') > 0
+    qualify row_number() over (partition by day order by period_end desc, source) = 1
 )
 
 select
@@ -52,6 +86,14 @@ select
     c.{{ segment }}_volume_share,
     c.{{ segment }}_oi_share,
     {%- endfor %}
-    c.doubted_volume_share
+    c.doubted_volume_share,
+    f.oi_usd as futures_oi_usd,
+    f.as_of as futures_as_of,
+    (c.regulated_oi_share * t.oi_usd + f.oi_usd) / (t.oi_usd + f.oi_usd) as regulated_oi_share_with_futures,
+    o.perp_volume_usd as perp_volume_told_usd,
+    o.spot_volume_usd as spot_volume_told_usd,
+    o.perp_volume_usd / (o.perp_volume_usd + o.spot_volume_usd) as perp_share_of_volume
 from totals as t
 inner join concentration as c using (day)
+left join futures as f using (day)
+left join told as o using (day)
