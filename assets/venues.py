@@ -33,11 +33,16 @@ class Row:
     key: str | None
     limits: str
     unproven: list[str]
+    key_optional: bool
+
+    def key_told(self, state: str = "") -> str:
+        """Which variable holds the key."""
+        return f"`{self.key}`{state}, live only{' and optional' if self.key_optional else ''}" if self.key else "none"
 
     def cells(self) -> tuple[str, ...]:
         """The row as text, in the order of `HEADER`."""
         back = ", ".join(f"{name} {days:g} days" for name, days in self.history.items()) or "all that the venue has"
-        key = f"`{self.key}` ({'set' if os.environ.get(self.key) else 'not set'}), live only" if self.key else "none"
+        key = self.key_told(" (set)" if os.environ.get(self.key or "") else " (not set)")
         gives = ", ".join(self.datasets)
         return (self.source, self.venue, self.state, gives, back, key, self.limits, ", ".join(self.unproven) or "nothing")
 
@@ -55,7 +60,19 @@ def rows() -> list[Row]:
         state = f"{venue['state']} {venue['closed_on']}".strip()
         of = row["venue"] or f"those named in `{row['named_in']}`"
         limits = "; ".join(f"{limit.weight:,} in {limit.seconds} s ({kind})" for kind, limit in source(name).limits.items())
-        found.append(Row(name, of, state, row["datasets"], row["history"], row["key"], limits, unproven[name]))
+        found.append(
+            Row(
+                name,
+                of,
+                state,
+                row["datasets"],
+                row["history"],
+                row["key"],
+                limits,
+                unproven[name],
+                row.get("key_optional", False),
+            )
+        )
     return found
 
 
@@ -64,7 +81,7 @@ def markdown() -> str:
     lines = ["| " + " | ".join(HEADER) + " |", "|" + "---|" * len(HEADER)]
     for row in rows():
         cells = list(row.cells())
-        cells[HEADER.index("key")] = f"`{row.key}`, live only" if row.key else "none"
+        cells[HEADER.index("key")] = row.key_told()
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 

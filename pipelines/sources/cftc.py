@@ -1,7 +1,7 @@
 """CFTC: the weekly Commitments of Traders report, whence the open interest of CME's bitcoin and ether futures.
 
-Facts: `shared/venues/cme.md`. Socrata's JSON, every value a text; a row a contract and Tuesday, published on the Friday after, later
-around holidays and shutdowns. Contracts are counted once. CME itself has no free interface that could be depended on.
+Facts: `shared/venues/cme.md`. Socrata's JSON, every value a text; a row a contract and Tuesday, published on the Friday after,
+later around holidays and shutdowns. Contracts are counted once. CME itself has no free interface that could be depended on.
 A window is asked for with the three weeks before it, so that a report that came late is found by a later run.
 Alone: `perps fetch --venues cme --from 2025-10-01 --to 2025-10-31`.
 """

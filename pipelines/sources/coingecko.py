@@ -13,7 +13,7 @@ import msgspec
 
 from pipelines.paging import once
 from pipelines.records import IsoMs, MaybeNumber, Number, Record, Seconds
-from pipelines.shapes import enveloped, read_as
+from pipelines.shapes import read_as
 from pipelines.source import Dataset, Limit, Request, Source, VenueSays
 
 ROOT = "/api/v3"
@@ -167,9 +167,9 @@ SOURCE = Source(
             ),
             bulk=True,
             known=frozenset(
-                "name image market_cap_rank fully_diluted_valuation high_24h low_24h price_change_24h price_change_percentage_24h "
-                "market_cap_change_24h market_cap_change_percentage_24h total_supply max_supply ath ath_change_percentage ath_date "
-                "atl atl_change_percentage atl_date roi".split()
+                "name image market_cap_rank fully_diluted_valuation high_24h low_24h price_change_24h "
+                "price_change_percentage_24h market_cap_change_24h market_cap_change_percentage_24h total_supply max_supply ath "
+                "ath_change_percentage ath_date atl atl_change_percentage atl_date roi".split()
             ),
         ),
     ),

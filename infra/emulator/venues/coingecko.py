@@ -134,24 +134,28 @@ class CoinGecko(Venue):
         for venue in dict.fromkeys((row.name, row.id) for row in rows):
             own = [row for row in rows if row.id == venue[1]]
             oi, volume = sum(row.oi or 0 for row in own) / bitcoin, sum(row.volume or 0 for row in own) / bitcoin
-            said = {"name": venue[0], "id": venue[1], "open_interest_btc": number(oi), "trade_volume_24h_btc": plain(volume)}
-            found.append({**said, "number_of_perpetual_pairs": len(own), "number_of_futures_pairs": 0})
-        return sorted(found, key=lambda row: -(row["open_interest_btc"] or 0.0))  # type: ignore[operator]
+            said = {"name": venue[0], "id": venue[1], "trade_volume_24h_btc": plain(volume), "open_interest_btc": number(oi)}
+            found.append((-oi, {**said, "number_of_perpetual_pairs": len(own), "number_of_futures_pairs": 0}))
+        return [said for _, said in sorted(found, key=lambda both: both[0])]
 
     def _global(self, rows: list[Row], now: int) -> object:
-        caps = sum(coin["market_cap"] or 0.0 for coin in self._coins(rows, now))
+        caps = sum(
+            row.index * SUPPLIES.get(row.base, 0) for row in rows if row.name == rows[0].name and row.symbol[0] not in "1k"
+        )
         volume = sum(row.volume or 0 for row in rows) * SPOT
         return {"markets": 1, "total_market_cap": {"usd": caps}, "total_volume": {"usd": volume}, "updated_at": now // 1000}
 
-    def _coins(self, rows: list[Row], now: int) -> list[dict[str, object]]:
-        found: list[dict[str, object]] = []
+    def _coins(self, rows: list[Row], now: int) -> object:
+        found = []
         for base, supply in SUPPLIES.items():
             own = [row for row in rows if row.base == base]
             if own:
                 index = own[0].index / (1000 if own[0].symbol.startswith(("1000", "k")) else 1)
                 spot = sum(row.volume or 0 for row in own) * SPOT
                 said = {"id": base.lower(), "symbol": base.lower(), "current_price": number(index), "total_volume": spot}
-                found.append(said | {"market_cap": number(index * supply), "circulating_supply": supply, "last_updated": iso(now)})
+                found.append(
+                    said | {"market_cap": number(index * supply), "circulating_supply": supply, "last_updated": iso(now)}
+                )
         return found
 
 
