@@ -99,7 +99,8 @@ def _remembered(run: Run) -> dict[str, Entry]:
 
 def _asked(entry: Entry) -> str:
     path = entry.endpoint if entry.body is None else entry.endpoint.partition(" ")[0]
-    request = Request(path, entry.params, entry.body)
+    window = Window(*entry.window) if entry.window else None
+    request = Request(path, entry.params, entry.body, window=window, open_end=entry.open_end)
     return question(entry.source, entry.dataset, request, None if entry.window else entry.observed_at)
 
 
@@ -250,6 +251,7 @@ class _SourceFetch:
             origin=page.origin or run.origin,
             final=over and not empty and not page.problem,
             last=last,
+            open_end=request.open_end,
             empty=empty,
             problem=page.problem,
             field=page.field,

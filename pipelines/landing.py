@@ -32,8 +32,8 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """One page in the manifest. Times in milliseconds, UTC; `window` as asked, null where the endpoint takes none.
 
     `final`: what was asked for was over when the answer came, so that asking again would bring the same. `last`: no page
-    follows, so that the window is covered. `empty`: the venue
-    had nothing to say of it. `problem`: the page could not be read when it came.
+    follows, so that the window is covered. `open_end`: the window was no part of what was asked, as in pages that are counted
+    from the newest row. `empty`: the venue had nothing to say of it. `problem`: the page could not be read when it came.
     """
 
     run: str
@@ -54,6 +54,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     origin: str = ""
     final: bool = False
     last: bool = False
+    open_end: bool = False
     empty: bool = False
     problem: str = ""
     field: str = ""
@@ -70,8 +71,10 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def question(source: str, dataset: str, request: Request, snapshot_at: int | None) -> str:
-    """What makes two requests the same question: for a snapshot, the moment too."""
+    """What makes two requests the same question: of a snapshot the moment too, of pages counted from the newest row the window."""
     asked = [source, dataset, request.method, request.path, sorted(request.params.items()), request.body, snapshot_at]
+    if request.open_end and request.window:
+        asked.append([request.window.start, request.window.end])
     return hashlib.sha256(msgspec.json.encode(asked, order="sorted")).hexdigest()
 
 

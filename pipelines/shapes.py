@@ -1,4 +1,4 @@
-"""Shapes that many venues' answers share: bars in arrays, rows stamped in seconds, rows inside an envelope.
+"""Shapes that many venues' answers share: bars in arrays, rows stamped in seconds, in columns, inside an envelope.
 
 A source uses them as they are (`Bar`, `PriceBar`) or extends them by the fields that its venue adds. Nothing to run alone.
 """
@@ -57,6 +57,11 @@ def enveloped(path: str, rows: Any, **beside: tuple[Any, Any]) -> dict[str, Any]
         body = msgspec.defstruct("Body", [(name, body)])
     found: Callable[[Any], Sequence[Any]] = attrgetter(path)
     return {"page": body, "rows": found}
+
+
+def rows_of(record: Callable[..., Kind], *columns: Sequence[Any]) -> list[Kind]:
+    """Rows where the venue sends a list to each field, in the order of the record's. Raises ValueError where lengths differ."""
+    return [record(*row) for row in zip(*columns, strict=True)]
 
 
 def read_as(body: bytes, kind: type[Kind]) -> Kind | None:

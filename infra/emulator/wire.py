@@ -199,6 +199,12 @@ class Rows:
             high = min(high, low + limit)
         return slice(max(0, low - ask.overlap), max(low, high))
 
+    def newest(self, ask: Ask, size: int, page: int) -> tuple[bytes, int]:
+        """A numbered page (the first is 1) counted from the newest row back, newest first; and how many rows there are."""
+        known = self.span(ask, None, ask.now, len(self.cells)).stop
+        end = max(0, known - (page - 1) * size)
+        return self.array(slice(max(0, end - size - ask.overlap), end), descending=True), known
+
     def array(self, span: slice, *, descending: bool = False) -> bytes:
         """The rows of `span` as a JSON array."""
         cells = self.cells[span]

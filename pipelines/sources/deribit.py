@@ -15,7 +15,7 @@ import msgspec
 
 from pipelines.paging import hourly, once
 from pipelines.records import MaybeNumber, Ms, Number, Record
-from pipelines.shapes import enveloped, read_as
+from pipelines.shapes import enveloped, read_as, rows_of
 from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window
@@ -120,7 +120,7 @@ def instruments(page: object) -> list[Instrument]:
 def _bars(page: Chart) -> Sequence[Candle]:
     """Raises ValueError where the columns differ in length."""
     c = page.result
-    return [Candle(*row) for row in zip(c.ticks, c.open, c.high, c.low, c.close, c.volume, c.cost, strict=True)]
+    return rows_of(Candle, c.ticks, c.open, c.high, c.low, c.close, c.volume, c.cost)
 
 
 def _summaries(instrument: Instrument, window: Window) -> Iterable[Request]:

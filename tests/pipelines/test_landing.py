@@ -180,6 +180,8 @@ def test_which_requests_are_the_same_question() -> None:
         question("s", "d", Request("/a", body={"x": 1, "y": "2"}), None),
     ]  # fmt: skip
     assert len({same, *others}) == len(others) + 1
+    pages = [question("s", "d", Request("/a", {"page": 1}, window=Window(0, end), open_end=True), None) for end in (1, 2, 2)]
+    assert pages[0] != pages[1] == pages[2], "the first page is another one tomorrow"
 
 
 def test_a_page_is_asked_for_a_half_open_window() -> None:

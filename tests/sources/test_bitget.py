@@ -25,6 +25,7 @@ from tests.sources.kit import (
     Sample,
     decoded,
     exact,
+    fetched,
     following,
     loaded,
     planned,
@@ -219,3 +220,13 @@ def test_the_raw_tables_hold_the_store(emulator: Served, store: SyntheticMarket,
             assert found == [row[:5] for row in bars]
         *_, held = seen(store.open_interest("bitget", coin), Window(NOW - DAY, NOW + 1))
         assert query(f"select holding_amount from raw.bitget__tickers {where}") == [(held[1],)]
+
+
+def test_tomorrows_first_page_is_asked_for_anew(emulator: Served, tmp_path: Path) -> None:
+    """Pages are counted from the newest row: the same request brings other rows a day later."""
+    asked = []
+    for window in (Window(NOW - 3 * DAY, NOW - DAY), WINDOW, WINDOW):
+        emulator.clear_requests()
+        assert not fetched("bitget", emulator, tmp_path, window, assets=["BTC"])[1].failures
+        asked.append(sum(r["path"].endswith("history-fund-rate") for r in emulator.requests()))
+    assert asked == [1, 1, 0], "the same window again is answered from landing"

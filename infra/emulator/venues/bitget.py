@@ -146,9 +146,7 @@ class Bitget(Venue):
             return Rows(f.settled_at, list(map(encode, cells)))
 
         rows = self.market.rows("funding", listed, self.market.funding(listed), render)
-        known = rows.span(ask, None, ask.now, len(rows.cells))
-        end = max(0, known.stop - (page - 1) * size)
-        return rows.array(slice(max(0, end - size - ask.overlap), end), descending=True)
+        return rows.newest(ask, size, page)[0]
 
     def _candles(self, ask: Ask, kind: PriceKind) -> bytes:
         if ask.query.get("granularity") != "1H":

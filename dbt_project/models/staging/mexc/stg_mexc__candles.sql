@@ -1,0 +1,16 @@
+select
+    c.symbol,
+    c.open_time as raw_ms,
+    {{ from_ms('c.open_time') }} as opened_at,
+    c.open,
+    c.high,
+    c.low,
+    c.close,
+    c.volume as raw_volume,
+    'contracts' as raw_volume_unit,
+    c.amount as quote_volume,
+    m.close as mark_close,
+    x.close as index_close,
+    c._observed_at as loaded_at
+from {{ source('mexc', 'candles') }} as c
+{{ join_price_bars('mexc', 'open_time') }}

@@ -1,0 +1,17 @@
+-- The interval of funding stands beside the running rate alone.
+select
+    i.symbol,
+    i.base_coin as listed_asset,
+    {{ base_asset('i.base_coin', 'i._observed_at') }} as base_asset,
+    {{ multiplier('i.base_coin') }} as multiplier,
+    i.quote_coin as quote_asset,
+    i.settle_coin as settle_asset,
+    {{ contract_type('i.base_coin', 'i.quote_coin', 'i.settle_coin') }} as contract_type,
+    i.contract_size,
+    'crypto' as underlying_class,
+    r.collect_cycle as funding_interval_hours,
+    case i.state when 0 then 'trading' when 3 then 'delisted' else 'halted' end as status,
+    {{ from_ms('i.create_time') }} as listed_at,
+    i._observed_at as observed_at
+from {{ source('mexc', 'instruments') }} as i
+left join {{ source('mexc', 'running_rates') }} as r using (symbol, _observed_at)
