@@ -71,8 +71,16 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def question(source: str, dataset: str, request: Request, snapshot_at: int | None) -> str:
-    """What makes two requests the same question: of a snapshot the moment too, of pages counted from the newest row the window."""
-    asked = [source, dataset, request.method, request.path, sorted(request.params.items()), request.body, snapshot_at]
+    """What makes two requests one question: of a snapshot the moment too, of pages counted from the newest row the window."""
+    asked: list[object] = [
+        source,
+        dataset,
+        request.method,
+        request.path,
+        sorted(request.params.items()),
+        request.body,
+        snapshot_at,
+    ]
     if request.open_end and request.window:
         asked.append([request.window.start, request.window.end])
     return hashlib.sha256(msgspec.json.encode(asked, order="sorted")).hexdigest()

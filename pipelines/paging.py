@@ -35,21 +35,23 @@ def by_symbol(instrument: Instrument) -> Mapping[str, str]:
 
 def windowed(
     path: str,
-    limit: int,
+    limit: int | None,
     weights: Mapping[str, int],
     *,
     asked: Callable[[Instrument], Mapping[str, str]] = by_symbol,
     ends: tuple[str, str] = ("startTime", "endTime"),
+    unit: int = 1,
     **params: str | int,
 ) -> Callable[[Instrument, Window], Request]:
-    """A question about one instrument and one window in milliseconds, both ends inclusive, for at most `limit` rows.
+    """A question about one instrument and one window, both ends inclusive, for at most `limit` rows (None: it isn't asked).
 
-    `asked` says how the instrument is named, `ends` what the ends of the window are called; `params` are the same for all.
+    `asked` says how the instrument is named, `ends` what the ends of the window are called, `unit` the milliseconds in which they
+    are counted (1000: seconds); `params` are the same for all.
     """
     start, end = ends
 
     def request(instrument: Instrument, window: Window) -> Request:
-        span = {start: window.start, end: window.end - 1, "limit": limit}
+        span = {start: window.start // unit, end: (window.end - 1) // unit} | ({"limit": limit} if limit else {})
         return Request(
             path,
             {**asked(instrument), **params, **span},

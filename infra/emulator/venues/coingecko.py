@@ -24,6 +24,7 @@ NAMES: Mapping[str, tuple[str, str, str]] = {
     "okx": ("OKX (Futures)", "okex_swap", "{}-USDT-SWAP"),
     "bitget": ("Bitget Futures", "bitget_futures", "{}USDT"),
     "gate": ("Gate (Futures)", "gate_futures", "{}_USDT"),
+    "htx": ("HTX Futures", "huobi_dm", "{}-USDT"),
     "mexc": ("MEXC (Futures)", "mxc_futures", "{}_USDT"),
 }
 #: A venue that our sources don't have: so much of the first one's.

@@ -1,0 +1,1 @@
+{{ htx_funding_rates('htx_coinm') }}

@@ -1,0 +1,1 @@
+{{ htx_open_interest('htx_coinm') }}

@@ -1,0 +1,1 @@
+{{ htx_open_interest_now('htx_coinm') }}

@@ -1,0 +1,1 @@
+{{ htx_candles('htx_linear') }}

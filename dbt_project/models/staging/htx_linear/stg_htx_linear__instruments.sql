@@ -1,0 +1,1 @@
+{{ htx_instruments('htx_linear', 'USDT', "'USDT'") }}

@@ -1,0 +1,1 @@
+{{ htx_running_rates('htx_linear') }}
