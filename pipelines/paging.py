@@ -33,6 +33,11 @@ def by_symbol(instrument: Instrument) -> Mapping[str, str]:
     return {"symbol": instrument.symbol}
 
 
+def unnamed(instrument: Instrument) -> Mapping[str, str]:
+    """Where the path names the instrument."""
+    return {}
+
+
 def windowed(
     path: str,
     limit: int | None,
@@ -46,14 +51,14 @@ def windowed(
     """A question about one instrument and one window, both ends inclusive, for at most `limit` rows (None: it isn't asked).
 
     `asked` says how the instrument is named, `ends` what the ends of the window are called, `unit` the milliseconds in which they
-    are counted (1000: seconds); `params` are the same for all.
+    are counted (1000: seconds); `params` are the same for all. `{symbol}` in the path is the instrument's.
     """
     start, end = ends
 
     def request(instrument: Instrument, window: Window) -> Request:
         span = {start: window.start // unit, end: (window.end - 1) // unit} | ({"limit": limit} if limit else {})
         return Request(
-            path,
+            path.format(symbol=instrument.symbol),
             {**asked(instrument), **params, **span},
             context={"symbol": instrument.symbol},
             window=window,

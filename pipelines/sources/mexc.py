@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from pipelines.paging import from_newest, hourly, once
+from pipelines.paging import from_newest, hourly, once, unnamed, windowed
 from pipelines.records import MaybeMs, MaybeNumber, Ms, Number, Record, Seconds
 from pipelines.shapes import Bar, enveloped, read_as, rows_of
 from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
@@ -133,17 +133,13 @@ def _funding(instrument: Instrument, window: Window) -> Iterable[Request]:
 
 
 def _candles(name: str, endpoint: str) -> Dataset:
-    def request(instrument: Instrument, window: Window) -> Request:
-        span: dict[str, str | int] = {"interval": "Min60", "start": window.start // 1000, "end": (window.end - 1) // 1000}
-        context = {"symbol": instrument.symbol}
-        return Request(f"{ROOT}{endpoint}/{instrument.symbol}", span, context=context, window=window, weights={endpoint: 1})
-
+    path, ends = ROOT + endpoint + "/{symbol}", ("start", "end")
     return Dataset(
         name,
         Candle,
         key=("symbol", "open_time"),
         time="open_time",
-        plan=hourly(BARS, request),
+        plan=hourly(BARS, windowed(path, None, {endpoint: 1}, asked=unnamed, ends=ends, unit=1000, interval="Min60")),
         page=Chart,
         rows=_bars,
         context=("symbol",),
