@@ -25,6 +25,8 @@ from pipelines.windows import to_ms
 Ms = Annotated[int, msgspec.Meta(ge=1_388_534_400_000, lt=2_208_988_800_000)]
 #: The same in seconds.
 Seconds = Annotated[int, msgspec.Meta(ge=1_388_534_400, lt=2_208_988_800)]
+#: And in nanoseconds.
+Nanoseconds = Annotated[int, msgspec.Meta(ge=1_388_534_400_000_000_000, lt=2_208_988_800_000_000_000)]
 #: A finite number; text is read too. The bounds keep out NaN and infinity, which are numbers to a parser.
 Number = Annotated[float, msgspec.Meta(ge=-1e300, le=1e300)]
 #: A number that a venue may leave out: null, or the empty text.

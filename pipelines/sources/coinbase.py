@@ -1,9 +1,9 @@
 """Coinbase Advanced, public market data: US perpetual-style futures of its derivatives exchange (CDE), settled in US dollars.
 
-Facts: `shared/venues/coinbase.md`, part B. They are listed as futures that expire in years: what has a `funding_interval` is taken for a
-perpetual. Sizes and volumes count contracts of `contract_size` coins, numbers are text, bars in seconds, newest first. The rate
-of now is all that there is of funding: settled rates have no endpoint, and collecting begins with the first look. At most 350
-bars come at once (U), so fewer are asked for. The venue halts for maintenance on Fridays.
+Facts: `shared/venues/coinbase.md`, part B. They are listed as futures that expire in years: what has a `funding_interval` is
+taken for a perpetual. Sizes and volumes count contracts of `contract_size` coins, numbers are text, bars in seconds, newest
+first. The rate of now is all that there is of funding: settled rates have no endpoint, and collecting begins with the first
+look. At most 350 bars come at once (U), so fewer are asked for. The venue halts for maintenance on Fridays.
 Alone: `perps fetch --venues coinbase --from 2025-10-10 --to 2025-10-10`.
 """
 

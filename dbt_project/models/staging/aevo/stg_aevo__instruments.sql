@@ -1,0 +1,15 @@
+select
+    instrument_name as symbol,
+    underlying_asset as listed_asset,
+    {{ base_asset('underlying_asset') }} as base_asset,
+    {{ multiplier('underlying_asset') }} as multiplier,
+    quote_asset,
+    quote_asset as settle_asset,
+    'linear' as contract_type,
+    1.0::double as contract_size,
+    'crypto' as underlying_class,
+    1.0::double as funding_interval_hours,
+    case when is_active then 'trading' else 'halted' end as status,
+    _observed_at as observed_at
+from {{ source('aevo', 'instruments') }}
+where instrument_type = 'PERPETUAL'
