@@ -1,0 +1,1 @@
+{{ daily_references('cryptoquant', 'day', 'value', 'value', 'long_usd', 'short_usd') }}

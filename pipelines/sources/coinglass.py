@@ -1,0 +1,96 @@
+"""CoinGlass v4: open interest, funding and liquidations of an asset over all venues, by day. A key is needed.
+
+Facts: `shared/venues/coinglass.md`. Errors come in HTTP 200 with a `code` of text that isn't "0". Rates are percent of each
+venue's own interval, sizes US dollars; a row's time is its day's start, in milliseconds or in seconds by endpoint. Days alone
+are asked for: every plan answers them, whole. Totals take Binance's thinned-out liquidations as they come.
+Alone: `COINGLASS_API_KEY=… perps fetch --source live --venues coinglass`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from pipelines.paging import hourly, windowed
+from pipelines.records import Number, Record
+from pipelines.shapes import enveloped, read_as
+from pipelines.source import Dataset, Limit, Source, VenueSays
+from pipelines.windows import DAY
+
+ROOT = "/api/futures/"
+WEIGHTS = {"calls": 1}
+ROWS = 1000
+#: Whose liquidations are summed up: the vendor's own names.
+EXCHANGES = "Binance,OKX,Bybit,Bitget,Gate,HTX,Kraken,Coinbase,dYdX,Hyperliquid,Deribit,Bitfinex"
+
+
+class Dated(Record):
+    """A row whose time may be seconds: milliseconds once it is read."""
+
+    time: int
+
+    def __post_init__(self) -> None:
+        self.time *= 1000 if self.time < 100_000_000_000 else 1
+        if not 1_388_534_400_000 <= self.time < 2_208_988_800_000:
+            raise ValueError(f"Expected a time of 2014-2040, got {self.time}")
+
+
+class Close(Dated):
+    """The last value of the day: open interest in US dollars, a rate in percent."""
+
+    close: Number
+
+
+class Liquidations(Dated):
+    """US dollars by side of the position."""
+
+    aggregated_long_liquidation_usd: Number
+    aggregated_short_liquidation_usd: Number
+
+
+class Said(msgspec.Struct):
+    code: str | int
+    msg: str = ""
+
+
+def error(status: int, body: bytes) -> VenueSays | None:
+    said = read_as(body, Said)
+    if said is None or str(said.code) == "0":
+        return VenueSays("key", f"HTTP {status}") if status == 401 else None
+    message = f"{said.code} {said.msg}".rstrip()
+    if str(said.code) == "401" or status == 401 or "upgrade" in said.msg.lower():
+        return VenueSays("key", message)
+    if str(said.code) == "429":
+        return VenueSays("limited", message)
+    return VenueSays("transient" if str(said.code) == "500" or status >= 500 else "rejected", message)
+
+
+def _daily(name: str, path: str, record: type[Record], known: str = "", **params: str) -> Dataset:
+    ask = windowed(ROOT + path, ROWS, WEIGHTS, ends=("start_time", "end_time"), interval="1d", **params)  # type: ignore[arg-type]
+    return Dataset(
+        name,
+        record,
+        key=("symbol", "time"),
+        time="time",
+        plan=hourly(24 * ROWS, ask),
+        **enveloped("data", list[record]),  # type: ignore[valid-type]
+        context=("symbol",),
+        bar=DAY,
+        known=frozenset(known.split()),
+    )
+
+
+SOURCE = Source(
+    name="coinglass",
+    venue="coinglass",
+    base_url="https://open-api-v4.coinglass.com",
+    # The smallest plan's.
+    limits={"calls": Limit(30, 60)},
+    error=error,
+    key_header="CG-API-KEY",
+    by_asset=True,
+    datasets=(
+        _daily("open_interest", "open-interest/aggregated-history", Close, "open high low"),
+        _daily("funding_rates", "funding-rate/oi-weight-history", Close, "open high low"),
+        _daily("liquidations", "liquidation/aggregated-history", Liquidations, exchange_list=EXCHANGES),
+    ),
+)
