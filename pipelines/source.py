@@ -64,7 +64,8 @@ class Request:
     @property
     def endpoint(self) -> str:
         """The path, with what tells one POST from another."""
-        return self.path if self.body is None else f"{self.path} {self.body.get('type', '')}".rstrip()
+        said = self.body or {}
+        return f"{self.path} {said.get('type', '') or said.get('operationName', '')}".rstrip()
 
 
 Plan = Callable[[Instrument, Window], Iterable[Request]]

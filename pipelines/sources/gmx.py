@@ -1,0 +1,203 @@
+"""GMX v2 on Arbitrum, by the public indexer of its contracts: GraphQL, amounts in 1e30, longs and shorts apart.
+
+Facts: `shared/venues/gmx.md`. There is no order book: longs and shorts differ, trade against a pool, and pay borrowing besides
+funding. An instrument is a market (the address of its token, in the indexer's spelling); which coin it is about follows from
+the address of its index token by the seed `gmx_tokens.csv`: one that isn't there is not asked about. Rates are fractions a
+second, told hourly for each side as what that side receives; two sides that both receive or both pay are an error. Snapshots
+are hourly and go back to about June 2025. Oracle prices have no volume and are not read; borrowing isn't part of the rate.
+Alone: `perps fetch --venues gmx --from 2025-10-10 --to 2025-10-10`.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from pipelines.paging import hourly
+from pipelines.records import MaybeNumber, Number, Record, Seconds
+from pipelines.shapes import Stamped, enveloped, read_as
+from pipelines.source import Dataset, Instrument, Limit, Plan, Request, Source, VenueSays
+from pipelines.sources import TABLE
+from pipelines.windows import Window
+
+PATH = "/gmx-synthetics-arbitrum:prod/api/graphql"
+WEIGHTS = {"requests": 1}
+ROWS = 1000
+
+MARKETS = """query Markets { marketInfos(limit: 5000, where: {isDisabled_eq: false}) {
+  id marketTokenAddress indexTokenAddress longTokenAddress shortTokenAddress longOpenInterestUsd shortOpenInterestUsd
+} }"""
+RATES = """query Rates($market: String!, $from: Int!, $to: Int!, $limit: Int!) { fundingRateSnapshots(
+  where: {marketAddress_eq: $market, snapshotTimestamp_gte: $from, snapshotTimestamp_lt: $to},
+  orderBy: snapshotTimestamp_ASC, limit: $limit
+) { snapshotTimestamp fundingFactorPerSecondLong fundingFactorPerSecondShort } }"""
+INTEREST = """query Interest($market: String!, $from: Int!, $to: Int!, $limit: Int!) { fundingBalanceOiSnapshots(
+  where: {marketAddress_eq: $market, snapshotTimestamp_gte: $from, snapshotTimestamp_lt: $to},
+  orderBy: snapshotTimestamp_ASC, limit: $limit
+) { snapshotTimestamp longOpenInterestUsd shortOpenInterestUsd indexTokenMinPrice } }"""
+LIQUIDATIONS = """query Liquidations($market: String!, $from: Int!, $to: Int!, $limit: Int!, $offset: Int!) { tradeActions(
+  where: {marketAddress_eq: $market, orderType_eq: 7, eventName_eq: "OrderExecuted", timestamp_gte: $from, timestamp_lt: $to},
+  orderBy: [timestamp_ASC, id_ASC], limit: $limit, offset: $offset
+) { id timestamp isLong sizeDeltaUsd executionPrice } }"""
+
+
+class Market(Record, rename="camel"):
+    """Amounts are US dollars in 1e30, at entry prices."""
+
+    market_token_address: str
+    index_token_address: str
+    long_token_address: str
+    short_token_address: str
+    long_open_interest_usd: Number
+    short_open_interest_usd: Number
+
+
+class Rate(Stamped, rename="camel"):
+    """What a position of each side receives, a fraction a second in 1e30."""
+
+    time: Seconds = msgspec.field(name="snapshotTimestamp")
+    funding_factor_per_second_long: Number
+    funding_factor_per_second_short: Number
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.funding_factor_per_second_long * self.funding_factor_per_second_short > 0:
+            raise ValueError("Expected one side to receive what the other pays, got factors of one sign")
+
+
+class Interest(Stamped, rename="camel"):
+    """US dollars in 1e30, at entry prices; the price in 1e30 divided by the token's own unit."""
+
+    time: Seconds = msgspec.field(name="snapshotTimestamp")
+    long_open_interest_usd: Number
+    short_open_interest_usd: Number
+    index_token_min_price: MaybeNumber = None
+
+
+class Liquidation(Stamped, rename="camel"):
+    """`is_long` is the position's side; a size in US dollars in 1e30, a price as above."""
+
+    time: Seconds = msgspec.field(name="timestamp")
+    id: str
+    is_long: bool
+    size_delta_usd: Number
+    execution_price: Number
+
+
+class Error(msgspec.Struct):
+    message: str
+
+
+class Said(msgspec.Struct):
+    errors: list[Error] = []
+
+
+def error(status: int, body: bytes) -> VenueSays | None:
+    """`{"errors": [{"message": …}]}`, mostly in HTTP 200."""
+    said = read_as(body, Said)
+    if said is None or not said.errors:
+        return None
+    message = said.errors[0].message
+    later = status >= 500 or "timeout" in message.lower() or "unavailable" in message.lower()
+    return VenueSays("limited" if status == 429 else "transient" if later else "rejected", message)
+
+
+@cache
+def tokens() -> Mapping[str, str]:
+    """The coin of each index token that is known, by its address in lower case."""
+    with (TABLE.parent / "seeds" / "gmx_tokens.csv").open(newline="") as file:
+        return {row["address"].lower(): row["symbol"] for row in csv.DictReader(file)}
+
+
+def instruments(page: Any) -> list[Instrument]:
+    """Markets whose index token is known; those without one only swap."""
+    return [
+        Instrument(m.market_token_address, tokens()[m.index_token_address.lower()])
+        for m in page.data.marketInfos
+        if m.index_token_address.lower() in tokens()
+    ]
+
+
+def ask(query: str, **variables: str | int) -> dict[str, Any]:
+    name = query.split()[1].split("(")[0]
+    return {"operationName": name, "query": query, "variables": variables}
+
+
+def _markets(instrument: Instrument, window: Window) -> Iterable[Request]:
+    yield Request(PATH, body=ask(MARKETS), weights=WEIGHTS)
+
+
+def _of_market(query: str, **variables: int) -> Plan:
+    """So many hours at once as there are rows in a page: one is told an hour."""
+
+    def request(instrument: Instrument, window: Window) -> Request:
+        span = {"from": window.start // 1000, "to": -(-window.end // 1000), "limit": ROWS}
+        body = ask(query, market=instrument.symbol, **span, **variables)
+        return Request(PATH, body=body, context={"symbol": instrument.symbol}, window=window, weights=WEIGHTS)
+
+    return hourly(ROWS, request)
+
+
+def _next(request: Request, page: Any, rows: Sequence[Any]) -> Request | None:
+    """The events after a full page."""
+    assert request.body
+    if len(rows) < ROWS:
+        return None
+    variables = request.body["variables"]
+    return replace(request, body={**request.body, "variables": {**variables, "offset": variables["offset"] + ROWS}})
+
+
+SOURCE = Source(
+    name="gmx",
+    venue="gmx",
+    base_url="https://gmx.squids.live",
+    # Not documented: gently.
+    limits={"requests": Limit(2, 1)},
+    error=error,
+    instruments=instruments,
+    datasets=(
+        Dataset(
+            "instruments",
+            Market,
+            key=("market_token_address",),
+            plan=_markets,
+            **enveloped("data.marketInfos", list[Market]),
+            bulk=True,
+            known=frozenset({"id"}),
+        ),
+        Dataset(
+            "funding_rates",
+            Rate,
+            key=("symbol", "time"),
+            time="time",
+            plan=_of_market(RATES),
+            **enveloped("data.fundingRateSnapshots", list[Rate]),
+            context=("symbol",),
+        ),
+        Dataset(
+            "open_interest",
+            Interest,
+            key=("symbol", "time"),
+            time="time",
+            plan=_of_market(INTEREST),
+            **enveloped("data.fundingBalanceOiSnapshots", list[Interest]),
+            context=("symbol",),
+        ),
+        Dataset(
+            "liquidations",
+            Liquidation,
+            key=("symbol", "id"),
+            time="time",
+            plan=_of_market(LIQUIDATIONS, offset=0),
+            **enveloped("data.tradeActions", list[Liquidation]),
+            more=_next,
+            context=("symbol",),
+            default_days=3,
+        ),
+    ),
+)
