@@ -270,6 +270,38 @@ def settings() -> None:
         typer.echo(f"| `{name}` | `PERPLAKE_{name.upper()}` | {shown} | {field.description}{set_here} |")
 
 
+@app.command("import")
+def bring(
+    of: Annotated[str, typer.Argument(help="a source, such as `bitmex`", metavar="SOURCE")],
+    dataset: Annotated[str, typer.Argument(help="its dataset, such as `funding_rates`")],
+    files: Annotated[
+        list[Path], typer.Argument(help="answers of the venue as it sent them, a file each", exists=True, dir_okay=False)
+    ],
+    says: Annotated[list[str] | None, typer.Option(help="what the rows don't say themselves, as `symbol=XBTUSD`")] = None,
+    home: Home = None,
+    landing: LandingAt = None,
+) -> None:
+    """Put your own files, in a venue's format, into the live market's landing: the way to a closed venue's history.
+
+    Then load their days: `perps run --source live --venues bitmex --from 2024-01-01 --to 2024-12-31`.
+    """
+    from pipelines.bring import bring
+    from pipelines.run import Run, span
+    from pipelines.sources import source
+
+    with _messages():
+        settings = _settings(source="live", home=home, landing=landing)
+        window, clock = span(settings)
+        found = source(of)
+        named = {d.name: d for d in found.datasets}
+        if dataset not in named:
+            raise ValueError(f"{of} has no dataset {dataset!r}; there are: {', '.join(named)}")
+        context = dict(part.partition("=")[::2] for part in says or [])
+        rows = bring(Run.begin(settings, window, clock), found, named[dataset], files, context)
+        loads = f"`perps run --source live --venues {found.venue} --from … --to …`"
+        typer.echo(f"{rows:,} rows of {of} {dataset} are in landing; {loads} loads them")
+
+
 @app.command()
 def prune(
     before: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="drop what was fetched before this day, UTC")],

@@ -23,6 +23,7 @@ from pipelines.records import known_names
 from pipelines.run import Run
 from pipelines.settings import Settings
 from pipelines.source import Dataset, Instrument, Request, Source
+from pipelines.sources import closed_at
 from pipelines.windows import DAY, Window
 
 log = logging.getLogger("perplake.fetch")
@@ -154,6 +155,7 @@ class _SourceFetch:
     def window(self, dataset: Dataset) -> Window:
         """The part of the run's window that this dataset can be asked for."""
         now, window = self.run.clock.now(), self.run.window.before(self.run.clock.now())
+        window = window.before(closed_at(self.source.venue) or window.end)
         if dataset.history_days and self.run.venues_forget:
             # What lies on the edge is gone before a request that has to wait gets there.
             window = window.after(now - int(dataset.history_days * DAY) + (0 if self.run.clock.frozen else EDGE))

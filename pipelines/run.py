@@ -18,7 +18,7 @@ from pipelines.landing import Landing
 from pipelines.limits import Limiter
 from pipelines.settings import Settings
 from pipelines.source import Source
-from pipelines.sources import source, table
+from pipelines.sources import closed_at, source, table
 from pipelines.windows import DAY, Window, to_datetime, to_ms
 
 
@@ -66,6 +66,12 @@ class Run:
                 several, lines = self.settings.parts(name)
                 found += several
                 left_out += lines
+            elif self.settings.source == "live" and not self.emulator and (closed := closed_at(rows[name]["venue"])):
+                day = f"{to_datetime(closed - DAY):%Y-%m-%d}"
+                left_out.append(
+                    f"{name} is not asked: {rows[name]['venue']} closed on {day}. "
+                    f"Files in its format are loaded after `perps import {name} DATASET FILE …`"
+                )
             elif self.settings.source == "live" and not self.emulator and (key := keys.missing(name)):
                 left_out.append(
                     f"{name} is left out: set {key} to have {', '.join(rows[name]['datasets'])} of {rows[name]['venue']}"

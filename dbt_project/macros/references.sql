@@ -5,6 +5,7 @@
 {% macro daily_references(of, stamp, open_interest, rate, longs, shorts) -%}
 select
     t.metric,
+    null::varchar as symbol,  -- of no instrument: over all of them
     t.symbol as listed_asset,
     t.symbol as base_asset,
     t.stamp as raw_ms,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+from datetime import UTC, datetime
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 import yaml
 
 from pipelines.source import Source
+from pipelines.windows import DAY, to_ms
 
 TABLE = Path(__file__).parents[2] / "dbt_project" / "dbt_project.yml"
 
@@ -28,6 +31,15 @@ def source(name: str) -> Source:
         raise KeyError(f"no source {name!r}; there are: {', '.join(table())}")
     found: Source = import_module(f"pipelines.sources.{name}").SOURCE
     return found
+
+
+@cache
+def closed_at(venue: str) -> int | None:
+    """The end of the day on which a venue closed (milliseconds, UTC), by the seed `venues`; None while it is open."""
+    with (TABLE.parent / "seeds" / "venues.csv").open(newline="") as file:
+        days = {row["venue"]: row["closed_on"] for row in csv.DictReader(file)}
+    day = days.get(venue)
+    return to_ms(datetime.fromisoformat(day).replace(tzinfo=UTC)) + DAY if day else None
 
 
 @cache
