@@ -109,6 +109,11 @@ class Client:
         if self._library:
             await self._library.close()
 
+    def say(self, line: str) -> None:
+        """Tell the user now and at the end of the run."""
+        self.warnings.append(line)
+        log.warning("%s", line)
+
     async def ask(self, request: Request, dataset: Dataset) -> Page:
         """The page, after as many tries as it takes. Raises `VenueError`."""
         confirmed_empty = False
@@ -206,8 +211,7 @@ class Client:
             if wait > LONGEST_WAIT:
                 raise Blocked(name, endpoint, f"{message}: the venue asks to wait {wait:.0f} s", AGAIN)
             self._resume = max(self._resume, asyncio.get_running_loop().time() + wait)
-            self.warnings.append(f"{name} {endpoint}: {message}; waited {wait:.0f} s")
-            log.warning(self.warnings[-1])
+            self.say(f"{name} {endpoint}: {message}; waited {wait:.0f} s")
             raise RateLimited(name, endpoint, message, AGAIN, wait)
         if status in (403, 451) or kind == "blocked":
             raise Blocked(name, endpoint, message, ELSEWHERE)
@@ -232,12 +236,11 @@ class Client:
             return now
         if not self._skew:
             self._skew = skew
-            self.warnings.append(
+            self.say(
                 f"{self.source.name}: the venue's clock is {abs(skew) / 60_000:.1f} minutes "
                 f"{'ahead of' if skew > 0 else 'behind'} ours; bars count as over only when both say so. "
                 "Check this machine's clock"
             )
-            log.warning(self.warnings[-1])
         return min(now, now + skew)
 
 

@@ -40,12 +40,12 @@ BOOKKEEPING = {"_page": pa.string(), "_run": pa.string(), "_observed_at": pa.tim
 
 
 class IsoMs(int):
-    """A time stamp that the venue writes in ISO 8601 with its zone (`2025-12-08T16:00:00.219Z`), as milliseconds."""
+    """A time stamp that the venue writes in ISO 8601 with its zone (`2025-12-08T16:00:00.219Z`, `… UTC`), as milliseconds."""
 
 
 def read_iso(kind: type, value: Any) -> IsoMs:
     """What msgspec asks for the types that it doesn't know, of which there is this one. Raises ValueError, TypeError."""
-    moment = datetime.fromisoformat(value)
+    moment = datetime.fromisoformat(value.replace(" UTC", "Z"))
     if kind is not IsoMs or moment.tzinfo is None or not 2014 <= moment.year < 2040:
         raise ValueError(f"Expected a time of 2014-2040 with its zone, got {value}")
     return IsoMs(to_ms(moment))
