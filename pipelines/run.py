@@ -62,22 +62,22 @@ class Run:
         found: list[Source] = []
         left_out: list[str] = []
         for name in self.settings.sources:
-            if rows[name]["venue"] is None:
+            row, live = rows[name], self.settings.source == "live" and not self.emulator
+            if live and (closed := closed_at(row["venue"])):
+                day = f"{to_datetime(closed - DAY):%Y-%m-%d}"
+                left_out.append(
+                    f"{name} is not asked: {row['venue']} closed on {day}. "
+                    f"Files in its format are loaded after `perps import {name} DATASET FILE …`"
+                )
+            elif live and (key := keys.missing(name)):
+                of = row["venue"] or name
+                left_out.append(f"{name} is left out: set {key} to have {', '.join(row['datasets'])} of {of}")
+            elif line := keys.left_alone(self.settings.folder, source(name), bool(self.emulator)):
+                left_out.append(line)
+            elif row["venue"] is None:
                 several, lines = self.settings.parts(name)
                 found += several
                 left_out += lines
-            elif self.settings.source == "live" and not self.emulator and (closed := closed_at(rows[name]["venue"])):
-                day = f"{to_datetime(closed - DAY):%Y-%m-%d}"
-                left_out.append(
-                    f"{name} is not asked: {rows[name]['venue']} closed on {day}. "
-                    f"Files in its format are loaded after `perps import {name} DATASET FILE …`"
-                )
-            elif self.settings.source == "live" and not self.emulator and (key := keys.missing(name)):
-                left_out.append(
-                    f"{name} is left out: set {key} to have {', '.join(rows[name]['datasets'])} of {rows[name]['venue']}"
-                )
-            elif line := keys.left_alone(self.settings.folder, source(name), bool(self.emulator)):
-                left_out.append(line)
             else:
                 found.append(source(name))
         return found, left_out

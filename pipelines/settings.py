@@ -38,6 +38,7 @@ class Settings(BaseSettings):
         [],
         description="further venues through ccxt, by comma and ccxt's name (`phemex,bingx`): any without a source here; live",
     )
+    subgraphs: Names = Field([], description="subgraphs of on-chain perpetuals at The Graph, by comma, as `project=id`")
     assets: Names = Field(
         ["BTC", "ETH", "SOL", "XRP", "DOGE", "HYPE", "LINK", "PEPE"],
         description="base assets to cover, by comma; `all` for every perpetual listed",
@@ -65,7 +66,7 @@ class Settings(BaseSettings):
     #: The market of the landing that is replayed: landing says it, no setting does.
     _replays: str = PrivateAttr("")
 
-    @field_validator("venues", "ccxt_venues", "assets", mode="before")
+    @field_validator("venues", "ccxt_venues", "subgraphs", "assets", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -156,4 +157,5 @@ class Settings(BaseSettings):
     def parts(self, name: str) -> tuple[tuple[Source, ...], tuple[str, ...]]:
         """Of a source without a venue of its own, one for each venue that is named; and lines about what lacks."""
         wanted = tuple(getattr(self, table()[name]["named_in"]))
-        return parts(name, wanted, self.source.partition(":")[0]) if wanted else ((), ())
+        chosen = wanted or "all" in self.venues
+        return parts(name, wanted, self.source.partition(":")[0]) if chosen else ((), ())

@@ -350,6 +350,8 @@ def parts(names: Sequence[str], origin: str) -> tuple[tuple[Source, ...], tuple[
 
     Raises `ValueError` for an exchange that ccxt doesn't know, and, live, for one that has a source of its own.
     """
+    if not names:
+        return (), ()
     try:
         import ccxt.async_support as ccxt
     except ImportError:
