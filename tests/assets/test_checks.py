@@ -51,6 +51,8 @@ select venue, instrument_id, asset as base_asset, instant as liquidated_at, hour
     case when hour % 3 = 0 then 'short' else 'long' end as liquidated_side, 1e3 as size_usd
 from hours where venue = 'kraken' and hour % 20 = 0;
 
+create table marts.dim_instruments as select distinct venue, venue as source, instrument_id from hours;
+
 create table marts.coverage_daily as
 select instant::date as day, venue, dataset, 48 as expected,
     case when dataset = 'liquidations' and venue <> 'kraken' then 0 else 48 end as seen, seen / expected as coverage
@@ -89,6 +91,8 @@ select * from (
 
 RECORDED = """
 create schema marts;
+create table marts.dim_instruments (venue varchar, source varchar);
+create table marts.coverage_daily (venue varchar, dataset varchar, seen integer);
 create table marts.fct_candles as
 select venue, venue || ':' || coin as instrument_id, coin as base_asset, timestamp::timestamp as opened_at, close, volume_base,
     null::double as mark_close, null::double as index_close
