@@ -38,6 +38,7 @@ class Settings(BaseSettings):
         [],
         description="further venues through ccxt, by comma and ccxt's name (`phemex,bingx`): any without a source here; live",
     )
+    vendor_venues: Names = Field([], description="venues to have from vendors too, by comma: CoinAPI, Kaiko, Amberdata; live")
     subgraphs: Names = Field([], description="subgraphs of on-chain perpetuals at The Graph, by comma, as `project=id`")
     assets: Names = Field(
         ["BTC", "ETH", "SOL", "XRP", "DOGE", "HYPE", "LINK", "PEPE"],
@@ -66,7 +67,7 @@ class Settings(BaseSettings):
     #: The market of the landing that is replayed: landing says it, no setting does.
     _replays: str = PrivateAttr("")
 
-    @field_validator("venues", "ccxt_venues", "subgraphs", "assets", mode="before")
+    @field_validator("venues", "ccxt_venues", "vendor_venues", "subgraphs", "assets", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from importlib import import_module
@@ -50,3 +51,18 @@ def parts(name: str, wanted: tuple[str, ...], origin: str) -> tuple[tuple[Source
     """
     made: tuple[tuple[Source, ...], tuple[str, ...]] = import_module(f"pipelines.sources.{name}").parts(wanted, origin)
     return made
+
+
+#: What a vendor is asked about on the emulator where nothing is named: what the emulator's vendors carry.
+EMULATED = ("binance", "bybit")
+
+
+def second_sources(
+    name: str, codes: Mapping[str, str], make: Callable[[str, str], Source], wanted: Sequence[str], origin: str
+) -> tuple[tuple[Source, ...], tuple[str, ...]]:
+    """`parts` of a vendor: a source for each wanted venue by the vendor's code for it, a line for each without one."""
+    if not wanted and origin == "live":
+        return (), (f"{name} is left out: name venues in the setting vendor_venues",)
+    chosen = wanted or EMULATED
+    lines = [f"{name} is not asked about {v}: it is known here for {', '.join(codes)}" for v in chosen if v not in codes]
+    return tuple(make(venue, codes[venue]) for venue in chosen if venue in codes), tuple(lines)

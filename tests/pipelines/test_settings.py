@@ -66,7 +66,8 @@ def test_each_market_has_a_folder_of_its_own(tmp_path: Path) -> None:
 def test_sources_of_venues() -> None:
     core = ["binance_usdm", "bybit_linear", "hyperliquid", "hyperliquid_archive", "kraken_futures"]
     assert Settings().sources == core
-    assert Settings(venues="all").sources == [name for name, row in table().items() if row["venue"]]  # type: ignore[arg-type]
+    # What speaks for several is in it too, but for ccxt, whose venues have sources of their own on the emulator.
+    assert Settings(venues="all").sources == [name for name in table() if name != "ccxt"]  # type: ignore[arg-type]
     assert Settings(venues="hyperliquid").sources == ["hyperliquid", "hyperliquid_archive"]  # type: ignore[arg-type]
     assert Settings(venues="kraken,binance").sources == [  # type: ignore[arg-type]
         "binance_usdm",

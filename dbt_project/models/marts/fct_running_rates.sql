@@ -15,3 +15,5 @@ select
     r.observed_at as known_at
 from {{ ref('int_running_rates') }} as r
 {{ join_instrument('r', 'r.observed_at') }}
+-- A vendor's look may fall on the venue's own.
+qualify row_number() over (partition by r.instrument_id, r.observed_at order by r.precedence) = 1

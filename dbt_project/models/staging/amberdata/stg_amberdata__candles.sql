@@ -1,0 +1,1 @@
+{{ vendor_candles('amberdata', 'r.symbol', '', 'volume') }}

@@ -1,0 +1,15 @@
+-- All that is told is the name: those in Tether are read, and no contract size is guessed.
+select
+    r.venue,
+    r.instrument as symbol,
+    regexp_replace(r.instrument, 'USDT$', '') as listed_asset,
+    {{ base_asset('listed_asset') }} as base_asset,
+    {{ multiplier('listed_asset') }} as multiplier,
+    'USDT' as quote_asset,
+    'linear' as contract_type,
+    {{ fact_of_venue('amberdata', 'instruments', 'underlying_class', 'r.venue') }} as underlying_class,
+    'trading' as status,
+    {{ from_ms('r.start_date') }} as listed_at,
+    r._observed_at as observed_at
+from {{ source('amberdata', 'instruments') }} as r
+where r.instrument like '%USDT'

@@ -1,0 +1,1 @@
+{{ vendor_open_interest('amberdata', 'open_interest', 'r.symbol', 'r."time"', 'value') }}

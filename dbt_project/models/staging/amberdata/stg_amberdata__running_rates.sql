@@ -1,0 +1,1 @@
+{{ vendor_running_rates('amberdata', 'running_rates', 'r.symbol', 'r."time"', 'funding_rate') }}

@@ -1,0 +1,1 @@
+{{ vendor_candles('coinapi', coinapi_native(), 'price_', 'volume_traded') }}

@@ -1,0 +1,1 @@
+{{ vendor_candles('kaiko', kaiko_native('r.symbol'), '', 'volume') }}

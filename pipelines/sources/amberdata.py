@@ -1,0 +1,157 @@
+"""Amberdata: futures of any venue that it carries, as a second source: running rates, open interest, hourly bars. A key.
+
+Facts: `shared/venues/amberdata.md`. An answer is good where its status is 200 and its title OK; the next page is a whole URL, of
+which only path and parameters are followed. Instruments have the venue's own names, and all that is told of them is that they
+are: those in Tether are asked for. Funding is the running estimate, looked at often, and no settlement; open interest and volume
+are in the venue's own unit. Alone: `AMBERDATA_API_KEY=… PERPLAKE_VENDOR_VENUES=binance perps fetch --source live --venues all`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import msgspec
+
+from pipelines.paging import hourly, once
+from pipelines.records import MaybeNumber, Ms, Number, Record
+from pipelines.shapes import enveloped, read_as
+from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
+from pipelines.sources import second_sources
+from pipelines.symbols import base_asset
+from pipelines.windows import HOUR, Window, iso
+
+ROOT = "/markets/futures/"
+WEIGHTS = {"requests": 1}
+#: Hours in a request: of series that are sampled often a window is short (U).
+HOURS = 24
+#: Our venue: the vendor's name for it.
+VENUES = {"binance": "binance", "bybit": "bybit", "bitget": "bitget", "htx": "huobi"}
+QUOTE = "USDT"
+
+
+class Information(Record, rename="camel"):
+    """An instrument for which the vendor has funding, and since when: what has funding is a perpetual."""
+
+    instrument: str
+    start_date: Ms | None = None
+    end_date: Ms | None = None
+
+
+class Rate(Record, rename="camel"):
+    time: Ms = msgspec.field(name="exchangeTimestamp")
+    funding_rate: Number
+
+
+class OpenInterest(Record, rename="camel"):
+    time: Ms = msgspec.field(name="exchangeTimestamp")
+    value: Number
+
+
+class Candle(Record, rename="camel"):
+    time: Ms = msgspec.field(name="exchangeTimestamp")
+    open: MaybeNumber
+    high: MaybeNumber
+    low: MaybeNumber
+    close: MaybeNumber
+    volume: MaybeNumber
+
+
+class Said(msgspec.Struct):
+    """The envelope of every answer."""
+
+    status: int = 200
+    title: str = "OK"
+    description: str = ""
+    message: str = ""
+
+
+def error(status: int, body: bytes) -> VenueSays | None:
+    said = read_as(body, Said)
+    if said is None or (status == 200 and said.status == 200 and said.title == "OK"):
+        return None
+    message = f"{said.title} {said.description or said.message}".strip()
+    worst = max(status, said.status)
+    if worst in (401, 403):
+        return VenueSays("key", message)
+    return VenueSays("limited" if worst == 429 else "transient" if worst >= 500 else "rejected", message)
+
+
+def instruments(page: Any) -> list[Instrument]:
+    names = [row.instrument for row in page.payload.data if row.instrument.endswith(QUOTE)]
+    return [Instrument(name, base_asset(name.removesuffix(QUOTE))) for name in names]
+
+
+def _next(request: Request, page: Any, rows: Sequence[Any]) -> Request | None:
+    """Where the vendor says that there is more: the key goes to the host that we know, whatever the URL names."""
+    following = urlsplit(page.payload.metadata.next or "")
+    return replace(request, path=following.path, params=dict(parse_qsl(following.query))) if following.path else None
+
+
+class Metadata(msgspec.Struct, frozen=True):
+    next: str | None = None
+
+
+def _source(venue: str, exchange: str) -> Source:
+    where: Mapping[str, str] = {"exchange": exchange}
+    context = {"venue": venue}
+
+    def asked(path: str, params: Mapping[str, str], instrument: Instrument, window: Window) -> Request:
+        span = {"startDate": iso(window.start), "endDate": iso(window.end), "timeFormat": "milliseconds"}
+        named = {"symbol": instrument.symbol, **context}
+        return Request(f"{ROOT}{path}/{instrument.symbol}", {**where, **params, **span}, None, named, window, weights=WEIGHTS)
+
+    def series(name: str, path: str, record: type[Record], bar: int | None = None, known: str = "", **params: str) -> Dataset:
+        return Dataset(
+            name,
+            record,
+            key=("symbol", "venue", "time"),
+            time="time",
+            plan=hourly(HOURS, partial(asked, path, params)),
+            **enveloped("payload.data", list[record], metadata=(Metadata, Metadata())),  # type: ignore[valid-type]
+            more=_next,
+            context=("symbol", "venue"),
+            bar=bar,
+            known=frozenset(f"exchange instrument timestamp exchangeTimestampNanoseconds {known}".split()),
+        )
+
+    listed = Request(ROOT + "funding-rates/information", {**where, "timeFormat": "milliseconds"}, None, context, weights=WEIGHTS)
+    return Source(
+        name="amberdata",
+        venue=venue,
+        base_url="https://api.amberdata.com",
+        # By plan; gently.
+        limits={"requests": Limit(5, 1)},
+        error=error,
+        instruments=instruments,
+        key_header="x-api-key",
+        host="amberdata",
+        datasets=(
+            Dataset(
+                "instruments",
+                Information,
+                key=("instrument", "venue"),
+                plan=once(listed),
+                **enveloped("payload.data", list[Information], metadata=(Metadata, Metadata())),
+                more=_next,
+                context=("venue",),
+                bulk=True,
+                known=frozenset({"exchange"}),
+            ),
+            series("running_rates", "funding-rates", Rate, known="nextFundingRate nextFundingTime fundingInterval"),
+            series("open_interest", "open-interest", OpenInterest),
+            series("candles", "ohlcv", Candle, HOUR, timeInterval="hours"),
+        ),
+    )
+
+
+#: Of no venue: the raw tables of all of them.
+SOURCE = _source("", "")
+
+
+def parts(names: Sequence[str], origin: str) -> tuple[tuple[Source, ...], tuple[str, ...]]:
+    """A source for each venue that is named, and a line for each that the vendor has no name for."""
+    return second_sources("amberdata", VENUES, _source, names, origin)

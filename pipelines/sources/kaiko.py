@@ -1,0 +1,150 @@
+"""Kaiko: perpetuals of any venue that it carries, as a second source: running rates and open interest, hourly bars. A key.
+
+Facts: `shared/venues/kaiko.md`, most of them unverified. Rows come in an envelope whose `next_url` leads to the next page: only
+its path and parameters are followed. Numbers are texts. Above a minute a row of `risk` is that of the interval's last minute,
+though its time is the interval's start; open interest is in the venue's own unit. Instruments have names of its own (U).
+Alone: `KAIKO_API_KEY=… PERPLAKE_VENDOR_VENUES=binance perps fetch --source live --venues all`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import msgspec
+
+from pipelines.paging import hourly, once
+from pipelines.records import MaybeNumber, Ms, Record
+from pipelines.shapes import enveloped, read_as
+from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
+from pipelines.sources import second_sources
+from pipelines.symbols import base_asset
+from pipelines.windows import HOUR, Window, iso
+
+ROOT = "/v2/data/"
+WEIGHTS = {"requests": 1}
+ROWS = 1000
+CLASS = "perpetual-future"
+#: Our venue: the vendor's code (U).
+VENUES = {"binance": "binc", "bybit": "bbit", "okx": "okex"}
+QUOTES = ("usdt", "usdc", "usd")
+
+
+class Contract(Record):
+    """`instrument` is `btc-usdt`; what else is told of it is not documented (U)."""
+
+    instrument: str
+    base_asset: str = ""
+    quote_asset: str = ""
+
+
+class Risk(Record):
+    """At the last minute of the hour that begins at `time`."""
+
+    time: Ms = msgspec.field(name="timestamp")
+    open_interest: MaybeNumber = None
+    funding_rate: MaybeNumber = None
+    predicted_funding_rate: MaybeNumber = None
+
+
+class Candle(Record):
+    time: Ms = msgspec.field(name="timestamp")
+    open: MaybeNumber
+    high: MaybeNumber
+    low: MaybeNumber
+    close: MaybeNumber
+    volume: MaybeNumber
+
+
+class Said(msgspec.Struct):
+    message: str = ""
+    result: str = "success"
+
+
+def error(status: int, body: bytes) -> VenueSays | None:
+    """`{"message": …}` with a status; `result` other than `success` (U)."""
+    said = read_as(body, Said)
+    if said is None or (status == 200 and said.result == "success"):
+        return None
+    message = said.message or said.result
+    if status in (401, 403):
+        return VenueSays("key", message)
+    return VenueSays("limited" if status == 429 else "transient" if status >= 500 else "rejected", message)
+
+
+def instruments(page: Any) -> list[Instrument]:
+    pairs = [(c.instrument, *c.instrument.split("-")) for c in page.data if c.instrument.count("-") == 1]
+    return [Instrument(name, base_asset(base.upper())) for name, base, quote in pairs if quote in QUOTES]
+
+
+def _next(request: Request, page: Any, rows: Sequence[Any]) -> Request | None:
+    """Until `next_url` is null: the key goes to the host that we know, whatever the URL names."""
+    following = urlsplit(page.next_url or "")
+    return replace(request, path=following.path, params=dict(parse_qsl(following.query))) if following.path else None
+
+
+def _source(venue: str, exchange: str) -> Source:
+    where: Mapping[str, str] = {"exchange": exchange, "instrument_class": CLASS}
+    context = {"venue": venue}
+
+    def asked(path: str, who: Mapping[str, str], instrument: Instrument, window: Window) -> Request:
+        """The start is part of it, the end is not."""
+        span: dict[str, str | int] = {"start_time": iso(window.start), "end_time": iso(window.end)}
+        span |= {"interval": "1h", "sort": "asc", "page_size": ROWS}
+        named = {"symbol": instrument.symbol, **context}
+        told = {name: value.format(instrument.symbol) for name, value in who.items()}
+        return Request(ROOT + path.format(instrument.symbol), {**told, **span}, context=named, window=window, weights=WEIGHTS)
+
+    def series(name: str, path: str, who: Mapping[str, str], record: type[Record], known: str = "") -> Dataset:
+        return Dataset(
+            name,
+            record,
+            key=("symbol", "venue", "time"),
+            time="time",
+            plan=hourly(ROWS, partial(asked, path, who)),
+            **enveloped("data", list[record], next_url=(str | None, None)),  # type: ignore[valid-type]
+            more=_next,
+            context=("symbol", "venue"),
+            bar=HOUR,
+            known=frozenset(known.split()),
+        )
+
+    reference = Request(ROOT + "derivatives.v2/reference", {**where, "page_size": ROWS}, context=context, weights=WEIGHTS)
+    return Source(
+        name="kaiko",
+        venue=venue,
+        base_url="https://us.market-api.kaiko.io",
+        # By plan; gently.
+        limits={"requests": Limit(5, 1)},
+        error=error,
+        instruments=instruments,
+        key_header="X-Api-Key",
+        host="kaiko",
+        datasets=(
+            Dataset(
+                "instruments",
+                Contract,
+                key=("instrument", "venue"),
+                plan=once(reference),
+                **enveloped("data", list[Contract], next_url=(str | None, None)),
+                more=_next,
+                context=("venue",),
+                bulk=True,
+                known=frozenset({"exchange", "instrument_class"}),
+            ),
+            series("risk", "derivatives.v2/risk", {**where, "instrument": "{}"}, Risk, "24h_volume"),
+            series("candles", f"trades.v1/exchanges/{exchange}/{CLASS}/{{}}/aggregations/ohlcv", {}, Candle),
+        ),
+    )
+
+
+#: Of no venue: the raw tables of all of them.
+SOURCE = _source("", "")
+
+
+def parts(names: Sequence[str], origin: str) -> tuple[tuple[Source, ...], tuple[str, ...]]:
+    """A source for each venue that is named, and a line for each that the vendor has no code for."""
+    return second_sources("kaiko", VENUES, _source, names, origin)
