@@ -15,7 +15,8 @@ import pandera.pandas as pa
 
 from assets.checks.factory import Check
 from assets.regimes.schemas import DAILY, LABELS
-from pipelines.sources import table
+from pipelines.sources import closed_at, table
+from pipelines.windows import DAY
 
 # --- what must be there -----------------------------------------------------------------------------------------------
 
@@ -73,6 +74,13 @@ def _given() -> str:
 ) as given"""
 
 
+def _closed() -> str:
+    """As SQL: the start of the day on which `venue` closed, null while it is open: nothing is due from then on."""
+    days = {name: closed_at(name) for name in {row["venue"] for row in table().values() if row["venue"]}}
+    whens = " ".join(f"when '{name}' then make_timestamp({(end - DAY) * 1000})" for name, end in sorted(days.items()) if end)
+    return f"case venue {whens} end" if whens else "null"
+
+
 def _schema(asset: str, schema: pa.DataFrameSchema) -> Check:
     return Check(
         "schema", asset, schema, True,
@@ -100,7 +108,10 @@ def _fresh(dataset: str, time: str, asset: str, hours: int, step: int = 0) -> Ch
     return Check(
         "freshness", asset, f"""
 select venue, latest, due, date_diff('hour', latest, due) as hours_behind
-from (select unnest(venues) as venue, least(as_of, window_end) as due from meta.run_info)
+from (
+    select venue, least(as_of, window_end, {_closed()}) as due
+    from (select unnest(venues) as venue, as_of, window_end from meta.run_info)
+)
 semi join (select * from {_given()} where dataset = '{dataset}') using (venue)
 left join (select venue, max({time}) + interval {step} hour as latest from {asset} group by venue) using (venue)
 where coalesce(due - latest > interval {hours} hour, true)
