@@ -117,11 +117,11 @@ def _is_loaded(connection: duckdb.DuckDBPyConnection, source: Source, dataset: D
 def _note_covered(connection: duckdb.DuckDBPyConnection, source: Source, dataset: Dataset, entries: Sequence[Entry]) -> None:
     """For events, where no row can mean that nothing happened: the windows that were read to their end.
 
-    A venue that sends nothing at all, not even what we skip, has not said that nothing happened.
+    A venue that sends nothing at all about an instrument, not even what we skip, has not said that nothing happened.
     """
+    spoke = {tuple(e.context.items()) for e in entries if not e.empty}
     for e in entries:
-        spoke = not e.empty or any(o.window == e.window and o.context == e.context and not o.empty for o in entries)
-        if e.last and e.window and not e.problem and spoke:
+        if e.last and e.window and not e.problem and tuple(e.context.items()) in spoke:
             span = [warehouse.naive(e.window[0]), warehouse.naive(e.window[1])]
             row = [source.name, dataset.name, e.context.get("symbol", ""), *span]
             connection.execute("INSERT OR IGNORE INTO meta.loaded_windows VALUES (?, ?, ?, ?, ?)", row)

@@ -93,3 +93,17 @@ select
 from {{ source(of, 'candles') }} as c
 left join {{ source(of, 'mark_candles') }} as m using (symbol, "time")
 {%- endmacro %}
+
+{% macro htx_liquidations(of) -%}
+select
+    contract_code as symbol,
+    query_id::varchar as event_id,
+    created_at as raw_ms,
+    {{ from_ms('created_at') }} as liquidated_at,
+    lower(direction) as raw_side,
+    price,
+    amount as raw_size,
+    'listed_base' as raw_unit,
+    _observed_at as loaded_at
+from {{ source(of, 'liquidations') }}
+{%- endmacro %}

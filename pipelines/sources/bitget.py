@@ -3,13 +3,16 @@
 Facts: `shared/venues/bitget.md`. Numbers are text, times in milliseconds, sizes in coins throughout: `sizeMultiplier` is a step.
 An answer is `{"code": "00000", …}`, an error any other code, mostly in HTTP 400. Settled funding takes no window: its pages are
 counted from the newest row. Bars are cut from the end of the window, so none asks for more of them than a page holds. Of open
-interest there is no history. Liquidations (v3, three days) are not read: the unit of their amount is not documented.
+interest there is no history. Liquidations are the v3 API's: three days, pages by cursor from the newest, the side of the
+position, and an amount in USDT by the arithmetic of a sample (U).
 Alone: `perps fetch --venues bitget --from 2025-10-10 --to 2025-10-10`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import msgspec
 
@@ -23,7 +26,8 @@ from pipelines.windows import HOUR, Window
 ROOT = "/api/v2/mix/market/"
 PRODUCT = {"productType": "USDT-FUTURES"}
 #: The most rows of a page.
-RATES, BARS = 100, 200
+RATES, BARS, EVENTS = 100, 200, 100
+LIQUIDATIONS = "/api/v3/market/liquidations"
 
 
 class Contract(Record, rename="camel"):
@@ -61,6 +65,16 @@ class FundingRate(Record, rename="camel"):
 class Candle(Bar, array_like=True):
     volume: Number
     quote_volume: Number
+
+
+class Liquidation(Record):
+    """`side` is the position's; `amount` is its worth in USDT."""
+
+    symbol: str
+    side: str
+    price: Number
+    amount: Number
+    ts: Ms
 
 
 class Said(msgspec.Struct):
@@ -111,6 +125,20 @@ def _funding(instrument: Instrument, window: Window) -> Iterable[Request]:
     yield Request(ROOT + "history-fund-rate", params, window=window, open_start=True, open_end=True, weights=weights)
 
 
+def _liquidations(instrument: Instrument, window: Window) -> Iterable[Request]:
+    params: dict[str, str | int] = {"category": "USDT-FUTURES", "symbol": instrument.symbol, "limit": EVENTS}
+    context, weights = {"symbol": instrument.symbol}, _weights("liquidations")
+    yield Request(LIQUIDATIONS, params, None, context, window, open_start=True, open_end=True, weights=weights)
+
+
+def _older(request: Request, page: Any, rows: Sequence[Liquidation]) -> Request | None:
+    """The page before, until one reaches back before the window."""
+    assert request.window
+    if not rows or not page.data.cursor or min(row.ts for row in rows) < request.window.start:
+        return None
+    return replace(request, params={**request.params, "cursor": page.data.cursor})
+
+
 def _candles(name: str, endpoint: str, record: type[Record]) -> Dataset:
     """Bars that are over."""
     return Dataset(
@@ -131,6 +159,7 @@ SOURCE = Source(
     base_url="https://api.bitget.com",
     limits={
         "all": Limit(6000, 60),
+        "liquidations": Limit(5, 1),
         **{
             endpoint: Limit(20, 1)
             for endpoint in (
@@ -172,6 +201,17 @@ SOURCE = Source(
             plan=_funding,
             **enveloped("data", list[FundingRate]),
             more=from_newest("pageNo", "pageSize", "funding_time"),
+        ),
+        Dataset(
+            "liquidations",
+            Liquidation,
+            key=("symbol", "ts", "side", "price", "amount"),
+            time="ts",
+            plan=_liquidations,
+            **enveloped("data.list", list[Liquidation], cursor=(str | None, None)),
+            more=_older,
+            history_days=3,
+            default_days=3,
         ),
         _candles("candles", "history-candles", Candle),
         _candles("mark_candles", "history-mark-candles", PriceBar),

@@ -3,7 +3,7 @@
 Facts: `shared/venues/gate.md`. Times are seconds (milliseconds in our tables), prices text, sizes whole contracts or, newer,
 decimal text. `quanto_multiplier` is coins in a contract; coins are listed whole, PEPE by contracts of ten million. The list of
 contracts is the present too: mark, index, running rate and open interest. Errors are `{"label", "message"}` with a status.
-Liquidations are left out: the venue states neither how complete its list is nor how far it goes back.
+Liquidations are asked an hour at a time: how complete the venue's list is, and how far it goes back, is not documented.
 Alone: `perps fetch --venues gate --from 2025-10-10 --to 2025-10-10`.
 """
 
@@ -24,6 +24,8 @@ from pipelines.windows import DAY, HOUR, Window
 
 #: Rows of a page that is asked for without a limit, where there is one; also what funding and statistics are asked by.
 PAGE = 100
+#: The most liquidations of a page, and no window of them is longer than an hour.
+EVENTS = 1000
 ROOT = "/api/v4/futures/usdt/"
 
 
@@ -69,6 +71,16 @@ class PriceCandle(Stamped):
 class Candle(PriceCandle):
     volume: Number = msgspec.field(name="v")
     turnover: MaybeNumber = msgspec.field(name="sum", default=None)
+
+
+class Liquidation(Stamped):
+    """`size` is the position's, in contracts: positive where a long was closed; `left` of the order was not filled."""
+
+    size: Number
+    fill_price: Number
+    left: Number
+    order_size: Number = 0.0
+    order_price: MaybeNumber = None
 
 
 class Said(msgspec.Struct):
@@ -140,6 +152,20 @@ def _more_contracts(request: Request, page: Any, rows: Sequence[Any]) -> Request
     return replace(request, params={"limit": PAGE, "offset": offset}) if len(rows) == PAGE else None
 
 
+def _liquidations(instrument: Instrument, window: Window) -> Request:
+    return _request("liq_orders", instrument, window, limit=EVENTS)
+
+
+def _rest(request: Request, page: Any, rows: Sequence[Liquidation]) -> Request | None:
+    """What a full page leaves of its hour, in whichever order it came: from its last second on, which is asked again."""
+    if len(rows) < EVENTS or not request.window:
+        return None
+    newest_first = rows[0].time > rows[-1].time
+    rest = request.window.before(rows[-1].time + 1000) if newest_first else request.window.after(rows[-1].time)
+    ends = {"from": rest.start // 1000, "to": (rest.end - 1) // 1000}
+    return replace(request, params={**request.params, **ends}, window=rest)
+
+
 def _candles(name: str, price: str, record: type[PriceCandle]) -> Dataset:
     """A page holds 2000 points at most, and more is refused."""
     return Dataset(
@@ -157,7 +183,9 @@ SOURCE = Source(
     name="gate",
     venue="gate",
     base_url="https://api.gateio.ws",
-    limits={endpoint: Limit(200, 10) for endpoint in ("contracts", "funding_rate", "contract_stats", "candlesticks")},
+    limits={
+        endpoint: Limit(200, 10) for endpoint in ("contracts", "funding_rate", "contract_stats", "candlesticks", "liq_orders")
+    },
     error=error,
     instruments=instruments,
     datasets=(
@@ -199,6 +227,17 @@ SOURCE = Source(
             plan=hourly(PAGE, _funding),
             context=("symbol",),
             alike=True,
+        ),
+        Dataset(
+            "liquidations",
+            Liquidation,
+            key=("symbol", "time", "size", "order_size", "fill_price", "left"),
+            time="time",
+            plan=hourly(1, _liquidations),
+            more=_rest,
+            context=("symbol",),
+            default_days=3,
+            known=frozenset({"contract"}),
         ),
         _candles("candles", "", Candle),
         _candles("mark_candles", "mark_", PriceCandle),

@@ -9,7 +9,8 @@ Alone: `perps fetch --venues htx --from 2025-10-10 --to 2025-10-10`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import msgspec
 
@@ -87,6 +88,19 @@ class Candle(MarkCandle):
     trade_turnover: MaybeNumber = None
 
 
+class Liquidation(Record):
+    """`direction` is the order's side, `volume` contracts, `amount` coins, `price` that of bankruptcy."""
+
+    contract_code: str
+    query_id: int
+    created_at: Ms
+    direction: str
+    price: Number
+    volume: Number
+    amount: Number
+    trade_turnover: MaybeNumber = None
+
+
 class Said(msgspec.Struct):
     """Both envelopes: `{"status": "error", "err_code": …}` and `{"code": 200, …}`."""
 
@@ -133,6 +147,24 @@ def _latest(path: str, kind: str, **params: str | int) -> Plan:
         yield Request(path, asked, context=context, window=window, open_start=True, open_end=True, weights={kind: 1})
 
     return plan
+
+
+def _liquidations(path: str) -> Plan:
+    """Two hours at a time, both ends inclusive; every kind of trade."""
+
+    def request(instrument: Instrument, window: Window) -> Request:
+        asked: dict[str, str | int] = {"contract": instrument.symbol, "trade_type": 0, "direct": "next"}
+        span = {"start_time": window.start, "end_time": window.end - 1}
+        return Request(path, asked | span, context={"symbol": instrument.symbol}, window=window, weights={"reference": 1})
+
+    return hourly(2, request)
+
+
+def _next(request: Request, page: object, rows: Sequence[Liquidation]) -> Request | None:
+    """How long a page is isn't documented: it goes on until one is empty."""
+    if not rows:
+        return None
+    return replace(request, params={**request.params, "from_id": max(row.query_id for row in rows)})
 
 
 def datasets(prefix: str, marks: str, **business: str) -> tuple[Dataset, ...]:
@@ -194,6 +226,18 @@ def datasets(prefix: str, marks: str, **business: str) -> tuple[Dataset, ...]:
             **enveloped("data.data", list[FundingRate]),
             more=from_newest("page_index", "page_size", "funding_time"),
             known=frozenset({"avg_premium_index", "realized_rate", "symbol", "fee_asset"}),
+        ),
+        Dataset(
+            "liquidations",
+            Liquidation,
+            key=("contract_code", "query_id"),
+            time="created_at",
+            plan=_liquidations(f"/{prefix}-api/v3/swap_liquidation_orders"),
+            **enveloped("data", list[Liquidation]),
+            more=_next,
+            history_days=90,
+            default_days=3,
+            known=frozenset({"symbol", "offset", "business_type", "pair", "contract_type"}),
         ),
         Dataset(
             "candles",

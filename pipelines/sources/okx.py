@@ -8,7 +8,7 @@ Alone: `perps fetch --venues okx --from 2025-10-10 --to 2025-10-10`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from operator import attrgetter
 from typing import Any
@@ -23,6 +23,8 @@ from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window
 
 QUOTES = ("USDT", "USD")
+#: The most liquidations of a page.
+EVENTS = 100
 
 
 def camel(name: str) -> str:
@@ -101,6 +103,32 @@ class Candle(Bar, array_like=True):
     vol: Number
     vol_ccy: MaybeNumber
     vol_ccy_quote: MaybeNumber
+
+
+class Detail(msgspec.Struct, rename=camel):
+    side: str
+    bk_px: Number
+    sz: Number
+    ts: Ms
+    pos_side: str = ""
+
+
+class Family(msgspec.Struct, rename=camel):
+    """Liquidations of one instrument of a family, dated ones among them."""
+
+    symbol: str
+    details: list[Detail]
+
+
+class Liquidation(Record):
+    """`side` is the order's, `sz` contracts, `bk_px` the price of bankruptcy and not of a fill."""
+
+    symbol: str
+    ts: Ms
+    side: str
+    bk_px: Number
+    sz: Number
+    pos_side: str
 
 
 class Said(msgspec.Struct):
@@ -191,6 +219,31 @@ def _history(
     )
 
 
+def _liquidations(instrument: Instrument, window: Window) -> Iterable[Request]:
+    """Of a family, the swap's alone; newest first between two exclusive bounds."""
+    asked = {"instType": "SWAP", "instFamily": family(instrument.symbol), "state": "filled"}
+    params: dict[str, str | int] = {**asked, "before": window.start - 1, "after": window.end, "limit": EVENTS}
+    context = {"symbol": instrument.symbol}
+    yield Request("/api/v5/public/liquidation-orders", params, context=context, window=window, weights={"liquidations": 1})
+
+
+def _events(page: Any) -> Sequence[Liquidation]:
+    return [
+        Liquidation(each.symbol, d.ts, d.side, d.bk_px, d.sz, d.pos_side)
+        for each in page.data
+        if each.symbol.endswith("-SWAP")
+        for d in each.details
+    ]
+
+
+def _earlier(request: Request, page: Any, rows: Sequence[Liquidation]) -> Request | None:
+    """What is older than a full page, its last millisecond once more."""
+    if len(rows) < EVENTS or not request.window:
+        return None
+    rest = request.window.before(min(row.ts for row in rows) + 1)
+    return replace(request, params={**request.params, "after": rest.end}, window=rest)
+
+
 def _candles(name: str, record: type[Record], path: str, limit: int, whose: Callable[[str], str] = str) -> Dataset:
     def asked(symbol: str) -> dict[str, str]:
         return {"instId": whose(symbol), "bar": "1H"}
@@ -214,6 +267,7 @@ SOURCE = Source(
         "mark_prices": Limit(10, 2),
         "open_interest_now": Limit(20, 2),
         "funding_rates": Limit(10, 2),
+        "liquidations": Limit(40, 2),
         "open_interest": Limit(5, 2),  # not documented: that of its neighbours among the statistics
         "candles": Limit(20, 2),
         "mark_candles": Limit(20, 2),
@@ -261,6 +315,20 @@ SOURCE = Source(
             "funding_time",
             history_days=90,
             known=frozenset({"instType", "method", "formulaType"}),
+        ),
+        Dataset(
+            "liquidations",
+            Liquidation,
+            key=("symbol", "ts", "side", "sz", "bk_px"),
+            time="ts",
+            plan=_liquidations,
+            page=msgspec.defstruct("Body", [("data", list[Family])]),
+            rows=_events,
+            more=_earlier,
+            history_days=7,
+            default_days=3,
+            wire=Detail,
+            known=frozenset({"bkLoss", "ccy"}),
         ),
         _candles("candles", Candle, "history-candles", 300),
         _candles("mark_candles", PriceBar, "history-mark-price-candles", 100),

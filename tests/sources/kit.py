@@ -45,10 +45,10 @@ def written(name: str, request: Request) -> str:
     return f"{request.method} {url}" + (f" {json.dumps(request.body)}" if request.body else "")
 
 
-def planned(name: str, symbol: str, window: Window) -> dict[str, list[str]]:
-    """By dataset: the requests that a window of one instrument makes."""
+def planned(name: str, symbol: str, window: Window, without: str = "") -> dict[str, list[str]]:
+    """By dataset: the requests that a window of one instrument makes, but for those of a dataset that is tested elsewhere."""
     instrument = Instrument(symbol, "")
-    return {d.name: [written(name, r) for r in d.plan(instrument, window)] for d in source(name).datasets}
+    return {d.name: [written(name, r) for r in d.plan(instrument, window)] for d in source(name).datasets if d.name != without}
 
 
 def following(name: str, dataset: str, request: Request, body: object) -> Request | None:

@@ -49,7 +49,7 @@ def enveloped(*rows: Any, code: str = "00000") -> dict[str, Any]:
 def test_the_requests_of_two_days() -> None:
     """2026-11-20 and -21: both ends of a window of bars are sent, inclusive; funding takes none."""
     bars = "symbol=BTCUSDT&granularity=1H&productType=USDT-FUTURES&startTime=1795132800000&endTime=1795305599999&limit=200"
-    assert planned("bitget", "BTCUSDT", WINDOW) == {
+    assert planned("bitget", "BTCUSDT", WINDOW, without="liquidations") == {
         "instruments": [f"GET {ROOT}/contracts?productType=USDT-FUTURES"],
         "tickers": [f"GET {ROOT}/tickers?productType=USDT-FUTURES"],
         "running_rates": [f"GET {ROOT}/current-fund-rate?productType=USDT-FUTURES"],

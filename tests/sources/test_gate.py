@@ -49,7 +49,7 @@ HOUR_S = 3600
 def test_the_requests_of_two_days() -> None:
     """2026-11-20 and -21 lie in one run of a hundred hours, counted from the epoch."""
     span = "from=1795132800&to=1795305599&interval=1h"
-    assert planned("gate", "BTC_USDT", WINDOW) == {
+    assert planned("gate", "BTC_USDT", WINDOW, without="liquidations") == {
         "instruments": [f"GET {HOST}/contracts"],
         "open_interest": [
             f"GET {HOST}/contract_stats?contract=BTC_USDT&from=1795132800&interval=1h&limit=48",

@@ -53,7 +53,7 @@ def test_the_requests_of_two_days(name: str) -> None:
     api, code = f"GET {ROOT}/{path}-api/v1", f"contract_code=BTC-{quote}"
     business = "?business_type=swap" if name == "htx_linear" else ""
     bars = f"{code}&period=60min&from=1795132800&to=1795305599"
-    assert planned(name, f"BTC-{quote}", WINDOW) == {
+    assert planned(name, f"BTC-{quote}", WINDOW, without="liquidations") == {
         "instruments": [f"{api}/swap_contract_info{business}"],
         "open_interest_now": [f"{api}/swap_open_interest{business}"],
         "running_rates": [f"{api}/swap_batch_funding_rate"],
@@ -69,7 +69,7 @@ def test_no_page_of_bars_can_be_cut_and_what_is_forgotten_is_not_asked_for() -> 
     starts = [int(request.params["from"]) for request in requests] + [NOW // 1000]
     assert max(b - a for a, b in pairwise(starts)) <= 2000 * 3600
     kept = {d.name: d.history_days for d in SOURCE.datasets if d.history_days}
-    assert kept == {"open_interest": 200 / 24, "candles": 730, "mark_candles": 2000 / 24}
+    assert kept == {"open_interest": 200 / 24, "liquidations": 90, "candles": 730, "mark_candles": 2000 / 24}
 
 
 def settled(*hours: int) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def test_the_requests_of_two_days(symbol: str) -> None:
     """10 and 11 October 2025. Both bounds are exclusive: the first row at 1760054400000, the last before 1760227200000."""
     api, pair = "GET https://www.okx.com/api/v5", symbol.removesuffix("-SWAP")
     span, bars = "before=1760054399999&after=1760227200000", "bar=1H&before=1760054399999&after=1760227200000"
-    assert planned(NAME, symbol, Window(1760054400000, 1760227200000)) == {
+    assert planned(NAME, symbol, Window(1760054400000, 1760227200000), without="liquidations") == {
         "instruments": [f"{api}/public/instruments?instType=SWAP"],
         "running_rates": [f"{api}/public/funding-rate?instId=ANY"],
         "mark_prices": [f"{api}/public/mark-price?instType=SWAP"],
@@ -306,7 +306,7 @@ def test_a_bar_states_its_volume_thrice() -> None:
 
 def test_what_the_venue_forgets_is_not_asked_for() -> None:
     kept = {d.name: d.history_days for d in source(NAME).datasets if d.history_days}
-    assert kept == {"funding_rates": 90, "open_interest": 1440 / 24}
+    assert kept == {"funding_rates": 90, "open_interest": 1440 / 24, "liquidations": 7}
 
 
 # --- the emulator -----------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from infra.emulator.store import MS_HOUR, Candles, Funding, Listing, PriceKind, Profile
+from infra.emulator.store import MS_HOUR, Candles, Funding, Liquidations, Listing, PriceKind, Profile
 from infra.emulator.wire import (
     Answer,
     Ask,
@@ -46,9 +46,11 @@ def refusal(code: str, message: str, status: int = 400) -> Refusal:
 class Bitget(Venue):
     name = "bitget"
     profile = Profile(0.14, tilt=0.00002, decimals=6, four_hourly=("HYPE", "PEPE"))
-    limits: Mapping[str, tuple[int, int]] = {"all": (6000, 60), **dict.fromkeys(ENDPOINTS, (20, 1))}
+    limits: Mapping[str, tuple[int, int]] = {"all": (6000, 60), "liquidations": (5, 1), **dict.fromkeys(ENDPOINTS, (20, 1))}
 
     def answer(self, ask: Ask) -> Answer:
+        if ask.path == "/api/v3/market/liquidations":
+            return self._liquidations(ask)
         endpoint = ask.path.removeprefix(ROOT)
         if endpoint not in ENDPOINTS:
             raise refusal("40404", "Request URL NOT FOUND", 404)
@@ -147,6 +149,31 @@ class Bitget(Venue):
 
         rows = self.market.rows("funding", listed, self.market.funding(listed), render)
         return rows.newest(ask, size, page)[0]
+
+    def _liquidations(self, ask: Ask) -> Answer:
+        """Three days, newest first, a cursor to older ones; the side is the position's, the amount its worth in USDT."""
+        if ask.query.get("category") != "USDT-FUTURES":
+            raise refusal("40020", "Parameter category error")
+        listed, size, page = self._listed(ask), min(ask.integer("limit") or 100, 100), ask.integer("cursor") or 1
+
+        def render(forced: Liquidations) -> Rows:
+            columns = zip(
+                forced.long.tolist(), text(forced.price), text(forced.price * forced.size), forced.time.tolist(), strict=True
+            )
+            cells = [
+                {"symbol": listed + "USDT", "side": "buy" if long else "sell", "price": price, "amount": amount, "ts": str(at)}
+                for long, price, amount, at in columns
+            ]
+            return Rows(forced.time, list(map(encode, cells)))
+
+        rows = self.market.rows("liquidations", listed, self.market.liquidations(listed), render)
+        kept = ask.now - 3 * 24 * MS_HOUR if self.world.history else 0
+        first = rows.span(ask, kept, ask.now, len(rows.cells)).start
+        end = max(first, rows.span(ask, None, ask.now, len(rows.cells)).stop - (page - 1) * size)
+        cursor = b'"%d"' % (page + 1) if end - size > first else b"null"
+        array = rows.array(slice(max(first, end - size), end), descending=True)
+        body = b'{"code":"00000","msg":"success","requestTime":%d,"data":{"list":%s,"cursor":%s}}' % (ask.now, array, cursor)
+        return Answer(body, charges={"all": 1, "liquidations": 1})
 
     def _candles(self, ask: Ask, kind: PriceKind) -> bytes:
         if ask.query.get("granularity") != "1H":

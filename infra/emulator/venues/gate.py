@@ -12,7 +12,17 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from infra.emulator.store import MS_HOUR, Candles, Floats, Funding, Listing, OpenInterest, PriceKind, Profile
+from infra.emulator.store import (
+    MS_HOUR,
+    Candles,
+    Floats,
+    Funding,
+    Liquidations,
+    Listing,
+    OpenInterest,
+    PriceKind,
+    Profile,
+)
 from infra.emulator.wire import (
     Answer,
     Ask,
@@ -31,7 +41,7 @@ from infra.emulator.wire import (
 
 #: Coins in one contract, as the venue has them; one of every other coin.
 COINS_A_CONTRACT = {"BTC": "0.0001", "ETH": "0.01", "XRP": "10", "DOGE": "10", "PEPE": "10000000"}
-ENDPOINTS = ("contracts", "funding_rate", "contract_stats", "candlesticks")
+ENDPOINTS = ("contracts", "funding_rate", "contract_stats", "candlesticks", "liq_orders")
 KINDS: tuple[PriceKind, ...] = ("mark", "index")
 POINTS = 2000
 
@@ -161,6 +171,27 @@ class Gate(Venue):
 
         rows = self.market.rows("open_interest", listing.listed, self.market.open_interest(listing.listed), render)
         return rows.array(rows.span(ask, start, ask.now, limit, newest=start is None))
+
+    def _liq_orders(self, ask: Ask, settle: str) -> bytes:
+        """Newest first; the size is the position's, the order's is its opposite."""
+        limit, (start, end) = self._limit(ask, 100, 1000), self._ends(ask)
+        if start is None or end - start > MS_HOUR:
+            raise ValueError("from: at most an hour before to")
+        listing = self._listing(ask.query.get("contract", ""), settle, ask.now)
+
+        def render(forced: Liquidations) -> Rows:
+            columns = zip(
+                (forced.time // 1000).tolist(), forced.size.tolist(), forced.long.tolist(), forced.price.tolist(), strict=True
+            )
+            coins, cells = float(COINS_A_CONTRACT.get(listing.base, "1")), []
+            for at, size, long, price in columns:
+                held = size / coins * (1 if long else -1)
+                said = {"time": at, "contract": listing.listed + "_USDT", "size": plain(held), "order_size": plain(-held)}
+                cells.append(encode(said | {"order_price": plain(price), "fill_price": plain(price), "left": 0}))
+            return Rows(forced.time // 1000 * 1000, cells)
+
+        rows = self.market.rows("liquidations", listing.listed, self.market.liquidations(listing.listed), render)
+        return rows.array(rows.span(ask, start, end, limit, newest=True), descending=True)
 
     def _candlesticks(self, ask: Ask, settle: str) -> bytes:
         if ask.query.get("interval") != "1h":

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from infra.emulator.store import MS_HOUR, Candles, Floats, Funding, Listing, OpenInterest, Profile
+from infra.emulator.store import MS_HOUR, Candles, Floats, Funding, Liquidations, Listing, OpenInterest, Profile
 from infra.emulator.wire import (
     Answer,
     Ask,
@@ -88,6 +88,9 @@ class Htx(Venue):
             match root.strip("/").split("/"):
                 case [api, "v1"] if api.removesuffix("-api") in self.products and endpoint.startswith("swap_"):
                     body = self._reference(ask, self.products[api.removesuffix("-api")], endpoint)
+                case [api, "v3"] if api.removesuffix("-api") in self.products and endpoint == "swap_liquidation_orders":
+                    data = self._liquidations(ask, self.products[api.removesuffix("-api")])
+                    return Answer(b'{"code":200,"msg":"","data":%s,"ts":%d}' % (data, ask.now), charges={"reference": 1})
                 case [ex, "market", "history"] if ex.removesuffix("-ex") in self.products and endpoint == "kline":
                     body = self._klines(ask, self.products[ex.removesuffix("-ex")])
                 case ["index", "market", "history"] if endpoint.endswith("swap_mark_price_kline"):
@@ -124,9 +127,31 @@ class Htx(Venue):
                 return self._history(ask, product, listings[0])
         raise refusal(1067, "The contract_code field is required.")
 
-    def _listing(self, ask: Ask, product: Product) -> Listing:
+    def _liquidations(self, ask: Ask, product: Product) -> bytes:
+        """Two hours at most, fifty after an id; `amount` is coins, the direction the order's."""
+        start, end, after = (ask.integer(name) for name in ("start_time", "end_time", "from_id"))
+        if start is None or end is None or not 0 <= end - start <= 2 * MS_HOUR:
+            raise ValueError("start_time")
+        listing = self._listing(ask, product, "contract")
+
+        def render(forced: Liquidations) -> Rows:
+            volumes = product.contracts(forced.size, forced.size * forced.price, listing.base, sides=1)
+            columns = zip(forced.time, forced.long, forced.price, forced.size, volumes, strict=True)
+            cells = [
+                {**self._named(listing, product), "query_id": n + 1, "direction": "sell" if long else "buy", "offset": "close"}
+                | {"volume": float(volume), "price": float(price), "created_at": int(at), "amount": float(size)}
+                for n, (at, long, price, size, volume) in enumerate(columns)
+            ]
+            return Rows(forced.time, list(map(encode, cells)))
+
+        rows = product.market.rows("liquidations", listing.listed, product.market.liquidations(listing.listed), render)
+        found = rows.span(ask, start, min(end, ask.now), len(rows.cells))
+        first = max(found.start, after or 0)
+        return rows.array(slice(first, min(found.stop, first + 50)))
+
+    def _listing(self, ask: Ask, product: Product, named: str = "contract_code") -> Listing:
         for listing in product.market.listings(ask.now):
-            if f"{listing.listed}-{product.quote}" == ask.query.get("contract_code"):
+            if f"{listing.listed}-{product.quote}" == ask.query.get(named):
                 return listing
         raise refusal(1014, "Invalid contract.")
 

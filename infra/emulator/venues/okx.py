@@ -13,7 +13,17 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from infra.emulator.store import MS_HOUR, Candles, Floats, Funding, Listing, OpenInterest, PriceKind, Profile
+from infra.emulator.store import (
+    MS_HOUR,
+    Candles,
+    Floats,
+    Funding,
+    Liquidations,
+    Listing,
+    OpenInterest,
+    PriceKind,
+    Profile,
+)
 from infra.emulator.wire import (
     Answer,
     Ask,
@@ -63,6 +73,7 @@ class Okx(Venue):
         "/api/v5/public/mark-price": (10, 2),
         "/api/v5/public/open-interest": (20, 2),
         "/api/v5/public/funding-rate-history": (10, 2),
+        "/api/v5/public/liquidation-orders": (40, 2),
         "/api/v5/rubik/stat/contracts/open-interest-history": (5, 2),
         **{path: (10 if kind == "index" else 20, 2) for path, (kind, *_) in CANDLES.items()},
     }
@@ -95,6 +106,8 @@ class Okx(Venue):
                 return encode([self._running(x, ask.now) for x in (self.trading(ask.now) if every else [self._swap(ask)])])
             case "/api/v5/public/funding-rate-history":
                 return self._funding(ask, self._swap(ask).listed)
+            case "/api/v5/public/liquidation-orders":
+                return self._liquidations(ask)
             case "/api/v5/rubik/stat/contracts/open-interest-history":
                 return self._open_interest(ask, self._swap(ask).listed)
             case path if path in CANDLES:
@@ -217,6 +230,32 @@ class Okx(Venue):
         rows = self.market.rows("open_interest", coin, self.market.open_interest(coin), render)
         kept = ask.now // MS_HOUR * MS_HOUR - (ENTRIES - 1) * MS_HOUR
         return self._page(ask, rows, 100, 100, ("begin", "end"), kept if self.world.history else 0, ask.now)
+
+    def _liquidations(self, ask: Ask) -> bytes:
+        """Of a family, newest first, in an object around them; the side is the order's."""
+        if (ask.query.get("instType"), ask.query.get("state")) != ("SWAP", "filled"):
+            raise ValueError("instType")
+        symbol = ask.query.get("instFamily", "")
+        coin = next((x.listed for x in self.market.listings(ask.now) if f"{x.listed}-USDT" == symbol), None)
+        if coin is None:
+            raise ValueError("instFamily")
+
+        def render(forced: Liquidations) -> Rows:
+            columns = zip(
+                text(forced.price), forced.long.tolist(), text(contracts(coin, forced.size)), forced.time.tolist(), strict=True
+            )
+            cells = [
+                {"bkLoss": "0", "bkPx": price, "ccy": "", "posSide": "long" if long else "short"}
+                | {"side": "sell" if long else "buy", "sz": size, "ts": str(at)}
+                for price, long, size, at in columns
+            ]
+            return Rows(forced.time, list(map(encode, cells)))
+
+        rows = self.market.rows("liquidations", coin, self.market.liquidations(coin), render)
+        kept = ask.now - 7 * 24 * MS_HOUR if self.world.history else 0
+        details = self._page(ask, rows, 100, 100, ("before", "after"), kept, ask.now)
+        named = f'"instFamily":"{symbol}","instId":"{symbol}-SWAP","instType":"SWAP","uly":"{symbol}"'
+        return b'[{"details":%s,%s}]' % (details, named.encode())
 
     def _candles(self, ask: Ask, kind: PriceKind, longest: int, latest_only: bool) -> bytes:
         if ask.query.get("bar") != "1H":

@@ -1,0 +1,1 @@
+{{ htx_liquidations('htx_linear') }}

@@ -1,0 +1,133 @@
+"""Liquidations by REST where a venue gives them by windows or pages of its own: Gate, Bitget, OKX, HTX.
+
+Each is asked about the recorded sample of its page, about its store in full, and about pages that are full.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.emulator.synthetic import SyntheticMarket
+from infra.emulator.testing import Served
+from infra.emulator.venues.gate import COINS_A_CONTRACT
+from infra.emulator.venues.okx import CONTRACTS
+from pipelines.source import Instrument
+from pipelines.sources import source
+from pipelines.windows import HOUR, Window
+from tests.sources.kit import DAY, NOW, following, loaded, seen
+
+THREE_DAYS = Window(NOW - 3 * DAY, NOW)
+#: The instrument, the coin as the store lists it, and a query for what the store holds: time, whether long, price, size.
+ASKED = {
+    "gate": ("BTC_USDT", '"time", size > 0, fill_price, abs(size) * {}'.format(COINS_A_CONTRACT["BTC"])),
+    "bitget": ("BTCUSDT", "ts, side = 'buy', price, amount / price"),
+    "okx": ("BTC-USDT-SWAP", f"ts, side = 'sell', bk_px, sz * {CONTRACTS['BTC']}"),
+    "htx_linear": ("BTC-USDT", "created_at, direction = 'sell', price, amount"),
+    "htx_coinm": ("BTC-USD", "created_at, direction = 'sell', price, amount"),
+}
+WINDOW = Window(1760130000000, 1760133600000)  # 2025-10-10T21:00Z, an hour
+
+
+def plan(name: str) -> list[Any]:
+    return list(source(name).dataset("liquidations").plan(Instrument(ASKED[name][0], "BTC"), WINDOW))
+
+
+def test_the_requests_of_the_crash() -> None:
+    """Gate's windows are an hour, HTX's two; OKX's bounds are exclusive; Bitget takes no window."""
+    [gate], [bitget], [okx], [htx] = (plan(name) for name in ("gate", "bitget", "okx", "htx_coinm"))
+    assert gate.path == "/api/v4/futures/usdt/liq_orders"
+    assert gate.params == {"contract": "BTC_USDT", "from": 1760130000, "to": 1760133599, "limit": 1000}
+    assert bitget.path == "/api/v3/market/liquidations" and bitget.open_start and bitget.open_end
+    assert bitget.params == {"category": "USDT-FUTURES", "symbol": "BTCUSDT", "limit": 100}
+    assert okx.path == "/api/v5/public/liquidation-orders"
+    family = {"instType": "SWAP", "instFamily": "BTC-USDT", "state": "filled"}
+    assert okx.params == family | {"before": 1760129999999, "after": 1760133600000, "limit": 100}
+    assert htx.path == "/swap-api/v3/swap_liquidation_orders"
+    span = {"start_time": 1760130000000, "end_time": 1760133599999}
+    assert htx.params == {"contract": "BTC-USD", "trade_type": 0, "direct": "next"} | span
+    assert all(r.weights for r in (gate, bitget, okx, htx))
+
+
+def test_samples_of_the_pages() -> None:
+    """As they stand on the venues' pages."""
+    row: dict[str, Any] = {"time": 1548654951, "contract": "BTC_USDT", "size": 600, "order_size": -600, "order_price": "3405"}
+    [gate] = source("gate").dataset("liquidations").read(json.dumps([row | {"fill_price": "3424", "left": 0}]).encode())
+    assert (gate.time, gate.size, gate.order_size, gate.fill_price, gate.left) == (1548654951000, 600, -600, 3424, 0)
+    swap = {"bkLoss": "0", "bkPx": "0.55205", "ccy": "", "posSide": "short", "side": "buy", "sz": "39", "ts": "1680173247614"}
+    dated = {"details": [swap], "instFamily": "XRP-USD", "instId": "XRP-USD-230929", "instType": "FUTURES", "uly": "XRP-USD"}
+    of = source("okx").dataset("liquidations")
+    assert of.rows(of.read(json.dumps({"code": "0", "data": [dated]}).encode())) == []
+    [okx] = of.rows(of.read(json.dumps({"code": "0", "data": [dated | {"instId": "XRP-USD-SWAP"}]}).encode()))
+    assert (okx.symbol, okx.ts, okx.side, okx.sz, okx.bk_px) == ("XRP-USD-SWAP", 1680173247614, "buy", 39, 0.55205)
+    row = {
+        "query_id": 452057,
+        "contract_code": "BTC-USDT",
+        "symbol": "USDT",
+        "direction": "sell",
+        "offset": "close",
+        "volume": 479,
+    }
+    row |= {"price": 51441.7, "created_at": 1638593647864, "amount": 0.479, "trade_turnover": 24640.5743, "business_type": "swap"}
+    of = source("htx_linear").dataset("liquidations")
+    [htx] = of.rows(of.read(json.dumps({"code": 200, "msg": "", "data": [row], "ts": 1604312615051}).encode()))
+    assert (htx.query_id, htx.direction, htx.amount, htx.price) == (452057, "sell", 0.479, 51441.7)
+    assert htx.amount * htx.price == pytest.approx(htx.trade_turnover)
+    row = {"symbol": "APEUSDT", "side": "buy", "price": "0.1649", "amount": "13.70319", "ts": "1777358886549"}
+    of = source("bitget").dataset("liquidations")
+    [bitget] = of.rows(of.read(json.dumps({"code": "00000", "data": {"list": [row], "cursor": None}}).encode()))
+    assert bitget.amount / bitget.price == pytest.approx(83.1), "coins in the sample: the amount is what they were worth"
+
+
+def gate_rows(times: list[int]) -> list[dict[str, object]]:
+    return [{"time": at, "size": 1, "order_size": -1, "fill_price": "1", "left": 0} for at in times]
+
+
+@pytest.mark.parametrize(("turned", "ends"), [(False, (1760132000, 1760133599)), (True, (1760130000, 1760132000))])
+def test_a_full_page_of_gate_is_followed_whichever_its_order(turned: bool, ends: tuple[int, int]) -> None:
+    """A thousand rows, the last second asked once more; a page that is not full is the last."""
+    [request] = plan("gate")
+    times = [1760131000] * 500 + [1760132000] * 500 if not turned else [1760133000] * 500 + [1760132000] * 500
+    then = following("gate", "liquidations", request, gate_rows(times))
+    assert then and (then.params["from"], then.params["to"]) == ends
+    assert following("gate", "liquidations", request, gate_rows(times[1:])) is None
+
+
+def test_full_pages_of_the_others() -> None:
+    [request] = plan("okx")
+    details = [{"bkPx": "1", "side": "buy", "sz": "1", "ts": str(1760133000000 - n)} for n in range(100)]
+    body = {"code": "0", "data": [{"details": details, "instId": "BTC-USDT-SWAP"}]}
+    then = following("okx", "liquidations", request, body)
+    assert then and then.params["after"] == 1760133000000 - 98, "the last millisecond once more"
+    body["data"][0]["details"] = details[1:]  # type: ignore[index]
+    assert following("okx", "liquidations", request, body) is None
+    [request] = plan("bitget")
+    row = {"symbol": "BTCUSDT", "side": "buy", "price": "1", "amount": "1", "ts": "1760131000000"}
+    then = following("bitget", "liquidations", request, {"data": {"list": [row], "cursor": "x1"}})
+    assert then and then.params["cursor"] == "x1"
+    for last in ({"list": [row], "cursor": ""}, {"list": [row | {"ts": "1760129999999"}], "cursor": "x2"}):
+        assert following("bitget", "liquidations", request, {"data": last}) is None
+    [request] = plan("htx_linear")
+    row = {"query_id": 7, "contract_code": "BTC-USDT", "direction": "buy", "volume": 1, "price": 1, "created_at": 1760131000000}
+    then = following("htx_linear", "liquidations", request, {"code": 200, "data": [row | {"amount": 1}]})
+    assert then and then.params["from_id"] == 7
+    assert following("htx_linear", "liquidations", request, {"code": 200, "data": []}) is None
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_three_days_are_the_stores(name: str, emulator: Served, store: SyntheticMarket, tmp_path: Path) -> None:
+    """Every event, under the venue's side, unit and price; seconds where the venue has no more."""
+    symbol, columns = ASKED[name]
+    query = loaded(name, emulator, tmp_path, window=THREE_DAYS, assets=["BTC"])
+    found = query(f"select {columns} from raw.{name}__liquidations order by all")
+    forced = store.liquidations({"htx_linear": "htx"}.get(name, name), "BTC")
+    second = 1000 if name == "gate" else 1
+    wanted = sorted((at // second * second, long, price, size) for at, long, price, size in seen(forced, THREE_DAYS))
+    assert len(found) == len(wanted) > 3 and {long for _, long, _, _ in wanted} == {True, False}
+    for row, told in zip(found, wanted, strict=True):
+        assert row[:2] == told[:2] and row[2:] == pytest.approx(told[2:], rel=1e-6)
+    assert all(at >= THREE_DAYS.start and at < THREE_DAYS.start + 72 * HOUR for at, *_ in found)
+    assert query(f"select distinct {'contract_code' if 'htx' in name else 'symbol'} from raw.{name}__liquidations") == [(symbol,)]
