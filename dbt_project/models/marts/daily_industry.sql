@@ -21,8 +21,9 @@ concentration as (
         max(d.{{ what }}_share) as top1_{{ what }}_share,
         list_sum(list(d.{{ what }}_share order by d.{{ what }}_share desc, d.venue) filter (d.{{ what }}_share is not null)[:3]) as top3_{{ what }}_share,
         {%- for segment, column in segments.items() %}
-        -- nothing on venues of this kind is a share of zero; no known total is none
+        -- no venue of this kind is a share of zero; one whose number is not known, or no known total, is none
         case when count(d.{{ what }}_share) > 0
+            and (count(*) filter (v.{{ column }} = '{{ segment }}') = 0 or count(d.{{ what }}_share) filter (v.{{ column }} = '{{ segment }}') > 0)
             then coalesce(sum(d.{{ what }}_share order by d.venue) filter (v.{{ column }} = '{{ segment }}'), 0) end as {{ segment }}_{{ what }}_share,
         {%- endfor %}
         {%- endfor %}
@@ -89,7 +90,7 @@ select
     c.doubted_volume_share,
     f.oi_usd as futures_oi_usd,
     f.as_of as futures_as_of,
-    (c.regulated_oi_share * t.oi_usd + f.oi_usd) / (t.oi_usd + f.oi_usd) as regulated_oi_share_with_futures,
+    (coalesce(c.regulated_oi_share, 0) * t.oi_usd + f.oi_usd) / (t.oi_usd + f.oi_usd) as regulated_oi_share_with_futures,
     o.perp_volume_usd as perp_volume_told_usd,
     o.spot_volume_usd as spot_volume_told_usd,
     o.perp_volume_usd / (o.perp_volume_usd + o.spot_volume_usd) as perp_share_of_volume
