@@ -15,10 +15,13 @@ select
     case when d.returns >= 0.9 * 24 then sqrt(d.realised_var * 365) end as realised_vol_1d,
     case when sum(d.returns) over week >= 0.9 * 168 then sqrt(sum(d.realised_var) over week * 365 / 7) end as realised_vol_7d,
     case when count(d.volume_usd) over week = 7 then sum(d.volume_usd) over week / 7 end as volume_usd_7d,
-    lag(d.oi_base) over series as oi_base_before
+    lag(d.oi_base) over series as oi_base_before,
+    -- In the contract's own unit: an inverse contract's coins grow when the price falls.
+    case when i.contract_type = 'inverse' then d.oi_usd / lag(d.oi_usd) over series else d.oi_base / lag(d.oi_base) over series end as oi_growth
 from {{ ref('int_instrument_days') }} as c
 left join {{ ref('daily_instruments') }} as d on c.instrument_id = d.instrument_id and c.day = d.day
 left join {{ ref('int_coverage') }} as l on c.instrument_id = l.instrument_id and c.day = l.day and l.dataset = 'liquidations'
+{{ join_instrument('c', 'c.day') }}
 window
     series as (partition by c.instrument_id order by c.day),
     week as (partition by c.instrument_id order by c.day rows between 6 preceding and current row)

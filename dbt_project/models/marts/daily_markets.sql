@@ -9,8 +9,8 @@ with days as (
         {{ sum_of('volume_usd') }} as volume_usd,
         {{ sum_of('oi_usd') }} as oi_usd,
         {{ sum_of('oi_base') }} as oi_base,
-        -- In coins, so that a fall in price alone is none in open interest.
-        {{ sum_of('oi_base', 'oi_base_before is not null') }} / {{ sum_of('oi_base_before', 'oi_base is not null') }} - 1 as oi_change_1d,
+        -- In contracts, so that a fall in price alone is none in open interest; each weighs by its coins of yesterday.
+        {{ sum_of('oi_base_before * oi_growth') }} / {{ sum_of('oi_base_before', 'oi_growth is not null') }} - 1 as oi_change_1d,
         {{ weighted_funding() }} as funding_8h,
         {{ funding_weighting() }} as funding_weighting,
         {{ sum_of('liq_long_usd') }} as liq_long_usd,
