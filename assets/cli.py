@@ -144,6 +144,29 @@ def run(
 
 
 @app.command()
+def regimes(
+    asset: Annotated[str, typer.Argument(help="base asset, such as `BTC`")],
+    as_of: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="a day, UTC; default: the last labelled")] = None,
+    source: Source = None,
+    home: Home = None,
+    warehouse: Warehouse = None,
+    seed: Seed = None,
+) -> None:
+    """Today's regime of an asset and what the coming week may bring; `--as-of` what would have been said on a day, from its past.
+
+    Probabilities are no advice: each stands beside its score, which may say that it adds nothing.
+    """
+    import duckdb
+
+    from assets.console import outlook
+
+    with _messages():
+        path = _published(_settings(source=source, home=home, warehouse=warehouse, seed=seed))
+        with duckdb.connect(str(path), read_only=True) as db:
+            outlook(db, asset.upper(), as_of.date() if as_of else None)
+
+
+@app.command()
 def query(
     sql: Annotated[str, typer.Argument(help="one statement, read only")],
     format: Annotated[Format, typer.Option(help="how to print")] = Format.table,

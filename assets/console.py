@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from datetime import datetime
+from datetime import date, datetime
+from math import isnan
 from pathlib import Path
 
 import duckdb
@@ -12,6 +13,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from assets.job import Outcome
+from assets.regimes.forecasts.plan import RISK, TARGETS, WARNING
 from assets.venues import HEADER, Row
 
 console = Console(highlight=False, width=max(100, shutil.get_terminal_size((140, 40)).columns), soft_wrap=True)
@@ -47,6 +49,46 @@ def regimes(db: duckdb.DuckDBPyConnection, assets: list[str], days: int = 14) ->
         for day, label, confidence, reasons in rows:
             table.add_row(str(day), f"[{COLOURS.get(label, 'default')}]{label}[/]", f"{confidence:.2f}", escape(reasons))
         console.print(table, "")
+
+
+def outlook(db: duckdb.DuckDBPyConnection, asset: str, day: date | None) -> None:
+    """One day of an asset: what it was, what the week after it was said to bring, and how good who says so has been.
+
+    Raises ValueError for a day without a label.
+    """
+    labelled = db.execute(
+        "SELECT day, label, confidence, reasons, origin FROM marts.regime_labels JOIN marts.daily_markets USING (day, asset) "
+        "WHERE asset = $1 AND day <= coalesce($2, day) ORDER BY day DESC LIMIT 1",
+        [asset, day],
+    ).fetchone()
+    if labelled is None or (day and labelled[0] != day):
+        raise ValueError(f"{asset} has no label of {day or 'any day'}: load that window first")
+    at, label, confidence, reasons, origin = labelled
+    if origin == "synthetic":
+        console.print("[bold]SYNTHETIC DATA[/]: a made-up market of this seed, not the real one.")
+    console.print(f"{asset} on {at}, from what was known by its close")
+    console.print(f"nowcast       [{COLOURS.get(label, 'default')}]{label}[/], confidence {confidence:.2f}: {escape(reasons)}")
+    for title, (target, method) in {"risk state": RISK, "early warning": WARNING}.items():
+        said = db.execute(
+            "SELECT probability, flag, fitted_on FROM marts.regime_forecasts "
+            "WHERE asset = ? AND day = ? AND target = ? AND method = ? ORDER BY basis DESC LIMIT 1",
+            [asset, at, target, method],
+        ).fetchone()
+        if said is None:
+            console.print(f"{title:<13} nothing was said: too little had been seen of it by then")
+            continue
+        flag = {True: "[bold red]flag[/]", False: "no flag", None: "no flag yet"}[said[1]]
+        console.print(f"{title:<13} {said[0]:.0%}, {flag}: {TARGETS[target].what} ({method}, fitted on days up to {said[2]})")
+        scored = db.execute(
+            "SELECT auroc, auroc_low, auroc_high, precision, base_rate, events, verdict FROM marts.regime_scorecard "
+            "WHERE asset = 'all' AND target = ? AND method = ?",
+            [target, method],
+        ).fetchone()
+        if scored:
+            *numbers, events, verdict = scored
+            auroc, low, high, precision, rate = ("–" if x is None or isnan(x) else f"{x:.2f}" for x in numbers)
+            told = f"AUROC {auroc} ({low} to {high}), precision of its flags {precision} where {rate} is chance"
+            console.print(f"{'':<13} its score over all assets: {told}, {events} events: [bold]{verdict}[/]")
 
 
 def coverage(db: duckdb.DuckDBPyConnection) -> None:

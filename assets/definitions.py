@@ -22,6 +22,7 @@ def definitions_of(session: Session, partitioned: bool = True) -> dg.Definitions
             *transform.NOTES,
             transform.transform,
             labels.label_regimes,
+            labels.forecast_regimes,
             serving.publish,
             serving.report,
         ],

@@ -1,9 +1,11 @@
-"""Regime features and labels as assets: one read of `marts.daily_markets`, the pure functions of `assets.regimes`, one write.
+"""Regime features, labels, forecasts and their scores as assets: a read of marts, the pure functions of `assets.regimes`, a
+write.
 
-They are rebuilt whole: a label depends on 180 trailing days, and the table is small.
+They are rebuilt whole: a label depends on 180 trailing days, a fit on all of the past, and the tables are small.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -13,6 +15,7 @@ from assets.session import Session
 from pipelines import warehouse
 
 FEATURES, LABELS = (dg.AssetKey(["marts", name]) for name in ("regime_features", "regime_labels"))
+FORECASTS, EVENTS, SCORECARD = (dg.AssetKey(["marts", f"regime_{name}"]) for name in ("forecasts", "events", "scorecard"))
 
 
 @dg.multi_asset(
@@ -52,8 +55,60 @@ def label_regimes(session: dg.ResourceParam[Session]) -> Iterator[dg.Materialize
         yield dg.MaterializeResult(asset_key=key, metadata=metadata)
 
 
-def _replace(connection: object, name: str, frame: pd.DataFrame) -> None:
+@dg.multi_asset(
+    name="forecast_regimes",
+    specs=[
+        dg.AssetSpec(key, deps=[LABELS, *deps], group_name="regimes", kinds={"pandas", "scikitlearn"}, description=told)
+        for key, deps, told in (
+            (
+                FORECASTS,
+                [["marts", name] for name in ("daily_markets", "daily_instruments", "daily_industry", "fct_references")],
+                "What each method said of the coming week on each day, from the past alone; live rows stay as they were said.",
+            ),
+            (EVENTS, [], "Crashes and cascades: what there was to be warned of."),
+            (SCORECARD, [FORECASTS, EVENTS], "How good each method was, with intervals, against its nulls."),
+        )
+    ],
+    pool=WAREHOUSE_POOL,
+)
+def forecast_regimes(session: dg.ResourceParam[Session]) -> Iterator[dg.MaterializeResult[None]]:
+    """Forecast every day anew walking forward, and score it; what was said live is kept as it was said."""
+    from assets.regimes import forecasts
+    from assets.regimes.forecasts import schemas
+
+    shapes = (schemas.FORECASTS, schemas.EVENTS, schemas.SCORECARD)
+    with warehouse.one_writer(session.database), warehouse.connect(session.database) as connection:
+        said, events, card = forecasts.of_database(connection)
+        if session.settings.source == "live":
+            said = pd.concat([said, _said_live(connection, said)], ignore_index=True)
+        connection.begin()
+        for key, frame, shape in zip((FORECASTS, EVENTS, SCORECARD), (said, events, card), shapes, strict=True):
+            _replace(connection, key.path[-1], frame, shape.columns)
+        connection.commit()
+    for key, frame in ((FORECASTS, said), (EVENTS, events), (SCORECARD, card)):
+        verdicts = frame["verdict"].value_counts().to_dict() if "verdict" in frame else {}
+        yield dg.MaterializeResult(asset_key=key, metadata={"dagster/row_count": len(frame), "verdicts": verdicts})
+
+
+def _said_live(connection: object, said: pd.DataFrame) -> pd.DataFrame:
+    """All that was ever said live, with today's last closed day added to it where it is new."""
+    execute = connection.execute  # type: ignore[attr-defined]
+    execute("CREATE TABLE IF NOT EXISTS meta.forecasts_live AS SELECT * FROM said LIMIT 0")
+    latest = said[said["day"] == said["day"].max()].assign(basis="live")  # noqa: F841 (DuckDB reads it by its name)
+    execute(
+        "INSERT INTO meta.forecasts_live SELECT * FROM latest ANTI JOIN meta.forecasts_live USING (day, asset, target, method)"
+    )
+    found: pd.DataFrame = execute("FROM meta.forecasts_live").df()
+    return found
+
+
+def _replace(connection: object, name: str, frame: pd.DataFrame, described: Mapping[str, Any] | None = None) -> None:
+    """Write a table anew; `described` are columns of a schema whose descriptions become comments."""
     connection.register("made", frame)  # type: ignore[attr-defined]
-    columns = ", ".join('"day"::DATE AS "day"' if c == "day" else f'"{c}"' for c in frame.columns)
+    days = ("day", "started_on", "ended_on", "fitted_on", "first_day", "last_day")
+    columns = ", ".join(f'"{c}"::DATE AS "{c}"' if c in days else f'"{c}"' for c in frame.columns)
     connection.execute(f'CREATE OR REPLACE TABLE marts."{name}" AS SELECT {columns} FROM made')  # type: ignore[attr-defined]
     connection.unregister("made")  # type: ignore[attr-defined]
+    for column, schema in (described or {}).items():
+        text = schema.description.replace("'", "''")
+        connection.execute(f'COMMENT ON COLUMN marts."{name}"."{column}" IS \'{text}\'')  # type: ignore[attr-defined]

@@ -13,7 +13,7 @@ from pathlib import Path
 import dagster as dg
 import duckdb
 
-from assets.labels import FEATURES, LABELS
+from assets.labels import EVENTS, FEATURES, FORECASTS, LABELS, SCORECARD
 from assets.session import Session
 from assets.transform import manifest
 from pipelines import warehouse
@@ -23,6 +23,7 @@ MARTS = [
     for n in manifest()["nodes"].values()
     if n["schema"] == "marts" and n["resource_type"] == "model"
 ]
+REGIMES = [FEATURES, LABELS, FORECASTS, EVENTS, SCORECARD]
 COPY, PARQUET, REPORT = (dg.AssetKey(["serving", name]) for name in ("marts_duckdb", "marts_parquet", "report"))
 
 
@@ -86,7 +87,7 @@ def _text(value: str) -> str:
     specs=[
         dg.AssetSpec(
             COPY,
-            deps=[*MARTS, FEATURES, LABELS],
+            deps=[*MARTS, *REGIMES],
             group_name="serving",
             kinds={"duckdb"},
             description="The marts as one read-only DuckDB file, for SQL and BI while runs go on.",
@@ -94,7 +95,7 @@ def _text(value: str) -> str:
         ),
         dg.AssetSpec(
             PARQUET,
-            deps=[*MARTS, FEATURES, LABELS],
+            deps=[*MARTS, *REGIMES],
             group_name="serving",
             kinds={"parquet"},
             description="The marts as Parquet, a file a table.",

@@ -16,6 +16,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
+from assets.regimes.forecasts import plan
 from assets.report import figure
 
 MAX_ASSETS = 4
@@ -42,12 +43,15 @@ class Marts:
     labels: pd.DataFrame
     venues: pd.DataFrame
     coverage: pd.DataFrame
+    forecasts: pd.DataFrame
+    events: pd.DataFrame
+    scorecard: pd.DataFrame
 
     @classmethod
     def read(cls, db_path: Path) -> "Marts":
         """Read `marts` of a DuckDB file, opened read only; `ValueError` when there is nothing to report on."""
         with duckdb.connect(str(db_path), read_only=True) as db:
-            run, daily, labels, venues, coverage = (
+            run, daily, labels, venues, coverage, forecasts, events, scorecard = (
                 db.sql(f"select * from {table}").df()
                 for table in (
                     "meta.run_info",
@@ -55,11 +59,14 @@ class Marts:
                     "marts.regime_labels",
                     "marts.daily_venues",
                     "marts.coverage_daily",
+                    "marts.regime_forecasts",
+                    "marts.regime_events",
+                    "marts.regime_scorecard",
                 )
             )
         if run.empty or daily.empty:
             raise ValueError(f"{db_path}: meta.run_info or marts.daily_markets is empty; load a window first")
-        return cls(run.iloc[-1].to_dict(), daily, labels, venues, coverage)
+        return cls(run.iloc[-1].to_dict(), daily, labels, venues, coverage, forecasts, events, scorecard)
 
     @property
     def synthetic(self) -> bool:
@@ -114,6 +121,11 @@ def write_report(
             shares=_picture_of(figure.shares, marts.venues, caption, marts),
             coverage_picture=_picture_of(figure.coverage, marts.coverage, caption, marts),
             regimes=_last_days(marts),
+            outlook=_outlook(marts),
+            scorecard=_scorecard(marts),
+            events=_events(marts),
+            wolf=_cried_wolf(marts),
+            enough=plan.ENOUGH_EVENTS,
             coverage=_coverage(marts.coverage),
             checks=checks,
             failed=sorted(failed, key=lambda check: (check["severity"] != "error", check["name"])),
@@ -149,6 +161,59 @@ def _last_days(marts: Marts) -> dict[str, list[dict[Hashable, Any]]]:
     return {asset: _of(recent, asset).to_dict("records") for asset in marts.assets}
 
 
+def _said(marts: Marts, target: str, method: str) -> pd.DataFrame:
+    rows = marts.forecasts
+    return rows[(rows["target"] == target) & (rows["method"] == method) & (rows["basis"] == "backtest")]
+
+
+def _outlook(marts: Marts) -> list[dict[Hashable, Any]]:
+    """Per asset the last day's label, and what the methods in `plan` say of the coming week against their own past year."""
+    last = marts.labels.sort_values("day").groupby("asset", as_index=False).last()
+    for name, (target, method) in {"risk": plan.RISK, "warning": plan.WARNING}.items():
+        said = _said(marts, target, method).sort_values("day")
+        rank = said.groupby("asset")["probability"].transform(lambda p: p.rolling(365, min_periods=30).rank(pct=True))
+        said = said.assign(rank=rank)[["asset", "day", "probability", "flag", "rank"]]
+        last = last.merge(said.add_prefix(f"{name}_").rename(columns={f"{name}_asset": "asset", f"{name}_day": "day"}), "left")
+    return [last[last["asset"] == asset].iloc[0].to_dict() for asset in marts.assets if (last["asset"] == asset).any()]
+
+
+def _scorecard(marts: Marts) -> list[dict[Hashable, Any]]:
+    """The pooled rows, by target and then by AUROC."""
+    rows = marts.scorecard[marts.scorecard["asset"] == "all"]
+    return rows.sort_values(["target", "auroc"], ascending=[True, False]).to_dict("records")
+
+
+def _events(marts: Marts) -> list[dict[Hashable, Any]]:
+    """Every event of the warning's target, with the probability that was given 1, 3 and 7 days before; the newest first."""
+    target, method = plan.WARNING
+    said = _said(marts, target, method).set_index(["asset", "day"])["probability"]
+    rows = marts.events[marts.events["target"] == target].sort_values("started_on", ascending=False)
+    for days in (1, 3, 7):
+        at = pd.MultiIndex.from_arrays([rows["asset"], rows["started_on"] - pd.Timedelta(days=days)])
+        rows = rows.assign(**{f"before_{days}": said.reindex(at).to_numpy()})
+    return rows[rows["asset"].isin(marts.assets)].to_dict("records")
+
+
+def _cried_wolf(marts: Marts) -> list[dict[str, Any]]:
+    """The warning's flags that nothing followed within the horizon: per asset how many days, and which were the last."""
+    target, method = plan.WARNING
+    flagged = _said(marts, target, method)
+    flagged = flagged[flagged["flag"].fillna(False).astype(bool)]
+    ends = marts.daily["day"].max() - pd.Timedelta(days=plan.HORIZON_DAYS)
+    starts = marts.events[marts.events["target"] == target]
+    made = []
+    for asset in marts.assets:
+        days = _of(flagged, asset)["day"]
+        # An event may run for days: what followed is any of its days.
+        spans = _of(starts, asset)[["started_on", "ended_on"]].itertuples(index=False)
+        true = pd.Series(False, days.index)
+        for start, end in spans:
+            true |= (days < end) & (days >= start - pd.Timedelta(days=plan.HORIZON_DAYS))
+        false = days[~true & (days <= ends)].sort_values(ascending=False)
+        made.append({"asset": asset, "flags": len(days), "false": len(false), "last": [_date(d) for d in false.head(10)]})
+    return made
+
+
 def _coverage(table: pd.DataFrame) -> list[dict[Hashable, Any]]:
     """Per dataset and venue over the window: days, observations expected and seen, the days with gaps and without any."""
     days = table.assign(
@@ -173,6 +238,7 @@ def _environment() -> Environment:
         "date": _date,
         "minute": lambda moment: f"{pd.Timestamp(moment):%Y-%m-%d %H:%M} UTC",
         "base64": lambda data: b64encode(data).decode("ascii"),
+        "score": lambda number: "–" if pd.isna(number) else f"{number:.2f}",
         "percent": lambda share: "unknown" if pd.isna(share) else f"{share * 100:.1f} %",
         "count": lambda number: f"{int(number):,}".replace(",", "\u202f"),
     }

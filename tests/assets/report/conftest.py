@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from assets import regimes
+from assets.regimes import forecasts  # noqa: F401 (as `regimes.forecasts`)
 
 VENUES = {"binance": 0.55, "bybit": 0.25, "hyperliquid": 0.15, "kraken": 0.05}
 START, DAYS, CRASH = "2025-01-01", 120, 70
@@ -85,9 +86,16 @@ def make_marts(origin: str) -> dict[str, pd.DataFrame]:
     daily = pd.concat(
         [daily_markets(asset, seed, price, origin) for seed, (asset, price) in enumerate(prices.items())], ignore_index=True
     )
+    labels = regimes.label(daily)[1]
+    others = ("funding_dispersion", "positive_share", "hhi_volume", "dex_volume_share", "market_cap")
+    joined = daily.merge(labels[["day", "asset", "label"]]).assign(**dict.fromkeys(others, np.nan))
+    said, events, card = regimes.forecasts.of_markets(joined, synthetic=origin == "synthetic")
     return {
         "daily_markets": daily,
-        "regime_labels": regimes.label(daily)[1],
+        "regime_labels": labels,
+        "regime_forecasts": said,
+        "regime_events": events,
+        "regime_scorecard": card,
         "daily_venues": daily_venues(),
         "coverage_daily": coverage_daily(),
         "run_info": pd.DataFrame(

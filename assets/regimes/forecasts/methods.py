@@ -1,0 +1,255 @@
+"""The methods, side by side under one interface, and the walk forward that gives each of them its past and no more.
+
+A method has columns that it reads and a way to make an estimator of scikit-learn's kind for a target. Every `plan.REFIT_DAYS`
+it is fitted anew, on all assets together, to the rows whose week was over `plan.EMBARGO_DAYS` before; then it speaks until the
+next fit. Nulls stand beside the methods: what has no skill beyond them adds nothing.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from assets.regimes.forecasts import plan
+from assets.regimes.forecasts.inputs import NEXT_RV, build
+from assets.regimes.forecasts.plan import TARGETS, USED, Target
+
+HAR = ("rv1", "rv7", "rv30", "weekend")
+
+
+def _logistic() -> Any:
+    """Ridge-penalised; what is missing is the median of the past, and said to be missing."""
+    filled = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
+    return make_pipeline(filled, StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
+
+
+class Har(ClassifierMixin, BaseEstimator):
+    """The week's volatility out of the day's, week's and month's (Corsi 2009), by least squares on logarithms.
+
+    A crash is then the chance that a Student t of four degrees, as wide as that volatility, touches the depth within the week:
+    twice that of ending beyond it (the reflection of a random walk). What has no depth is a logistic function of the
+    volatility.
+    """
+
+    def __init__(self, depth: float | None) -> None:
+        self.depth = depth
+
+    def fit(self, x: pd.DataFrame, y: pd.Series) -> Har:
+        known = x.drop(columns=NEXT_RV).notna().all(axis=1) & x[NEXT_RV].notna()
+        self.usual_ = x.drop(columns=NEXT_RV).median()
+        self.model_ = LinearRegression().fit(x.loc[known].drop(columns=NEXT_RV), x.loc[known, NEXT_RV])
+        self.classes_ = np.array([0.0, 1.0])
+        self.link_ = None if self.depth else LogisticRegression().fit(self._volatility(x), y)
+        return self
+
+    def _volatility(self, x: pd.DataFrame) -> np.ndarray:
+        told = x.drop(columns=NEXT_RV).fillna(self.usual_).fillna(0.0)
+        return self.model_.predict(told).reshape(-1, 1)
+
+    def predict_proba(self, x: pd.DataFrame) -> np.ndarray:
+        volatility = self._volatility(x)
+        if self.link_ is not None:
+            return self.link_.predict_proba(volatility)
+        freedom = 4
+        week = np.exp(volatility[:, 0]) * np.sqrt(plan.HORIZON_DAYS / 365)
+        scale = week / np.sqrt(freedom / (freedom - 2))
+        chance = np.clip(2 * stats.t.cdf(np.log(1 - (self.depth or 0)) / scale, freedom), 0, 1)
+        return np.column_stack([1 - chance, chance])
+
+
+class Hidden(ClassifierMixin, BaseEstimator):
+    """Three hidden states of return and volatility (Hamilton 1989), all assets with one set of parameters; filtered, never
+    smoothed.
+
+    States are ordered by their volatility, so that a name means the same after every fit. The chance of a target is a logistic
+    function of the filtered chances of the states.
+    """
+
+    def fit(self, x: pd.DataFrame, y: pd.Series) -> Hidden:
+        from hmmlearn.hmm import GaussianHMM
+
+        known = x[["return_1d", "rv1"]].notna().all(axis=1)
+        lengths = x.loc[known].groupby("asset", sort=False).size().tolist()
+        self.scale_ = StandardScaler().fit(x.loc[known, ["return_1d", "rv1"]].to_numpy())
+        model = GaussianHMM(3, covariance_type="diag", n_iter=25, random_state=plan.SEED)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model.fit(self.scale_.transform(x.loc[known, ["return_1d", "rv1"]].to_numpy()), lengths)
+        order = np.argsort(model.means_[:, 1])
+        self.means_, self.deviations_ = model.means_[order], np.sqrt(np.array([np.diag(c) for c in model.covars_])[order])
+        self.moves_ = model.transmat_[np.ix_(order, order)]
+        self.classes_ = np.array([0.0, 1.0])
+        self.link_ = LogisticRegression().fit(self.filtered(x)[:, 1:], y)
+        return self
+
+    def filtered(self, x: pd.DataFrame) -> np.ndarray:
+        """The chance of each state on each day from that day and the ones before; a day that lacks moves on and tells nothing."""
+        out = np.empty((len(x), 3))
+        for rows in x.reset_index(drop=True).groupby("asset", sort=False).indices.values():
+            seen = x.iloc[rows][["return_1d", "rv1"]].to_numpy()
+            missing = np.isnan(seen).any(axis=1)
+            scaled = self.scale_.transform(np.nan_to_num(seen))
+            likely = stats.norm.logpdf(scaled[:, None, :], self.means_, self.deviations_).sum(axis=2)
+            likely[missing] = 0.0
+            belief = np.full(3, 1 / 3)
+            for row, told in zip(rows, likely, strict=True):
+                belief = belief @ self.moves_ * np.exp(told - told.max())
+                belief = belief / belief.sum()
+                out[row] = belief
+        return out
+
+    def predict_proba(self, x: pd.DataFrame) -> np.ndarray:
+        return self.link_.predict_proba(self.filtered(x)[:, 1:])
+
+
+class Jump(ClassifierMixin, BaseEstimator):
+    """A statistical jump model of two states on the market's mean volatility and return, told online (Nystrup and others
+    2020).
+    """
+
+    def _market(self, x: pd.DataFrame) -> pd.DataFrame:
+        return x.groupby("day")[["return_7d", "rv1", "rv7"]].mean().dropna()
+
+    def fit(self, x: pd.DataFrame, y: pd.Series) -> Jump:
+        from jumpmodels.jump import JumpModel
+
+        market = self._market(x)
+        self.scale_ = StandardScaler().fit(market.to_numpy())
+        self.model_ = JumpModel(n_components=2, jump_penalty=30.0, cont=False, random_state=plan.SEED)
+        self.model_.fit(pd.DataFrame(self.scale_.transform(market.to_numpy()), market.index))
+        self.wild_ = int(np.argmax(self.model_.centers_[:, 1]))
+        self.classes_ = np.array([0.0, 1.0])
+        self.link_ = LogisticRegression().fit(self._state(x), y)
+        return self
+
+    def _state(self, x: pd.DataFrame) -> np.ndarray:
+        market = self._market(x)
+        told = pd.Series(0.0, market.index)
+        if len(market):
+            states = self.model_.predict_online(pd.DataFrame(self.scale_.transform(market.to_numpy()), market.index))
+            told = pd.Series((np.asarray(states) == self.wild_).astype(float), market.index)
+        return x["day"].map(told).ffill().fillna(0.0).to_numpy().reshape(-1, 1)
+
+    def predict_proba(self, x: pd.DataFrame) -> np.ndarray:
+        return self.link_.predict_proba(self._state(x))
+
+
+def _boosted() -> Any:
+    """Shallow trees; what is missing is the median of the past, and said to be missing."""
+    filled = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
+    trees = HistGradientBoostingClassifier(
+        max_iter=60, max_depth=3, learning_rate=0.06, min_samples_leaf=60, l2_regularization=1.0, random_state=plan.SEED
+    )
+    return make_pipeline(filled, trees)
+
+
+@dataclass(frozen=True)
+class Method:
+    """`kind` is `null`, `rule`, `volatility`, `state` or `learned`; `columns` what it reads; `make` its estimator for a target.
+
+    `history` says that it reads each asset's days in their order, from the first on.
+    """
+
+    name: str
+    kind: str
+    columns: tuple[str, ...]
+    make: Callable[[Target], Any]
+    history: bool = False
+
+
+METHODS = {
+    m.name: m
+    for m in (
+        Method("climatology", "null", ("rv7",), lambda target: DummyClassifier(strategy="prior")),
+        Method("volatility_alone", "null", ("rv7",), lambda target: _logistic()),
+        Method("funding_alone", "null", ("funding_7d",), lambda target: _logistic()),
+        Method("claim", "rule", ("claim",), lambda target: _logistic()),
+        Method("rule_v1", "rule", ("crowded",), lambda target: _logistic()),
+        Method("har", "volatility", (*HAR, NEXT_RV), lambda target: Har(target.depth)),
+        Method("har_funding", "volatility", (*HAR, "funding_7d", NEXT_RV), lambda target: Har(target.depth)),
+        Method("hidden_states", "state", ("asset", "return_1d", "rv1"), lambda target: Hidden(), history=True),
+        Method("jumps", "state", ("day", "return_7d", "rv1", "rv7"), lambda target: Jump(), history=True),
+        Method("logistic", "learned", USED, lambda target: _logistic()),
+        Method("boosted", "learned", USED, lambda target: _boosted()),
+    )
+}
+
+
+def fits(days: pd.DatetimeIndex) -> Iterator[tuple[pd.Timestamp, pd.Timestamp]]:
+    """The day from which each fit speaks, and the day on which it ends. The grid is the calendar's: more data moves no fit."""
+    if not len(days):
+        return
+    origin, step = pd.Timestamp("2017-01-01"), pd.Timedelta(days=plan.REFIT_DAYS)
+    first = days.min() + pd.Timedelta(days=plan.MIN_TRAIN_DAYS)
+    start = first
+    following = origin + (int((first - origin) / step) + 1) * step
+    while start <= days.max():
+        yield start, min(following, days.max() + pd.Timedelta(days=1))
+        start, following = following, following + step
+
+
+def walk_forward(frame: pd.DataFrame, only: tuple[str, ...] = tuple(METHODS)) -> pd.DataFrame:
+    """`regime_forecasts`: the probability that each method gave to each target on each day, and whether that was a flag.
+
+    Columns: `day`, `asset`, `target`, `method`, `kind`, `horizon_days`, `probability` (0 to 1), `flag`, `fitted_on` (the last
+    day that the fit knew), `basis` (`backtest`), `plan_hash`. Sorted by its first four.
+    """
+    made = []
+    days = pd.DatetimeIndex(frame["day"]) if len(frame) else pd.DatetimeIndex([])
+    for start, end in fits(days):
+        # A row's week must be over, and a week besides.
+        known = start - pd.Timedelta(days=plan.HORIZON_DAYS + plan.EMBARGO_DAYS)
+        train = frame[frame["day"] < known]
+        upto = frame[frame["day"] < end]
+        asked = (upto["day"] >= start) & upto["close"].notna()
+        for target in TARGETS.values():
+            learn = train[train[target.name].notna()]
+            y = learn[target.name]
+            if y.sum() < plan.MIN_POSITIVES or (1 - y).sum() < plan.MIN_POSITIVES:
+                continue
+            for method in (METHODS[name] for name in only):
+                columns = list(method.columns)
+                model = method.make(target).fit(learn[columns], y)
+                rows = upto if method.history else upto[asked]
+                chance = model.predict_proba(rows[columns])[:, 1]
+                told = rows[["day", "asset"]].assign(probability=chance)
+                told = told[asked] if method.history else told
+                made.append(told.assign(target=target.name, method=method.name, kind=method.kind, fitted_on=learn["day"].max()))
+    if not made:
+        columns = ["day", "asset", "target", "method", "kind", "horizon_days", "probability", "flag", "fitted_on", "basis"]
+        return pd.DataFrame({name: [] for name in [*columns, "plan_hash"]})
+    told = pd.concat(made, ignore_index=True).sort_values(["asset", "target", "method", "day"], ignore_index=True)
+    past = told.groupby(["asset", "target", "method"], sort=False)["probability"]
+    limit = past.transform(
+        lambda p: p.rolling(plan.FLAG_WINDOW_DAYS, min_periods=plan.FLAG_MIN_DAYS).quantile(1 - plan.FLAG_SHARE).shift()
+    )
+    told["flag"] = (told["probability"] > limit).where(limit.notna())
+    told["horizon_days"], told["basis"], told["plan_hash"] = plan.HORIZON_DAYS, "backtest", plan.HASH
+    order = ["day", "asset", "target", "method"]
+    rest = ["kind", "horizon_days", "probability", "flag", "fitted_on", "basis", "plan_hash"]
+    return told[[*order, *rest]].sort_values(order, ignore_index=True)
+
+
+def peeks(
+    markets: pd.DataFrame, day: pd.Timestamp, only: tuple[str, ...] = tuple(METHODS), build: Callable[..., pd.DataFrame] = build
+) -> pd.DataFrame:
+    """The forecasts up to a day that change when the market's later days are cut off before anything is made: there must
+    be none.
+    """
+    before = markets[pd.to_datetime(markets["day"]) <= day]
+    whole, cut = (walk_forward(build(rows), only) for rows in (markets, before))
+    both = whole[whole["day"] <= day].merge(cut, on=["day", "asset", "target", "method"], suffixes=("", "_cut"), how="outer")
+    return both[~np.isclose(both["probability"], both["probability_cut"], atol=1e-6, equal_nan=True)]
