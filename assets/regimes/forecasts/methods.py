@@ -7,7 +7,7 @@ next fit. Nulls stand beside the methods: what has no skill beyond them adds not
 
 from __future__ import annotations
 
-import warnings
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -70,81 +70,54 @@ class Har(ClassifierMixin, BaseEstimator):
         return np.column_stack([1 - chance, chance])
 
 
-class Hidden(ClassifierMixin, BaseEstimator):
-    """Three hidden states of return and volatility (Hamilton 1989), all assets with one set of parameters; filtered, never
+def hidden_states(train: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    """The chances of three hidden states of return and volatility (Hamilton 1989) on each day of `history`, filtered, never
     smoothed.
 
-    States are ordered by their volatility, so that a name means the same after every fit. The chance of a target is a logistic
-    function of the filtered chances of the states.
+    All assets have one set of parameters, fitted to `train`. States are ordered by their volatility, so that a name means the
+    same after every fit. A day that lacks moves the chances on and tells nothing.
     """
+    from hmmlearn.hmm import GaussianHMM
 
-    def fit(self, x: pd.DataFrame, y: pd.Series) -> Hidden:
-        from hmmlearn.hmm import GaussianHMM
-
-        known = x[["return_1d", "rv1"]].notna().all(axis=1)
-        lengths = x.loc[known].groupby("asset", sort=False).size().tolist()
-        self.scale_ = StandardScaler().fit(x.loc[known, ["return_1d", "rv1"]].to_numpy())
-        model = GaussianHMM(3, covariance_type="diag", n_iter=25, random_state=plan.SEED)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model.fit(self.scale_.transform(x.loc[known, ["return_1d", "rv1"]].to_numpy()), lengths)
-        order = np.argsort(model.means_[:, 1])
-        self.means_, self.deviations_ = model.means_[order], np.sqrt(np.array([np.diag(c) for c in model.covars_])[order])
-        self.moves_ = model.transmat_[np.ix_(order, order)]
-        self.classes_ = np.array([0.0, 1.0])
-        self.link_ = LogisticRegression().fit(self.filtered(x)[:, 1:], y)
-        return self
-
-    def filtered(self, x: pd.DataFrame) -> np.ndarray:
-        """The chance of each state on each day from that day and the ones before; a day that lacks moves on and tells nothing."""
-        out = np.empty((len(x), 3))
-        for rows in x.reset_index(drop=True).groupby("asset", sort=False).indices.values():
-            seen = x.iloc[rows][["return_1d", "rv1"]].to_numpy()
-            missing = np.isnan(seen).any(axis=1)
-            scaled = self.scale_.transform(np.nan_to_num(seen))
-            likely = stats.norm.logpdf(scaled[:, None, :], self.means_, self.deviations_).sum(axis=2)
-            likely[missing] = 0.0
-            belief = np.full(3, 1 / 3)
-            for row, told in zip(rows, likely, strict=True):
-                belief = belief @ self.moves_ * np.exp(told - told.max())
-                belief = belief / belief.sum()
-                out[row] = belief
-        return out
-
-    def predict_proba(self, x: pd.DataFrame) -> np.ndarray:
-        return self.link_.predict_proba(self.filtered(x)[:, 1:])
+    columns = ["return_1d", "rv1"]
+    known = train[train[columns].notna().all(axis=1)]
+    scale = StandardScaler().fit(known[columns].to_numpy())
+    model = GaussianHMM(3, covariance_type="diag", n_iter=25, random_state=plan.SEED)
+    logging.getLogger("hmmlearn").setLevel(logging.ERROR)  # a likelihood that wavers in its sixth digit
+    model.fit(scale.transform(known[columns].to_numpy()), known.groupby("asset", sort=False).size().tolist())
+    order = np.argsort(model.means_[:, 1])
+    means, moves = model.means_[order], model.transmat_[np.ix_(order, order)]
+    deviations = np.sqrt(np.array([np.diag(c) for c in model.covars_])[order])
+    # Days x assets x columns, so that all assets go through a day at once.
+    wide = history.pivot(index="day", columns="asset", values=columns)
+    seen = np.stack([wide[name].to_numpy() for name in columns], axis=2)
+    missing = np.isnan(seen).any(axis=2)
+    scaled = (np.nan_to_num(seen) - scale.mean_) / scale.scale_
+    likely = stats.norm.logpdf(scaled[:, :, None, :], means, deviations).sum(axis=3)
+    likely[missing] = 0.0
+    likely = np.exp(likely - likely.max(axis=2, keepdims=True))
+    belief, told = np.full(likely.shape[1:], 1 / 3), np.empty_like(likely)
+    for day, weights in enumerate(likely):
+        belief = belief @ moves * weights
+        belief /= belief.sum(axis=1, keepdims=True)
+        told[day] = belief
+    assets = pd.Index(wide.columns.get_level_values("asset").unique())
+    at = wide.index.get_indexer(pd.Index(history["day"])), assets.get_indexer(pd.Index(history["asset"]))
+    return pd.DataFrame(told[at][:, 1:], history.index, ["usual", "wild"])
 
 
-class Jump(ClassifierMixin, BaseEstimator):
-    """A statistical jump model of two states on the market's mean volatility and return, told online (Nystrup and others
-    2020).
-    """
+def jumps(train: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    """Whether the market is in the wilder of two states of a statistical jump model, told online (Nystrup and others 2020)."""
+    from jumpmodels.jump import JumpModel
 
-    def _market(self, x: pd.DataFrame) -> pd.DataFrame:
-        return x.groupby("day")[["return_7d", "rv1", "rv7"]].mean().dropna()
-
-    def fit(self, x: pd.DataFrame, y: pd.Series) -> Jump:
-        from jumpmodels.jump import JumpModel
-
-        market = self._market(x)
-        self.scale_ = StandardScaler().fit(market.to_numpy())
-        self.model_ = JumpModel(n_components=2, jump_penalty=30.0, cont=False, random_state=plan.SEED)
-        self.model_.fit(pd.DataFrame(self.scale_.transform(market.to_numpy()), market.index))
-        self.wild_ = int(np.argmax(self.model_.centers_[:, 1]))
-        self.classes_ = np.array([0.0, 1.0])
-        self.link_ = LogisticRegression().fit(self._state(x), y)
-        return self
-
-    def _state(self, x: pd.DataFrame) -> np.ndarray:
-        market = self._market(x)
-        told = pd.Series(0.0, market.index)
-        if len(market):
-            states = self.model_.predict_online(pd.DataFrame(self.scale_.transform(market.to_numpy()), market.index))
-            told = pd.Series((np.asarray(states) == self.wild_).astype(float), market.index)
-        return x["day"].map(told).ffill().fillna(0.0).to_numpy().reshape(-1, 1)
-
-    def predict_proba(self, x: pd.DataFrame) -> np.ndarray:
-        return self.link_.predict_proba(self._state(x))
+    columns = ["return_7d", "rv1", "rv7"]
+    learn, market = (rows.groupby("day")[columns].mean().dropna() for rows in (train, history))
+    scale = StandardScaler().fit(learn.to_numpy())
+    model = JumpModel(n_components=2, jump_penalty=30.0, cont=False, random_state=plan.SEED)
+    model.fit(pd.DataFrame(scale.transform(learn.to_numpy()), learn.index))
+    states = model.predict_online(pd.DataFrame(scale.transform(market.to_numpy()), market.index))
+    wild = pd.Series((np.asarray(states) == int(np.argmax(model.centers_[:, 1]))).astype(float), market.index)
+    return pd.DataFrame({"wild": history["day"].map(wild).to_numpy()}, history.index)
 
 
 def _boosted() -> Any:
@@ -160,29 +133,29 @@ def _boosted() -> Any:
 class Method:
     """`kind` is `null`, `rule`, `volatility`, `state` or `learned`; `columns` what it reads; `make` its estimator for a target.
 
-    `history` says that it reads each asset's days in their order, from the first on.
+    `stage`, where it has one, makes the columns: from what is known it learns, once per fit, and tells all days in their order.
     """
 
     name: str
     kind: str
     columns: tuple[str, ...]
-    make: Callable[[Target], Any]
-    history: bool = False
+    make: Callable[[Target], Any] = lambda target: _logistic()
+    stage: Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame] | None = None
 
 
 METHODS = {
     m.name: m
     for m in (
         Method("climatology", "null", ("rv7",), lambda target: DummyClassifier(strategy="prior")),
-        Method("volatility_alone", "null", ("rv7",), lambda target: _logistic()),
-        Method("funding_alone", "null", ("funding_7d",), lambda target: _logistic()),
-        Method("claim", "rule", ("claim",), lambda target: _logistic()),
-        Method("rule_v1", "rule", ("crowded",), lambda target: _logistic()),
+        Method("volatility_alone", "null", ("rv7",)),
+        Method("funding_alone", "null", ("funding_7d",)),
+        Method("claim", "rule", ("claim",)),
+        Method("rule_v1", "rule", ("crowded",)),
         Method("har", "volatility", (*HAR, NEXT_RV), lambda target: Har(target.depth)),
         Method("har_funding", "volatility", (*HAR, "funding_7d", NEXT_RV), lambda target: Har(target.depth)),
-        Method("hidden_states", "state", ("asset", "return_1d", "rv1"), lambda target: Hidden(), history=True),
-        Method("jumps", "state", ("day", "return_7d", "rv1", "rv7"), lambda target: Jump(), history=True),
-        Method("logistic", "learned", USED, lambda target: _logistic()),
+        Method("hidden_states", "state", ("usual", "wild"), stage=hidden_states),
+        Method("jumps", "state", ("wild",), stage=jumps),
+        Method("logistic", "learned", USED),
         Method("boosted", "learned", USED, lambda target: _boosted()),
     )
 }
@@ -215,19 +188,16 @@ def walk_forward(frame: pd.DataFrame, only: tuple[str, ...] = tuple(METHODS)) ->
         train = frame[frame["day"] < known]
         upto = frame[frame["day"] < end]
         asked = (upto["day"] >= start) & upto["close"].notna()
-        for target in TARGETS.values():
-            learn = train[train[target.name].notna()]
-            y = learn[target.name]
-            if y.sum() < plan.MIN_POSITIVES or (1 - y).sum() < plan.MIN_POSITIVES:
-                continue
-            for method in (METHODS[name] for name in only):
+        targets = {t: train[train[t.name].notna()] for t in TARGETS.values()}
+        targets = {t: rows for t, rows in targets.items() if _enough(rows[t.name])}
+        for method in (METHODS[name] for name in only if targets):
+            made_columns = method.stage(train, upto) if method.stage else upto
+            for target, learn in targets.items():
                 columns = list(method.columns)
-                model = method.make(target).fit(learn[columns], y)
-                rows = upto if method.history else upto[asked]
-                chance = model.predict_proba(rows[columns])[:, 1]
-                told = rows[["day", "asset"]].assign(probability=chance)
-                told = told[asked] if method.history else told
-                made.append(told.assign(target=target.name, method=method.name, kind=method.kind, fitted_on=learn["day"].max()))
+                model = method.make(target).fit(made_columns.loc[learn.index, columns], learn[target.name])
+                chance = model.predict_proba(made_columns.loc[asked, columns])[:, 1]
+                told = upto.loc[asked, ["day", "asset"]].assign(probability=chance, target=target.name, method=method.name)
+                made.append(told.assign(kind=method.kind, fitted_on=learn["day"].max()))
     if not made:
         columns = ["day", "asset", "target", "method", "kind", "horizon_days", "probability", "flag", "fitted_on", "basis"]
         return pd.DataFrame({name: [] for name in [*columns, "plan_hash"]})
@@ -241,6 +211,10 @@ def walk_forward(frame: pd.DataFrame, only: tuple[str, ...] = tuple(METHODS)) ->
     order = ["day", "asset", "target", "method"]
     rest = ["kind", "horizon_days", "probability", "flag", "fitted_on", "basis", "plan_hash"]
     return told[[*order, *rest]].sort_values(order, ignore_index=True)
+
+
+def _enough(happened: pd.Series) -> bool:
+    return min(happened.sum(), (1 - happened).sum()) >= plan.MIN_POSITIVES
 
 
 def peeks(
