@@ -182,7 +182,7 @@ def _max_t(plain: dict[str, float], drawn: dict[str, np.ndarray]) -> dict[str, f
     if AGAINST not in drawn:
         return {}
     over = {m: drawn[m] - drawn[AGAINST] for m in drawn if m != AGAINST}
-    spread = {m: np.nanstd(values) for m, values in over.items()}
+    spread = {m: np.nanstd(values) if np.isfinite(values).any() else 0.0 for m, values in over.items()}
     useful = [m for m in over if spread[m] > 0]
     if not useful:
         return {}
