@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from assets import ingest, labels, schedules, serving, transform
+from assets import ingest, labels, notify, schedules, serving, transform
 from assets.checks import asset_checks
 from assets.session import Session
 from pipelines.settings import Settings
@@ -29,7 +29,7 @@ def definitions_of(session: Session, partitioned: bool = True) -> dg.Definitions
         asset_checks=asset_checks,
         jobs=[schedules.everything] if partitioned else [],
         schedules=[schedules.hourly, schedules.daily] if partitioned else [],
-        sensors=[schedules.on_failure] if partitioned else [],
+        sensors=[schedules.on_failure, notify.on_regime] if partitioned else [],
         resources={"session": dg.ResourceDefinition.hardcoded_resource(session)},
         # A step in a process of its own pays seconds of imports, and two can't write one DuckDB file.
         executor=dg.in_process_executor,

@@ -1,0 +1,117 @@
+"""A change of regime or a red flag, told once: to a webhook, Slack, mail or whatever else Apprise knows.
+
+The sensor reads the published copy; `PERPLAKE_NOTIFY` holds Apprise URLs, by spaces (`json://127.0.0.1:8000/hook`,
+`slack://…`). They are secrets: they come from the environment and stand in no log. What was told is in the sensor's cursor, so
+that nothing is told twice, whatever is run again. Switch it on in the UI. Alone: ``news(Path("published/perplake.duckdb"))``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isnan, sqrt
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+
+from assets.regimes.forecasts.plan import HORIZON_DAYS, TARGETS, WARNING
+from assets.session import Session
+
+VARIABLE = "PERPLAKE_NOTIFY"
+#: A move of so many standard deviations of a week may take half of a position's margin.
+MOVE, SHARE = 2.33, 0.5
+_REMEMBERED = 500
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One thing to tell. `key` is the same however often it is found."""
+
+    key: str
+    title: str
+    body: str
+
+
+def news(published: Path) -> list[Notice]:
+    """What the last day of each asset brought: a label other than the day before's, a flag of the warning."""
+    with duckdb.connect(str(published), read_only=True) as db:
+        rows = db.execute(
+            """
+            SELECT l.asset, l.day, l.label, l.reasons, l.before, f.probability, f.flag, m.realised_vol_7d, m.origin, s.auroc,
+            s.verdict FROM (
+                SELECT *, lag(label) OVER (PARTITION BY asset ORDER BY day) AS before
+                FROM marts.regime_labels
+                QUALIFY row_number() OVER (PARTITION BY asset ORDER BY day DESC) = 1
+            ) AS l
+            JOIN marts.daily_markets AS m USING (asset, day)
+            LEFT JOIN marts.regime_forecasts AS f
+                ON l.asset = f.asset AND l.day = f.day AND f.target = $1 AND f.method = $2 AND f.basis = 'backtest'
+            LEFT JOIN marts.regime_scorecard AS s ON s.target = $1 AND s.method = $2 AND s.asset = 'all'
+            ORDER BY l.asset
+            """,
+            list(WARNING),
+        ).fetchall()
+    found = []
+    for asset, day, label, reasons, before, probability, flag, volatility, origin, auroc, verdict in rows:
+        synthetic = "SYNTHETIC DATA. " if origin == "synthetic" else ""
+        worth = f"Its score: AUROC {auroc:.2f}, {verdict}." if auroc is not None and not isnan(auroc) else "It has no score yet."
+        posture = f"{_posture(volatility)} No advice."
+        if before and label != before:
+            title = f"{synthetic}{asset}: {before} is now {label} ({day})"
+            found.append(Notice(f"{asset}:{day}:{label}", title, f"{reasons}\n\n{posture}"))
+        if flag:
+            said = f"{probability:.0%} for {TARGETS[WARNING[0]].what}, in the top tenth of its past year ({WARNING[1]}). {worth}"
+            found.append(Notice(f"{asset}:{day}:flag", f"{synthetic}{asset}: red flag ({day})", f"{said}\n\n{posture}"))
+    return found
+
+
+def _posture(volatility: float | None) -> str:
+    """A cap on leverage by a stated rule."""
+    if not volatility or isnan(volatility):
+        return "No posture is suggested: the week's volatility is not known."
+    week = volatility * sqrt(HORIZON_DAYS / 365)
+    return (
+        f"By rule, leverage at most {SHARE / (MOVE * week):.1f}: a move of {MOVE} standard deviations of a week like the last "
+        f"({MOVE * week:.0%}) then takes half of the margin. The rule knows volatility alone and was not scored."
+    )
+
+
+def send(notice: Notice, urls: Sequence[str]) -> bool:
+    """Tell it to all addresses; False where any didn't take it."""
+    import apprise
+
+    logging.getLogger("apprise").disabled = True  # it would name the URLs
+    to = apprise.Apprise()
+    added = [to.add(url) for url in urls]
+    return all(added) and bool(to.notify(title=notice.title, body=notice.body))
+
+
+@dg.sensor(
+    minimum_interval_seconds=300,
+    description=f"Tells of a change of regime or a red flag, once each, to the Apprise URLs in {VARIABLE}.",
+)
+def on_regime(context: dg.SensorEvaluationContext, session: dg.ResourceParam[Session]) -> dg.SkipReason:
+    """What is new since the last evaluation; the very first only remembers."""
+    urls, published = os.environ.get(VARIABLE, "").split(), session.settings.published / "perplake.duckdb"
+    if not urls:
+        return dg.SkipReason(f"{VARIABLE} is not set: there is nobody to tell")
+    if not published.exists():
+        return dg.SkipReason("nothing is published yet")
+    told: list[str] = json.loads(context.cursor or "[]")
+    fresh = [notice for notice in news(published) if notice.key not in told]
+    if not context.cursor:
+        context.update_cursor(json.dumps([notice.key for notice in fresh]))
+        return dg.SkipReason(f"from now on: {len(fresh)} changes were there already")
+    sent = []
+    for notice in fresh:
+        if not send(notice, urls):
+            break
+        sent.append(notice.key)
+    context.update_cursor(json.dumps([*told, *sent][-_REMEMBERED:]))
+    if len(sent) < len(fresh):
+        return dg.SkipReason(f"not all of {len(urls)} addresses in {VARIABLE} took it; it is tried again")
+    return dg.SkipReason(f"told of {', '.join(sent)}" if sent else "nothing new")
