@@ -52,6 +52,11 @@ TARGETS = {
 }
 
 
+#: What the label of a day is held against: the day itself, and no week to come.
+NOWCAST = Target("low10_today", "a low 10 % or more under the last close on the day itself", 0.10)
+NOWCAST_LABELS = ("cascade", "stress")
+
+
 @dataclass(frozen=True)
 class Feature:
     """One input and why it should matter; `used` by forecasts, or only described."""

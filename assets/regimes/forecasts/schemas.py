@@ -7,11 +7,11 @@ from __future__ import annotations
 import pandas as pd
 import pandera.pandas as pa
 
-from assets.regimes.forecasts.plan import TARGETS
+from assets.regimes.forecasts.plan import NOWCAST, TARGETS
 
 VERDICTS = (
     "insufficient", "a null", "adds to volatility alone", "less than volatility alone", "adds nothing over volatility",
-    "too good: taken for a bug until shown otherwise",
+    "too good: taken for a bug until shown otherwise", "a nowcast",
 )  # fmt: skip
 
 
@@ -74,7 +74,11 @@ EVENTS = pa.DataFrameSchema(
 
 SCORECARD = pa.DataFrameSchema(
     {
-        "target": _TARGET,
+        "target": _text(
+            f"As in regime_forecasts; {NOWCAST.name}: {NOWCAST.what}, which the day's own label is held against.",
+            *TARGETS,
+            NOWCAST.name,
+        ),
         "method": _text("The method."),
         "kind": _text("Its kind."),
         "asset": _text("Base asset; `all` is pooled over them."),
@@ -94,7 +98,7 @@ SCORECARD = pa.DataFrameSchema(
         "flag_rate": _number("Share of days flagged.", 0, 1),
         "precision": _number("Share of flagged days whose week brought it.", 0, 1),
         "p_shifted": _number("How often the same flags, turned round the calendar, were as precise.", 0, 1),
-        "recall_events": _number("Share of events with a flag in the 7 days before.", 0, 1),
+        "recall_events": _number("Share of events with a flag in the 7 days before; of a nowcast, of the days themselves.", 0, 1),
         "recall_fresh": _number("The same of fresh events.", 0, 1),
         "lead_days": _number("Median days from the first flag of that week to the event.", 1, 7),
         "false_alarms_per_year": _number("Alarms (flags less than a week apart) that nothing followed, per asset.", 0, 366),

@@ -129,7 +129,34 @@ def card(frame: pd.DataFrame, forecasts: pd.DataFrame, *, synthetic: bool) -> pd
             if asset != POOLED:
                 happened_events = happened_events[happened_events["asset"] == asset]
             made += _target(str(target), asset, rows, happened_events, synthetic)
-    return pd.DataFrame(made, columns=list(COLUMNS)).sort_values(["target", "asset", "method"], ignore_index=True)
+    return pd.DataFrame(made + nowcast(frame), columns=list(COLUMNS)).sort_values(
+        ["target", "asset", "method"], ignore_index=True
+    )
+
+
+def nowcast(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of the scorecard for the day's own label: does it say `cascade` or `stress` on the days with a deep low?"""
+    close = frame.groupby("asset")["close"].shift()
+    usable = frame[frame["label"].notna() & close.notna() & frame["low"].notna()]
+    hit = usable["low"] <= close[usable.index] * (1 - (plan.NOWCAST.depth or 0))
+    said = usable["label"].isin(plan.NOWCAST_LABELS)
+    made = []
+    for asset in [POOLED, *sorted(usable["asset"].unique())]:
+        of = usable["asset"].eq(asset) | (asset == POOLED)
+        came, told = hit[of], said[of]
+        deep = _apart(usable.loc[of & hit, "day"])
+        made.append(
+            {
+                "target": plan.NOWCAST.name, "method": "rule_v1", "kind": "nowcast", "asset": asset,
+                "base_rate": float(came.mean()), "flag_rate": float(told.mean()),
+                "precision": float(came[told].mean()) if told.any() else np.nan,
+                "recall_events": float(told[came].mean()) if came.any() else np.nan,
+                "first_day": usable["day"].min(), "last_day": usable["day"].max(), "days": int(usable.loc[of, "day"].nunique()),
+                "events": deep, "fresh_events": 0, "methods_tried": 1,
+                "verdict": "a nowcast" if deep >= plan.ENOUGH_EVENTS else "insufficient", "plan_hash": plan.HASH,
+            }
+        )  # fmt: skip
+    return made if len(usable) else []
 
 
 def _target(target: str, asset: str, rows: pd.DataFrame, known: pd.DataFrame, synthetic: bool) -> list[dict[str, Any]]:

@@ -182,6 +182,16 @@ def test_too_few_days_give_empty_tables_of_the_same_shape(markets: pd.DataFrame)
     assert set(many[2]["verdict"]) <= set(schemas.VERDICTS)
 
 
+def test_a_nowcast_is_held_against_its_own_day() -> None:
+    """Three days fall 10 % under the last close, two of them are told; one more is told that was none: 2 of 3 both ways."""
+    low, label = [99.0] * 10, ["neutral"] * 10
+    low[3] = low[5] = low[7] = 90.0
+    label[3], label[5], label[8] = "cascade", "stress", "stress"
+    pooled, btc = score.nowcast(inputs.build(series([100.0] * 10, low, label)))
+    assert (pooled["precision"], pooled["recall_events"]) == (pytest.approx(2 / 3), pytest.approx(2 / 3))
+    assert pooled["base_rate"] == pytest.approx(3 / 9) and btc["asset"] == "BTC" and pooled["verdict"] == "insufficient"
+
+
 # --- the ledger -------------------------------------------------------------------------------------------------------------
 
 
