@@ -17,7 +17,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from assets.regimes.forecasts import plan
-from assets.report import figure
+from assets.report import claims, figure
+from assets.report.claims import Answer
 
 MAX_ASSETS = 4
 TABLE_DAYS = 14
@@ -46,6 +47,7 @@ class Marts:
     forecasts: pd.DataFrame
     events: pd.DataFrame
     scorecard: pd.DataFrame
+    claims: list[Answer]
 
     @classmethod
     def read(cls, db_path: Path) -> "Marts":
@@ -64,9 +66,10 @@ class Marts:
                     "marts.regime_scorecard",
                 )
             )
+            said = [] if run["origin"].eq("synthetic").any() else claims.answers(db)
         if run.empty or daily.empty:
             raise ValueError(f"{db_path}: meta.run_info or marts.daily_markets is empty; load a window first")
-        return cls(run.iloc[-1].to_dict(), daily, labels, venues, coverage, forecasts, events, scorecard)
+        return cls(run.iloc[-1].to_dict(), daily, labels, venues, coverage, forecasts, events, scorecard, said)
 
     @property
     def synthetic(self) -> bool:
@@ -126,6 +129,7 @@ def write_report(
             events=_events(marts),
             wolf=_cried_wolf(marts),
             enough=plan.ENOUGH_EVENTS,
+            claims=marts.claims,
             coverage=_coverage(marts.coverage),
             checks=checks,
             failed=sorted(failed, key=lambda check: (check["severity"] != "error", check["name"])),

@@ -98,6 +98,9 @@ def make_marts(origin: str) -> dict[str, pd.DataFrame]:
         "regime_scorecard": card,
         "daily_venues": daily_venues(),
         "coverage_daily": coverage_daily(),
+        "daily_industry": daily.groupby("day", as_index=False)[["volume_usd", "oi_usd"]]
+        .sum()
+        .assign(venues=3, oi_venues=1, top3_volume_share=1.0, perp_share_of_volume=np.nan),
         "run_info": pd.DataFrame(
             {
                 "origin": [origin], "source": ["synthetic:seed=7" if origin == "synthetic" else "recorded:series"],
