@@ -199,22 +199,20 @@ def _events(marts: Marts) -> list[dict[Hashable, Any]]:
 
 
 def _cried_wolf(marts: Marts) -> list[dict[str, Any]]:
-    """The warning's flags that nothing followed within the horizon: per asset how many days, and which were the last."""
+    """The warning's flags whose week brought no such low: per asset how many of those that are over, and the last of them."""
     target, method = plan.WARNING
     flagged = _said(marts, target, method)
     flagged = flagged[flagged["flag"].fillna(False).astype(bool)]
-    ends = marts.daily["day"].max() - pd.Timedelta(days=plan.HORIZON_DAYS)
-    starts = marts.events[marts.events["target"] == target]
     made = []
     for asset in marts.assets:
-        days = _of(flagged, asset)["day"]
-        # An event may run for days: what followed is any of its days.
-        spans = _of(starts, asset)[["started_on", "ended_on"]].itertuples(index=False)
-        true = pd.Series(False, days.index)
-        for start, end in spans:
-            true |= (days < end) & (days >= start - pd.Timedelta(days=plan.HORIZON_DAYS))
-        false = days[~true & (days <= ends)].sort_values(ascending=False)
-        made.append({"asset": asset, "flags": len(days), "false": len(false), "last": [_date(d) for d in false.head(10)]})
+        days = _of(marts.daily, asset).set_index("day").sort_index().asfreq("D")
+        ahead = pd.concat([days["low"].shift(-n) for n in range(1, plan.HORIZON_DAYS + 1)], axis=1)
+        came = ahead.le(days["close"] * (1 - (plan.TARGETS[target].depth or 0)), axis=0).any(axis=1)
+        over = came | ahead.notna().all(axis=1)
+        at = pd.DatetimeIndex(_of(flagged, asset)["day"])
+        at = at[over.reindex(at).fillna(False).to_numpy(bool)]
+        false = at[~came.reindex(at).to_numpy(bool)].sort_values(ascending=False)
+        made.append({"asset": asset, "flags": len(at), "false": len(false), "last": [_date(day) for day in false[:10]]})
     return made
 
 
