@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from operator import attrgetter
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from pipelines.source import Instrument, More, Plan, Request
 from pipelines.windows import HOUR, Window
@@ -80,5 +81,15 @@ def from_newest(number: str, size: str, time: str) -> More:
         if len(rows) < int(request.params[size]) or min(map(attrgetter(time), rows)) < request.window.start:
             return None
         return replace(request, params={**request.params, number: int(request.params[number]) + 1})
+
+    return more
+
+
+def linked(following: Callable[[Any], str | None]) -> More:
+    """The page that a page names by its URL, of which path and parameters alone are followed: a key stays with the host."""
+
+    def more(request: Request, page: Any, rows: Sequence[Any]) -> Request | None:
+        there = urlsplit(following(page) or "")
+        return replace(request, path=there.path, params=dict(parse_qsl(there.query))) if there.path else None
 
     return more

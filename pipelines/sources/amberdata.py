@@ -9,14 +9,13 @@ are in the venue's own unit. Alone: `AMBERDATA_API_KEY=… PERPLAKE_VENDOR_VENUE
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
+from operator import attrgetter
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from pipelines.paging import hourly, once
+from pipelines.paging import hourly, linked, once
 from pipelines.records import MaybeNumber, Ms, Number, Record
 from pipelines.shapes import enveloped, read_as
 from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
@@ -31,6 +30,8 @@ HOURS = 24
 #: Our venue: the vendor's name for it.
 VENUES = {"binance": "binance", "bybit": "bybit", "bitget": "bitget", "htx": "huobi"}
 QUOTE = "USDT"
+#: Where a page says that there is more.
+NEXT = linked(attrgetter("payload.metadata.next"))
 
 
 class Information(Record, rename="camel"):
@@ -85,12 +86,6 @@ def instruments(page: Any) -> list[Instrument]:
     return [Instrument(name, base_asset(name.removesuffix(QUOTE))) for name in names]
 
 
-def _next(request: Request, page: Any, rows: Sequence[Any]) -> Request | None:
-    """Where the vendor says that there is more: the key goes to the host that we know, whatever the URL names."""
-    following = urlsplit(page.payload.metadata.next or "")
-    return replace(request, path=following.path, params=dict(parse_qsl(following.query))) if following.path else None
-
-
 class Metadata(msgspec.Struct, frozen=True):
     next: str | None = None
 
@@ -112,7 +107,7 @@ def _source(venue: str, exchange: str) -> Source:
             time="time",
             plan=hourly(HOURS, partial(asked, path, params)),
             **enveloped("payload.data", list[record], metadata=(Metadata, Metadata())),  # type: ignore[valid-type]
-            more=_next,
+            more=NEXT,
             context=("symbol", "venue"),
             bar=bar,
             known=frozenset(f"exchange instrument timestamp exchangeTimestampNanoseconds {known}".split()),
@@ -136,7 +131,7 @@ def _source(venue: str, exchange: str) -> Source:
                 key=("instrument", "venue"),
                 plan=once(listed),
                 **enveloped("payload.data", list[Information], metadata=(Metadata, Metadata())),
-                more=_next,
+                more=NEXT,
                 context=("venue",),
                 bulk=True,
                 known=frozenset({"exchange"}),

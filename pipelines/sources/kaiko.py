@@ -9,14 +9,13 @@ Alone: `KAIKO_API_KEY=… PERPLAKE_VENDOR_VENUES=binance perps fetch --source li
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
+from operator import attrgetter
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from pipelines.paging import hourly, once
+from pipelines.paging import hourly, linked, once
 from pipelines.records import MaybeNumber, Ms, Record
 from pipelines.shapes import enveloped, read_as
 from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
@@ -31,6 +30,8 @@ CLASS = "perpetual-future"
 #: Our venue: the vendor's code (U).
 VENUES = {"binance": "binc", "bybit": "bbit", "okx": "okex"}
 QUOTES = ("usdt", "usdc", "usd")
+#: Where a page says that there is more.
+NEXT = linked(attrgetter("next_url"))
 
 
 class Contract(Record):
@@ -80,12 +81,6 @@ def instruments(page: Any) -> list[Instrument]:
     return [Instrument(name, base_asset(base.upper())) for name, base, quote in pairs if quote in QUOTES]
 
 
-def _next(request: Request, page: Any, rows: Sequence[Any]) -> Request | None:
-    """Until `next_url` is null: the key goes to the host that we know, whatever the URL names."""
-    following = urlsplit(page.next_url or "")
-    return replace(request, path=following.path, params=dict(parse_qsl(following.query))) if following.path else None
-
-
 def _source(venue: str, exchange: str) -> Source:
     where: Mapping[str, str] = {"exchange": exchange, "instrument_class": CLASS}
     context = {"venue": venue}
@@ -106,7 +101,7 @@ def _source(venue: str, exchange: str) -> Source:
             time="time",
             plan=hourly(ROWS, partial(asked, path, who)),
             **enveloped("data", list[record], next_url=(str | None, None)),  # type: ignore[valid-type]
-            more=_next,
+            more=NEXT,
             context=("symbol", "venue"),
             bar=HOUR,
             known=frozenset(known.split()),
@@ -130,7 +125,7 @@ def _source(venue: str, exchange: str) -> Source:
                 key=("instrument", "venue"),
                 plan=once(reference),
                 **enveloped("data", list[Contract], next_url=(str | None, None)),
-                more=_next,
+                more=NEXT,
                 context=("venue",),
                 bulk=True,
                 known=frozenset({"exchange", "instrument_class"}),
