@@ -20,7 +20,7 @@ $(READY): pyproject.toml requirements.lock
 	@touch $@
 
 run: $(READY)  ## the main job on the synthetic market: fetch, load, transform, label, check, publish, report
-	$(BIN)/perps run
+	$(BIN)/perps run --forecasts
 
 test: $(READY)  ## all tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder

@@ -48,6 +48,7 @@ Warehouse = Annotated[Path | None, typer.Option(help="the DuckDB file", show_def
 LandingAt = Annotated[str | None, typer.Option("--landing", help="folder or s3:// URL of raw bytes", show_default="in the home")]
 Seed = Annotated[int | None, typer.Option(help="the synthetic market's seed", show_default="7")]
 Refetch = Annotated[bool, typer.Option("--refetch", help="ask again for what landing already holds")]
+Forecasts = Annotated[bool, typer.Option("--forecasts", help="forecast the coming week too, and score it")]
 
 
 class Format(StrEnum):
@@ -112,6 +113,7 @@ def run(
     landing: LandingAt = None,
     seed: Seed = None,
     refetch: Refetch = False,
+    forecasts: Forecasts = False,
 ) -> None:
     """The main job: fetch, load, transform, label, check, publish, report.
 
@@ -125,7 +127,7 @@ def run(
     with _messages():
         settings = _settings(
             source=source, venues=venues, assets=assets, first=first, last=last, days=days, as_of=as_of, home=home,
-            warehouse=warehouse, landing=landing, seed=seed, refetch=refetch,
+            warehouse=warehouse, landing=landing, seed=seed, refetch=refetch, forecasts=forecasts,
         )  # fmt: skip
         columns = (TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=console) as bars:

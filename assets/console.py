@@ -68,6 +68,9 @@ def outlook(db: duckdb.DuckDBPyConnection, asset: str, day: date | None) -> None
         console.print("[bold]SYNTHETIC DATA[/]: a made-up market of this seed, not the real one.")
     console.print(f"{asset} on {at}, from what was known by its close")
     console.print(f"nowcast       [{COLOURS.get(label, 'default')}]{label}[/], confidence {confidence:.2f}: {escape(reasons)}")
+    if not db.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'regime_forecasts'").fetchone():
+        console.print("no forecasts are made yet: `perps run --forecasts`")
+        return
     for title, (target, method) in {"risk state": RISK, "early warning": WARNING}.items():
         said = db.execute(
             "SELECT probability, flag, fitted_on FROM marts.regime_forecasts "

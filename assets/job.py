@@ -119,6 +119,7 @@ def _execute(settings: Settings, window: Window, clock: Clock, attached: Any, pr
 
     from assets.definitions import definitions_of
     from assets.ingest import landing_key
+    from assets.labels import EVENTS, FORECASTS, SCORECARD
     from assets.liveness import alive
     from assets.session import Session, evaluations
 
@@ -131,6 +132,8 @@ def _execute(settings: Settings, window: Window, clock: Clock, attached: Any, pr
     selection = dg.AssetSelection.all() - dg.AssetSelection.assets(*silent) - dg.AssetSelection.checks_for_assets(*silent)
     if idle:
         selection -= dg.AssetSelection.groups(*idle)
+    if not settings.forecasts:
+        selection -= dg.AssetSelection.assets(FORECASTS, EVENTS, SCORECARD)
     job = dg.Definitions.merge(
         definitions, dg.Definitions(jobs=[dg.define_asset_job("run", selection=selection)])
     ).resolve_job_def("run")

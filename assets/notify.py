@@ -37,8 +37,14 @@ class Notice:
 
 
 def news(published: Path) -> list[Notice]:
-    """What the last day of each asset brought: a label other than the day before's, a flag of the warning."""
+    """What the last day of each asset brought: a label other than the day before's, a flag of the warning.
+
+    Raises FileNotFoundError where no run has made forecasts.
+    """
     with duckdb.connect(str(published), read_only=True) as db:
+        made = "SELECT count(*) FROM duckdb_tables() WHERE table_name IN ('regime_forecasts', 'regime_scorecard')"
+        if db.execute(made).fetchall() != [(2,)]:
+            raise FileNotFoundError(f"{published}: no forecasts are made yet: run with PERPLAKE_FORECASTS=true")
         rows = db.execute(
             """
             SELECT l.asset, l.day, l.label, l.reasons, l.before, f.probability, f.flag, m.realised_vol_7d, m.origin, s.auroc,
@@ -102,7 +108,10 @@ def on_regime(context: dg.SensorEvaluationContext, session: dg.ResourceParam[Ses
     if not published.exists():
         return dg.SkipReason("nothing is published yet")
     told: list[str] = json.loads(context.cursor or "[]")
-    fresh = [notice for notice in news(published) if notice.key not in told]
+    try:
+        fresh = [notice for notice in news(published) if notice.key not in told]
+    except FileNotFoundError as problem:
+        return dg.SkipReason(str(problem))
     if not context.cursor:
         context.update_cursor(json.dumps([notice.key for notice in fresh]))
         return dg.SkipReason(f"from now on: {len(fresh)} changes were there already")

@@ -64,6 +64,7 @@ class Settings(BaseSettings):
     timeout_seconds: float = Field(30, gt=0, description="how long a request may stay silent")
     tries: int = Field(6, ge=1, description="how often a request is tried before it is given up")
     refetch: bool = Field(False, description="ask again for what landing already holds")
+    forecasts: bool = Field(False, description="forecast the coming week and score it: some 10 s for a year of history")
     #: The market of the landing that is replayed: landing says it, no setting does.
     _replays: str = PrivateAttr("")
 

@@ -16,7 +16,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from assets.regimes.forecasts import plan
+from assets.regimes.forecasts import plan, schemas
 from assets.report import claims, figure
 from assets.report.claims import Answer
 
@@ -53,7 +53,7 @@ class Marts:
     def read(cls, db_path: Path) -> "Marts":
         """Read `marts` of a DuckDB file, opened read only; `ValueError` when there is nothing to report on."""
         with duckdb.connect(str(db_path), read_only=True) as db:
-            run, daily, labels, venues, coverage, forecasts, events, scorecard = (
+            run, daily, labels, venues, coverage = (
                 db.sql(f"select * from {table}").df()
                 for table in (
                     "meta.run_info",
@@ -61,11 +61,9 @@ class Marts:
                     "marts.regime_labels",
                     "marts.daily_venues",
                     "marts.coverage_daily",
-                    "marts.regime_forecasts",
-                    "marts.regime_events",
-                    "marts.regime_scorecard",
                 )
             )
+            forecasts, events, scorecard = (_if_made(db, name) for name in ("forecasts", "events", "scorecard"))
             said = [] if run["origin"].eq("synthetic").any() else claims.answers(db)
         if run.empty or daily.empty:
             raise ValueError(f"{db_path}: meta.run_info or marts.daily_markets is empty; load a window first")
@@ -88,6 +86,14 @@ class Marts:
         by_volume = self.daily.groupby("asset")["volume_usd"].sum().sort_values(ascending=False).index
         first = [asset for asset in _FIRST_ASSETS if asset in by_volume]
         return (first + [asset for asset in by_volume if asset not in first])[:MAX_ASSETS]
+
+
+def _if_made(db: duckdb.DuckDBPyConnection, name: str) -> pd.DataFrame:
+    """A table of forecasts; without rows where no run has made any."""
+    made = db.execute(
+        "select 1 from duckdb_tables() where schema_name = 'marts' and table_name = ?", [f"regime_{name}"]
+    ).fetchone()
+    return db.sql(f"select * from marts.regime_{name}").df() if made else schemas.empty(getattr(schemas, name.upper()))
 
 
 def write_report(

@@ -227,3 +227,11 @@ def chunks(data: bytes) -> list[tuple[bytes, bytes]]:
         found.append((data[at + 4 : at + 8], data[at + 8 : at + 8 + size]))
         at += size + 12
     return found
+
+
+def test_a_warehouse_without_forecasts_says_how_to_have_them(marts: Marts, write_warehouse: Write, tmp_path: Path) -> None:
+    without = {
+        name: table for name, table in only(marts, "BTC").items() if not name.startswith("regime_") or name == "regime_labels"
+    }
+    html = write_report(write_warehouse(without), tmp_path)["html"].read_text(encoding="utf-8")
+    assert "perps run --forecasts" in html
