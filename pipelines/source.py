@@ -141,6 +141,11 @@ class VenueSays:
     kind: Literal["limited", "blocked", "rejected", "transient", "key"]
     message: str
 
+    @classmethod
+    def by_status(cls, status: int, message: str) -> VenueSays:
+        """Where the status tells the kind: 429 too often, 5xx for now, else refused."""
+        return cls("limited" if status == 429 else "transient" if status >= 500 else "rejected", message)
+
 
 class Library(Protocol):
     """What asks instead of plain HTTP: an archive in S3, a client library."""

@@ -75,6 +75,11 @@ class Window:
         """What is left of the window from `ms` on (empty when nothing is)."""
         return Window(min(max(self.start, ms), self.end), self.end)
 
+    @property
+    def whole_days(self) -> Window:
+        """The UTC days that the window touches, from the first one's start to the last one's end."""
+        return Window(self.start // DAY * DAY, -(-self.end // DAY) * DAY)
+
     def before(self, ms: int) -> Window:
         """What is left of the window up to `ms` (empty when nothing is)."""
         return Window(self.start, max(self.start, min(self.end, ms)))

@@ -85,7 +85,7 @@ def error(status: int, body: bytes) -> VenueSays | None:
     said = read_as(body, Said)
     if said is None:
         return None
-    return VenueSays("limited" if status == 429 else "transient" if status >= 500 else "rejected", said.error)
+    return VenueSays.by_status(status, said.error)
 
 
 def instruments(page: list[Market]) -> list[Instrument]:

@@ -78,7 +78,7 @@ def error(status: int, body: bytes) -> VenueSays | None:
     worst = max(status, said.status)
     if worst in (401, 403):
         return VenueSays("key", message)
-    return VenueSays("limited" if worst == 429 else "transient" if worst >= 500 else "rejected", message)
+    return VenueSays.by_status(worst, message)
 
 
 def instruments(page: Any) -> list[Instrument]:

@@ -9,11 +9,9 @@ Alone: `perps import bitmex funding_rates funding.json` and `perps run --source 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import msgspec
 
-from pipelines.paging import hourly
+from pipelines.paging import hourly, once
 from pipelines.records import IsoMs, MaybeNumber, Number, Record, read_iso
 from pipelines.shapes import read_as
 from pipelines.source import Dataset, Instrument, Limit, Plan, Request, Source, VenueSays
@@ -82,7 +80,7 @@ def error(status: int, body: bytes) -> VenueSays | None:
     said = read_as(body, Said)
     if said is None:
         return None
-    return VenueSays("limited" if status == 429 else "transient" if status >= 500 else "rejected", said.error.message)
+    return VenueSays.by_status(status, said.error.message)
 
 
 def instruments(page: list[Contract]) -> list[Instrument]:
@@ -90,10 +88,6 @@ def instruments(page: list[Contract]) -> list[Instrument]:
     return [
         Instrument(c.symbol, base_asset(c.root_symbol)) for c in page if c.typ == PERPETUAL and c.settl_currency in SETTLED_IN
     ]
-
-
-def _instruments(instrument: Instrument, window: Window) -> Iterable[Request]:
-    yield Request(ROOT + "instrument/active", weights=WEIGHTS)
 
 
 def _windowed(path: str, shift: int = 0, **params: str) -> Plan:
@@ -119,7 +113,7 @@ SOURCE = Source(
             "instruments",
             Contract,
             key=("symbol",),
-            plan=_instruments,
+            plan=once(Request(ROOT + "instrument/active", weights=WEIGHTS)),
             bulk=True,
             # A hundred columns and more.
             decode=msgspec.json.Decoder(list[Contract], strict=False, dec_hook=read_iso).decode,

@@ -56,7 +56,7 @@ def error(status: int, body: bytes) -> VenueSays | None:
     said = read_as(body, Said)
     if said is None:
         return None
-    return VenueSays("limited" if status == 429 else "transient" if status >= 500 else "rejected", said.message)
+    return VenueSays.by_status(status, said.message)
 
 
 def _read(page: Sequence[Line]) -> Sequence[Report]:

@@ -28,7 +28,7 @@ CREDITS_PER_MB = 20
 ROWS = 1000
 #: Seconds between two looks at an execution: reads are limited too.
 POLL = 2.0
-#: An execution ends by itself after half an hour.
+#: While it is one of these it is looked at again: an execution ends by itself after half an hour.
 RUNNING = ("QUERY_STATE_PENDING", "QUERY_STATE_EXECUTING")
 
 #: By project and chain (U: the columns). A fill counts once; `project` is Dune's name for a venue.
@@ -92,7 +92,7 @@ def error(status: int, body: bytes) -> VenueSays | None:
     message = said.error if isinstance(said.error, str) else said.error.message
     if status in (401, 402, 403):
         return VenueSays("key", f"HTTP {status} {message}")
-    return VenueSays("limited" if status == 429 else "transient" if status >= 500 else "rejected", message)
+    return VenueSays.by_status(status, message)
 
 
 class Library:
@@ -157,7 +157,7 @@ def _daily(name: str, record: type[Record], key: tuple[str, ...], query: str) ->
     """Whole days, all of a window by one execution: each costs."""
 
     def plan(instrument: Instrument, window: Window) -> Iterable[Request]:
-        asked = Window(window.start // DAY * DAY, -(-window.end // DAY) * DAY)
+        asked = window.whole_days
         start, end = (iso(ms).replace("T", " ").removesuffix("Z") for ms in (asked.start, asked.end))
         yield Request(ROOT + "sql/execute", body={"sql": query.format(start=start, end=end), "performance": TIER}, window=asked)
 

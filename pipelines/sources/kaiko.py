@@ -73,7 +73,7 @@ def error(status: int, body: bytes) -> VenueSays | None:
     message = said.message or said.result
     if status in (401, 403):
         return VenueSays("key", message)
-    return VenueSays("limited" if status == 429 else "transient" if status >= 500 else "rejected", message)
+    return VenueSays.by_status(status, message)
 
 
 def instruments(page: Any) -> list[Instrument]:

@@ -132,7 +132,7 @@ def _dataset(project: str, subgraph: str, name: str, query: str, record: type[Re
     data = msgspec.defstruct("Data", [("_meta", Meta), ("rows", list[sent])])
 
     def plan(instrument: Instrument, window: Window) -> Iterable[Request]:
-        asked = Window(window.start // DAY * DAY, -(-window.end // DAY) * DAY)
+        asked = window.whole_days
         # Days are counted; the seconds of an event are a whole number of another size, and so a text.
         ends = [end // DAY if sent is Pool else str(end // 1000) for end in (asked.start, asked.end)]
         variables = {"from": ends[0], "to": ends[1], "last": "0x", "block": None}

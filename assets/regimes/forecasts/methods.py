@@ -26,6 +26,7 @@ from sklearn.preprocessing import StandardScaler
 from assets.regimes.forecasts import plan
 from assets.regimes.forecasts.inputs import NEXT_RV, build
 from assets.regimes.forecasts.plan import TARGETS, USED, Target
+from assets.regimes.forecasts.schemas import FORECASTS
 
 HAR = ("rv1", "rv7", "rv30", "weekend")
 
@@ -199,8 +200,7 @@ def walk_forward(frame: pd.DataFrame, only: tuple[str, ...] = tuple(METHODS)) ->
                 told = upto.loc[asked, ["day", "asset"]].assign(probability=chance, target=target.name, method=method.name)
                 made.append(told.assign(kind=method.kind, fitted_on=learn["day"].max()))
     if not made:
-        columns = ["day", "asset", "target", "method", "kind", "horizon_days", "probability", "flag", "fitted_on", "basis"]
-        return pd.DataFrame({name: [] for name in [*columns, "plan_hash"]})
+        return pd.DataFrame(columns=list(FORECASTS.columns))
     told = pd.concat(made, ignore_index=True).sort_values(["asset", "target", "method", "day"], ignore_index=True)
     past = told.groupby(["asset", "target", "method"], sort=False)["probability"]
     limit = past.transform(
@@ -208,9 +208,7 @@ def walk_forward(frame: pd.DataFrame, only: tuple[str, ...] = tuple(METHODS)) ->
     )
     told["flag"] = (told["probability"] > limit).where(limit.notna())
     told["horizon_days"], told["basis"], told["plan_hash"] = plan.HORIZON_DAYS, "backtest", plan.HASH
-    order = ["day", "asset", "target", "method"]
-    rest = ["kind", "horizon_days", "probability", "flag", "fitted_on", "basis", "plan_hash"]
-    return told[[*order, *rest]].sort_values(order, ignore_index=True)
+    return told[list(FORECASTS.columns)].sort_values(["day", "asset", "target", "method"], ignore_index=True)
 
 
 def _enough(happened: pd.Series) -> bool:

@@ -15,9 +15,13 @@ from sklearn.metrics import average_precision_score
 
 from assets.regimes.forecasts import plan
 from assets.regimes.forecasts.plan import TARGETS
+from assets.regimes.forecasts.schemas import EVENTS, SCORECARD
 
 AGAINST = "volatility_alone"
 POOLED = "all"
+#: What is said of flags.
+FLAGGED = ("flag_rate", "precision", "p_shifted", "recall_events", "recall_fresh", "lead_days", "false_alarms_per_year")
+Part = tuple[pd.DatetimeIndex, np.ndarray, np.ndarray]
 #: Not an event: it lasts.
 STATE = "high_volatility"
 
@@ -61,8 +65,7 @@ def events(frame: pd.DataFrame) -> pd.DataFrame:
                     }
                 )
                 last_end = span[-1]
-    columns = ["asset", "target", "started_on", "ended_on", "worst", "fresh"]
-    return pd.DataFrame(made, columns=columns).sort_values(columns[:3], ignore_index=True)
+    return pd.DataFrame(made, columns=list(EVENTS.columns)).sort_values(["asset", "target", "started_on"], ignore_index=True)
 
 
 # --- ranking ----------------------------------------------------------------------------------------------------------------
@@ -120,7 +123,7 @@ def card(frame: pd.DataFrame, forecasts: pd.DataFrame, *, synthetic: bool) -> pd
     known = events(frame)
     truth = frame.melt(["day", "asset"], list(TARGETS), "target", "happened") if len(frame) else pd.DataFrame()
     if not len(forecasts):
-        return pd.DataFrame(columns=list(COLUMNS))
+        return pd.DataFrame(columns=list(SCORECARD.columns))
     joined = forecasts.merge(truth, on=["day", "asset", "target"]).dropna(subset=["happened"])
     for target, of_target in joined.groupby("target"):
         for asset in [POOLED, *sorted(of_target["asset"].unique())]:
@@ -129,7 +132,7 @@ def card(frame: pd.DataFrame, forecasts: pd.DataFrame, *, synthetic: bool) -> pd
             if asset != POOLED:
                 happened_events = happened_events[happened_events["asset"] == asset]
             made += _target(str(target), asset, rows, happened_events, synthetic)
-    return pd.DataFrame(made + nowcast(frame), columns=list(COLUMNS)).sort_values(
+    return pd.DataFrame(made + nowcast(frame), columns=list(SCORECARD.columns)).sort_values(
         ["target", "asset", "method"], ignore_index=True
     )
 
@@ -229,33 +232,32 @@ def _flags(flags: pd.Series, happened: np.ndarray, known: pd.DataFrame) -> dict[
     usable = flags.notna().to_numpy()
     on, came = flags[usable].astype(bool), happened[usable]
     raised = on.to_numpy()
-    nothing = dict.fromkeys(("flag_rate", "precision", "p_shifted", "recall_events", "recall_fresh", "lead_days"), np.nan)
     if not usable.any():
-        return {**nothing, "false_alarms_per_year": np.nan}
+        return dict.fromkeys(FLAGGED, np.nan)
+    parts = _by_asset(on, came)
     precision = float(came[raised].mean()) if raised.any() else np.nan
     caught, fresh, leads = [], [], []
-    by_asset = {asset: part.droplevel("asset") for asset, part in on.groupby(level="asset")}
     for event in map(_untyped, known.itertuples()):
-        part = by_asset.get(event.asset)
-        if part is None:
+        if event.asset not in parts:
             continue
-        window = part[(part.index >= event.started_on - pd.Timedelta(days=plan.HORIZON_DAYS)) & (part.index < event.started_on)]
-        if not len(window):
+        days, _, flagged = parts[event.asset]
+        before = (days >= event.started_on - pd.Timedelta(days=plan.HORIZON_DAYS)) & (days < event.started_on)
+        if not before.any():
             continue
-        caught.append(bool(window.any()))
-        fresh += [bool(window.any())] if event.fresh else []
-        leads += [(event.started_on - window.index[window][0]).days] if window.any() else []
-    false = sum(_false_alarms(part, came_, raised_) for part, came_, raised_ in _by_asset(on, came))
-    years = len(on) / 365
-    return {
-        "flag_rate": float(raised.mean()),
-        "precision": precision,
-        "p_shifted": _shifted(on, came, precision),
-        "recall_events": float(np.mean(caught)) if caught else np.nan,
-        "recall_fresh": float(np.mean(fresh)) if fresh else np.nan,
-        "lead_days": float(np.median(leads)) if leads else np.nan,
-        "false_alarms_per_year": false / years,
-    }
+        warned = days[before & flagged]
+        caught.append(len(warned) > 0)
+        fresh += [len(warned) > 0] if event.fresh else []
+        leads += [(event.started_on - warned[0]).days] if len(warned) else []
+    told = (
+        float(raised.mean()),
+        precision,
+        _shifted(list(parts.values()), precision),
+        float(np.mean(caught)) if caught else np.nan,
+        float(np.mean(fresh)) if fresh else np.nan,
+        float(np.median(leads)) if leads else np.nan,
+        sum(_false_alarms(*part) for part in parts.values()) * 365 / len(on),
+    )
+    return dict(zip(FLAGGED, told, strict=True))
 
 
 def _untyped(row: Any) -> Any:
@@ -263,10 +265,11 @@ def _untyped(row: Any) -> Any:
     return row
 
 
-def _by_asset(on: pd.Series, came: np.ndarray) -> list[tuple[pd.DatetimeIndex, np.ndarray, np.ndarray]]:
+def _by_asset(on: pd.Series, came: np.ndarray) -> dict[Any, Part]:
+    """By asset: its days in their order, whether the target came, whether there was a flag."""
     joined = pd.DataFrame({"on": on.to_numpy(), "came": came}, on.index).sort_index()
-    parts = [part.droplevel("asset") for _, part in joined.groupby(level="asset")]
-    return [(pd.DatetimeIndex(p.index), p["came"].to_numpy(), p["on"].to_numpy(bool)) for p in parts]
+    parts = {asset: part.droplevel("asset") for asset, part in joined.groupby(level="asset")}
+    return {a: (pd.DatetimeIndex(p.index), p["came"].to_numpy(), p["on"].to_numpy(bool)) for a, p in parts.items()}
 
 
 def _false_alarms(days: pd.DatetimeIndex, came: np.ndarray, raised: np.ndarray) -> int:
@@ -278,9 +281,9 @@ def _false_alarms(days: pd.DatetimeIndex, came: np.ndarray, raised: np.ndarray) 
     return sum(not came[at[group == n]].any() for n in np.unique(group))
 
 
-def _shifted(on: pd.Series, came: np.ndarray, precision: float) -> float:
+def _shifted(parts: list[Part], precision: float) -> float:
     """How often flags of the same rate and clustering, turned round the calendar at random, were as precise: no knowledge."""
-    parts, random = _by_asset(on, came), np.random.default_rng(plan.SEED)
+    random = np.random.default_rng(plan.SEED)
     if np.isnan(precision) or min(len(days) for days, _, _ in parts) < 2 * plan.BLOCK_DAYS:
         return np.nan
     reached = 0
@@ -308,12 +311,3 @@ def _verdict(said: dict[str, Any], synthetic: bool) -> str:
     if said["over_low"] > 0 and said["auroc_low"] > 0.5:
         return "adds to volatility alone"
     return "less than volatility alone" if said["over_high"] < 0 else "adds nothing over volatility"
-
-
-COLUMNS = (
-    "target", "method", "kind", "asset", "auroc", "auroc_low", "auroc_high", "auroc_within_years",
-    "auroc_over_volatility", "over_low", "over_high", "p_best", "average_precision", "base_rate", "brier_skill",
-    "brier_skill_over_volatility", "calibration", "flag_rate", "precision", "p_shifted", "recall_events",
-    "recall_fresh", "lead_days", "false_alarms_per_year", "first_day", "last_day", "days", "events", "fresh_events",
-    "methods_tried", "verdict", "plan_hash",
-)  # fmt: skip
