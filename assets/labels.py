@@ -43,7 +43,8 @@ def label_regimes(session: dg.ResourceParam[Session]) -> Iterator[dg.Materialize
     from assets import regimes
 
     with warehouse.one_writer(session.database), warehouse.connect(session.database) as connection:
-        made = regimes.label(connection.sql("SELECT * FROM marts.daily_markets ORDER BY day, asset").df())
+        daily = connection.sql("SELECT * FROM marts.daily_markets ORDER BY day, asset").df()
+        made = regimes.label(regimes.with_market(daily))
         connection.begin()
         for key, frame in zip((FEATURES, LABELS), made, strict=True):
             _replace(connection, key.path[-1], frame)

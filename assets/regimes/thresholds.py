@@ -37,6 +37,7 @@ THRESHOLDS = {
         Threshold("vol_1d_extreme", "realised_vol_1d", 1, 1.20, quantile=0.95, bound=0.70),
         Threshold("vol_7d_not_high", "realised_vol_7d", -1, 0.60, quantile=0.75),
         Threshold("vol_7d_low", "realised_vol_7d", -1, 0.30, quantile=0.25),
+        Threshold("low_crash", "low_vs_prev_close", -1, -0.10),
         Threshold("low_deep", "low_vs_prev_close", -1, -0.08, quantile=0.05, bound=-0.08),
         Threshold("high_steep", "high_vs_prev_close", 1, 0.08, quantile=0.95, bound=0.08),
         Threshold("drawdown_deep", "drawdown_7d", -1, -0.20, quantile=0.05, bound=-0.12),
@@ -53,6 +54,7 @@ THRESHOLDS = {
 
 RULES: dict[str, tuple[tuple[str, ...], ...]] = {
     "cascade": (("low_deep", "high_steep", "vol_1d_extreme"), ("liquidations_high", "oi_collapse")),
+    "crash": (("low_crash",),),
     "stress": (("vol_7d_extreme", "vol_1d_extreme", "low_deep", "drawdown_deep"),),
     "deleveraging": (("oi_shrinking",), ("oi_falls_often",)),
     "crowded_long": (("funding_high",), ("leverage_high",), ("vol_7d_not_high",)),

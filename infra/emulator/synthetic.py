@@ -18,13 +18,13 @@ count is a market of its own.
 * *Crowd* (signed; about N(0.7, 1.1) when left alone, half-life ten days, partly driven by returns: trend followers): who
   is leveraged, longs (+) or shorts (-). Open interest in USD moves slowly towards a level that grows with |crowd|.
 * *Cascades*: a crowd beyond `ONSET` makes a share of the open interest vulnerable. An adverse move of size m closes
-  `1 - exp(-(m / DISTANCE)^3)` of it by force (few positions stand near their liquidation); forced orders move the price
+  `1 - exp(-(m / distance)^3)` of it by force (few positions stand near their liquidation); forced orders move the price
   by `IMPACT` times their share of open interest, part at once and part in the next hour, which forces more (fire-sale
   spiral as of Brunnermeier and Pedersen 2009). It ends when the crowd is spent. Large moves set it off, and so does a
   hazard that grows with the market's crowd and falls with volatility: calm markets are the fragile ones (Minsky;
   Danielsson, Valenzuela and Zer 2018). Afterwards volatility is raised, part of the move is given back, and open
-  interest is lower by more than what was forced. `crowding` scales the vulnerable share and the hazard; 0 gives a
-  market without cascades.
+  interest is lower by more than what was forced. `Causes` says how much of this the crowd causes: at crowding 0 there are
+  no cascades but those by chance, which come as often in any market and leave the crowd as it was.
 
 **The venues** see the same index price, and differ by premium, share of open interest and funding rules:
 
@@ -104,17 +104,16 @@ HOME = {"HYPE": ("hyperliquid", 2.5)}
 MARKET_NOISE = 0.0036
 PULL = math.log(2) / (180 * 24)  # of prices to their level
 VOLATILITY_DECAY, VOLATILITY_SPREAD = math.log(2) / (4 * 24), 0.45
-CROWD_DECAY, CROWD_BIAS = math.log(2) / (10 * 24), 0.7
+CROWD_BIAS = 0.7
 LEVERAGE_DECAY, LEVERAGE = math.log(2) / (3 * 24), 0.28  # speed, and log open interest per unit of crowd
 # cascades
 ONSET = 0.7  # crowd from which positions are vulnerable
 VULNERABLE, VULNERABLE_MAX = 0.14, 0.30  # share of open interest per (crowd - ONSET) squared
-DISTANCE = 0.032  # scale of the distance to liquidation, times beta
 IMPACT, PROMPT = (
     0.45,
     0.4,
 )  # log price per share of open interest that is forced; how much of it in the same hour
-HAZARD, SHOCK = 0.010, 0.022
+OUTSIDE = 0.08  # share of open interest that a cascade by chance forces
 RESET, DELEVERAGING, ALARM = 7.0, 2.0, 4.0  # of crowd, log open interest, log volatility, per forced share
 OVERSHOOT, REBOUND = 0.35, math.log(2) / 12
 TRICKLE = 0.004  # share of open interest that is vulnerable in any market
@@ -124,6 +123,24 @@ INTEREST, CLAMP = 0.0001, 0.0005  # per 8 h
 
 EventKind = Literal["crowded_long", "crowded_short", "cascade", "quiet"]
 Bundle = TypeVar("Bundle")
+
+
+@dataclass(frozen=True)
+class Causes:
+    """What sets cascades off, and how slowly a crowd builds up."""
+
+    crowding: float = 1.0
+    """Scales the share that a crowd makes vulnerable, and its hazard."""
+    half_life_days: float = 10.0
+    """Of a crowd that is left alone."""
+    hazard: float = 0.010
+    """Per hour, of a shock that sets a cascade off, at a crowd of one beyond its onset and usual volatility."""
+    shock: float = 0.022
+    """Log price, times beta."""
+    distance: float = 0.032
+    """Scale of the distance to liquidation, times beta."""
+    chance: float = 0.0
+    """Per hour, of a cascade that no crowd caused."""
 
 
 @dataclass(frozen=True)
@@ -209,7 +226,7 @@ class SyntheticMarket:
         *,
         until: int,
         since: int = EPOCH,
-        crowding: float = 1.0,
+        causes: Causes = Causes(),
         venues: Mapping[str, Profile] | None = None,
     ) -> None:
         if not 1 <= assets <= len(ASSETS):
@@ -217,7 +234,7 @@ class SyntheticMarket:
         if until < EPOCH:
             raise ValueError("the synthetic market begins at 2025-01-01T00:00Z: a clock before that has nothing to show")
         self.origin = f"synthetic; seed={seed}"
-        self.seed, self.since, self.until, self.crowding = seed, max(since, EPOCH), until, crowding
+        self.seed, self.since, self.until, self.causes = seed, max(since, EPOCH), until, causes
         self.assets = ASSETS[:assets]
         self.venues = profiles() if venues is None else venues
         zero = np.zeros((1, assets))
@@ -312,19 +329,24 @@ class SyntheticMarket:
         past, hours = self._market, []
         price, oi, crowd, overshoot, pressure = (row.tolist() for row in (past.price[-1], past.oi[-1], past.crowd[-1], *past.due))
         volatility = float(past.volatility[-1])
-        exp, betas, reach = math.exp, beta.tolist(), (DISTANCE * beta).tolist()
+        causes, decay = self.causes, math.log(2) / (self.causes.half_life_days * 24)
+        exp, betas, reach = math.exp, beta.tolist(), (causes.distance * beta).tolist()
         for block in blocks:
             rng = _rng(self.seed, f"prices/{size}", block)
             factor = rng.standard_t(5, (BLOCK, 1)) * math.sqrt(3 / 5)
             news = beta * MARKET_NOISE * factor + noise * rng.standard_t(5, (BLOCK, size)) * math.sqrt(3 / 5)
             followers = 0.3 * factor + 0.95 * rng.standard_normal((BLOCK, 1)) + 0.5 * rng.standard_normal((BLOCK, size))
-            joins = math.sqrt(2 * CROWD_DECAY) * followers + CROWD_DECAY * CROWD_BIAS
+            joins = math.sqrt(2 * decay) * followers + decay * CROWD_BIAS
             stirs = VOLATILITY_SPREAD * math.sqrt(2 * VOLATILITY_DECAY) * rng.standard_normal(BLOCK)
-            dice, shocks = rng.random(BLOCK), SHOCK * (0.8 + rng.random(BLOCK))
-            for new, join, stir, die, shock in zip(*(x.tolist() for x in (news, joins, stirs, dice, shocks)), strict=True):
+            dice, shocks = rng.random(BLOCK), causes.shock * (0.8 + rng.random(BLOCK))
+            chances = rng.random(BLOCK)
+            for new, join, stir, die, shock, chance in zip(
+                *(x.tolist() for x in (news, joins, stirs, dice, shocks, chances)), strict=True
+            ):
                 scale, lean = exp(volatility), sum(crowd) / size
-                hazard = self.crowding * HAZARD * max(0.0, abs(lean) - ONSET) ** 2 / scale
-                blow = math.copysign(shock, lean) if die < hazard else 0.0
+                hazard = causes.crowding * causes.hazard * max(0.0, abs(lean) - ONSET) ** 2 / scale
+                outside = chance < causes.chance
+                blow = math.copysign(shock, lean) if die < hazard or outside else 0.0
                 forced = [0.0] * size
                 for i in assets:
                     c, rebound = crowd[i], REBOUND * overshoot[i]
@@ -332,13 +354,15 @@ class SyntheticMarket:
                     excess, hit, impact = abs(c) - ONSET, 0.0, 0.0
                     if excess > 0 and move * c < 0:
                         vulnerable = min(VULNERABLE_MAX, VULNERABLE * excess * excess)
-                        hit = forced[i] = self.crowding * vulnerable * (1 - exp(-((abs(move) / reach[i]) ** 3)))
-                        impact = math.copysign(IMPACT * hit, -c)
+                        hit = causes.crowding * vulnerable * (1 - exp(-((abs(move) / reach[i]) ** 3)))
+                    forced[i] = max(hit, OUTSIDE) if outside else hit
+                    if forced[i]:
+                        impact = math.copysign(IMPACT * forced[i], -c)
                     price[i] += move + PROMPT * impact
                     pressure[i] = (1 - PROMPT) * impact
                     overshoot[i] -= rebound + OVERSHOOT * impact
-                    oi[i] += LEVERAGE_DECAY * (LEVERAGE * abs(c) - price[i] - oi[i]) - DELEVERAGING * hit
-                    crowd[i] += join[i] - CROWD_DECAY * c - math.copysign(RESET * hit, c)
+                    oi[i] += LEVERAGE_DECAY * (LEVERAGE * abs(c) - price[i] - oi[i]) - DELEVERAGING * forced[i]
+                    crowd[i] += join[i] - decay * c - math.copysign(RESET * hit, c)
                 volatility += stir - VOLATILITY_DECAY * volatility + ALARM * sum(forced) / size
                 hours.append([*price, *oi, *crowd, *forced, volatility])
         new_rows = np.array(hours)
@@ -389,7 +413,7 @@ class SyntheticMarket:
     def _liquidations(self, venue: str, at: int) -> Liquidations:
         bars, size = self._candles(venue, at, "trade"), self._size(venue, at)
         moves = np.stack([np.log(bars.open / bars.low), np.log(bars.high / bars.open)])
-        shares = np.stack(self._sides(at)) - TRICKLE * np.expm1(-((moves / (DISTANCE * self.assets[at].beta)) ** 3))
+        shares = np.stack(self._sides(at)) - TRICKLE * np.expm1(-((moves / (self.causes.distance * self.assets[at].beta)) ** 3))
         parts: list[tuple[Ints, Bools, Floats, Floats]] = []
         for block in range((self.since - EPOCH) // (BLOCK * MS_HOUR), len(bars.open) // BLOCK):
             rng = _rng(self.seed, f"{venue}/{self.assets[at].base}/liquidations", block)

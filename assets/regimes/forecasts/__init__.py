@@ -18,10 +18,11 @@ import duckdb
 import pandas as pd
 
 from assets.regimes.forecasts import plan
+from assets.regimes.market import with_market
 
 QUERY = """
 SELECT m.*, l.label, d.funding_dispersion, d.positive_share, i.hhi_volume, i.dex_volume_share, c.market_cap
-FROM marts.daily_markets AS m
+FROM daily_and_market AS m
 LEFT JOIN marts.regime_labels AS l USING (day, asset)
 LEFT JOIN (
     SELECT day, base_asset AS asset, stddev(funding_8h) AS funding_dispersion, avg((funding_8h > 0)::INTEGER) AS positive_share
@@ -38,7 +39,9 @@ ORDER BY asset, day
 
 def of_database(connection: duckdb.DuckDBPyConnection) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """`regime_forecasts`, `regime_events` and `regime_scorecard` of a warehouse's marts."""
+    connection.register("daily_and_market", with_market(connection.sql("FROM marts.daily_markets").df()))
     markets = connection.sql(QUERY).df()
+    connection.unregister("daily_and_market")
     return of_markets(markets, synthetic=bool(markets["origin"].eq("synthetic").any()))
 
 

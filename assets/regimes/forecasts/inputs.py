@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from assets.regimes.forecasts.plan import HORIZON_DAYS, TARGETS
+from assets.regimes.market import MARKET
 
 NEEDS = (
     "day", "asset", "close", "low", "realised_vol_1d", "funding_8h", "leverage", "oi_change_1d", "oi_usd", "liq_over_oi",
@@ -18,6 +19,10 @@ NEEDS = (
 )  # fmt: skip
 #: The week that was in fact, beside the targets: what a volatility model is fitted to.
 NEXT_RV = "next_rv"
+#: Log of the volatility from which a coming week is called volatile: known on the day.
+LIMIT = "rv_limit"
+#: What Binance and Bybit charge for 8 hours when nobody is crowded.
+RESTING_FUNDING = 0.0001
 _FLOOR = 0.01
 
 
@@ -25,7 +30,14 @@ def build(markets: pd.DataFrame) -> pd.DataFrame:
     """Features (`plan.FEATURES`), trailing ranks of the claim, targets; sorted by asset and day. Raises KeyError for a lack."""
     rows = markets[list(NEEDS)].assign(day=pd.to_datetime(markets["day"]))
     made = [_asset(group.set_index("day").sort_index().asfreq("D"), str(asset)) for asset, group in rows.groupby("asset")]
-    return pd.concat(made, ignore_index=True) if made else pd.DataFrame()
+    if not made:
+        return pd.DataFrame()
+    frame = pd.concat(made, ignore_index=True)
+    others = frame[frame["asset"] != MARKET].groupby("day")
+    for name, of in (("market_rv7", "rv7"), ("market_funding", "funding_7d"), ("market_oi_build", "oi_build")):
+        frame[name] = frame["day"].map(others[of].mean())
+    frame["market_basis_either"] = frame["day"].map(others["basis"].mean().abs())
+    return frame
 
 
 def _asset(m: pd.DataFrame, asset: str) -> pd.DataFrame:
@@ -36,13 +48,19 @@ def _asset(m: pd.DataFrame, asset: str) -> pd.DataFrame:
     f["rv1"] = _log(m["realised_vol_1d"])
     f["rv7"] = _log(week)
     f["rv30"] = _log(np.sqrt(variance.rolling(30, min_periods=20).mean()))
+    f["rv_year"] = _log(np.sqrt(variance.rolling(365, min_periods=60).mean()))
+    f[LIMIT] = _log(week.rolling(365, min_periods=60).quantile(0.75))
+    f["rv7_over_limit"] = f["rv7"] - f[LIMIT]
     f["weekend"] = (pd.DatetimeIndex(m.index).dayofweek >= 5).astype(float)
     f["return_1d"] = np.log(m["close"]).diff()
     f["return_7d"] = np.log(m["close"]).diff(7)
     f["drawdown_7d"] = m["drawdown_7d"]
     f["funding_7d"] = m["funding_8h"].rolling(7, min_periods=5).mean()
+    f["funding_either_7d"] = (m["funding_8h"] - RESTING_FUNDING).abs().rolling(7, min_periods=5).mean()
     f["leverage"] = _log(m["leverage"])
+    f["leverage_build"] = f["leverage"] - f["leverage"].rolling(180, min_periods=30).mean()
     f["leverage_growth_7d"] = f["leverage"].diff(7)
+    f["oi_build"] = np.log(m["oi_usd"]) - np.log(m["oi_usd"]).rolling(180, min_periods=30).mean()
     f["oi_growth_7d"] = np.log1p(m["oi_change_1d"].clip(lower=-0.99)).rolling(7).sum()
     f["liq_over_oi"] = m["liq_over_oi"]
     f["liq_long_share"] = (m["liq_long_usd"] / forced).where(forced > 0)

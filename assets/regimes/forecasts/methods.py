@@ -15,59 +15,94 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy import stats
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from threadpoolctl import threadpool_limits
 
 from assets.regimes.forecasts import plan
-from assets.regimes.forecasts.inputs import NEXT_RV, build
-from assets.regimes.forecasts.plan import TARGETS, USED, Target
+from assets.regimes.forecasts.inputs import LIMIT, NEXT_RV, build
+from assets.regimes.forecasts.plan import PRICE, STATE, TARGETS, USED, Target
 from assets.regimes.forecasts.schemas import FORECASTS
+from assets.regimes.market import MARKET
+from assets.regimes.rules import METHOD as RULE
 
+_FAR = 3.0
 HAR = ("rv1", "rv7", "rv30", "weekend")
 
 
+class Weekly(ClassifierMixin, BaseEstimator):
+    """A classifier fitted as if to independent weeks: rows of all assets on the days of one week tell about one thing, once.
+
+    What is missing is the median of the past; columns are of unit width, and nothing is further out than `_FAR` of them: a
+    value never seen is no reason for a certainty never seen.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def fit(self, x: pd.DataFrame, y: pd.Series, weights: pd.Series) -> Weekly:
+        filled = SimpleImputer(strategy="median", keep_empty_features=True)
+        near = FunctionTransformer(np.clip, kw_args={"a_min": -_FAR, "a_max": _FAR})
+        self.ready_ = make_pipeline(filled, StandardScaler(), near)
+        self.model_ = clone(self.model).fit(self.ready_.fit_transform(x), y, sample_weight=weights)
+        self.classes_ = self.model_.classes_
+        return self
+
+    def predict_proba(self, x: pd.DataFrame) -> np.ndarray:
+        found: np.ndarray = self.model_.predict_proba(self.ready_.transform(x))
+        return found
+
+
 def _logistic() -> Any:
-    """Ridge-penalised; what is missing is the median of the past, and said to be missing."""
-    filled = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
-    return make_pipeline(filled, StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
+    """Ridge-penalised: a prior of a third of a logit per standard deviation."""
+    return Weekly(LogisticRegression(C=0.1, max_iter=500))
 
 
 class Har(ClassifierMixin, BaseEstimator):
     """The week's volatility out of the day's, week's and month's (Corsi 2009), by least squares on logarithms.
 
     A crash is then the chance that a Student t of four degrees, as wide as that volatility, touches the depth within the week:
-    twice that of ending beyond it (the reflection of a random walk). What has no depth is a logistic function of the
-    volatility.
+    twice that of ending beyond it (the reflection of a random walk). A volatile week is the share of the fit's own errors that
+    would carry it over the limit. What is neither is a logistic function of the volatility.
     """
 
-    def __init__(self, depth: float | None) -> None:
-        self.depth = depth
+    _ASIDE = (NEXT_RV, LIMIT)
 
-    def fit(self, x: pd.DataFrame, y: pd.Series) -> Har:
-        known = x.drop(columns=NEXT_RV).notna().all(axis=1) & x[NEXT_RV].notna()
-        self.usual_ = x.drop(columns=NEXT_RV).median()
-        self.model_ = LinearRegression().fit(x.loc[known].drop(columns=NEXT_RV), x.loc[known, NEXT_RV])
+    def __init__(self, target: Target) -> None:
+        self.target = target
+
+    def fit(self, x: pd.DataFrame, y: pd.Series, weights: pd.Series) -> Har:
+        reads = x.drop(columns=list(self._ASIDE))
+        known = reads.notna().all(axis=1) & x[NEXT_RV].notna()
+        self.usual_ = reads.median()
+        self.model_ = LinearRegression().fit(reads[known], x.loc[known, NEXT_RV])
+        self.errors_ = np.sort(x.loc[known, NEXT_RV] - self.model_.predict(reads[known]))
         self.classes_ = np.array([0.0, 1.0])
-        self.link_ = None if self.depth else LogisticRegression().fit(self._volatility(x), y)
+        if not self.target.depth and self.target.name != STATE:
+            self.link_ = LogisticRegression().fit(self._volatility(x).reshape(-1, 1), y)
         return self
 
     def _volatility(self, x: pd.DataFrame) -> np.ndarray:
-        told = x.drop(columns=NEXT_RV).fillna(self.usual_).fillna(0.0)
-        return self.model_.predict(told).reshape(-1, 1)
+        found: np.ndarray = self.model_.predict(x.drop(columns=list(self._ASIDE)).fillna(self.usual_).fillna(0.0))
+        return found
 
     def predict_proba(self, x: pd.DataFrame) -> np.ndarray:
         volatility = self._volatility(x)
-        if self.link_ is not None:
-            return self.link_.predict_proba(volatility)
-        freedom = 4
-        week = np.exp(volatility[:, 0]) * np.sqrt(plan.HORIZON_DAYS / 365)
-        scale = week / np.sqrt(freedom / (freedom - 2))
-        chance = np.clip(2 * stats.t.cdf(np.log(1 - (self.depth or 0)) / scale, freedom), 0, 1)
+        if self.target.name == STATE:
+            short = x[LIMIT].to_numpy() - volatility
+            chance = np.where(np.isnan(short), np.nan, 1 - np.searchsorted(self.errors_, short) / len(self.errors_))
+        elif self.target.depth:
+            freedom = 4
+            week = np.exp(volatility) * np.sqrt(plan.HORIZON_DAYS / 365)
+            scale = week / np.sqrt(freedom / (freedom - 2))
+            chance = np.clip(2 * stats.t.cdf(np.log(1 - self.target.depth) / scale, freedom), 0, 1)
+        else:
+            return np.asarray(self.link_.predict_proba(volatility.reshape(-1, 1)))
         return np.column_stack([1 - chance, chance])
 
 
@@ -122,42 +157,45 @@ def jumps(train: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
 
 
 def _boosted() -> Any:
-    """Shallow trees; what is missing is the median of the past, and said to be missing."""
-    filled = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
-    trees = HistGradientBoostingClassifier(
-        max_iter=60, max_depth=3, learning_rate=0.06, min_samples_leaf=60, l2_regularization=1.0, random_state=plan.SEED
+    """Shallow trees."""
+    return Weekly(
+        HistGradientBoostingClassifier(
+            max_iter=60, max_depth=3, learning_rate=0.06, min_samples_leaf=300, max_bins=32, random_state=plan.SEED
+        )
     )
-    return make_pipeline(filled, trees)
 
 
 @dataclass(frozen=True)
 class Method:
     """`kind` is `null`, `rule`, `volatility`, `state` or `learned`; `columns` what it reads; `make` its estimator for a target.
 
-    `stage`, where it has one, makes the columns: from what is known it learns, once per fit, and tells all days in their order.
+    `beside` is the nearest method without what is known of perpetuals alone: the difference is what that adds. `stage`, where it
+    has one, makes the columns: from what is known it learns, once per fit, and tells all days in their order.
     """
 
     name: str
     kind: str
     columns: tuple[str, ...]
     make: Callable[[Target], Any] = lambda target: _logistic()
+    beside: str = ""
     stage: Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame] | None = None
 
 
 METHODS = {
     m.name: m
     for m in (
-        Method("climatology", "null", ("rv7",), lambda target: DummyClassifier(strategy="prior")),
-        Method("volatility_alone", "null", ("rv7",)),
+        Method("climatology", "null", ("weekend",), lambda target: Weekly(DummyClassifier(strategy="prior"))),
+        Method("volatility_alone", "null", ("rv7", "rv7_over_limit")),
         Method("funding_alone", "null", ("funding_7d",)),
         Method("claim", "rule", ("claim",)),
-        Method("rule_v1", "rule", ("crowded",)),
-        Method("har", "volatility", (*HAR, NEXT_RV), lambda target: Har(target.depth)),
-        Method("har_funding", "volatility", (*HAR, "funding_7d", NEXT_RV), lambda target: Har(target.depth)),
+        Method(RULE, "rule", ("crowded",)),
+        Method("har", "volatility", (*HAR, LIMIT, NEXT_RV), Har),
+        Method("har_funding", "volatility", (*HAR, "funding_7d", LIMIT, NEXT_RV), Har, beside="har"),
         Method("hidden_states", "state", ("usual", "wild"), stage=hidden_states),
         Method("jumps", "state", ("wild",), stage=jumps),
-        Method("logistic", "learned", USED),
-        Method("boosted", "learned", USED, lambda target: _boosted()),
+        Method("logistic_price", "learned", PRICE),
+        Method("logistic", "learned", USED, beside="logistic_price"),
+        Method("boosted", "learned", USED, lambda target: _boosted(), beside="logistic_price"),
     )
 }
 
@@ -175,7 +213,9 @@ def fits(days: pd.DatetimeIndex) -> Iterator[tuple[pd.Timestamp, pd.Timestamp]]:
         start, following = following, following + step
 
 
-def walk_forward(frame: pd.DataFrame, only: tuple[str, ...] = tuple(METHODS)) -> pd.DataFrame:
+def walk_forward(
+    frame: pd.DataFrame, only: tuple[str, ...] = tuple(METHODS), targets: tuple[str, ...] = tuple(TARGETS)
+) -> pd.DataFrame:
     """`regime_forecasts`: the probability that each method gave to each target on each day, and whether that was a flag.
 
     Columns: `day`, `asset`, `target`, `method`, `kind`, `horizon_days`, `probability` (0 to 1), `flag`, `fitted_on` (the last
@@ -184,21 +224,28 @@ def walk_forward(frame: pd.DataFrame, only: tuple[str, ...] = tuple(METHODS)) ->
     made = []
     days = pd.DatetimeIndex(frame["day"]) if len(frame) else pd.DatetimeIndex([])
     for start, end in fits(days):
-        # A row's week must be over, and a week besides.
+        # A row's week must be over, and a week besides. The average of the assets tells a fit nothing that they don't.
         known = start - pd.Timedelta(days=plan.HORIZON_DAYS + plan.EMBARGO_DAYS)
-        train = frame[frame["day"] < known]
+        train = frame[(frame["day"] < known) & (frame["asset"] != MARKET)]
+        weights = 1 / (plan.HORIZON_DAYS * train.groupby("day")["close"].transform("count").clip(lower=1))
         upto = frame[frame["day"] < end]
         asked = (upto["day"] >= start) & upto["close"].notna()
-        targets = {t: train[train[t.name].notna()] for t in TARGETS.values()}
-        targets = {t: rows for t, rows in targets.items() if _enough(rows[t.name])}
-        for method in (METHODS[name] for name in only if targets):
-            made_columns = method.stage(train, upto) if method.stage else upto
-            for target, learn in targets.items():
-                columns = list(method.columns)
-                model = method.make(target).fit(made_columns.loc[learn.index, columns], learn[target.name])
-                chance = model.predict_proba(made_columns.loc[asked, columns])[:, 1]
-                told = upto.loc[asked, ["day", "asset"]].assign(probability=chance, target=target.name, method=method.name)
-                made.append(told.assign(kind=method.kind, fitted_on=learn["day"].max()))
+        learns = {TARGETS[name]: train[train[name].notna()] for name in targets}
+        learns = {target: rows for target, rows in learns.items() if _enough(rows, target.name)}
+        for method in (METHODS[name] for name in only if learns):
+            columns = list(method.columns)
+            read = (method.stage(train, upto) if method.stage else upto)[columns]
+            there = read.notna().any(axis=1)  # who reads nothing that is known has nothing to say
+            told_of = upto.index[asked & there]
+            for target, learn in learns.items():
+                learn = learn[there[learn.index]]
+                if not len(told_of) or not _enough(learn, target.name):
+                    continue
+                with threadpool_limits(1):  # trees this small wait for each other
+                    model = method.make(target).fit(read.loc[learn.index], learn[target.name], weights[learn.index])
+                    chance = model.predict_proba(read.loc[told_of])[:, 1]
+                told = upto.loc[told_of, ["day", "asset"]].assign(probability=chance, target=target.name, method=method.name)
+                made.append(told.dropna().assign(kind=method.kind, fitted_on=learn["day"].max()))
     if not made:
         return pd.DataFrame(columns=list(FORECASTS.columns))
     told = pd.concat(made, ignore_index=True).sort_values(["asset", "target", "method", "day"], ignore_index=True)
@@ -211,8 +258,18 @@ def walk_forward(frame: pd.DataFrame, only: tuple[str, ...] = tuple(METHODS)) ->
     return told[list(FORECASTS.columns)].sort_values(["day", "asset", "target", "method"], ignore_index=True)
 
 
-def _enough(happened: pd.Series) -> bool:
-    return min(happened.sum(), (1 - happened).sum()) >= plan.MIN_POSITIVES
+def _enough(train: pd.DataFrame, target: str) -> bool:
+    """Whether the past had enough separate weeks of either kind to learn from, whatever the number of assets."""
+    return all(apart(train.loc[train[target] == kind, "day"]) >= plan.MIN_EVENTS for kind in (0.0, 1.0))
+
+
+def apart(days: pd.Series, least: int = plan.HORIZON_DAYS + 1) -> int:
+    """How many of some days are at least so many days apart: what befalls several assets, or lasts, counts once."""
+    count, last = 0, -least
+    for day in np.unique(pd.to_datetime(days).to_numpy().astype("datetime64[D]").astype(int)).tolist():
+        if day - last >= least:
+            count, last = count + 1, day
+    return count
 
 
 def peeks(

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pandas as pd
 import pandera.pandas as pa
 
-from assets.regimes.forecasts.plan import NOWCAST, TARGETS
+from assets.regimes.forecasts.plan import NOWCASTS, TARGETS
 
 VERDICTS = (
     "insufficient", "a null", "adds to volatility alone", "less than volatility alone", "adds nothing over volatility",
@@ -75,33 +75,42 @@ EVENTS = pa.DataFrameSchema(
 SCORECARD = pa.DataFrameSchema(
     {
         "target": _text(
-            f"As in regime_forecasts; {NOWCAST.name}: {NOWCAST.what}, which the day's own label is held against.",
+            "As in regime_forecasts; or what the day's own label is held against: "
+            + "; ".join(f"{t.name}: {t.what}" for t in NOWCASTS.values()),
             *TARGETS,
-            NOWCAST.name,
+            *NOWCASTS,
         ),
         "method": _text("The method."),
         "kind": _text("Its kind."),
-        "asset": _text("Base asset; `all` is pooled over them."),
+        "asset": _text("Base asset; `all` is pooled over them, `MARKET` is their average as an asset of its own."),
         "auroc": _number("Chance that a day before the target had the higher probability than one that wasn't.", 0, 1),
-        "auroc_low": _number("2.5 % bound, stationary bootstrap of days.", 0, 1),
+        "auroc_low": _number("2.5 % bound: see `assets/regimes/forecasts/score.py`.", 0, 1),
         "auroc_high": _number("97.5 % bound.", 0, 1),
         "auroc_within_years": _number("The same within each calendar year, averaged by days.", 0, 1),
         "auroc_over_volatility": _number("Less that of 7-day volatility alone.", -1, 1),
-        "over_low": _number("2.5 % bound of that difference, paired draws.", -1, 1),
+        "over_low": _number("2.5 % bound of that difference, paired.", -1, 1),
         "over_high": _number("97.5 % bound.", -1, 1),
+        "perps_add": _number("AUROC less that of the nearest method that knows nothing of perpetuals alone.", -1, 1),
+        "perps_add_low": _number("2.5 % bound of that difference, paired.", -1, 1),
+        "perps_add_high": _number("97.5 % bound.", -1, 1),
         "p_best": _number("Max-t p-value of that difference over all methods tried for the target.", 0, 1),
         "average_precision": _number("Area under precision and recall, to be held against base_rate.", 0, 1),
         "base_rate": _number("Share of days whose week brought it.", 0, 1),
         "brier_skill": _number("1 - Brier score over that of climatology."),
         "brier_skill_over_volatility": _number("1 - Brier score over that of 7-day volatility alone."),
         "calibration": _number("Mean probability less base_rate.", -1, 1),
+        "calibration_error": _number("Mean distance of probability and rate over tenths of the probability.", 0, 1),
         "flag_rate": _number("Share of days flagged.", 0, 1),
         "precision": _number("Share of flagged days whose week brought it.", 0, 1),
         "p_shifted": _number("How often the same flags, turned round the calendar, were as precise.", 0, 1),
         "recall_events": _number("Share of events with a flag in the 7 days before; of a nowcast, of the days themselves.", 0, 1),
         "recall_fresh": _number("The same of fresh events.", 0, 1),
         "lead_days": _number("Median days from the first flag of that week to the event.", 1, 7),
-        "false_alarms_per_year": _number("Alarms (flags less than a week apart) that nothing followed, per asset.", 0, 366),
+        "false_alarms_per_year": _number(
+            "Alarms (flags less than a week apart) that nothing followed, per asset; of a nowcast, other days on which it fires.",
+            0,
+            366,
+        ),
         "first_day": _day("The first day scored."),
         "last_day": _day("The last."),
         "days": _count("Days scored."),

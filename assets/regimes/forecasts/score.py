@@ -1,29 +1,44 @@
 """How good forecasts and labels were: events, and a scorecard with intervals that know that days overlap.
 
-Daily rows of a seven-day target overlap, so intervals come from a stationary bootstrap of whole days over all assets (Politis and
-Romano 1994, by `arch`), differences to volatility alone from the same draws, and the best of many variants is judged by its
+Daily rows of a seven-day target overlap, so an interval is Student's t for the number of events, times the deviation over a
+stationary bootstrap of whole days of all assets (Politis and Romano 1994, by `arch`). What foretells an event may last for
+months, and a dozen events then favour one method by luck: of a difference to another method the deviation is that of the same
+difference when the targets are turned round the calendar, where that is larger. The best of many variants is judged by its
 max-t. Under `plan.ENOUGH_EVENTS` events the verdict is `insufficient`.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 from sklearn.metrics import average_precision_score
 
 from assets.regimes.forecasts import plan
-from assets.regimes.forecasts.plan import TARGETS
+from assets.regimes.forecasts.methods import METHODS
+from assets.regimes.forecasts.plan import STATE, TARGETS
 from assets.regimes.forecasts.schemas import EVENTS, SCORECARD
+from assets.regimes.market import MARKET
+from assets.regimes.rules import METHOD as RULE
 
 AGAINST = "volatility_alone"
 POOLED = "all"
 #: What is said of flags.
 FLAGGED = ("flag_rate", "precision", "p_shifted", "recall_events", "recall_fresh", "lead_days", "false_alarms_per_year")
 Part = tuple[pd.DatetimeIndex, np.ndarray, np.ndarray]
-#: Not an event: it lasts.
-STATE = "high_volatility"
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """An AUROC or a difference of two: as it is, in the bootstrap's draws, and where the targets are turned round."""
+
+    value: float
+    drawn: np.ndarray
+    turned: np.ndarray
 
 
 # --- events -----------------------------------------------------------------------------------------------------------------
@@ -72,10 +87,10 @@ def events(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def auroc(probability: np.ndarray, happened: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """The chance that a day before the event had the higher probability, ties counting half; a row of `weights` each (draws x
-    days).
+    """The chance that a day before the event had the higher probability, ties counting half.
 
-    NaN where one of the classes has no weight. Mann and Whitney 1947, by sums over distinct probabilities.
+    `happened` and `weights` are of days, or of draws x days; a value for each draw. NaN where one of the classes has no weight.
+    Mann and Whitney 1947, by sums over distinct probabilities.
     """
     weights = np.ones((1, len(probability))) if weights is None else weights
     _, place = np.unique(probability, return_inverse=True)
@@ -101,23 +116,43 @@ def draws(days: pd.Series) -> np.ndarray:
     return counts[:, place].astype(float)
 
 
-def _interval(values: np.ndarray) -> tuple[float, float]:
-    values = values[~np.isnan(values)]
-    return tuple(np.quantile(values, [0.025, 0.975])) if len(values) else (np.nan, np.nan)
+def turned(index: pd.Index, happened: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The targets of rows (`day`, `asset`) turned round the calendar, all assets together, and which rows then have one.
+
+    Both are draws x rows; without draws where the calendar is too short to turn.
+    """
+    wide = pd.Series(happened, index).unstack("asset")
+    place = wide.index.get_indexer(index.get_level_values("day")), wide.columns.get_indexer(index.get_level_values("asset"))
+    if len(wide) < 3 * plan.BLOCK_DAYS:
+        return np.empty((0, len(index))), np.empty((0, len(index)))
+    by = np.random.default_rng(plan.SEED).integers(plan.BLOCK_DAYS, len(wide) - plan.BLOCK_DAYS, plan.DRAWS)
+    rolled = np.stack([np.roll(wide.to_numpy(), n, axis=0)[place] for n in by])
+    return np.nan_to_num(rolled), (~np.isnan(rolled)).astype(float)
+
+
+def _interval(name: str, found: Ranked, events: int) -> dict[str, float]:
+    """95 % about a rank, or, where it has `turned`, about a difference of two; within what the figure can be."""
+    spreads = [np.nanstd(draws) for draws in (found.drawn, found.turned) if np.isfinite(draws).any()]
+    if np.isnan(found.value) or not spreads:
+        return {f"{name}_low": np.nan, f"{name}_high": np.nan}
+    wide = stats.t.ppf(0.975, max(events, 3) - 1) * max(spreads)
+    least = 0.0 if name == "auroc" else -1.0
+    return {f"{name}_low": max(least, found.value - wide), f"{name}_high": min(1.0, found.value + wide)}
 
 
 # --- the scorecard ----------------------------------------------------------------------------------------------------------
 
 
-def card(frame: pd.DataFrame, forecasts: pd.DataFrame, *, synthetic: bool) -> pd.DataFrame:
-    """`regime_scorecard`: a row per target, method and asset (`all`: pooled).
+def card(frame: pd.DataFrame, forecasts: pd.DataFrame, *, synthetic: bool, pooled_only: bool = False) -> pd.DataFrame:
+    """`regime_scorecard`: a row per target, method and asset (`all`: pooled; `MARKET`: their average as an asset of its own).
 
     Ranks: `auroc` with its interval, the same within each year (`auroc_within_years`), the difference to volatility alone with
-    its paired interval, `p_best` (max-t over all methods of the target). Probabilities: `average_precision` beside `base_rate`,
-    `brier_skill` against climatology and `brier_skill_over_volatility`, `calibration` (mean probability less the rate). Flags:
-    `flag_rate`, `precision`, `p_shifted` (against the same flags turned round the calendar), `recall_events`, `recall_fresh`,
-    `lead_days` (median), `false_alarms_per_year` (per asset). Then what it stands on: `days`, `events`, `fresh_events`,
-    `verdict`.
+    its paired interval, what perpetuals' data add to the same method without them, `p_best` (max-t over all methods of the
+    target). Probabilities: `average_precision` beside `base_rate`, `brier_skill` against climatology and
+    `brier_skill_over_volatility`, `calibration` (mean probability less the rate) and its error over tenths. Flags: `flag_rate`,
+    `precision`, `p_shifted` (against the same flags turned round the calendar), `recall_events`, `recall_fresh`, `lead_days`
+    (median), `false_alarms_per_year` (per asset). Then what it stands on: `days`, `events`, `fresh_events`, `verdict`. A method
+    is held against others on the days on which both spoke.
     """
     made: list[dict[str, Any]] = []
     known = events(frame)
@@ -126,40 +161,62 @@ def card(frame: pd.DataFrame, forecasts: pd.DataFrame, *, synthetic: bool) -> pd
         return pd.DataFrame(columns=list(SCORECARD.columns))
     joined = forecasts.merge(truth, on=["day", "asset", "target"]).dropna(subset=["happened"])
     for target, of_target in joined.groupby("target"):
-        for asset in [POOLED, *sorted(of_target["asset"].unique())]:
-            rows = of_target if asset == POOLED else of_target[of_target["asset"] == asset]
-            happened_events = known[known["target"] == target]
-            if asset != POOLED:
-                happened_events = happened_events[happened_events["asset"] == asset]
-            made += _target(str(target), asset, rows, happened_events, synthetic)
+        for asset in [POOLED, *([] if pooled_only else sorted(of_target["asset"].unique()))]:
+            rows, happened_events = (_of(table, asset) for table in (of_target, known[known["target"] == target]))
+            made += _target(str(target), asset, rows, happened_events, synthetic) if len(rows) else []
     return pd.DataFrame(made + nowcast(frame), columns=list(SCORECARD.columns)).sort_values(
         ["target", "asset", "method"], ignore_index=True
     )
 
 
+def _of(table: pd.DataFrame, asset: str) -> pd.DataFrame:
+    """Rows of an asset; of all but their average, where they are pooled."""
+    return table[(table["asset"] != MARKET) if asset == POOLED else (table["asset"] == asset)]
+
+
+def documented() -> pd.DataFrame:
+    """The list of documented crash days: `day`, `what`, `source` (an address)."""
+    return pd.read_csv(Path(__file__).parent / "documented.csv", parse_dates=["day"])
+
+
 def nowcast(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows of the scorecard for the day's own label: does it say `cascade` or `stress` on the days with a deep low?"""
+    """Rows of the scorecard for the day's own label: does it say `cascade` or `crash` on the days that were one?
+
+    Held against three truths (`plan.NOWCASTS`), each on the days on which it is known. `precision` and `recall_events` are of
+    days, `false_alarms_per_year` are the other days on which it fires.
+    """
     close = frame.groupby("asset")["close"].shift()
-    usable = frame[frame["label"].notna() & close.notna() & frame["low"].notna()]
-    hit = usable["low"] <= close[usable.index] * (1 - (plan.NOWCAST.depth or 0))
-    said = usable["label"].isin(plan.NOWCAST_LABELS)
+    listed = documented()["day"]
+    forced = frame["liq_over_oi"]
+    most = forced.groupby(frame["asset"]).rank(pct=True) > 1 - plan.LIQUIDATION_DAYS
+    fell = frame["low"] <= close * (1 - (plan.NOWCASTS["low10_today"].depth or 0))
+    truths = {
+        "low10_today": fell.where(close.notna() & frame["low"].notna()),
+        "liquidations_today": most.where(forced > 0),
+        "documented_today": frame["day"].isin(listed).where(frame["day"].between(listed.min(), listed.max())),
+    }  # fmt: skip
     made = []
-    for asset in [POOLED, *sorted(usable["asset"].unique())]:
-        of = usable["asset"].eq(asset) | (asset == POOLED)
-        came, told = hit[of], said[of]
-        deep = _apart(usable.loc[of & hit, "day"])
-        made.append(
-            {
-                "target": plan.NOWCAST.name, "method": "rule_v1", "kind": "nowcast", "asset": asset,
-                "base_rate": float(came.mean()), "flag_rate": float(told.mean()),
-                "precision": float(came[told].mean()) if told.any() else np.nan,
-                "recall_events": float(told[came].mean()) if came.any() else np.nan,
-                "first_day": usable["day"].min(), "last_day": usable["day"].max(), "days": int(usable.loc[of, "day"].nunique()),
-                "events": deep, "fresh_events": 0, "methods_tried": 1,
-                "verdict": "a nowcast" if deep >= plan.ENOUGH_EVENTS else "insufficient", "plan_hash": plan.HASH,
-            }
-        )  # fmt: skip
-    return made if len(usable) else []
+    for target, truth in truths.items():
+        usable = frame.assign(came=truth)[frame["label"].notna() & truth.notna()]
+        for asset in [POOLED, *sorted(usable["asset"].unique())]:
+            rows = _of(usable, asset)
+            if rows.empty:
+                continue
+            came, told = rows["came"].astype(bool), rows["label"].isin(plan.NOWCAST_LABELS)
+            deep = _apart(rows.loc[came, "day"])
+            made.append(
+                {
+                    "target": target, "method": RULE, "kind": "nowcast", "asset": asset,
+                    "base_rate": float(came.mean()), "flag_rate": float(told.mean()),
+                    "precision": float(came[told].mean()) if told.any() else np.nan,
+                    "recall_events": float(told[came].mean()) if came.any() else np.nan,
+                    "false_alarms_per_year": float((told & ~came).mean() * 365),
+                    "first_day": rows["day"].min(), "last_day": rows["day"].max(), "days": int(rows["day"].nunique()),
+                    "events": deep, "fresh_events": 0, "methods_tried": 1,
+                    "verdict": "a nowcast" if deep >= plan.ENOUGH_EVENTS else "insufficient", "plan_hash": plan.HASH,
+                }
+            )  # fmt: skip
+    return made
 
 
 def _target(target: str, asset: str, rows: pd.DataFrame, known: pd.DataFrame, synthetic: bool) -> list[dict[str, Any]]:
@@ -167,38 +224,77 @@ def _target(target: str, asset: str, rows: pd.DataFrame, known: pd.DataFrame, sy
     flags = rows.pivot(index=["day", "asset"], columns="method", values="flag").reindex(wide.index)
     happened = rows.drop_duplicates(["day", "asset"]).set_index(["day", "asset"])["happened"].reindex(wide.index).to_numpy()
     days = wide.index.get_level_values("day").to_series(index=pd.RangeIndex(len(wide)))
-    first, last = days.min(), days.max()
-    inside = known[(known["started_on"] > first) & (known["started_on"] <= last + pd.Timedelta(days=plan.HORIZON_DAYS))]
-    weights = draws(days)
+    weights, (rolled, there) = draws(days), turned(wide.index, happened)
     names = [str(name) for name in wide]
-    drawn = {m: auroc(wide[m].to_numpy(), happened, weights) for m in names}
-    plain = {m: float(auroc(wide[m].to_numpy(), happened)[0]) for m in names}
-    best = _max_t(plain, drawn)
-    climate = ((wide["climatology"] - happened) ** 2).mean() if "climatology" in wide else np.nan
-    alone = ((wide[AGAINST] - happened) ** 2).mean() if AGAINST in wide else np.nan
+    spoke = {m: wide[m].notna().to_numpy() for m in names}
+    kept: dict[tuple[str, bytes], Ranked] = {}
+
+    def ranked(method: str, on: np.ndarray) -> Ranked:
+        """How a method ranks some of the rows."""
+        key = (method, on.tobytes())
+        if key not in kept:
+            told, came = wide[method].to_numpy()[on], happened[on]
+            one = float(auroc(told, came)[0])
+            kept[key] = Ranked(one, auroc(told, came, weights[:, on]), auroc(told, rolled[:, on], there[:, on]))
+        return kept[key]
+
+    def over(method: str, other: str) -> Ranked:
+        """How much better a method ranks than another, on the rows on which both spoke."""
+        if other not in spoke or not (on := spoke[method] & spoke[other]).any():
+            return Ranked(np.nan, np.array([np.nan]), np.array([np.nan]))
+        one, two = ranked(method, on), ranked(other, on)
+        return Ranked(one.value - two.value, one.drawn - two.drawn, one.turned - two.turned)
+
+    gains = {m: over(m, AGAINST) for m in names if m != AGAINST}
+    best = _max_t(gains)
     made = []
     for method in names:
-        told, brier = wide[method].to_numpy(), float(((wide[method] - happened) ** 2).mean())
-        low, high = _interval(drawn[method])
-        over = drawn[method] - drawn[AGAINST] if AGAINST in drawn else np.array([np.nan])
-        over_low, over_high = _interval(over)
+        on = spoke[method]
+        told, came, when = wide[method].to_numpy()[on], happened[on], days[on]
+        first, last = when.min(), when.max()
+        inside = known[(known["started_on"] > first) & (known["started_on"] <= last + pd.Timedelta(days=plan.HORIZON_DAYS))]
+        happenings = _apart(inside["started_on"])
+        independent = when.nunique() // plan.BLOCK_DAYS if target == STATE else happenings
+        ranks, gain, adds = ranked(method, on), over(method, AGAINST), over(method, METHODS[method].beside)
         said = {
             "target": target, "method": method, "kind": rows.loc[rows["method"] == method, "kind"].iloc[0], "asset": asset,
-            "auroc": plain[method], "auroc_low": low, "auroc_high": high,
-            "auroc_within_years": _within_years(days.dt.year.to_numpy(), told, happened),
-            "auroc_over_volatility": plain[method] - plain.get(AGAINST, np.nan),
-            "over_low": over_low, "over_high": over_high, "p_best": best.get(method, np.nan),
-            "average_precision": average_precision_score(happened, told) if happened.any() else np.nan,
-            "base_rate": float(happened.mean()),
-            "brier_skill": 1 - brier / climate if climate > 0 else np.nan,
-            "brier_skill_over_volatility": 1 - brier / alone if alone > 0 else np.nan,
-            "calibration": float(told.mean() - happened.mean()),
-            **_flags(flags[method], happened, inside),
-            "first_day": first, "last_day": last, "days": int(days.nunique()), "events": _apart(inside["started_on"]),
+            "auroc": ranks.value, **_interval("auroc", replace(ranks, turned=ranks.turned[:0]), independent),
+            "auroc_within_years": _within_years(when.dt.year.to_numpy(), told, came),
+            "auroc_over_volatility": gain.value, **_interval("over", gain, independent),
+            "perps_add": adds.value, **_interval("perps_add", adds, independent),
+            "p_best": best.get(method, np.nan),
+            "average_precision": average_precision_score(came, told) if came.any() else np.nan,
+            "base_rate": float(came.mean()),
+            "brier_skill": _skill(wide, happened, method, "climatology"),
+            "brier_skill_over_volatility": _skill(wide, happened, method, AGAINST),
+            "calibration": float(told.mean() - came.mean()), "calibration_error": _calibration_error(told, came),
+            **_flags(flags[method][on], came, inside),
+            "first_day": first, "last_day": last, "days": int(when.nunique()), "events": happenings,
             "fresh_events": _apart(inside.loc[inside["fresh"].astype(bool), "started_on"]), "methods_tried": wide.shape[1],
         }  # fmt: skip
         made.append(said | {"verdict": _verdict(said, synthetic), "plan_hash": plan.HASH})
     return made
+
+
+def _skill(wide: pd.DataFrame, happened: np.ndarray, method: str, other: str) -> float:
+    """1 - Brier score over another method's, on the rows on which both spoke."""
+    if other not in wide:
+        return np.nan
+    errors = wide[[method, other]].sub(happened, axis=0).dropna() ** 2
+    one, two = errors.iloc[:, 0].mean(), errors.iloc[:, 1].mean()
+    return float(1 - one / two) if two > 0 else np.nan
+
+
+def reliability(told: np.ndarray, came: np.ndarray) -> pd.DataFrame:
+    """By tenths of the probability: its mean (`said`), how often the target came (`came`), and the days (`days`)."""
+    order = np.argsort(told, kind="stable")
+    parts = [part for part in np.array_split(order, 10) if len(part)]
+    return pd.DataFrame([{"said": told[p].mean(), "came": came[p].mean(), "days": len(p)} for p in parts])
+
+
+def _calibration_error(told: np.ndarray, came: np.ndarray) -> float:
+    curve = reliability(told, came)
+    return float(np.average((curve["said"] - curve["came"]).abs(), weights=curve["days"]))
 
 
 def _apart(starts: pd.Series) -> int:
@@ -207,18 +303,15 @@ def _apart(starts: pd.Series) -> int:
     return int((ordered.diff() >= pd.Timedelta(days=plan.SAME_EVENT_DAYS)).sum()) + 1 if len(ordered) else 0
 
 
-def _max_t(plain: dict[str, float], drawn: dict[str, np.ndarray]) -> dict[str, float]:
+def _max_t(gains: dict[str, Ranked]) -> dict[str, float]:
     """For each method: how often the best of all differences to volatility alone, centred, reaches its t (White 2000)."""
-    if AGAINST not in drawn:
-        return {}
-    over = {m: drawn[m] - drawn[AGAINST] for m in drawn if m != AGAINST}
-    spread = {m: np.nanstd(values) if np.isfinite(values).any() else 0.0 for m, values in over.items()}
-    useful = [m for m in over if spread[m] > 0]
+    spread = {m: float(np.nanstd(g.drawn)) if np.isfinite(g.drawn).any() else 0.0 for m, g in gains.items()}
+    useful = [m for m in gains if spread[m] > 0]
     if not useful:
         return {}
-    centred = np.stack([(over[m] - np.nanmean(over[m])) / spread[m] for m in useful])
+    centred = np.stack([(gains[m].drawn - np.nanmean(gains[m].drawn)) / spread[m] for m in useful])
     most = np.nanmax(np.nan_to_num(centred, nan=-np.inf), axis=0)
-    return {m: float((most >= (plain[m] - plain[AGAINST]) / spread[m]).mean()) for m in useful}
+    return {m: float((most >= gains[m].value / spread[m]).mean()) for m in useful}
 
 
 def _within_years(years: np.ndarray, told: np.ndarray, happened: np.ndarray) -> float:

@@ -69,8 +69,9 @@ def market(days: int, seed: int, asset: str = "BTC") -> pd.DataFrame:
         # Liquidations of one venue in four are a lower bound: they do not refute what open interest shows ...
         ("cascade", {"low_vs_prev_close": -0.12, "oi_change_1d": -0.3, "liq_venues": 1}, "liquidations from 1 of 4 venues"),
         # ... those of all venues do.
-        ("stress", {"low_vs_prev_close": -0.12, "oi_change_1d": -0.3}, "low vs yesterday's close -12.0 %"),
-        ("stress", {"low_vs_prev_close": -0.12, "oi_change_1d": -0.1, **NO_LIQUIDATIONS}, "liquidations missing"),
+        ("crash", {"low_vs_prev_close": -0.12, "oi_change_1d": -0.3}, "low vs yesterday's close -12.0 % ≤ limit -10.0 % (fixed)"),
+        ("crash", {"low_vs_prev_close": -0.12, "oi_change_1d": -0.1, **NO_LIQUIDATIONS}, "liquidations missing"),
+        ("stress", {"low_vs_prev_close": -0.09}, "low vs yesterday's close -9.0 % ≤ limit -8.0 %"),
         ("stress", {"realised_vol_7d": 1.12}, "7-day volatility 112 % ≥ limit 100 %"),
         ("stress", {"drawdown_7d": -0.25}, "close vs 7-day high -25.0 % ≤ limit -20.0 %"),
         ("neutral", {"low_vs_prev_close": -0.02, "oi_change_1d": -0.3, **NO_LIQUIDATIONS}, "change of open interest -30.0 %"),
@@ -84,7 +85,7 @@ def market(days: int, seed: int, asset: str = "BTC") -> pd.DataFrame:
 )  # fmt: skip
 def test_each_label_by_hand(label: str, changed: dict[str, object], said: str) -> None:
     row = last_day(**changed)
-    assert (row.label, row.method) == (label, "rule_v1")
+    assert (row.label, row.method) == (label, regimes.METHOD)
     assert said in row.reasons
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from infra.emulator.store import MS_HOUR, MarketStore
-from infra.emulator.synthetic import ASSETS, EPOCH, Event, SyntheticMarket
+from infra.emulator.synthetic import ASSETS, EPOCH, Causes, Event, SyntheticMarket
 from infra.emulator.venues import profiles
 
 DAY = 24 * MS_HOUR
@@ -241,11 +241,19 @@ def test_a_cascade_leaves_its_marks(long: SyntheticMarket) -> None:
 
 
 def test_without_crowding_there_is_no_cascade() -> None:
-    calm = SyntheticMarket(seed=7, until=UNTIL, since=SINCE, crowding=0)
+    calm = SyntheticMarket(seed=7, until=UNTIL, since=SINCE, causes=Causes(crowding=0))
     assert not [event for event in calm.events() if event.kind == "cascade"]
     forced, held = calm.liquidations("kraken", "BTC"), calm.open_interest("kraken", "BTC")
     assert forced is not None and held is not None
     assert np.bincount((forced.time - SINCE) // DAY, forced.size).max() < 0.05 * held.size.mean()
+
+
+def test_cascades_by_chance_come_at_their_rate_and_leave_the_crowd_alone() -> None:
+    """Two years of one in 500 hours: Poisson about 35; the crowd is that of a market without any."""
+    without, by_chance = (SyntheticMarket(3, until=EPOCH + 730 * DAY, causes=Causes(0, chance=rate)) for rate in (0, 0.002))
+    starts = {event.start_ms for event in by_chance.events() if event.kind == "cascade" and event.asset == "BTC"}
+    assert 17 <= len(starts) <= 53
+    np.testing.assert_array_equal(without._market.crowd, by_chance._market.crowd)
 
 
 def test_the_usual_demonstration_shows_a_build_up_and_its_cascade(market: SyntheticMarket) -> None:
