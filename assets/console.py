@@ -22,6 +22,7 @@ COLOURS = {
     "stress": "red",
     "crowded_long": "yellow",
     "crowded_short": "yellow",
+    "crash": "bold dark_red",
     "deleveraging": "magenta",
     "quiet": "green",
     "neutral": "default",

@@ -27,7 +27,7 @@ def definitions_of(session: Session, partitioned: bool = True) -> dg.Definitions
             serving.report,
         ],
         asset_checks=asset_checks,
-        jobs=[schedules.everything] if partitioned else [],
+        jobs=[schedules.everything, schedules.of_the_hour] if partitioned else [],
         schedules=[schedules.hourly, schedules.daily] if partitioned else [],
         sensors=[schedules.on_failure, notify.on_regime] if partitioned else [],
         resources={"session": dg.ResourceDefinition.hardcoded_resource(session)},

@@ -119,7 +119,7 @@ def _execute(settings: Settings, window: Window, clock: Clock, attached: Any, pr
 
     from assets.definitions import definitions_of
     from assets.ingest import landing_key
-    from assets.labels import EVENTS, FORECASTS, SCORECARD
+    from assets.labels import ON_DEMAND
     from assets.liveness import alive
     from assets.session import Session, evaluations
 
@@ -133,7 +133,7 @@ def _execute(settings: Settings, window: Window, clock: Clock, attached: Any, pr
     if idle:
         selection -= dg.AssetSelection.groups(*idle)
     if not settings.forecasts:
-        selection -= dg.AssetSelection.assets(FORECASTS, EVENTS, SCORECARD)
+        selection -= dg.AssetSelection.assets(*ON_DEMAND)
     job = dg.Definitions.merge(
         definitions, dg.Definitions(jobs=[dg.define_asset_job("run", selection=selection)])
     ).resolve_job_def("run")

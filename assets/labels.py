@@ -15,7 +15,11 @@ from assets.session import Session
 from pipelines import warehouse
 
 FEATURES, LABELS = (dg.AssetKey(["marts", name]) for name in ("regime_features", "regime_labels"))
-FORECASTS, EVENTS, SCORECARD = (dg.AssetKey(["marts", f"regime_{name}"]) for name in ("forecasts", "events", "scorecard"))
+FORECASTS, EVENTS, SCORECARD, CHANGES = (
+    dg.AssetKey(["marts", f"regime_{name}"]) for name in ("forecasts", "events", "scorecard", "changes")
+)
+#: What runs make that ask for it.
+ON_DEMAND = (FORECASTS, EVENTS, SCORECARD, CHANGES)
 
 
 @dg.multi_asset(
@@ -68,25 +72,28 @@ def label_regimes(session: dg.ResourceParam[Session]) -> Iterator[dg.Materialize
             ),
             (EVENTS, [], "Crashes and cascades: what there was to be warned of."),
             (SCORECARD, [FORECASTS, EVENTS], "How good each method was, with intervals, against its nulls."),
+            (CHANGES, [FEATURES], "Where levels changed, told in hindsight: an audit of the labels that feeds none."),
         )
     ],
     pool=WAREHOUSE_POOL,
 )
 def forecast_regimes(session: dg.ResourceParam[Session]) -> Iterator[dg.MaterializeResult[None]]:
-    """Forecast every day anew walking forward, and score it; what was said live is kept as it was said."""
-    from assets.regimes import forecasts
+    """Forecast every day that is over anew, walking forward, and score it; what was said live is kept as it was said."""
+    from assets.regimes import audit, forecasts
     from assets.regimes.forecasts import schemas
 
-    shapes = (schemas.FORECASTS, schemas.EVENTS, schemas.SCORECARD)
+    shapes = (schemas.FORECASTS, schemas.EVENTS, schemas.SCORECARD, audit.CHANGES)
     with warehouse.one_writer(session.database), warehouse.connect(session.database) as connection:
         said, events, card = forecasts.of_database(connection)
+        labelled = "FROM marts.regime_features JOIN marts.regime_labels USING (day, asset) ORDER BY asset, day"
+        changed = audit.changes(connection.sql(labelled).df())
         if session.settings.source == "live":
             said = pd.concat([said, _said_live(connection, said)], ignore_index=True)
         connection.begin()
-        for key, frame, shape in zip((FORECASTS, EVENTS, SCORECARD), (said, events, card), shapes, strict=True):
+        for key, frame, shape in zip(ON_DEMAND, (said, events, card, changed), shapes, strict=True):
             _replace(connection, key.path[-1], frame, shape.columns)
         connection.commit()
-    for key, frame in ((FORECASTS, said), (EVENTS, events), (SCORECARD, card)):
+    for key, frame in zip(ON_DEMAND, (said, events, card, changed), strict=True):
         verdicts = frame["verdict"].value_counts().to_dict() if "verdict" in frame else {}
         yield dg.MaterializeResult(asset_key=key, metadata={"dagster/row_count": len(frame), "verdicts": verdicts})
 

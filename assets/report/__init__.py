@@ -1,6 +1,7 @@
-"""The report: one HTML page that opens offline, and a PNG of its main figure, from the marts alone.
+"""The report: HTML pages that open offline, and a PNG of the main figure, from the marts alone.
 
-`page.write_report` reads a DuckDB file with the schema `marts`, `figure` draws, `template.html.j2` lays the page out.
+`page.write_report` reads a DuckDB file with the schema `marts` (`marts.Marts`), `figure` draws, `*.html.j2` lay the pages out;
+`regimes` and `claims` have what their pages show.
 """
 
 from assets.report.page import write_report

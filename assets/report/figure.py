@@ -22,6 +22,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 # Paul Tol's "bright" and "vibrant" sets: told apart with the common kinds of colour blindness, and in grey by the legend.
 REGIME_COLOURS = {
     "cascade": "#bb1133",
+    "crash": "#661100",
     "stress": "#ee7733",
     "deleveraging": "#aa4499",
     "crowded_long": "#0077bb",
@@ -106,7 +107,7 @@ def market(asset: str, daily: pd.DataFrame, labels: pd.DataFrame, caption: str, 
         _heading(figure, f"{asset} perpetual futures", caption, synthetic=synthetic)
         shown = [Patch(color=colour, label=name.replace("_", " ")) for name, colour in REGIME_COLOURS.items()]
         hatched = Patch(facecolor="white", edgecolor=HATCH, hatch="////", label="missing")
-        figure.legend(handles=[*shown, hatched], loc="upper left", bbox_to_anchor=(0.079, 0.96), ncols=8, handlelength=1.2)
+        figure.legend(handles=[*shown, hatched], loc="upper left", bbox_to_anchor=(0.079, 0.96), ncols=9, handlelength=1.2)
     return figure
 
 
@@ -146,6 +147,56 @@ def coverage(table: pd.DataFrame, caption: str, *, synthetic: bool) -> Figure:
         _strips(ax, wide.T.to_numpy(float), list(wide.columns), _days(wide))
         _dates(ax, _days(wide))
         _heading(figure, "Coverage by dataset and venue", caption, synthetic=synthetic)
+    return figure
+
+
+def history(
+    asset: str, said: dict[str, pd.DataFrame], titles: dict[str, str], events: pd.DataFrame, caption: str, *, synthetic: bool
+) -> Figure:
+    """Probabilities by day, a panel each (`day`, `probability`, `flag`), their flags as marks, the events' days shaded.
+
+    `titles` names the panels; `events` has `started_on` and `ended_on`.
+    """
+    days = pd.DatetimeIndex(pd.concat([rows["day"] for rows in said.values()]).sort_values().unique())
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(12, 4.4), facecolor="white")
+        axes = figure.subplots(len(said), 1, sharex=True)
+        figure.subplots_adjust(left=0.085, right=0.985, top=0.79, bottom=0.075, hspace=0.45)
+        for ax, (name, rows) in zip(axes, said.items(), strict=True):
+            told = rows.set_index("day").reindex(pd.date_range(days[0], days[-1]))
+            for event in events.to_dict("records"):
+                if event["ended_on"] >= days[0]:
+                    ax.axvspan(_at(event["started_on"]), _at(event["ended_on"] + _DAY), color=LONG, alpha=0.25, linewidth=0)
+            _line(ax, told["probability"], titles[name], _percent(0), floor=0)
+            raised = told["probability"][told["flag"].fillna(False).astype(bool)]
+            ax.plot(_days(raised) + _NOON, raised, "o", color=LONG, markersize=3)
+        _dates(axes[-1], days)
+        _heading(figure, f"{asset}: what was said of the coming week", caption, synthetic=synthetic)
+        keys = [
+            Line2D([], [], color=INK, lw=1.4, label="probability, from the day’s past alone"),
+            Line2D([], [], color=LONG, marker="o", markersize=3, linestyle="none", label="flag: the top tenth of its past year"),
+            Patch(color=LONG, alpha=0.25, label="low 10 % under a close of the week before"),
+        ]
+        figure.legend(handles=keys, loc="upper left", bbox_to_anchor=(0.079, 0.93), ncols=3, handlelength=1.4)
+    return figure
+
+
+def calibration(curves: dict[str, pd.DataFrame], caption: str, *, synthetic: bool) -> Figure:
+    """How often a target came by tenths of its probability (`said`, `came`): a panel each, the diagonal being right."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(12, 4.6), facecolor="white")
+        axes = figure.subplots(1, len(curves), squeeze=False)[0]
+        figure.subplots_adjust(left=0.085, right=0.985, top=0.76, bottom=0.13, wspace=0.25)
+        for ax, (title, curve) in zip(axes, curves.items(), strict=True):
+            top = max(0.1, float(curve[["said", "came"]].to_numpy().max()) * 1.05)
+            ax.plot([0, top], [0, top], color=MUTED, linewidth=0.8)
+            ax.plot(curve["said"], curve["came"], color=INK, marker="o", markersize=4, linewidth=1.2)
+            ax.xaxis.set_major_formatter(_percent(0))
+            ax.yaxis.set_major_formatter(_percent(0))
+            ax.set_xlabel("probability given")
+            ax.set_ylabel("share of days on which it came")
+            ax.set_title(f"{title}\n({int(curve['days'].sum()):,} days, tenths)")
+        _heading(figure, "Calibration", caption, synthetic=synthetic)
     return figure
 
 
@@ -192,8 +243,9 @@ def _regime_strip(ax: Axes, regimes: pd.Series) -> None:
             ax.axvspan(start, end, color=REGIME_COLOURS[str(label)], linewidth=0)
     _hatch(ax, regimes.isna())
     # One day of a long window is a hair's breadth, and the days that matter most are single ones.
-    noon = _days(regimes)[regimes == "cascade"] + _NOON
-    ax.plot(noon, np.full(len(noon), 1.5), "v", color=REGIME_COLOURS["cascade"], markersize=5, clip_on=False)
+    for label in ("cascade", "crash"):
+        noon = _days(regimes)[regimes == label] + _NOON
+        ax.plot(noon, np.full(len(noon), 1.5), "v", color=REGIME_COLOURS[label], markersize=5, clip_on=False)
     ax.set_yticks([0.5], ["regime"])
     ax.set_ylim(0, 1)
     ax.grid(False)

@@ -1,15 +1,15 @@
 """How good forecasts and labels were: events, and a scorecard with intervals that know that days overlap.
 
 Daily rows of a seven-day target overlap, so an interval is Student's t for the number of events, times the deviation over a
-stationary bootstrap of whole days of all assets (Politis and Romano 1994, by `arch`). What foretells an event may last for
-months, and a dozen events then favour one method by luck: of a difference to another method the deviation is that of the same
-difference when the targets are turned round the calendar, where that is larger. The best of many variants is judged by its
-max-t. Under `plan.ENOUGH_EVENTS` events the verdict is `insufficient`.
+stationary bootstrap of whole days of all assets (Politis and Romano 1994, by `arch`); of a difference, over the same draws of
+both. Crowds last for months, and a dozen events then favour one who watches them by luck: what perpetuals' data add is held to
+the larger of that deviation and the one when the targets are turned round the calendar. The best of many variants is judged by
+its max-t. Under `plan.ENOUGH_EVENTS` events the verdict is `insufficient`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -130,9 +130,9 @@ def turned(index: pd.Index, happened: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return np.nan_to_num(rolled), (~np.isnan(rolled)).astype(float)
 
 
-def _interval(name: str, found: Ranked, events: int) -> dict[str, float]:
-    """95 % about a rank, or, where it has `turned`, about a difference of two; within what the figure can be."""
-    spreads = [np.nanstd(draws) for draws in (found.drawn, found.turned) if np.isfinite(draws).any()]
+def _interval(name: str, found: Ranked, events: int, *, strict: bool = False) -> dict[str, float]:
+    """95 % within what the figure can be; `strict` where the targets that were turned may widen it."""
+    spreads = [np.nanstd(draws) for draws in (found.drawn, found.turned)[: 1 + strict] if np.isfinite(draws).any()]
     if np.isnan(found.value) or not spreads:
         return {f"{name}_low": np.nan, f"{name}_high": np.nan}
     wide = stats.t.ppf(0.975, max(events, 3) - 1) * max(spreads)
@@ -258,10 +258,10 @@ def _target(target: str, asset: str, rows: pd.DataFrame, known: pd.DataFrame, sy
         ranks, gain, adds = ranked(method, on), over(method, AGAINST), over(method, METHODS[method].beside)
         said = {
             "target": target, "method": method, "kind": rows.loc[rows["method"] == method, "kind"].iloc[0], "asset": asset,
-            "auroc": ranks.value, **_interval("auroc", replace(ranks, turned=ranks.turned[:0]), independent),
+            "auroc": ranks.value, **_interval("auroc", ranks, independent),
             "auroc_within_years": _within_years(when.dt.year.to_numpy(), told, came),
             "auroc_over_volatility": gain.value, **_interval("over", gain, independent),
-            "perps_add": adds.value, **_interval("perps_add", adds, independent),
+            "perps_add": adds.value, **_interval("perps_add", adds, independent, strict=True),
             "p_best": best.get(method, np.nan),
             "average_precision": average_precision_score(came, told) if came.any() else np.nan,
             "base_rate": float(came.mean()),
@@ -277,8 +277,8 @@ def _target(target: str, asset: str, rows: pd.DataFrame, known: pd.DataFrame, sy
 
 
 def _skill(wide: pd.DataFrame, happened: np.ndarray, method: str, other: str) -> float:
-    """1 - Brier score over another method's, on the rows on which both spoke."""
-    if other not in wide:
+    """1 - Brier score over another method's, on the rows on which both spoke; NaN where the target never came."""
+    if other not in wide or not happened.any():
         return np.nan
     errors = wide[[method, other]].sub(happened, axis=0).dropna() ** 2
     one, two = errors.iloc[:, 0].mean(), errors.iloc[:, 1].mean()

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from assets import regimes
-from assets.regimes import forecasts  # noqa: F401 (as `regimes.forecasts`)
+from assets.regimes import audit, forecasts  # noqa: F401 (as `regimes.forecasts`)
+from assets.regimes.forecasts import plan
 
 VENUES = {"binance": 0.55, "bybit": 0.25, "hyperliquid": 0.15, "kraken": 0.05}
 START, DAYS, CRASH = "2025-01-01", 120, 70
@@ -86,16 +87,19 @@ def make_marts(origin: str) -> dict[str, pd.DataFrame]:
     daily = pd.concat(
         [daily_markets(asset, seed, price, origin) for seed, (asset, price) in enumerate(prices.items())], ignore_index=True
     )
-    labels = regimes.label(daily)[1]
+    features, labels = regimes.label(regimes.with_market(daily))
     others = ("funding_dispersion", "positive_share", "hhi_volume", "dex_volume_share", "market_cap")
-    joined = daily.merge(labels[["day", "asset", "label"]]).assign(**dict.fromkeys(others, np.nan))
-    said, events, card = regimes.forecasts.of_markets(joined, synthetic=origin == "synthetic")
+    joined = regimes.with_market(daily).merge(labels[["day", "asset", "label"]]).assign(**dict.fromkeys(others, np.nan))
+    with pytest.MonkeyPatch.context() as patch:  # this market has one crash
+        patch.setattr(plan, "MIN_EVENTS", 1)
+        said, events, card = regimes.forecasts.of_markets(joined, synthetic=origin == "synthetic")
     return {
         "daily_markets": daily,
         "regime_labels": labels,
         "regime_forecasts": said,
         "regime_events": events,
         "regime_scorecard": card,
+        "regime_changes": audit.changes(features.merge(labels[["day", "asset", "label"]])),
         "daily_venues": daily_venues(),
         "coverage_daily": coverage_daily(),
         "daily_industry": daily.groupby("day", as_index=False)[["volume_usd", "oi_usd"]]

@@ -20,6 +20,7 @@ from matplotlib.container import BarContainer
 from matplotlib.patches import StepPatch
 
 from assets.report import figure, write_report
+from assets.report.page import PAGES
 
 Marts = dict[str, pd.DataFrame]
 Write = Callable[[Marts], Path]
@@ -83,15 +84,18 @@ def panel(drawn: Any, title: str) -> Axes:
     return next(ax for ax in drawn.axes if ax.get_title(loc="left").startswith(title))
 
 
-def test_the_page_refers_to_nothing_outside_itself(synthetic: dict[str, Any]) -> None:
-    html = synthetic["html"].read_text(encoding="utf-8")
+@pytest.mark.parametrize(("name", "images"), [("report.html", 4 + 2), ("regimes.html", 5 + 1), ("claims.html", 0)])
+def test_a_page_refers_to_nothing_but_its_neighbours(synthetic: dict[str, Any], name: str, images: int) -> None:
+    html = (synthetic["html"].parent / name).read_text(encoding="utf-8")
     assert not re.search(r"https?:|//[a-z]+\.|@import|url\(", re.sub(r"base64,[^\"]+", "", html), re.IGNORECASE)
     page = Page(html)
     assert not page.open, "an element is not closed"
     assert not {"script", "link", "iframe", "object", "embed"} & set(page.tags)
-    assert all(link.startswith(("data:image/png;base64,", "#")) for link in page.links)
+    neighbours = {link for link in page.links if not link.startswith(("data:image/png;base64,", "#"))}
+    assert neighbours == set(PAGES) - {name} and all((synthetic["html"].parent / link).exists() for link in neighbours)
     assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
-    assert len(page.images) == 4 + 2 and all(image["alt"] for image in page.images)
+    assert len(page.images) == images and all(image["alt"] for image in page.images)
+    assert "SYNTHETIC DATA" in html
 
 
 def test_a_synthetic_report_says_so_loudly(synthetic: dict[str, Any], marts: Marts) -> None:
@@ -233,5 +237,6 @@ def test_a_warehouse_without_forecasts_says_how_to_have_them(marts: Marts, write
     without = {
         name: table for name, table in only(marts, "BTC").items() if not name.startswith("regime_") or name == "regime_labels"
     }
-    html = write_report(write_warehouse(without), tmp_path)["html"].read_text(encoding="utf-8")
+    write_report(write_warehouse(without), tmp_path)
+    html = (tmp_path / "regimes.html").read_text(encoding="utf-8")
     assert "perps run --forecasts" in html
