@@ -147,7 +147,7 @@ def run(
 
 @app.command()
 def regimes(
-    asset: Annotated[str, typer.Argument(help="base asset, such as `BTC`")],
+    asset: Annotated[str, typer.Argument(help="base asset, such as `BTC`; `MARKET` is the average of all")],
     as_of: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="a day, UTC; default: the last labelled")] = None,
     source: Source = None,
     home: Home = None,

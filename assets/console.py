@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from assets.job import Outcome
+from assets.regimes import posture, with_market
 from assets.regimes.forecasts.plan import RISK, TARGETS, WARNING
 from assets.venues import HEADER, Row
 
@@ -58,7 +59,7 @@ def outlook(db: duckdb.DuckDBPyConnection, asset: str, day: date | None) -> None
     Raises ValueError for a day without a label.
     """
     labelled = db.execute(
-        "SELECT day, label, confidence, reasons, origin FROM marts.regime_labels JOIN marts.daily_markets USING (day, asset) "
+        "SELECT day, label, confidence, reasons, (SELECT origin FROM meta.run_info) FROM marts.regime_labels "
         "WHERE asset = $1 AND day <= coalesce($2, day) ORDER BY day DESC LIMIT 1",
         [asset, day],
     ).fetchone()
@@ -69,6 +70,8 @@ def outlook(db: duckdb.DuckDBPyConnection, asset: str, day: date | None) -> None
         console.print("[bold]SYNTHETIC DATA[/]: a made-up market of this seed, not the real one.")
     console.print(f"{asset} on {at}, from what was known by its close")
     console.print(f"nowcast       [{COLOURS.get(label, 'default')}]{label}[/], confidence {confidence:.2f}: {escape(reasons)}")
+    daily = with_market(db.sql("FROM marts.daily_markets ORDER BY asset, day").df())
+    console.print(f"posture       {posture.of(daily, asset, at)}")
     if not db.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'regime_forecasts'").fetchone():
         console.print("no forecasts are made yet: `perps run --forecasts`")
         return
@@ -90,9 +93,10 @@ def outlook(db: duckdb.DuckDBPyConnection, asset: str, day: date | None) -> None
         ).fetchone()
         if scored:
             *numbers, events, verdict = scored
+            counted = f", {events} events" if events else ""
             auroc, low, high, precision, rate = ("–" if x is None or isnan(x) else f"{x:.2f}" for x in numbers)
             told = f"AUROC {auroc} ({low} to {high}), precision of its flags {precision} where {rate} is chance"
-            console.print(f"{'':<13} its score over all assets: {told}, {events} events: [bold]{verdict}[/]")
+            console.print(f"{'':<13} its score over all assets: {told}{counted}: [bold]{verdict}[/]")
 
 
 def coverage(db: duckdb.DuckDBPyConnection) -> None:

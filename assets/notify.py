@@ -12,18 +12,17 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isnan, sqrt
+from math import isnan
 from pathlib import Path
 
 import dagster as dg
 import duckdb
 
-from assets.regimes.forecasts.plan import HORIZON_DAYS, TARGETS, WARNING
+from assets.regimes import posture, with_market
+from assets.regimes.forecasts.plan import TARGETS, WARNING
 from assets.session import Session
 
 VARIABLE = "PERPLAKE_NOTIFY"
-#: A move of so many standard deviations of a week may take half of a position's margin.
-MOVE, SHARE = 2.33, 0.5
 _REMEMBERED = 500
 
 
@@ -45,45 +44,40 @@ def news(published: Path) -> list[Notice]:
         made = "SELECT count(*) FROM duckdb_tables() WHERE table_name IN ('regime_forecasts', 'regime_scorecard')"
         if db.execute(made).fetchall() != [(2,)]:
             raise FileNotFoundError(f"{published}: no forecasts are made yet: run with PERPLAKE_FORECASTS=true")
+        daily = with_market(db.sql("FROM marts.daily_markets ORDER BY asset, day").df())
         rows = db.execute(
             """
-            SELECT l.asset, l.day, l.label, l.reasons, l.before, f.probability, f.flag, m.realised_vol_7d, m.origin, s.auroc,
-            s.verdict FROM (
+            SELECT l.asset, l.day, l.label, l.reasons, l.before, f.day, f.probability, f.flag, s.auroc, s.verdict FROM (
                 SELECT *, lag(label) OVER (PARTITION BY asset ORDER BY day) AS before
                 FROM marts.regime_labels
                 QUALIFY row_number() OVER (PARTITION BY asset ORDER BY day DESC) = 1
             ) AS l
-            JOIN marts.daily_markets AS m USING (asset, day)
-            LEFT JOIN marts.regime_forecasts AS f
-                ON l.asset = f.asset AND l.day = f.day AND f.target = $1 AND f.method = $2 AND f.basis = 'backtest'
+            LEFT JOIN ( -- of the last day that is over: a label may be of the day in progress
+                FROM marts.regime_forecasts WHERE target = $1 AND method = $2 AND basis = 'backtest'
+                QUALIFY row_number() OVER (PARTITION BY asset ORDER BY day DESC) = 1
+            ) AS f ON l.asset = f.asset AND f.day >= l.day - 1
             LEFT JOIN marts.regime_scorecard AS s ON s.target = $1 AND s.method = $2 AND s.asset = 'all'
             ORDER BY l.asset
             """,
             list(WARNING),
         ).fetchall()
+    synthetic = "SYNTHETIC DATA. " if daily["origin"].eq("synthetic").any() else ""
+    link = f"The page with the scorecard: {(published.parent / 'regimes.html').resolve().as_uri()}"
     found = []
-    for asset, day, label, reasons, before, probability, flag, volatility, origin, auroc, verdict in rows:
-        synthetic = "SYNTHETIC DATA. " if origin == "synthetic" else ""
-        worth = f"Its score: AUROC {auroc:.2f}, {verdict}." if auroc is not None and not isnan(auroc) else "It has no score yet."
-        posture = f"{_posture(volatility)} No advice."
+    for asset, day, label, reasons, before, over, probability, flag, auroc, verdict in rows:
+        if not flag and (not before or label == before):
+            continue
+        ending = f"{posture.of(daily, asset, day)}\n\n{link}"
         if before and label != before:
             title = f"{synthetic}{asset}: {before} is now {label} ({day})"
-            found.append(Notice(f"{asset}:{day}:{label}", title, f"{reasons}\n\n{posture}"))
+            found.append(Notice(f"{asset}:{day}:{label}", title, f"{reasons}\n\n{ending}"))
         if flag:
+            worth = (
+                f"Its score: AUROC {auroc:.2f}, {verdict}." if auroc is not None and not isnan(auroc) else "It has no score yet."
+            )
             said = f"{probability:.0%} for {TARGETS[WARNING[0]].what}, in the top tenth of its past year ({WARNING[1]}). {worth}"
-            found.append(Notice(f"{asset}:{day}:flag", f"{synthetic}{asset}: red flag ({day})", f"{said}\n\n{posture}"))
+            found.append(Notice(f"{asset}:{over}:flag", f"{synthetic}{asset}: red flag ({over})", f"{said}\n\n{ending}"))
     return found
-
-
-def _posture(volatility: float | None) -> str:
-    """A cap on leverage by a stated rule."""
-    if not volatility or isnan(volatility):
-        return "No posture is suggested: the week's volatility is not known."
-    week = volatility * sqrt(HORIZON_DAYS / 365)
-    return (
-        f"By rule, leverage at most {SHARE / (MOVE * week):.1f}: a move of {MOVE} standard deviations of a week like the last "
-        f"({MOVE * week:.0%}) then takes half of the margin. The rule knows volatility alone and was not scored."
-    )
 
 
 def send(notice: Notice, urls: Sequence[str]) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from assets.regimes import MARKET, audit
+from assets.regimes import MARKET, audit, posture, with_market
 from assets.regimes.forecasts import plan
 from assets.regimes.thresholds import READABLE
 from assets.report import figure
@@ -65,7 +65,12 @@ def _outlook(marts: Marts, assets: list[str], said: dict[str, pd.DataFrame]) -> 
     for name, rows in said.items():
         told = rows[["asset", "day", "probability", "flag", "rank"]]
         last = last.merge(told.add_prefix(f"{name}_").rename(columns={f"{name}_asset": "asset", f"{name}_day": "day"}), "left")
-    return [last[last["asset"] == asset].iloc[0].to_dict() for asset in assets if (last["asset"] == asset).any()]
+    daily = with_market(marts.daily)
+    made = []
+    for asset in assets:
+        for row in last[last["asset"] == asset].to_dict("records"):
+            made.append({**row, "posture": posture.of(daily, asset, row["day"])})
+    return made
 
 
 def _history(marts: Marts, asset: str, said: dict[str, pd.DataFrame], caption: str) -> Figure:

@@ -4,6 +4,7 @@
     replay      landing to the raw table, against DuckDB's JSON reader on the same bytes
     limits      the share of the allowed rate that a limited backfill uses
     history     a daily run on 300 days of history against one on 30
+    forecasts   the whole walk-forward and its scores for 12 assets over 5 years, against three minutes
 
 Contenders take turns, each in a process of its own, and the median counts. `--quick` runs each part tiny, to see that it
 runs: its figures mean nothing. Exit status 1 where an aim is missed.
@@ -24,11 +25,12 @@ from typing import Annotated, Any
 
 import typer
 
+from infra.bench.forecasts import walk_seconds
 from infra.bench.history import daily_seconds
 from infra.bench.limited import SOURCES, shares
 from infra.bench.market import serve
 
-PARTS = ("throughput", "replay", "limits", "history")
+PARTS = ("throughput", "replay", "limits", "history", "forecasts")
 HOURS = 9000
 ENDLESS = 1e6
 
@@ -110,6 +112,20 @@ def history(quick: bool, rounds: int) -> Iterator[Line]:
     yield Line("`perps run` for one more day", ours, peer, f"{ratio:.2f}", "≤ 1.2", ratio <= 1.2)
 
 
+def forecasts(quick: bool) -> Iterator[Line]:
+    assets, days, limit = (2, 400, 180) if quick else (12, 5 * 365, 180)
+    took = walk_seconds(assets, days)
+    walk, score = took["walk"], took["score"]
+    yield Line(
+        f"all methods walking forward, {assets} assets, {days:,} days",
+        f"{walk:.0f} s, and {score:.0f} s to score them",
+        f"{limit} s",
+        f"{walk / limit:.2f}",
+        "≤ 1",
+        walk <= limit,
+    )
+
+
 def main(
     quick: Annotated[bool, typer.Option("--quick", help="Each part tiny: does it run?")] = False,
     rounds: Annotated[int, typer.Option(help="How often each contender runs; the median counts.")] = 3,
@@ -127,6 +143,8 @@ def main(
         lines += limits(quick)
     if "history" in parts:
         lines += history(quick, rounds)
+    if "forecasts" in parts:
+        lines += forecasts(quick)
     cores = len(os.sched_getaffinity(0))
     typer.echo(f"`python -m infra.bench{' --quick' if quick else ''}` on {cores} cores{': tiny, no figures' if quick else ''}\n")
     typer.echo("| what | ours | against | ratio | aim |\n|---|---|---|---|---|")

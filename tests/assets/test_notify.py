@@ -50,8 +50,8 @@ def publish(settings: Settings, label: str, flag: bool | None) -> None:
             [label],
         )
         db.execute(
-            "create table marts.daily_markets as select day, asset, 0.5::double as realised_vol_7d, 'recorded' as origin "
-            "from marts.regime_labels"
+            "create table marts.daily_markets as select day, asset, 0.5::double as realised_vol_7d, 'recorded' as origin, "
+            "100.0::double as close, 99.0::double as low from marts.regime_labels"
         )
         db.execute(
             "create table marts.regime_forecasts as select date '2025-10-10' as day, 'BTC' as asset, 'crash10' as target, "
@@ -87,17 +87,19 @@ def test_a_change_and_a_flag_are_told_once(
     assert said == "told of BTC:2025-10-10:cascade, BTC:2025-10-10:flag"
     assert [message["title"] for message in got] == ["BTC: quiet is now cascade (2025-10-10)", "BTC: red flag (2025-10-10)"]
     assert "a deep low" in got[0]["message"] and "No advice." in got[0]["message"]
+    assert "leverage at most 3.1" in got[0]["message"] and "regimes.html" in got[0]["message"]
     assert "31% for a low 10 % or more" in got[1]["message"] and "AUROC 0.57, insufficient" in got[1]["message"]
     said, again = tick(session, cursor)
     assert said == "nothing new" and again == cursor and len(got) == 2
 
 
-def test_the_posture_states_its_rule() -> None:
-    """50 % a year is 6.9 % a week; 2.33 of it, 16 %, takes half of the margin at 3.1 times."""
-    from assets.notify import _posture
-
-    assert "leverage at most 3.1" in _posture(0.5) and "(16%)" in _posture(0.5)
-    assert "not known" in _posture(None)
+def test_a_flag_of_yesterday_is_told_while_a_day_is_in_progress(tmp_path: Path) -> None:
+    """The hourly run has begun the next day by the time that the daily one forecasts the last."""
+    settings = Settings(home=tmp_path)
+    publish(settings, "quiet", True)
+    with duckdb.connect(str(settings.published / "perplake.duckdb")) as db:
+        db.execute("insert into marts.regime_labels values (date '2025-10-11', 'BTC', 'quiet', 'so far')")
+    assert [notice.key for notice in news(settings.published / "perplake.duckdb")] == ["BTC:2025-10-10:flag"]
 
 
 def test_what_is_not_delivered_is_tried_again_and_names_no_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
