@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from collections.abc import Iterable
 from datetime import date, datetime
 from math import isnan
 from pathlib import Path
@@ -141,7 +143,7 @@ def ending(outcome: Outcome) -> None:
         offending = check["metadata"].get("offending")
         more = f" ({offending} rows)" if offending is not None else ""
         console.print(f"{kind} {escape(str(check['name']))}{more}: {escape(str(check['reason']))}")
-    for line in outcome.messages:
+    for line in _grouped(outcome.messages):
         console.print(f"[yellow]note[/] {escape(line)}")
     for line in outcome.failed:
         console.print(f"[bold red]failed[/] {escape(line)}")
@@ -157,6 +159,18 @@ def ending(outcome: Outcome) -> None:
     }.items():
         if Path(path).exists():
             console.print(f"{name:<9} {path}")
+
+
+def _grouped(lines: Iterable[str]) -> list[str]:
+    """Lines that differ in their numbers alone as one: the first, how many more there are, and the last."""
+    alike: dict[str, list[str]] = {}
+    for line in lines:
+        alike.setdefault(re.sub(r"\d+", "#", line), []).append(line)
+    return [
+        told
+        for of in alike.values()
+        for told in (of if len(of) <= 3 else [of[0], f"… and {len(of) - 1:,} more like it, the last: {of[-1]}"])
+    ]
 
 
 def status(db: duckdb.DuckDBPyConnection) -> None:

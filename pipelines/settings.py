@@ -7,11 +7,13 @@ credentials are read by s3fs from the usual `AWS_…` variables.
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from datetime import date, datetime
+from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr, field_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -42,7 +44,7 @@ class Settings(BaseSettings):
     subgraphs: Names = Field([], description="subgraphs of on-chain perpetuals at The Graph, by comma, as `project=id`")
     assets: Names = Field(
         ["BTC", "ETH", "SOL", "XRP", "DOGE", "HYPE", "LINK", "PEPE"],
-        description="base assets to cover, by comma; `all` for every perpetual listed",
+        description="base assets to cover, by comma; `all` for every perpetual listed; default of a recording: all that it has",
     )
     first: date | None = Field(None, description="first day, inclusive (UTC); default: `days` before the last")
     last: date | None = Field(None, description="last day, inclusive (UTC); default: the last day that is over")
@@ -67,6 +69,12 @@ class Settings(BaseSettings):
     forecasts: bool = Field(False, description="forecast the coming week and score it: some 10 s for a year of history")
     #: The market of the landing that is replayed: landing says it, no setting does.
     _replays: str = PrivateAttr("")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _whole_recordings(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Who brings series means all of them."""
+        return {"assets": "all", **given} if str(given.get("source", "")).startswith("recorded:") else given
 
     @field_validator("venues", "ccxt_venues", "vendor_venues", "subgraphs", "assets", mode="before")
     @classmethod
@@ -141,8 +149,11 @@ class Settings(BaseSettings):
 
     @property
     def sources(self) -> list[str]:
-        """The names of the chosen sources, in the order of the table. Raises `ValueError` for a venue that there is not."""
-        rows = table()
+        """The names of the chosen sources, in the order of the table; of a recording those of venues that it has or that are named.
+
+        Raises `ValueError` for a venue that there is not.
+        """
+        rows, held = table(), self._recorded_venues()
         known = {row["venue"] for row in rows.values() if row["venue"]}
         if unknown := set(self.venues) - known - {"core", "all"}:
             raise ValueError(f"no venue {', '.join(sorted(unknown))}; there are: {', '.join(sorted(known))}")
@@ -152,12 +163,31 @@ class Settings(BaseSettings):
             if (
                 any(self.parts(name))
                 if row["venue"] is None
-                else "all" in self.venues or row["venue"] in self.venues or ("core" in self.venues and row["core"])
+                else row["venue"] in self.venues
+                or (("all" in self.venues or ("core" in self.venues and row["core"])) and (not held or row["venue"] in held))
             )
         ]
+
+    def _recorded_venues(self) -> frozenset[str]:
+        """The venues whose series a recording has; none where there is no recording, or it can't be read."""
+        files = sorted(self.recording.iterdir()) if self.recording and self.recording.is_dir() else []
+        return _venues_in(tuple((str(f), f.stat().st_mtime_ns) for f in files if f.suffix in (".parquet", ".csv")))
 
     def parts(self, name: str) -> tuple[tuple[Source, ...], tuple[str, ...]]:
         """Of a source without a venue of its own, one for each venue that is named; and lines about what lacks."""
         wanted = tuple(getattr(self, table()[name]["named_in"]))
         chosen = wanted or "all" in self.venues
         return parts(name, wanted, self.source.partition(":")[0]) if chosen else ((), ())
+
+
+@lru_cache(maxsize=8)
+def _venues_in(files: tuple[tuple[str, int], ...]) -> frozenset[str]:
+    """What the column `venue` of some files holds; a file without one holds none: who serves it says what is wrong with it."""
+    import duckdb
+
+    found: set[str] = set()
+    for path, _ in files:
+        reader = "read_parquet" if path.endswith(".parquet") else "read_csv"
+        with suppress(duckdb.Error):
+            found |= {str(venue) for (venue,) in duckdb.execute(f"SELECT DISTINCT venue FROM {reader}(?)", [path]).fetchall()}
+    return frozenset(found)

@@ -34,6 +34,7 @@ def context(marts: Marts, caption: str) -> dict[str, Any]:
         "scorecard": {
             target: rows.to_dict("records") for target in plan.TARGETS if len(rows := pooled[pooled["target"] == target])
         },
+        "silent": _silent(marts),
         "calibration": _calibration(marts, said, caption),
         "nowcasts": _nowcasts(marts, assets),
         "events": _events(marts, assets, said["warning"]),
@@ -82,6 +83,15 @@ def _history(marts: Marts, asset: str, said: dict[str, pd.DataFrame], caption: s
         "warning": f"Early warning: {plan.TARGETS[plan.WARNING[0]].what} ({plan.WARNING[1].replace('_', ' ')})",
     }
     return figure.history(asset, of, titles, events, caption, synthetic=marts.synthetic)
+
+
+def _silent(marts: Marts) -> list[str]:
+    """The methods that said nothing: what they read is not known, or too little had happened."""
+    if marts.forecasts.empty:
+        return []
+    from assets.regimes.forecasts.methods import METHODS  # seconds of imports, for those who have forecasts
+
+    return [name for name in METHODS if name not in set(marts.forecasts["method"])]
 
 
 def _calibration(marts: Marts, said: dict[str, pd.DataFrame], caption: str) -> bytes | None:

@@ -113,3 +113,20 @@ def test_a_source_without_its_key_is_left_out_when_live(monkeypatch: pytest.Monk
 def test_an_unknown_source_names_those_there_are() -> None:
     with pytest.raises(KeyError, match="binance_usdm"):
         source("binance")
+
+
+def test_a_recording_is_covered_whole_unless_told() -> None:
+    assert Settings(source="recorded:series").assets == ["all"]
+    assert Settings(source="recorded:series", assets="BTC,ADA").assets == ["BTC", "ADA"]
+    assert "PEPE" in Settings().assets
+
+
+def test_a_recording_is_asked_of_the_venues_that_it_has(tmp_path: Path) -> None:
+    """What is named is asked all the same, and says that it has nothing."""
+    (tmp_path / "candles_1h.csv").write_text("timestamp,venue,coin\n0,binance,BTC\n0,hyperliquid,BTC\n")
+    (tmp_path / "notes.csv").write_text("of,something,else\n1,2,3\n")
+    source = f"recorded:{tmp_path}"
+    assert {table()[name]["venue"] for name in Settings(source=source).sources} == {"binance", "hyperliquid"}
+    assert "kraken_futures" in Settings(source=source, venues="core,kraken").sources
+    (tmp_path / "candles_1h.csv").unlink()
+    assert Settings(source=source).sources == Settings().sources, "who serves the folder says what is wrong with it"

@@ -240,3 +240,25 @@ def test_a_warehouse_without_forecasts_says_how_to_have_them(marts: Marts, write
     write_report(write_warehouse(without), tmp_path)
     html = (tmp_path / "regimes.html").read_text(encoding="utf-8")
     assert "perps run --forecasts" in html
+
+
+def test_the_page_of_regimes_agrees_with_the_tables(marts: Marts, write_warehouse: Write, tmp_path: Path) -> None:
+    """Worked again from the tables by day: what was said before each event, and which flags nothing followed."""
+    write_report(write_warehouse(marts), tmp_path)
+    html = (tmp_path / "regimes.html").read_text(encoding="utf-8")
+    said = marts["regime_forecasts"].query("target == 'crash10' and method == 'logistic' and asset == 'BTC'").set_index("day")
+    events = marts["regime_events"].query("target == 'crash10' and asset == 'BTC'")
+    assert len(events) and len(said)
+    for event in events.to_dict("records"):
+        start = pd.Timestamp(event["started_on"])
+        before = [said["probability"].get(start - pd.Timedelta(days=days), np.nan) for days in (7, 3, 1)]
+        told = ["unknown" if np.isnan(value) else f"{value * 100:.1f} %" for value in before]
+        row = re.search(rf"<tr><td>BTC</td><td class=\"d\">{start:%Y-%m-%d}</td>.*?</tr>", html)
+        assert row and re.findall(r'<td class="n">([^<]*)</td>', row[0])[1:] == told
+    close, low = (marts["daily_markets"].query("asset == 'BTC'").set_index("day")[name] for name in ("close", "low"))
+    flagged = [pd.Timestamp(day) for day in said.index[said["flag"].fillna(False).astype(bool)]]
+    over = [day for day in flagged if day + pd.Timedelta(days=7) in close.index]
+    false = [day for day in over if low[day + pd.Timedelta(days=1) : day + pd.Timedelta(days=7)].min() > 0.9 * close[day]]
+    [counted] = re.findall(r"<li>BTC: (\d+) of (\d+) flagged days", html)
+    assert int(counted[0]) == len(false) and int(counted[1]) >= len(over)
+    assert "claim" in html and "Calibration" not in html.split("</style>")[0]
