@@ -149,7 +149,7 @@ class Settings(BaseSettings):
 
     @property
     def sources(self) -> list[str]:
-        """The names of the chosen sources, in the order of the table; of a recording those of venues that it has or that are named.
+        """The names of the chosen sources, in the order of the table; of a recording, of venues that it has or that are named.
 
         Raises `ValueError` for a venue that there is not.
         """
