@@ -171,7 +171,7 @@ def history(
             raised = told["probability"][told["flag"].fillna(False).astype(bool)]
             ax.plot(_days(raised) + _NOON, raised, "o", color=LONG, markersize=3)
         _dates(axes[-1], days)
-        _heading(figure, f"{asset}: what was said of the coming week", caption, synthetic=synthetic)
+        _heading(figure, f"{asset}: the coming week", caption, synthetic=synthetic)
         keys = [
             Line2D([], [], color=INK, lw=1.4, label="probability, from the day’s past alone"),
             Line2D([], [], color=LONG, marker="o", markersize=3, linestyle="none", label="flag: the top tenth of its past year"),

@@ -65,7 +65,8 @@ NOWCASTS = {
     )
 }
 NOWCAST_LABELS = ("cascade", "crash")
-LIQUIDATION_DAYS = 0.02
+#: The share of days of most liquidations, and the days without which no share is of anything.
+LIQUIDATION_DAYS, LIQUIDATION_LEAST = 0.02, 100
 
 
 @dataclass(frozen=True)

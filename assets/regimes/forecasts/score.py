@@ -164,7 +164,7 @@ def card(frame: pd.DataFrame, forecasts: pd.DataFrame, *, synthetic: bool, poole
         for asset in [POOLED, *([] if pooled_only else sorted(of_target["asset"].unique()))]:
             rows, happened_events = (_of(table, asset) for table in (of_target, known[known["target"] == target]))
             made += _target(str(target), asset, rows, happened_events, synthetic) if len(rows) else []
-    return pd.DataFrame(made + nowcast(frame), columns=list(SCORECARD.columns)).sort_values(
+    return pd.DataFrame(made + nowcast(frame, synthetic=synthetic), columns=list(SCORECARD.columns)).sort_values(
         ["target", "asset", "method"], ignore_index=True
     )
 
@@ -179,21 +179,22 @@ def documented() -> pd.DataFrame:
     return pd.read_csv(Path(__file__).parent / "documented.csv", parse_dates=["day"])
 
 
-def nowcast(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def nowcast(frame: pd.DataFrame, *, synthetic: bool) -> list[dict[str, Any]]:
     """Rows of the scorecard for the day's own label: does it say `cascade` or `crash` on the days that were one?
 
-    Held against three truths (`plan.NOWCASTS`), each on the days on which it is known. `precision` and `recall_events` are of
+    Held against three truths (`plan.NOWCASTS`), each on the days on which it is known; no documented day is one of a synthetic
+    market. `precision` and `recall_events` are of
     days, `false_alarms_per_year` are the other days on which it fires.
     """
     close = frame.groupby("asset")["close"].shift()
     listed = documented()["day"]
-    forced = frame["liq_over_oi"]
-    most = forced.groupby(frame["asset"]).rank(pct=True) > 1 - plan.LIQUIDATION_DAYS
+    forced = frame["liq_over_oi"].where(frame["liq_over_oi"] > 0).groupby(frame["asset"])
+    rank = forced.rank(pct=True).where(forced.transform("count") >= plan.LIQUIDATION_LEAST)
     fell = frame["low"] <= close * (1 - (plan.NOWCASTS["low10_today"].depth or 0))
     truths = {
         "low10_today": fell.where(close.notna() & frame["low"].notna()),
-        "liquidations_today": most.where(forced > 0),
-        "documented_today": frame["day"].isin(listed).where(frame["day"].between(listed.min(), listed.max())),
+        "liquidations_today": (rank > 1 - plan.LIQUIDATION_DAYS).where(rank.notna()),
+        "documented_today": frame["day"].isin(listed).where(frame["day"].between(listed.min(), listed.max()) & (not synthetic)),
     }  # fmt: skip
     made = []
     for target, truth in truths.items():

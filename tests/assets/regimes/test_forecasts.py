@@ -192,13 +192,27 @@ def test_a_nowcast_is_held_against_its_own_day() -> None:
     low, label = [99.0] * 10, ["neutral"] * 10
     low[3] = low[5] = low[7] = 90.0
     label[3], label[5], label[8] = "cascade", "crash", "crash"
-    rows = {(row["target"], row["asset"]): row for row in score.nowcast(inputs.build(series([100.0] * 10, low, label)))}
+    made = inputs.build(series([100.0] * 10, low, label))
+    rows = {(row["target"], row["asset"]): row for row in score.nowcast(made, synthetic=False)}
     assert set(rows) == {(t, a) for t in ("low10_today", "documented_today") for a in ("all", "BTC")}, "no liquidations are known"
     lows, listed = rows["low10_today", "all"], rows["documented_today", "BTC"]
     assert (lows["precision"], lows["recall_events"]) == (pytest.approx(2 / 3), pytest.approx(2 / 3))
     assert lows["base_rate"] == pytest.approx(3 / 9) and lows["verdict"] == "insufficient"
     assert (listed["precision"], listed["recall_events"], listed["base_rate"]) == (0, 0, pytest.approx(0.1))
     assert listed["false_alarms_per_year"] == pytest.approx(0.3 * 365)
+    assert {row["target"] for row in score.nowcast(made, synthetic=True)} == {"low10_today"}
+
+
+def test_a_nowcast_is_held_against_the_days_of_most_liquidations() -> None:
+    """Of two hundred days the four of most liquidations; three of them were told, and one day that was none."""
+    rows = series([100.0] * 200, [99.0] * 200, ["neutral"] * 200).assign(liq_over_oi=np.linspace(0.001, 0.01, 200))
+    rows.loc[[20, 60, 100, 140], "liq_over_oi"] = 0.1
+    rows.loc[[20, 60, 100, 180], "label"] = "cascade"
+    made = score.nowcast(inputs.build(rows), synthetic=True)
+    [found] = [row for row in made if (row["target"], row["asset"]) == ("liquidations_today", "BTC")]
+    assert (found["precision"], found["recall_events"], found["days"]) == (0.75, 0.75, 200)
+    few = score.nowcast(inputs.build(rows.head(99)), synthetic=True)
+    assert "liquidations_today" not in {row["target"] for row in few}, "two of a hundred days are no share of fewer"
 
 
 def test_the_documented_days_have_sources() -> None:
