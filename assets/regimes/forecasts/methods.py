@@ -32,6 +32,8 @@ from assets.regimes.market import MARKET
 from assets.regimes.rules import METHOD as RULE
 
 _FAR = 3.0
+#: What a volatility model is given beside what it reads: the week that came, for its fit, and the limit that it is held to.
+ASIDE = (LIMIT, NEXT_RV)
 HAR = ("rv1", "rv7", "rv30", "weekend")
 
 
@@ -71,24 +73,20 @@ class Har(ClassifierMixin, BaseEstimator):
     would carry it over the limit. What is neither is a logistic function of the volatility.
     """
 
-    _ASIDE = (NEXT_RV, LIMIT)
-
     def __init__(self, target: Target) -> None:
         self.target = target
 
     def fit(self, x: pd.DataFrame, y: pd.Series, weights: pd.Series) -> Har:
-        reads = x.drop(columns=list(self._ASIDE))
-        known = reads.notna().all(axis=1) & x[NEXT_RV].notna()
-        self.usual_ = reads.median()
-        self.model_ = LinearRegression().fit(reads[known], x.loc[known, NEXT_RV])
-        self.errors_ = np.sort(x.loc[known, NEXT_RV] - self.model_.predict(reads[known]))
+        known = x[x[NEXT_RV].notna()]
+        self.model_ = LinearRegression().fit(known.drop(columns=list(ASIDE)), known[NEXT_RV])
+        self.errors_ = np.sort(known[NEXT_RV] - self._volatility(known))
         self.classes_ = np.array([0.0, 1.0])
         if not self.target.depth and self.target.name != STATE:
             self.link_ = LogisticRegression().fit(self._volatility(x).reshape(-1, 1), y)
         return self
 
     def _volatility(self, x: pd.DataFrame) -> np.ndarray:
-        found: np.ndarray = self.model_.predict(x.drop(columns=list(self._ASIDE)).fillna(self.usual_).fillna(0.0))
+        found: np.ndarray = self.model_.predict(x.drop(columns=list(ASIDE)))
         return found
 
     def predict_proba(self, x: pd.DataFrame) -> np.ndarray:
@@ -169,8 +167,9 @@ def _boosted() -> Any:
 class Method:
     """`kind` is `null`, `rule`, `volatility`, `state` or `learned`; `columns` what it reads; `make` its estimator for a target.
 
-    `beside` is the nearest method without what is known of perpetuals alone: the difference is what that adds. `stage`, where it
-    has one, makes the columns: from what is known it learns, once per fit, and tells all days in their order.
+    `beside` is the nearest method without what is known of perpetuals alone: the difference is what that adds. A `whole` method
+    needs all of its columns, others take the median of the past for what is missing. `stage`, where there is one, makes the
+    columns: from what is known it learns, once per fit, and tells all days in their order.
     """
 
     name: str
@@ -178,7 +177,13 @@ class Method:
     columns: tuple[str, ...]
     make: Callable[[Target], Any] = lambda target: _logistic()
     beside: str = ""
+    whole: bool = False
     stage: Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame] | None = None
+
+    def knows(self, rows: pd.DataFrame) -> pd.Series:
+        """The rows of which it has something to say: one that reads nothing that is known says nothing."""
+        own = rows.drop(columns=[name for name in ASIDE if name in rows]).notna()
+        return own.all(axis=1) if self.whole else own.any(axis=1)
 
 
 METHODS = {
@@ -189,8 +194,8 @@ METHODS = {
         Method("funding_alone", "null", ("funding_7d",)),
         Method("claim", "rule", ("claim",)),
         Method(RULE, "rule", ("crowded",)),
-        Method("har", "volatility", (*HAR, LIMIT, NEXT_RV), Har),
-        Method("har_funding", "volatility", (*HAR, "funding_7d", LIMIT, NEXT_RV), Har, beside="har"),
+        Method("har", "volatility", (*HAR, *ASIDE), Har, whole=True),
+        Method("har_funding", "volatility", (*HAR, "funding_7d", *ASIDE), Har, beside="har", whole=True),
         Method("hidden_states", "state", ("usual", "wild"), stage=hidden_states),
         Method("jumps", "state", ("wild",), stage=jumps),
         Method("logistic_price", "learned", PRICE),
@@ -235,7 +240,7 @@ def walk_forward(
         for method in (METHODS[name] for name in only if learns):
             columns = list(method.columns)
             read = (method.stage(train, upto) if method.stage else upto)[columns]
-            there = read.notna().any(axis=1)  # who reads nothing that is known has nothing to say
+            there = method.knows(read)
             told_of = upto.index[asked & there]
             for target, learn in learns.items():
                 learn = learn[there[learn.index]]

@@ -237,6 +237,15 @@ def test_a_method_that_reads_nothing_says_nothing(markets: pd.DataFrame) -> None
     assert pooled.loc["funding_alone", "auroc_over_volatility"] == pytest.approx(funding - volatility)
 
 
+def test_prices_alone_are_enough(markets: pd.DataFrame) -> None:
+    """A market of which nothing but prices is known is forecast by those who read prices, and nobody fails."""
+    bare = markets.assign(**dict.fromkeys(("funding_8h", "leverage", "oi_change_1d"), np.nan))
+    said, _, card = forecasts.of_markets(bare, synthetic=False)
+    silent = set(methods.METHODS) - set(said["method"])
+    assert silent == {"funding_alone", "har_funding", "claim"} and not said["probability"].isna().any()
+    assert set(card["method"]) == set(said["method"])
+
+
 def test_targets_turn_round_the_calendar_with_all_assets() -> None:
     """Each turn is the same days in another order, equally for every asset; a day that an asset lacks stays out."""
     days = pd.date_range("2025-01-01", periods=120)
