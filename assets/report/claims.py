@@ -56,7 +56,29 @@ def _dear_and_calm(funding: float, volatility: float, leverage: float | None) ->
     return None if leverage is None else leverage > 0.75
 
 
+def _daily_volume(venue: str, name: str, usd: float) -> Claim:
+    """What a venue trades a day: the assets loaded are a lower bound, which can refute the claim and never prove it."""
+    return Claim(
+        f"{name} trades about {usd / 1e9:g} bn USD a day",
+        f"SELECT avg(volume_usd), min(day), max(day) FROM marts.daily_venues WHERE venue = '{venue}' AND volume_usd > 0",
+        lambda found, first, last: (
+            f"{_usd(found)} a day in the assets loaded, {first} to {last}: a lower bound",
+            False if found > 1.25 * usd else None,
+        ),
+        f"every asset of {name}: `--assets all`",
+    )
+
+
+def _monthly_volume(first: str, last: str) -> str:
+    """The month of most volume among some, of all that is loaded."""
+    months = _all(first, last, "strftime(day, '%Y-%m') AS month, sum(volume_usd) AS usd") + " GROUP BY ALL"
+    return f"SELECT max(usd), arg_max(month, usd) FROM ({months})"
+
+
 CLAIMS = (
+    _daily_volume("binance", "Binance", 15.5e9),
+    _daily_volume("bybit", "Bybit", 6e9),
+    _daily_volume("okx", "OKX", 4.5e9),
     Claim(
         "The three largest venues have above 75 % of the volume",
         _all("2017-01-01", "2100-01-01", "avg(top3_volume_share), min(day), max(day), max(venues)"),
@@ -77,6 +99,18 @@ CLAIMS = (
         "SELECT 1 WHERE false",
         lambda _: ("", None),
         "where traders sit: no venue and no aggregator states it; venues' seats are not their users'",
+    ),
+    Claim(
+        "Under 100 bn USD were traded a month early in 2019",
+        _monthly_volume("2019-01-01", "2019-03-31"),
+        lambda usd, month: (f"{_usd(usd)} in {month} of what is loaded: a lower bound", False if usd >= 100e9 else None),
+        "volumes of early 2019: own files of BitMEX and others, by `perps import`",
+    ),
+    Claim(
+        "Above 4 trn USD were traded in a month at the peak of 2021",
+        _monthly_volume("2021-01-01", "2021-12-31"),
+        lambda usd, month: (f"{usd / 1e12:.2f} trn in {month} of what is loaded", True if usd > 4e12 else None),
+        "every asset of every venue of 2021",
     ),
     Claim(
         "8.94 trn USD were traded in July 2025",

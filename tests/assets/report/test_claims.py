@@ -38,6 +38,10 @@ def marts() -> Iterator[duckdb.DuckDBPyConnection]:
             from marts.daily_markets
             """
         )
+        db.execute(
+            "create table marts.daily_venues as select day, unnest(['binance', 'bybit']) as venue, "
+            "unnest([40e9, 5e9]) as volume_usd from marts.daily_markets"
+        )
         yield db
 
 
@@ -50,6 +54,8 @@ def test_each_claim_is_answered_with_its_number(marts: duckdb.DuckDBPyConnection
     assert said["Annualised volatility was above 100 % then"] == "false"
     assert said["Funding was positive throughout, up to the crash"] == "false", "one day was below zero"
     assert said["In mid-November 2025 bitcoin broke 98 thousand"] == "true"
+    assert said["Binance trades about 15.5 bn USD a day"] == "false", "40 bn in a part of its assets is more"
+    assert "40.00 bn USD a day" in found["Binance trades about 15.5 bn USD a day"].found
     assert said["Perpetuals are 75 to 78 % of crypto's volume"] == "true"
 
 
@@ -62,12 +68,15 @@ def test_what_is_not_loaded_is_not_judged(marts: duckdb.DuckDBPyConnection) -> N
         "The three largest venues have above 75 % of the volume",
         "Half of the volume comes from Asia and the Pacific",
         "8.94 trn USD were traded in July 2025",
+        "Bybit trades about 6 bn USD a day",
+        "OKX trades about 4.5 bn USD a day",
+        "Above 4 trn USD were traded in a month at the peak of 2021",
     ):
         assert found[says].verdict == UNPROVABLE and "it would take" in found[says].found, says
 
 
 def test_no_tables_no_verdicts(marts: duckdb.DuckDBPyConnection) -> None:
-    marts.execute("delete from marts.daily_markets; delete from marts.daily_industry")
+    marts.execute("delete from marts.daily_markets; delete from marts.daily_industry; delete from marts.daily_venues")
     assert {answer.verdict for answer in answers(marts)} == {UNPROVABLE}
 
 
