@@ -127,7 +127,8 @@ def _execute(settings: Settings, window: Window, clock: Clock, attached: Any, pr
     session = Session(settings, attached, window, clock, progress)
     definitions = definitions_of(session, partitioned=False)
     # A source is a group. Those that are not chosen have nothing to say, and each of their assets would cost its event.
-    idle = [name for name in table() if name not in settings.sources]
+    chosen = settings.sources
+    idle = [name for name in table() if name not in chosen]
     silent = [landing_key(name) for name in (idle if with_fetch else table())]
     selection = dg.AssetSelection.all() - dg.AssetSelection.assets(*silent) - dg.AssetSelection.checks_for_assets(*silent)
     if idle:

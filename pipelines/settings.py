@@ -107,7 +107,7 @@ class Settings(BaseSettings):
         if self.source == "synthetic":
             return f"synthetic-{self.seed}"
         if self.recording:
-            files = sorted(self.recording.glob("*.parquet")) + sorted(self.recording.glob("*.csv"))
+            files = self._recorded_files()
             if not files:
                 raise ValueError(f"{self.recording}: no .parquet or .csv files there; see the README, «Bring your own series»")
             state = ";".join(f"{f.name}:{f.stat().st_size}:{f.stat().st_mtime_ns}" for f in files)
@@ -170,8 +170,11 @@ class Settings(BaseSettings):
 
     def _recorded_venues(self) -> frozenset[str]:
         """The venues whose series a recording has; none where there is no recording, or it can't be read."""
-        files = sorted(self.recording.iterdir()) if self.recording and self.recording.is_dir() else []
-        return _venues_in(tuple((str(f), f.stat().st_mtime_ns) for f in files if f.suffix in (".parquet", ".csv")))
+        return _venues_in(tuple((str(file), file.stat().st_mtime_ns) for file in self._recorded_files()))
+
+    def _recorded_files(self) -> list[Path]:
+        """The files of a recording; none where there is no recording."""
+        return [file for kind in ("*.parquet", "*.csv") for file in sorted(self.recording.glob(kind))] if self.recording else []
 
     def parts(self, name: str) -> tuple[tuple[Source, ...], tuple[str, ...]]:
         """Of a source without a venue of its own, one for each venue that is named; and lines about what lacks."""

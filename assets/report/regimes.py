@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 
 from assets.regimes import MARKET, audit, posture, with_market
 from assets.regimes.forecasts import plan
+from assets.regimes.forecasts.plan import POOLED
 from assets.regimes.thresholds import READABLE
 from assets.report import figure
 from assets.report.marts import Marts
 
-POOLED = "all"
 _TENTHS = 10
 
 
@@ -27,6 +27,7 @@ def context(marts: Marts, caption: str) -> dict[str, Any]:
     assets = [*marts.assets, *([MARKET] if (marts.labels["asset"] == MARKET).any() else [])]
     said = {name: _said(marts, *of) for name, of in {"risk": plan.RISK, "warning": plan.WARNING}.items()}
     drawn = [asset for asset in assets if (said["warning"]["asset"] == asset).any() or (said["risk"]["asset"] == asset).any()]
+    came = _came(marts, said)
     pooled = marts.scorecard[(marts.scorecard["asset"] == POOLED)].sort_values("auroc", ascending=False)
     return {
         "outlook": _outlook(marts, assets, said),
@@ -35,10 +36,10 @@ def context(marts: Marts, caption: str) -> dict[str, Any]:
             target: rows.to_dict("records") for target in plan.TARGETS if len(rows := pooled[pooled["target"] == target])
         },
         "silent": _silent(marts),
-        "calibration": _calibration(marts, said, caption),
+        "calibration": _calibration(marts, said, came, caption),
         "nowcasts": _nowcasts(marts, assets),
         "events": _events(marts, assets, said["warning"]),
-        "wolf": _cried_wolf(marts, said["warning"]),
+        "wolf": _cried_wolf(marts, said["warning"], came),
         "changes": marts.changes[marts.changes["asset"].isin(assets)].sort_values(["asset", "day"]).to_dict("records"),
         "near": _near(marts.changes),
         "near_days": audit.NEAR_DAYS,
@@ -91,10 +92,11 @@ def _silent(marts: Marts) -> list[str]:
         return []
     from assets.regimes.forecasts.methods import METHODS  # seconds of imports, for those who have forecasts
 
-    return [name for name in METHODS if name not in set(marts.forecasts["method"])]
+    spoke = set(marts.forecasts["method"])
+    return [name for name in METHODS if name not in spoke]
 
 
-def _calibration(marts: Marts, said: dict[str, pd.DataFrame], caption: str) -> bytes | None:
+def _calibration(marts: Marts, said: dict[str, pd.DataFrame], came: pd.DataFrame, caption: str) -> bytes | None:
     """Of both spoken methods, pooled: how often the target came by tenths of its probability."""
     if all(rows.empty for rows in said.values()):
         return None
@@ -102,19 +104,25 @@ def _calibration(marts: Marts, said: dict[str, pd.DataFrame], caption: str) -> b
 
     curves = {}
     for name, (target, _) in {"risk": plan.RISK, "warning": plan.WARNING}.items():
-        rows = said[name][said[name]["asset"] != MARKET].merge(_came(marts, target), on=["asset", "day"])
+        rows = _known(said[name][said[name]["asset"] != MARKET], came, target)
         if len(rows) > _TENTHS:
-            curves[plan.TARGETS[target].what] = reliability(rows["probability"].to_numpy(), rows["came"].to_numpy(float))
+            curves[plan.TARGETS[target].what] = reliability(rows["probability"].to_numpy(), rows[target].to_numpy(float))
     return figure.png(figure.calibration(curves, caption, synthetic=marts.synthetic)) if curves else None
 
 
-def _came(marts: Marts, target: str) -> pd.DataFrame:
-    """`asset`, `day`, `came` (0 or 1) of a target, as the scorecard defines it; days that aren't known are left out."""
+def _came(marts: Marts, said: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """`asset`, `day` and a column for each target (0, 1 or null), as the scorecard has them; no rows where nothing was said."""
+    if all(rows.empty for rows in said.values()):
+        return marts.daily[["asset", "day"]].head(0).assign(**dict.fromkeys(plan.TARGETS, np.nan))
     from assets.regimes.forecasts import inputs
 
     markets = marts.daily.merge(marts.labels[["day", "asset", "label"]], on=["day", "asset"], how="left")
-    frame = inputs.build(markets.reindex(columns=list(inputs.NEEDS)))
-    return frame[["asset", "day", target]].rename(columns={target: "came"}).dropna()
+    return inputs.build(markets.reindex(columns=list(inputs.NEEDS)))[["asset", "day", *plan.TARGETS]]
+
+
+def _known(said: pd.DataFrame, came: pd.DataFrame, target: str) -> pd.DataFrame:
+    """What was said on the days of which it is known whether the target came, with that."""
+    return said.merge(came[["asset", "day", target]].dropna(), on=["asset", "day"])
 
 
 def _nowcasts(marts: Marts, assets: list[str]) -> list[dict[Hashable, Any]]:
@@ -138,13 +146,14 @@ def _events(marts: Marts, assets: list[str], said: pd.DataFrame) -> list[dict[Ha
     return rows.assign(flagged=told_of).to_dict("records")
 
 
-def _cried_wolf(marts: Marts, said: pd.DataFrame) -> list[dict[str, Any]]:
+def _cried_wolf(marts: Marts, said: pd.DataFrame, came: pd.DataFrame) -> list[dict[str, Any]]:
     """The warning's flags whose week brought no such low: per asset how many of those that are over, and the last of them."""
-    flagged = said[said["flag"].fillna(False).astype(bool)].merge(_came(marts, plan.WARNING[0]), on=["asset", "day"])
+    target = plan.WARNING[0]
+    flagged = _known(said[said["flag"].fillna(False).astype(bool)], came, target)
     made = []
     for asset in marts.assets:
         rows = flagged[flagged["asset"] == asset].sort_values("day", ascending=False)
-        false = rows.loc[rows["came"] == 0, "day"]
+        false = rows.loc[rows[target] == 0, "day"]
         made.append({"asset": asset, "flags": len(rows), "false": len(false), "last": [f"{day:%Y-%m-%d}" for day in false[:10]]})
     return made
 

@@ -28,5 +28,5 @@ def walk_seconds(assets: int, days: int) -> dict[str, float]:
     frame = inputs.build(markets)
     said = methods.walk_forward(frame)
     walked = time.perf_counter()
-    score.card(frame, said, synthetic=True)
+    score.card(frame, said, score.events(frame), synthetic=True)
     return {"walk": walked - begun, "score": time.perf_counter() - walked}

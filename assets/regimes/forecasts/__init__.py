@@ -58,7 +58,8 @@ def of_markets(markets: pd.DataFrame, *, synthetic: bool) -> tuple[pd.DataFrame,
 
         frame = inputs.build(markets)
         forecasts = methods.walk_forward(frame)
-        made = (forecasts, score.events(frame), score.card(frame, forecasts, synthetic=synthetic))
+        known = score.events(frame)
+        made = (forecasts, known, score.card(frame, forecasts, known, synthetic=synthetic))
         made = tuple(shape.validate(_rounded(table), lazy=True) for shape, table in zip(shapes, made, strict=True))
     return made[0], made[1], made[2]
 

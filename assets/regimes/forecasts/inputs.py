@@ -49,7 +49,8 @@ def _asset(m: pd.DataFrame, asset: str) -> pd.DataFrame:
     f["rv7"] = _log(week)
     f["rv30"] = _log(np.sqrt(variance.rolling(30, min_periods=20).mean()))
     f["rv_year"] = _log(np.sqrt(variance.rolling(365, min_periods=60).mean()))
-    f[LIMIT] = _log(week.rolling(365, min_periods=60).quantile(0.75))
+    limit = week.rolling(365, min_periods=60).quantile(0.75)
+    f[LIMIT] = _log(limit)
     f["rv7_over_limit"] = f["rv7"] - f[LIMIT]
     f["weekend"] = (pd.DatetimeIndex(m.index).dayofweek >= 5).astype(float)
     f["return_1d"] = np.log(m["close"]).diff()
@@ -73,12 +74,12 @@ def _asset(m: pd.DataFrame, asset: str) -> pd.DataFrame:
     f["crowded"] = m["label"].isin(["crowded_long", "crowded_short"]).astype(float).where(m["label"].notna())
     f["label"] = m["label"]
     f["close"], f["low"] = m["close"], m["low"]
-    f = pd.concat([f, _targets(m, week)], axis=1)
+    f = pd.concat([f, _targets(m, week, limit)], axis=1)
     f.insert(0, "asset", asset)
     return f.rename_axis("day").reset_index()
 
 
-def _targets(m: pd.DataFrame, week: pd.Series) -> pd.DataFrame:
+def _targets(m: pd.DataFrame, week: pd.Series, limit: pd.Series) -> pd.DataFrame:
     made = pd.DataFrame(index=m.index)
     ahead = [m["low"].shift(-n) for n in range(1, HORIZON_DAYS + 1)]
     for target in TARGETS.values():
@@ -89,8 +90,7 @@ def _targets(m: pd.DataFrame, week: pd.Series) -> pd.DataFrame:
     made["cascade"] = _within(pd.concat([label == "cascade" for label in labels], axis=1), labels)
     following = week.shift(-HORIZON_DAYS)
     made[NEXT_RV] = _log(following)
-    usual = week.rolling(365, min_periods=60).quantile(0.75)
-    made["high_volatility"] = (following >= usual).astype(float).where(following.notna() & usual.notna())
+    made["high_volatility"] = (following >= limit).astype(float).where(following.notna() & limit.notna())
     return made
 
 

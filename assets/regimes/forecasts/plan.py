@@ -111,6 +111,9 @@ USED = tuple(f.name for f in FEATURES if f.used)
 PRICE = tuple(f.name for f in FEATURES if f.used and not f.perp)
 
 
+#: In the scorecard: all assets together.
+POOLED = "all"
+
 #: What the report and `perps regimes` speak by, chosen before scoring: the plainest that reads what the claim is about.
 RISK, WARNING = ("high_volatility", "har"), ("crash10", "logistic")
 

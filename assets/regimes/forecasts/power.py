@@ -78,7 +78,7 @@ def one(seed: int, strength: float) -> dict[str, Any]:
     market = SyntheticMarket(seed, ASSETS, until=EPOCH + DAYS * 24 * MS_HOUR, causes=causes(strength))
     frame = inputs.build(daily(market))
     said = methods.walk_forward(frame, SPOKEN, (TARGET,))
-    rows = score.card(frame, said, synthetic=True, pooled_only=True)
+    rows = score.card(frame, said, score.events(frame), synthetic=True, pooled_only=True)
     rows = rows[(rows["target"] == TARGET) & (rows["method"] == METHOD)]
     return {"strength": strength, "seed": seed, **({str(k): v for k, v in rows.iloc[0].items()} if len(rows) else {})}
 

@@ -20,13 +20,12 @@ from sklearn.metrics import average_precision_score
 
 from assets.regimes.forecasts import plan
 from assets.regimes.forecasts.methods import METHODS
-from assets.regimes.forecasts.plan import STATE, TARGETS
+from assets.regimes.forecasts.plan import POOLED, STATE, TARGETS
 from assets.regimes.forecasts.schemas import EVENTS, SCORECARD
 from assets.regimes.market import MARKET
 from assets.regimes.rules import METHOD as RULE
 
 AGAINST = "volatility_alone"
-POOLED = "all"
 #: What is said of flags.
 FLAGGED = ("flag_rate", "precision", "p_shifted", "recall_events", "recall_fresh", "lead_days", "false_alarms_per_year")
 Part = tuple[pd.DatetimeIndex, np.ndarray, np.ndarray]
@@ -34,11 +33,16 @@ Part = tuple[pd.DatetimeIndex, np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class Ranked:
-    """An AUROC or a difference of two: as it is, in the bootstrap's draws, and where the targets are turned round."""
+    """An AUROC or a difference of two: as it is, and in draws."""
 
     value: float
     drawn: np.ndarray
-    turned: np.ndarray
+
+    def __sub__(self, other: Ranked) -> Ranked:
+        return Ranked(self.value - other.value, self.drawn - other.drawn)
+
+
+UNKNOWN = Ranked(np.nan, np.array([np.nan]))
 
 
 # --- events -----------------------------------------------------------------------------------------------------------------
@@ -130,9 +134,9 @@ def turned(index: pd.Index, happened: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return np.nan_to_num(rolled), (~np.isnan(rolled)).astype(float)
 
 
-def _interval(name: str, found: Ranked, events: int, *, strict: bool = False) -> dict[str, float]:
-    """95 % within what the figure can be; `strict` where the targets that were turned may widen it."""
-    spreads = [np.nanstd(draws) for draws in (found.drawn, found.turned)[: 1 + strict] if np.isfinite(draws).any()]
+def _interval(name: str, found: Ranked, events: int, *others: np.ndarray) -> dict[str, float]:
+    """95 % within what the figure can be; other draws of it may widen the interval."""
+    spreads = [np.nanstd(draws) for draws in (found.drawn, *others) if np.isfinite(draws).any()]
     if np.isnan(found.value) or not spreads:
         return {f"{name}_low": np.nan, f"{name}_high": np.nan}
     wide = stats.t.ppf(0.975, max(events, 3) - 1) * max(spreads)
@@ -143,8 +147,12 @@ def _interval(name: str, found: Ranked, events: int, *, strict: bool = False) ->
 # --- the scorecard ----------------------------------------------------------------------------------------------------------
 
 
-def card(frame: pd.DataFrame, forecasts: pd.DataFrame, *, synthetic: bool, pooled_only: bool = False) -> pd.DataFrame:
+def card(
+    frame: pd.DataFrame, forecasts: pd.DataFrame, known: pd.DataFrame, *, synthetic: bool, pooled_only: bool = False
+) -> pd.DataFrame:
     """`regime_scorecard`: a row per target, method and asset (`all`: pooled; `MARKET`: their average as an asset of its own).
+
+    `frame` is of `inputs.build`, `known` of `events`.
 
     Ranks: `auroc` with its interval, the same within each year (`auroc_within_years`), the difference to volatility alone with
     its paired interval, what perpetuals' data add to the same method without them, `p_best` (max-t over all methods of the
@@ -155,7 +163,6 @@ def card(frame: pd.DataFrame, forecasts: pd.DataFrame, *, synthetic: bool, poole
     is held against others on the days on which both spoke.
     """
     made: list[dict[str, Any]] = []
-    known = events(frame)
     truth = frame.melt(["day", "asset"], list(TARGETS), "target", "happened") if len(frame) else pd.DataFrame()
     if not len(forecasts):
         return pd.DataFrame(columns=list(SCORECARD.columns))
@@ -183,8 +190,7 @@ def nowcast(frame: pd.DataFrame, *, synthetic: bool) -> list[dict[str, Any]]:
     """Rows of the scorecard for the day's own label: does it say `cascade` or `crash` on the days that were one?
 
     Held against three truths (`plan.NOWCASTS`), each on the days on which it is known; no documented day is one of a synthetic
-    market. `precision` and `recall_events` are of
-    days, `false_alarms_per_year` are the other days on which it fires.
+    market. `precision` and `recall_events` are of days, `false_alarms_per_year` are the other days on which it fires.
     """
     close = frame.groupby("asset")["close"].shift()
     listed = documented()["day"]
@@ -235,16 +241,25 @@ def _target(target: str, asset: str, rows: pd.DataFrame, known: pd.DataFrame, sy
         key = (method, on.tobytes())
         if key not in kept:
             told, came = wide[method].to_numpy()[on], happened[on]
-            one = float(auroc(told, came)[0])
-            kept[key] = Ranked(one, auroc(told, came, weights[:, on]), auroc(told, rolled[:, on], there[:, on]))
+            kept[key] = Ranked(float(auroc(told, came)[0]), auroc(told, came, weights[:, on]))
         return kept[key]
+
+    def both(method: str, other: str) -> np.ndarray:
+        """The rows on which two methods spoke."""
+        return spoke[method] & spoke.get(other, np.False_)
 
     def over(method: str, other: str) -> Ranked:
         """How much better a method ranks than another, on the rows on which both spoke."""
-        if other not in spoke or not (on := spoke[method] & spoke[other]).any():
-            return Ranked(np.nan, np.array([np.nan]), np.array([np.nan]))
-        one, two = ranked(method, on), ranked(other, on)
-        return Ranked(one.value - two.value, one.drawn - two.drawn, one.turned - two.turned)
+        on = both(method, other)
+        return ranked(method, on) - ranked(other, on) if on.any() else UNKNOWN
+
+    def by_luck(method: str, other: str) -> np.ndarray:
+        """The same where the targets are turned round the calendar."""
+        on = both(method, other)
+        if not on.any():
+            return UNKNOWN.drawn
+        one, two = (auroc(wide[m].to_numpy()[on], rolled[:, on], there[:, on]) for m in (method, other))
+        return one - two
 
     gains = {m: over(m, AGAINST) for m in names if m != AGAINST}
     best = _max_t(gains)
@@ -256,13 +271,14 @@ def _target(target: str, asset: str, rows: pd.DataFrame, known: pd.DataFrame, sy
         inside = known[(known["started_on"] > first) & (known["started_on"] <= last + pd.Timedelta(days=plan.HORIZON_DAYS))]
         happenings = _apart(inside["started_on"])
         independent = when.nunique() // plan.BLOCK_DAYS if target == STATE else happenings
-        ranks, gain, adds = ranked(method, on), over(method, AGAINST), over(method, METHODS[method].beside)
+        beside = METHODS[method].beside
+        ranks, gain, adds = ranked(method, on), over(method, AGAINST), over(method, beside)
         said = {
             "target": target, "method": method, "kind": rows.loc[rows["method"] == method, "kind"].iloc[0], "asset": asset,
             "auroc": ranks.value, **_interval("auroc", ranks, independent),
             "auroc_within_years": _within_years(when.dt.year.to_numpy(), told, came),
             "auroc_over_volatility": gain.value, **_interval("over", gain, independent),
-            "perps_add": adds.value, **_interval("perps_add", adds, independent, strict=True),
+            "perps_add": adds.value, **_interval("perps_add", adds, independent, by_luck(method, beside)),
             "p_best": best.get(method, np.nan),
             "average_precision": average_precision_score(came, told) if came.any() else np.nan,
             "base_rate": float(came.mean()),
@@ -382,11 +398,11 @@ def _shifted(parts: list[Part], precision: float) -> float:
         return np.nan
     reached = 0
     for _ in range(plan.DRAWS):
-        turned = [
+        elsewhere = [
             (came_, np.roll(raised, random.integers(plan.BLOCK_DAYS, len(raised) - plan.BLOCK_DAYS)))
             for _, came_, raised in parts
         ]
-        hits, all_ = (sum(int(x) for x in pair) for pair in zip(*((c[r].sum(), r.sum()) for c, r in turned), strict=True))
+        hits, all_ = (sum(int(x) for x in pair) for pair in zip(*((c[r].sum(), r.sum()) for c, r in elsewhere), strict=True))
         reached += hits / all_ >= precision if all_ else 0
     return reached / plan.DRAWS
 

@@ -104,7 +104,8 @@ def test_a_planted_leak_is_caught(markets: pd.DataFrame) -> None:
 
     assert not methods.peeks(markets, pd.Timestamp("2023-09-19"), ("volatility_alone",), leaky).empty
     frame = leaky(markets)
-    card = score.card(frame, methods.walk_forward(frame, ("climatology", "volatility_alone", "logistic")), synthetic=False)
+    said = methods.walk_forward(frame, ("climatology", "volatility_alone", "logistic"))
+    card = score.card(frame, said, score.events(frame), synthetic=False)
     pooled = card[(card["asset"] == "all") & (card["target"] == "crash10") & (card["method"] == "logistic")].iloc[0]
     assert pooled["auroc"] > 0.9 and pooled["verdict"] == "too good: taken for a bug until shown otherwise"
 
@@ -227,7 +228,7 @@ def test_a_method_that_reads_nothing_says_nothing(markets: pd.DataFrame) -> None
     frame = inputs.build(markets.assign(funding_8h=markets["funding_8h"].where(markets["asset"] != "SOL")))
     said = methods.walk_forward(frame, ("climatology", "volatility_alone", "funding_alone"))
     assert set(said.loc[said["method"] == "funding_alone", "asset"]) == {"BTC", "ETH"}
-    card = score.card(frame, said, synthetic=True)
+    card = score.card(frame, said, score.events(frame), synthetic=True)
     pooled = card[(card["asset"] == "all") & (card["target"] == "crash10")].set_index("method")
     wide = said[said["target"] == "crash10"].pivot(index=["day", "asset"], columns="method", values="probability").dropna()
     came = frame.set_index(["day", "asset"])["crash10"].reindex(wide.index)
