@@ -33,9 +33,14 @@ app = typer.Typer(
     '`perps query "select * from marts.regime_labels limit 5"`. Settings: `perps settings`.',
 )
 
-Source = Annotated[
+Mode = Annotated[
     str | None,
-    typer.Option(help="`synthetic`, `recorded:FOLDER`, `live`, or `replay` (from landing alone)", show_default="synthetic"),
+    typer.Option(
+        "--mode",
+        "--source",
+        help="`synthetic`, `recorded:FOLDER`, `live`, or `replay` (from landing alone)",
+        show_default="synthetic",
+    ),
 ]
 Venues = Annotated[str | None, typer.Option(help="by comma, or `core`, `all`", show_default="core")]
 Assets = Annotated[str | None, typer.Option(help="base assets by comma, or `all`", show_default="a core list")]
@@ -92,7 +97,7 @@ def _messages() -> Iterator[None]:
 def _published(settings: Settings) -> Path:
     """The published copy that a reading command means: the named warehouse's, or the last run's."""
     current = settings.home / "current"
-    chosen = "source" in settings.model_fields_set or settings.warehouse is not None
+    chosen = "mode" in settings.model_fields_set or settings.warehouse is not None
     path = (settings.published if chosen or not current.exists() else current / "published") / "perplake.duckdb"
     if not path.exists():
         raise ValueError(f"nothing is published at {path}: `perps run` first, or name a --warehouse")
@@ -101,7 +106,7 @@ def _published(settings: Settings) -> Path:
 
 @app.command()
 def run(
-    source: Source = None,
+    mode: Mode = None,
     venues: Venues = None,
     assets: Assets = None,
     first: First = None,
@@ -126,7 +131,7 @@ def run(
 
     with _messages():
         settings = _settings(
-            source=source, venues=venues, assets=assets, first=first, last=last, days=days, as_of=as_of, home=home,
+            mode=mode, venues=venues, assets=assets, first=first, last=last, days=days, as_of=as_of, home=home,
             warehouse=warehouse, landing=landing, seed=seed, refetch=refetch, forecasts=forecasts,
         )  # fmt: skip
         columns = (TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -149,7 +154,7 @@ def run(
 def regimes(
     asset: Annotated[str, typer.Argument(help="base asset, such as `BTC`; `MARKET` is the average of all")],
     as_of: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="a day, UTC; default: the last labelled")] = None,
-    source: Source = None,
+    mode: Mode = None,
     home: Home = None,
     warehouse: Warehouse = None,
     seed: Seed = None,
@@ -163,7 +168,7 @@ def regimes(
     from assets.console import outlook
 
     with _messages():
-        path = _published(_settings(source=source, home=home, warehouse=warehouse, seed=seed))
+        path = _published(_settings(mode=mode, home=home, warehouse=warehouse, seed=seed))
         with duckdb.connect(str(path), read_only=True) as db:
             outlook(db, asset.upper(), as_of.date() if as_of else None)
 
@@ -172,7 +177,7 @@ def regimes(
 def query(
     sql: Annotated[str, typer.Argument(help="one statement, read only")],
     format: Annotated[Format, typer.Option(help="how to print")] = Format.table,
-    source: Source = None,
+    mode: Mode = None,
     home: Home = None,
     warehouse: Warehouse = None,
     seed: Seed = None,
@@ -181,7 +186,7 @@ def query(
     import duckdb
 
     with _messages():
-        path = _published(_settings(source=source, home=home, warehouse=warehouse, seed=seed))
+        path = _published(_settings(mode=mode, home=home, warehouse=warehouse, seed=seed))
         with duckdb.connect(str(path), read_only=True, config={"enable_external_access": "false"}) as db:
             db.execute("SET TimeZone = 'UTC'")
             try:
@@ -199,14 +204,14 @@ def query(
 
 
 @app.command()
-def status(source: Source = None, home: Home = None, warehouse: Warehouse = None, seed: Seed = None) -> None:
+def status(mode: Mode = None, home: Home = None, warehouse: Warehouse = None, seed: Seed = None) -> None:
     """What is loaded, how fresh, how complete, and what failed last."""
     import duckdb
 
     from assets import console
 
     with _messages():
-        path = _published(_settings(source=source, home=home, warehouse=warehouse, seed=seed))
+        path = _published(_settings(mode=mode, home=home, warehouse=warehouse, seed=seed))
         console.console.print(f"published copy {path}")
         with duckdb.connect(str(path), read_only=True) as db:
             console.status(db)
@@ -214,7 +219,7 @@ def status(source: Source = None, home: Home = None, warehouse: Warehouse = None
 
 @app.command()
 def venues(
-    source: Source = None,
+    mode: Mode = None,
     home: Home = None,
     warehouse: Warehouse = None,
     seed: Seed = None,
@@ -229,7 +234,7 @@ def venues(
         return
     with _messages():
         try:
-            loads = known.last_loads(_published(_settings(source=source, home=home, warehouse=warehouse, seed=seed)))
+            loads = known.last_loads(_published(_settings(mode=mode, home=home, warehouse=warehouse, seed=seed)))
         except ValueError:  # nothing is published yet
             loads = {}
         console.venues(known.rows(), loads)
@@ -237,7 +242,7 @@ def venues(
 
 @app.command()
 def gaps(
-    source: Source = None,
+    mode: Mode = None,
     home: Home = None,
     warehouse: Warehouse = None,
     seed: Seed = None,
@@ -249,7 +254,7 @@ def gaps(
     from assets import console
 
     with _messages():
-        path = _published(_settings(source=source, home=home, warehouse=warehouse, seed=seed))
+        path = _published(_settings(mode=mode, home=home, warehouse=warehouse, seed=seed))
         with duckdb.connect(str(path), read_only=True) as db:
             console.gaps(db, limit)
 
@@ -259,7 +264,7 @@ def explain(
     fact: Annotated[str, typer.Argument(help="`fct_funding_rates`, `fct_open_interest`, `fct_candles` or `fct_liquidations`")],
     instrument: Annotated[str, typer.Argument(help="its `instrument_id`: `binance:BTCUSDT`")],
     at: Annotated[datetime, typer.Argument(formats=["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S"], help="its time, UTC")],
-    source: Source = None,
+    mode: Mode = None,
     home: Home = None,
     warehouse: Warehouse = None,
     landing: LandingAt = None,
@@ -273,9 +278,9 @@ def explain(
     from assets.explain import explain as steps
 
     with _messages():
-        chosen = _settings(source=source, home=home, warehouse=warehouse, landing=landing, seed=seed)
-        if not chosen.model_fields_set & {"source", "warehouse"}:
-            chosen = chosen.model_copy(update={"source": "replay"})  # whichever market ran last
+        chosen = _settings(mode=mode, home=home, warehouse=warehouse, landing=landing, seed=seed)
+        if not chosen.model_fields_set & {"mode", "warehouse"}:
+            chosen = chosen.model_copy(update={"mode": "replay"})  # whichever market ran last
         for step in steps(chosen, str(_published(chosen)), fact, instrument, at):
             console.print(f"[bold]{step.title}[/]")
             for name, value in step.content.items():
@@ -308,29 +313,29 @@ def bring(
 ) -> None:
     """Put your own files, in a venue's format, into the live market's landing: the way to a closed venue's history.
 
-    Then load their days: `perps run --source live --venues bitmex --from 2024-01-01 --to 2024-12-31`.
+    Then load their days: `perps run --mode live --venues bitmex --from 2024-01-01 --to 2024-12-31`.
     """
     from pipelines.bring import bring
-    from pipelines.run import Run, span
+    from pipelines.run import Run, resolve_window_and_clock
     from pipelines.sources import source
 
     with _messages():
-        settings = _settings(source="live", home=home, landing=landing)
-        window, clock = span(settings)
+        settings = _settings(mode="live", home=home, landing=landing)
+        window, clock = resolve_window_and_clock(settings)
         found = source(of)
-        named = {d.name: d for d in found.datasets}
+        named = {d.name: d for d in found.endpoints}
         if dataset not in named:
             raise ValueError(f"{of} has no dataset {dataset!r}; there are: {', '.join(named)}")
         context = dict(part.partition("=")[::2] for part in says or [])
         rows = bring(Run.begin(settings, window, clock), found, named[dataset], files, context)
-        loads = f"`perps run --source live --venues {found.venue} --from … --to …`"
+        loads = f"`perps run --mode live --venues {found.venue} --from … --to …`"
         typer.echo(f"{rows:,} rows of {of} {dataset} are in landing; {loads} loads them")
 
 
 @app.command()
 def prune(
     before: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="drop what was fetched before this day, UTC")],
-    source: Source = None,
+    mode: Mode = None,
     home: Home = None,
     landing: LandingAt = None,
     seed: Seed = None,
@@ -339,7 +344,7 @@ def prune(
     from pipelines.landing import Landing
 
     with _messages():
-        freed = Landing(_settings(source=source, home=home, landing=landing, seed=seed).landing_root).prune(f"{before:%Y%m%d}")
+        freed = Landing(_settings(mode=mode, home=home, landing=landing, seed=seed).landing_root).prune(f"{before:%Y%m%d}")
         typer.echo(f"freed {freed / 1e6:.1f} MB")
 
 
@@ -350,12 +355,12 @@ def version() -> None:
 
 
 @app.command()
-def ui(port: Annotated[int, typer.Option(help="of the Dagster UI")] = 3000, source: Source = None) -> None:
+def ui(port: Annotated[int, typer.Option(help="of the Dagster UI")] = 3000, mode: Mode = None) -> None:
     """The Dagster UI on loopback, with the venue emulator running beside it (not when live)."""
     from assets.ui import serve
 
     with _messages():
-        serve(_settings(source=source), port)
+        serve(_settings(mode=mode), port)
 
 
 @app.command()

@@ -61,7 +61,7 @@ def outlook(db: duckdb.DuckDBPyConnection, asset: str, day: date | None) -> None
     Raises ValueError for a day without a label.
     """
     labelled = db.execute(
-        "SELECT day, label, confidence, reasons, (SELECT origin FROM meta.run_info) FROM marts.regime_labels "
+        "SELECT day, label, confidence, reasons, (SELECT origin FROM meta.scope) FROM marts.regime_labels "
         "WHERE asset = $1 AND day <= coalesce($2, day) ORDER BY day DESC LIMIT 1",
         [asset, day],
     ).fetchone()
@@ -72,7 +72,7 @@ def outlook(db: duckdb.DuckDBPyConnection, asset: str, day: date | None) -> None
         console.print("[bold]SYNTHETIC DATA[/]: a made-up market of this seed, not the real one.")
     console.print(f"{asset} on {at}, from what was known by its close")
     console.print(f"nowcast       [{COLOURS.get(label, 'default')}]{label}[/], confidence {confidence:.2f}: {escape(reasons)}")
-    daily = with_market(db.sql("FROM marts.daily_markets ORDER BY asset, day").df())
+    daily = with_market(db.sql("FROM marts.daily_assets ORDER BY asset, day").df())
     console.print(f"posture       {posture.of(daily, asset, at)}")
     if not db.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'regime_forecasts'").fetchone():
         console.print("no forecasts are made yet: `perps run --forecasts`")
@@ -80,7 +80,7 @@ def outlook(db: duckdb.DuckDBPyConnection, asset: str, day: date | None) -> None
     for title, (target, method) in {"risk state": RISK, "early warning": WARNING}.items():
         said = db.execute(
             "SELECT probability, flag, fitted_on FROM marts.regime_forecasts "
-            "WHERE asset = ? AND day = ? AND target = ? AND method = ? ORDER BY basis DESC LIMIT 1",
+            "WHERE asset = ? AND day = ? AND target = ? AND method = ? ORDER BY run_type DESC LIMIT 1",
             [asset, at, target, method],
         ).fetchone()
         if said is None:
@@ -133,7 +133,7 @@ def ending(outcome: Outcome) -> None:
     settings, published = outcome.settings, outcome.settings.published / "perplake.duckdb"
     if published.exists() and not outcome.failed:
         with duckdb.connect(str(published), read_only=True) as db:
-            origin = db.execute("SELECT origin FROM meta.run_info").fetchone()
+            origin = db.execute("SELECT origin FROM meta.scope").fetchone()
             if origin and origin[0] == "synthetic":
                 console.print("[bold]SYNTHETIC DATA[/]: a made-up market of this seed, not the real one.\n")
             regimes(db, ["BTC", "ETH"])
@@ -163,19 +163,19 @@ def ending(outcome: Outcome) -> None:
 
 def _grouped(lines: Iterable[str]) -> list[str]:
     """Lines that differ in their numbers alone as one: the first, how many more there are, and the last."""
-    alike: dict[str, list[str]] = {}
+    similar: dict[str, list[str]] = {}
     for line in lines:
-        alike.setdefault(re.sub(r"\d+", "#", line), []).append(line)
+        similar.setdefault(re.sub(r"\d+", "#", line), []).append(line)
     return [
         told
-        for of in alike.values()
+        for of in similar.values()
         for told in (of if len(of) <= 3 else [of[0], f"… and {len(of) - 1:,} more like it, the last: {of[-1]}"])
     ]
 
 
 def status(db: duckdb.DuckDBPyConnection) -> None:
     """What is loaded, how fresh, how complete, and how the last runs ended."""
-    info = db.execute("SELECT market, origin, window_start, window_end, as_of FROM meta.run_info").fetchone()
+    info = db.execute("SELECT market, origin, window_start, window_end, as_of FROM meta.scope").fetchone()
     if info:
         console.print(f"market {info[0]} ({info[1]}), window {info[2]} to {info[3]} UTC, clock at {info[4]}\n")
     facts = {
@@ -194,10 +194,10 @@ def status(db: duckdb.DuckDBPyConnection) -> None:
     console.print(table, "")
     coverage(db)
     runs = db.execute(
-        "SELECT started_at, source, window_start, window_end, outcome, messages FROM meta.runs ORDER BY started_at DESC LIMIT 5"
+        "SELECT started_at, mode, window_start, window_end, outcome, messages FROM meta.runs ORDER BY started_at DESC LIMIT 5"
     ).fetchall()
-    for started, source, start, end, outcome, messages in runs:
-        console.print(f"run {started:%Y-%m-%d %H:%M} {escape(source)} {start:%Y-%m-%d} to {end:%Y-%m-%d}: {outcome}")
+    for started, mode, start, end, outcome, messages in runs:
+        console.print(f"run {started:%Y-%m-%d %H:%M} {escape(mode)} {start:%Y-%m-%d} to {end:%Y-%m-%d}: {outcome}")
         for line in messages[:5] if outcome != "succeeded" else []:
             console.print(f"    {escape(line)}")
     held = db.execute(

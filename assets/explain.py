@@ -17,7 +17,7 @@ from pipelines import warehouse
 from pipelines.landing import Entry, Landing
 from pipelines.settings import Settings
 from pipelines.source import Source
-from pipelines.sources import source, table
+from pipelines.sources import source, source_rows
 
 #: The facts that can be explained: the mart's time column, and the column with the venue's own stamp where that differs.
 FACTS = {
@@ -66,8 +66,8 @@ def _raw_rows(
     connection: duckdb.DuckDBPyConnection, of: Source, venue: str, symbol: str, stamp: datetime
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Raw rows of that symbol with that stamp, from the source's datasets with history."""
-    canonical = set(table()[of.name]["datasets"])
-    for dataset in sorted(of.datasets, key=lambda d: d.name not in canonical):
+    canonical = set(source_rows()[of.name]["datasets"])
+    for dataset in sorted(of.endpoints, key=lambda d: d.name not in canonical):
         if dataset.time:
             asked = f'SELECT * FROM raw."{of.table(dataset)}" WHERE "{dataset.key[0]}" = ? AND "{dataset.time}" = epoch_ms(?)'
             given = [symbol, stamp]

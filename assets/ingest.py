@@ -17,8 +17,8 @@ from pipelines import warehouse
 from pipelines.fetch import Fetched, fetch
 from pipelines.load import load
 from pipelines.run import Run
-from pipelines.source import Dataset, Source
-from pipelines.sources import source, table
+from pipelines.source import Endpoint, Source
+from pipelines.sources import source, source_rows
 from pipelines.windows import DAY
 
 DAYS = dg.DailyPartitionsDefinition(start_date="2019-09-01", end_offset=1)
@@ -31,12 +31,12 @@ def landing_key(name: str) -> dg.AssetKey:
     return dg.AssetKey(["landing", name])
 
 
-def raw_key(of: Source, dataset: Dataset) -> dg.AssetKey:
+def raw_key(of: Source, dataset: Endpoint) -> dg.AssetKey:
     return dg.AssetKey(["raw", of.table(dataset)])
 
 
 def _landing_spec(name: str, days: dg.PartitionsDefinition | None) -> dg.AssetSpec:
-    row = table()[name]
+    row = source_rows()[name]
     key = f" Needs `{row['key']}` when live." if row["key"] else ""
     return dg.AssetSpec(
         landing_key(name),
@@ -50,7 +50,7 @@ def _landing_spec(name: str, days: dg.PartitionsDefinition | None) -> dg.AssetSp
 def _fetch_assets(days: dg.PartitionsDefinition | None) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="fetch",
-        specs=[_landing_spec(name, days) for name in table()],
+        specs=[_landing_spec(name, days) for name in source_rows()],
         check_specs=[
             dg.AssetCheckSpec(
                 WHOLE,
@@ -58,7 +58,7 @@ def _fetch_assets(days: dg.PartitionsDefinition | None) -> dg.AssetsDefinition:
                 description="Every request of the window was answered with a page that can be read. A failed one leaves a gap "
                 "that the next run fills; what was had is kept and loaded.",
             )
-            for name in table()
+            for name in source_rows()
         ],
         can_subset=True,
         backfill_policy=dg.BackfillPolicy.single_run(),
@@ -130,10 +130,10 @@ def _load_assets(of: Source, days: dg.PartitionsDefinition | None) -> dg.AssetsD
             group_name=of.name,
             kinds={"dlt", "duckdb"},
             partitions_def=days,
-            description=f"{table()[of.name]['title']}: {dataset.name.replace('_', ' ')} as the venue states them, typed, "
+            description=f"{source_rows()[of.name]['title']}: {dataset.name.replace('_', ' ')} as the venue states them, typed, "
             f"one row per {', '.join(dataset.primary_key)}.",
         )
-        for dataset in of.datasets
+        for dataset in of.endpoints
     ]
 
     @dg.multi_asset(name=f"load_{of.name}", specs=specs, backfill_policy=dg.BackfillPolicy.single_run(), pool=WAREHOUSE_POOL)
@@ -144,7 +144,7 @@ def _load_assets(of: Source, days: dg.PartitionsDefinition | None) -> dg.AssetsD
         fetched = session.fetched.get(context.run_id, {}).get(of.name)
         with warehouse.one_writer(session.database):
             # Who tells of others has nothing of its own that could be missing.
-            own = set(table()[of.name]["datasets"]) != {"references"}
+            own = set(source_rows()[of.name]["datasets"]) != {"references"}
             if of.name in session.settings.sources:
                 with warehouse.connect(session.database) as connection:
                     warehouse.prepare(connection, run.settings.market)
@@ -152,8 +152,8 @@ def _load_assets(of: Source, days: dg.PartitionsDefinition | None) -> dg.AssetsD
                     session.note_coverage(connection, run, venues if own else [])
             loaded = load(run, of, fetched.entries if fetched else None)
             with warehouse.connect(session.database, read_only=True) as connection:
-                held = {dataset.name: _held(connection, run, of, dataset) for dataset in of.datasets}
-        for dataset in of.datasets:
+                held = {dataset.name: _held(connection, run, of, dataset) for dataset in of.endpoints}
+        for dataset in of.endpoints:
             yield dg.MaterializeResult(
                 asset_key=raw_key(of, dataset),
                 metadata={
@@ -169,7 +169,7 @@ def _load_assets(of: Source, days: dg.PartitionsDefinition | None) -> dg.AssetsD
     return load_assets
 
 
-def _held(connection: duckdb.DuckDBPyConnection, run: Run, of: Source, dataset: Dataset) -> dict[str, object]:
+def _held(connection: duckdb.DuckDBPyConnection, run: Run, of: Source, dataset: Endpoint) -> dict[str, object]:
     """What a raw table holds of the run's window (a snapshot: altogether): rows, the newest of them, and coverage, the share
     of days with a row over the instruments seen, up to the run's clock. Events have none: no row may mean that nothing happened.
     """
@@ -194,4 +194,4 @@ def _time(name: str, moment: datetime | None) -> dict[str, object]:
 def assets(partitioned: bool) -> list[dg.AssetsDefinition]:
     """Fetch and one load per source, by UTC day or for the session's window."""
     days = DAYS if partitioned else None
-    return [_fetch_assets(days), *(_load_assets(source(name), days) for name in table())]
+    return [_fetch_assets(days), *(_load_assets(source(name), days) for name in source_rows())]

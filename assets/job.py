@@ -23,9 +23,9 @@ from pipelines import warehouse
 from pipelines.clock import Clock
 from pipelines.errors import WarehouseMismatch
 from pipelines.landing import Entry, Landing
-from pipelines.run import Emulator, span
+from pipelines.run import Emulator, resolve_window_and_clock
 from pipelines.settings import Settings
-from pipelines.sources import table
+from pipelines.sources import source_rows
 from pipelines.windows import DAY, Window, to_ms
 
 log = logging.getLogger("perplake.job")
@@ -97,20 +97,20 @@ def run(settings: Settings, progress: Progress = lambda source, done, total: Non
     from assets.emulator import Attached, emulator
 
     nobody = None
-    if replay := settings.source == "replay":
+    if replay := settings.mode == "replay":
         settings, window, clock, origin = replayed(settings)
         nobody = Attached(Emulator("", origin), None)
     else:
-        window, clock = span(settings)
+        window, clock = resolve_window_and_clock(settings)
     if settings.database.exists():  # one that this run may not write is said before anything is asked
         with warehouse.one_writer(settings.database), warehouse.connect(settings.database) as connection:
             warehouse.prepare(connection, settings.market)
-    needs_emulator = settings.source == "synthetic" or settings.recording
+    needs_emulator = settings.mode == "synthetic" or settings.recording
     stands = None if settings.recording and not settings.as_of else clock.as_of
     shown = (clock.now() - window.start) // DAY + 1
     with emulator(settings, stands, shown) if needs_emulator else nullcontext(nobody) as attached:
         if attached and settings.recording:
-            window, clock = span(settings, attached.clock)
+            window, clock = resolve_window_and_clock(settings, attached.clock)
         return _execute(settings, window, clock, attached, progress, with_fetch=not replay)
 
 
@@ -128,8 +128,8 @@ def _execute(settings: Settings, window: Window, clock: Clock, attached: Any, pr
     definitions = definitions_of(session, partitioned=False)
     # A source is a group. Those that are not chosen have nothing to say, and each of their assets would cost its event.
     chosen = settings.sources
-    idle = [name for name in table() if name not in chosen]
-    silent = [landing_key(name) for name in (idle if with_fetch else table())]
+    idle = [name for name in source_rows() if name not in chosen]
+    silent = [landing_key(name) for name in (idle if with_fetch else source_rows())]
     selection = dg.AssetSelection.all() - dg.AssetSelection.assets(*silent) - dg.AssetSelection.checks_for_assets(*silent)
     if idle:
         selection -= dg.AssetSelection.groups(*idle)
@@ -142,7 +142,7 @@ def _execute(settings: Settings, window: Window, clock: Clock, attached: Any, pr
         result = job.execute_in_process(
             instance=found,
             raise_on_error=False,
-            tags={**tag, "perplake/window": str(window), "perplake/source": settings.source[:60]},
+            tags={**tag, "perplake/window": str(window), "perplake/source": settings.mode[:60]},
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
         failures = [event for event in result.all_events if event.is_step_failure]
@@ -168,7 +168,7 @@ def _execute(settings: Settings, window: Window, clock: Clock, attached: Any, pr
         said = [*failed, *outcome.messages]
         try:
             with warehouse.one_writer(settings.database), warehouse.connect(settings.database) as connection:
-                warehouse.note_outcome(connection, result.run_id, settings.source, window, started, ended, said)
+                warehouse.note_outcome(connection, result.run_id, settings.mode, window, started, ended, said)
         except (duckdb.Error, WarehouseMismatch) as problem:  # a full disk, most likely: what went wrong is told all the same
             outcome.messages.append(f"how this run ended could not be noted in the warehouse: {problem}")
     _point_at(settings)

@@ -27,14 +27,14 @@ ON_DEMAND = (FORECASTS, EVENTS, SCORECARD, CHANGES)
     specs=[
         dg.AssetSpec(
             FEATURES,
-            deps=[["marts", "daily_markets"]],
+            deps=[["marts", "daily_assets"]],
             group_name="regimes",
             kinds={"pandas", "pandera"},
             description="Inputs of the regime rule per UTC day and asset, with the trailing quantiles they are held against.",
         ),
         dg.AssetSpec(
             LABELS,
-            deps=[["marts", "daily_markets"]],
+            deps=[["marts", "daily_assets"]],
             group_name="regimes",
             kinds={"pandas", "pandera"},
             description="One label per UTC day and asset with its confidence and reasons. No label uses a later day.",
@@ -47,7 +47,7 @@ def label_regimes(session: dg.ResourceParam[Session]) -> Iterator[dg.Materialize
     from assets import regimes
 
     with warehouse.one_writer(session.database), warehouse.connect(session.database) as connection:
-        daily = connection.sql("SELECT * FROM marts.daily_markets ORDER BY day, asset").df()
+        daily = connection.sql("SELECT * FROM marts.daily_assets ORDER BY day, asset").df()
         made = regimes.label(regimes.with_market(daily))
         connection.begin()
         for key, frame in zip((FEATURES, LABELS), made, strict=True):
@@ -67,7 +67,7 @@ def label_regimes(session: dg.ResourceParam[Session]) -> Iterator[dg.Materialize
         for key, deps, told in (
             (
                 FORECASTS,
-                [["marts", name] for name in ("daily_markets", "daily_instruments", "daily_industry", "fct_references")],
+                [["marts", name] for name in ("daily_assets", "daily_instruments", "daily_industry", "fct_references")],
                 "What each method said of the coming week on each day, from the past alone; live rows stay as they were said.",
             ),
             (EVENTS, [], "Crashes and cascades: what there was to be warned of."),
@@ -87,7 +87,7 @@ def forecast_regimes(session: dg.ResourceParam[Session]) -> Iterator[dg.Material
         said, events, card = forecasts.of_database(connection)
         labelled = "FROM marts.regime_features JOIN marts.regime_labels USING (day, asset) ORDER BY asset, day"
         changed = audit.changes(connection.sql(labelled).df())
-        if session.settings.source == "live":
+        if session.settings.mode == "live":
             said = pd.concat([said, _said_live(connection, said)], ignore_index=True)
         connection.begin()
         for key, frame, shape in zip(ON_DEMAND, (said, events, card, changed), shapes, strict=True):
@@ -102,7 +102,7 @@ def _said_live(connection: object, said: pd.DataFrame) -> pd.DataFrame:
     """All that was ever said live, with today's last closed day added to it where it is new."""
     execute = connection.execute  # type: ignore[attr-defined]
     execute("CREATE TABLE IF NOT EXISTS meta.forecasts_live AS SELECT * FROM said LIMIT 0")
-    latest = said[said["day"] == said["day"].max()].assign(basis="live")  # noqa: F841 (DuckDB reads it by its name)
+    latest = said[said["day"] == said["day"].max()].assign(run_type="live")  # noqa: F841 (DuckDB reads it by its name)
     execute(
         "INSERT INTO meta.forecasts_live SELECT * FROM latest ANTI JOIN meta.forecasts_live USING (day, asset, target, method)"
     )

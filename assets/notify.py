@@ -44,7 +44,7 @@ def news(published: Path) -> list[Notice]:
         made = "SELECT count(*) FROM duckdb_tables() WHERE table_name IN ('regime_forecasts', 'regime_scorecard')"
         if db.execute(made).fetchall() != [(2,)]:
             raise FileNotFoundError(f"{published}: no forecasts are made yet: run with PERPLAKE_FORECASTS=true")
-        daily = with_market(db.sql("FROM marts.daily_markets ORDER BY asset, day").df())
+        daily = with_market(db.sql("FROM marts.daily_assets ORDER BY asset, day").df())
         rows = db.execute(
             """
             SELECT l.asset, l.day, l.label, l.reasons, l.before, f.day, f.probability, f.flag, s.auroc, s.verdict FROM (
@@ -53,7 +53,7 @@ def news(published: Path) -> list[Notice]:
                 QUALIFY row_number() OVER (PARTITION BY asset ORDER BY day DESC) = 1
             ) AS l
             LEFT JOIN ( -- of the last day that is over: a label may be of the day in progress
-                FROM marts.regime_forecasts WHERE target = $1 AND method = $2 AND basis = 'backtest'
+                FROM marts.regime_forecasts WHERE target = $1 AND method = $2 AND run_type = 'backtest'
                 QUALIFY row_number() OVER (PARTITION BY asset ORDER BY day DESC) = 1
             ) AS f ON l.asset = f.asset AND f.day >= l.day - 1
             LEFT JOIN marts.regime_scorecard AS s ON s.target = $1 AND s.method = $2 AND s.asset = 'all'

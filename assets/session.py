@@ -19,7 +19,7 @@ from assets.emulator import Attached, emulator
 from pipelines import warehouse
 from pipelines.clock import Clock
 from pipelines.fetch import Fetched
-from pipelines.run import Run, span
+from pipelines.run import Run, resolve_window_and_clock
 from pipelines.settings import Settings
 from pipelines.windows import Window
 
@@ -59,12 +59,12 @@ class Session:
         return self._runs[context.run_id]
 
     def _begin(self, context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> Run:
-        if self.clock is None and self.attached is None and self.settings.source not in ("live", "replay"):
+        if self.clock is None and self.attached is None and self.settings.mode not in ("live", "replay"):
             ours = ExitStack()  # `perps ui` has one running; under plain `dagster dev` each run brings up its own
             self.attached = ours.enter_context(emulator(self.settings, None))
             atexit.register(ours.close)
         stands = self.attached.clock if self.attached else None
-        window, clock = span(self.settings, stands)
+        window, clock = resolve_window_and_clock(self.settings, stands)
         window, clock = self.window or window, self.clock or (Clock(stands) if self.attached else clock)
         return Run.begin(self.settings, _days(context) or window, clock, self.attached.emulator if self.attached else None)
 
@@ -74,7 +74,7 @@ class Session:
             connection,
             self.settings.market,
             run.origin,
-            self.settings.source,
+            self.settings.mode,
             run.window,
             run.clock.now(),
             self.settings.assets,

@@ -127,7 +127,7 @@ def plan(connection: duckdb.DuckDBPyConnection) -> list[str] | None:
     build = ["build", "--no-populate-cache", "--no-write-json", "--resource-type", "model"]
     if made is None or made[0] != fingerprint():
         return [*build, "--resource-type", "seed", "--full-refresh"]
-    if window is None and made[1] == warehouse.run_info(connection):
+    if window is None and made[1] == warehouse.scope(connection):
         return None
     os.environ["PERPLAKE_CHANGED_FROM"], os.environ["PERPLAKE_CHANGED_TO"] = map(str, window or warehouse.as_of(connection))
     return [*build, "--exclude", "config.materialized:view"]
@@ -163,7 +163,7 @@ def transform(context: dg.AssetExecutionContext, session: dg.ResourceParam[Sessi
             counts = "SELECT schema_name || '.' || table_name, estimated_size FROM duckdb_tables() WHERE schema_name <> 'raw'"
             rows = dict(connection.execute(counts).fetchall())
             coverage = dict(connection.execute(_COVERAGE).fetchall())
-            window = connection.execute("SELECT window_start, window_end FROM meta.run_info").fetchone()
+            window = connection.execute("SELECT window_start, window_end FROM meta.scope").fetchone()
     nodes = {k: n for k, n in manifest()["nodes"].items() if n["resource_type"] in ("model", "seed")}
     before = {k: [d for d in n["depends_on"].get("nodes", []) if d in nodes] for k, n in nodes.items()}
     for name in TopologicalSorter(before).static_order():

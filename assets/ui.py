@@ -29,11 +29,11 @@ ROOT = Path(__file__).parents[1]
 
 def serve(settings: Settings, port: int) -> None:
     """Run until stopped. Raises `ConnectionError` when the emulator does not start, `ValueError` for replay."""
-    if settings.source == "replay":
-        raise ValueError("replay asks nobody, so it has no days to schedule: `perps run --source replay`")
+    if settings.mode == "replay":
+        raise ValueError("replay asks nobody, so it has no days to schedule: `perps run --mode replay`")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with emulator(settings, None) if settings.source != "live" else nullcontext() as attached, instance(settings) as found:
-        environment = {**os.environ, "PERPLAKE_SOURCE": settings.source}
+    with emulator(settings, None) if settings.mode != "live" else nullcontext() as attached, instance(settings) as found:
+        environment = {**os.environ, "PERPLAKE_MODE": settings.mode}
         if attached:
             environment["PERPLAKE_EMULATOR_URL"] = attached.emulator.url
         command = [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "--host", "127.0.0.1", "--port", str(port)]

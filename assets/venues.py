@@ -15,7 +15,7 @@ from pathlib import Path
 
 import duckdb
 
-from pipelines.sources import TABLE, source, table
+from pipelines.sources import TABLE, source, source_rows
 
 SEEDS = TABLE.parent / "seeds"
 HEADER = ("source", "venue", "state", "gives", "back to", "key", "limits", "unproven")
@@ -55,7 +55,7 @@ def rows() -> list[Row]:
         if fact["verified"] != "true":
             unproven[fact["source"]].append(f"{fact['dataset']}.{fact['fact']}")
     found = []
-    for name, row in table().items():
+    for name, row in source_rows().items():
         venue = venues.get(row["venue"], {"state": "open", "closed_on": ""})
         state = f"{venue['state']} {venue['closed_on']}".strip()
         of = row["venue"] or f"those named in `{row['named_in']}`"

@@ -14,10 +14,10 @@ import msgspec
 
 from pipelines.landing import Entry
 from pipelines.run import Run
-from pipelines.source import Dataset, Source
+from pipelines.source import Endpoint, Source
 
 
-def bring(run: Run, of: Source, dataset: Dataset, files: Sequence[Path], context: Mapping[str, str]) -> int:
+def bring(run: Run, of: Source, dataset: Endpoint, files: Sequence[Path], context: Mapping[str, str]) -> int:
     """Put files into landing; returns how many rows they hold.
 
     Raises `ValueError` naming the file for one that can't be read as that dataset, for one without rows, and where the rows

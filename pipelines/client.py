@@ -27,7 +27,7 @@ from pipelines.clock import Clock
 from pipelines.errors import AGAIN, Blocked, KeyRefused, RateLimited, Rejected, Transient
 from pipelines.limits import Limiter
 from pipelines.s3 import S3
-from pipelines.source import Dataset, Library, Request, Source
+from pipelines.source import Endpoint, Library, Request, Source
 from pipelines.windows import Window, iso
 
 log = logging.getLogger("perplake.client")
@@ -114,7 +114,7 @@ class Client:
         self.warnings.append(line)
         log.warning("%s", line)
 
-    async def ask(self, request: Request, dataset: Dataset) -> Page:
+    async def ask(self, request: Request, dataset: Endpoint) -> Page:
         """The page, after as many tries as it takes. Raises `VenueError`."""
         confirmed_empty = False
         async for attempt in AsyncRetrying(
@@ -126,7 +126,7 @@ class Client:
             with attempt:
                 page = await self._once(request, dataset)
                 # An empty answer may be the venue's slip: it has to say so twice.
-                if not page.problem and dataset.says_nothing(page.content, page.rows) and not confirmed_empty:
+                if not page.problem and dataset.is_empty(page.content, page.rows) and not confirmed_empty:
                     page = await self._once(request, dataset)
                     confirmed_empty = True
         return page
@@ -137,7 +137,7 @@ class Client:
             return problem.retry_after
         return wait_random_exponential(multiplier=0.25, max=20)(state)
 
-    async def _once(self, request: Request, dataset: Dataset) -> Page:
+    async def _once(self, request: Request, dataset: Endpoint) -> Page:
         async with self._slots:
             await self.limiter.acquire(request.weights)
             # After the wait for our own limit, in which another request may have been told to wait.
@@ -159,7 +159,7 @@ class Client:
         if request.window and dataset.time:
             times = list(map(attrgetter(dataset.time), page.rows))
             asked = request.window
-            asked = Window(0 if request.open_start else asked.start, sys.maxsize if request.open_end else asked.end)
+            asked = Window(0 if request.clip_start else asked.start, sys.maxsize if request.clip_end else asked.end)
             if times and not (min(times) in asked and max(times) in asked):
                 stray = [time for time in times if time not in asked]
                 raise self._transient(
@@ -170,7 +170,7 @@ class Client:
                 others = set(map(attrgetter(who), page.rows)) - {request.instrument}
                 if others:
                     raise self._transient(request, f"rows of {', '.join(sorted(others)[:3])} instead of {request.instrument}")
-            answer = (dataset.name, page.sha256, request.instrument if dataset.alike else "")
+            answer = (dataset.name, page.sha256, request.instrument if dataset.allow_identical_pages else "")
             if self._answers.setdefault(answer, request) != request:
                 raise self._transient(request, "these bytes were the answer to another question")
         return page

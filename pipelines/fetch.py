@@ -18,11 +18,11 @@ import msgspec
 
 from pipelines.client import Client, Page
 from pipelines.errors import AGAIN, Absent, Blocked, KeyRefused, Transient, VenueError
-from pipelines.landing import Entry, question
+from pipelines.landing import Entry, request_fingerprint
 from pipelines.records import known_names
 from pipelines.run import Run
 from pipelines.settings import Settings
-from pipelines.source import Dataset, Instrument, Request, Source
+from pipelines.source import Endpoint, Instrument, Request, Source
 from pipelines.sources import closed_at
 from pipelines.windows import DAY, Window
 
@@ -101,8 +101,8 @@ def _remembered(run: Run) -> dict[str, Entry]:
 def _asked(entry: Entry) -> str:
     path = entry.endpoint if entry.body is None else entry.endpoint.partition(" ")[0]
     window = Window(*entry.window) if entry.window else None
-    request = Request(path, entry.params, entry.body, window=window, open_end=entry.open_end)
-    return question(entry.source, entry.dataset, request, None if entry.window else entry.observed_at)
+    request = Request(path, entry.params, entry.body, window=window, clip_end=entry.clip_end)
+    return request_fingerprint(entry.source, entry.dataset, request, None if entry.window else entry.observed_at)
 
 
 class _SourceFetch:
@@ -118,7 +118,7 @@ class _SourceFetch:
     async def fetch(self) -> None:
         begun = time.monotonic()
         async with self.run.client(self.source) as client:
-            bulk = [d for d in self.source.datasets if d.bulk]
+            bulk = [d for d in self.source.endpoints if d.bulk]
             chosen: list[Instrument] = []
             for dataset in sorted(bulk, key=lambda d: d.name != "instruments"):
                 await self._all(client, dataset, [Instrument("", "")])
@@ -129,7 +129,7 @@ class _SourceFetch:
                 wanted = Settings.model_fields["assets"].default if "all" in wanted else wanted
                 chosen = [Instrument(asset, asset) for asset in wanted]
             by_expiry = sorted(
-                (d for d in self.source.datasets if not d.bulk), key=lambda d: (not d.snapshot, d.history_days or 1e9)
+                (d for d in self.source.endpoints if not d.bulk), key=lambda d: (not d.snapshot, d.history_days or 1e9)
             )
             async with asyncio.TaskGroup() as group:
                 for dataset in by_expiry:
@@ -138,7 +138,7 @@ class _SourceFetch:
         self.result.seconds = time.monotonic() - begun
 
     def _chosen(self) -> list[Instrument]:
-        dataset = self.source.dataset("instruments")
+        dataset = self.source.endpoint("instruments")
         assert self.source.instruments
         wanted = set(self.run.settings.assets)
         listed: dict[str, Instrument] = {}
@@ -152,7 +152,7 @@ class _SourceFetch:
         self.result.assets = {i.base_asset for i in chosen}
         return chosen
 
-    def window(self, dataset: Dataset) -> Window:
+    def window(self, dataset: Endpoint) -> Window:
         """The part of the run's window that this dataset can be asked for."""
         now, window = self.run.clock.now(), self.run.window.before(self.run.clock.now())
         window = window.before(closed_at(self.source.venue) or window.end)
@@ -163,7 +163,7 @@ class _SourceFetch:
             window = window.after((now - int(self.run.settings.liquidation_days * DAY)) // DAY * DAY)
         return window
 
-    async def _all(self, client: Client, dataset: Dataset, instruments: list[Instrument]) -> None:
+    async def _all(self, client: Client, dataset: Endpoint, instruments: list[Instrument]) -> None:
         window = self.window(dataset)
         if not window and not dataset.snapshot:
             return
@@ -173,7 +173,7 @@ class _SourceFetch:
             for request in requests:
                 group.create_task(self._chain(client, dataset, request))
 
-    async def _chain(self, client: Client, dataset: Dataset, request: Request) -> None:
+    async def _chain(self, client: Client, dataset: Endpoint, request: Request) -> None:
         """A request and the pages that follow it."""
         following: Request | None = request
         while following and not self._stopped:
@@ -198,9 +198,9 @@ class _SourceFetch:
         self._done += 1
         self.progress(self.source.name, self._done, self._total)
 
-    async def _page(self, client: Client, dataset: Dataset, request: Request) -> Request | None:
+    async def _page(self, client: Client, dataset: Endpoint, request: Request) -> Request | None:
         """Have one page, from landing or from the venue; returns what to ask next."""
-        asked = question(self.source.name, dataset.name, request, None if request.window else self.run.started)
+        asked = request_fingerprint(self.source.name, dataset.name, request, None if request.window else self.run.started)
         if known := self.remembered.get(asked):
             self.run.landing.note(known)
             self.result.entries.append(known)
@@ -208,9 +208,9 @@ class _SourceFetch:
             if known.last:
                 return None
             content = dataset.read(self.run.landing.body(known))
-            return dataset.more(request, content, dataset.rows(content))
+            return dataset.next_page(request, content, dataset.rows(content))
         page = await client.ask(request, dataset)
-        following = None if page.problem else dataset.more(request, page.content, page.rows)
+        following = None if page.problem else dataset.next_page(request, page.content, page.rows)
         if following and following.params == request.params and following.body == request.body:
             raise Transient(self.source.name, request.endpoint, "the next page would be the page before", AGAIN)
         entry = self._entry(dataset, request, page, following is None)
@@ -229,11 +229,11 @@ class _SourceFetch:
             self._warn_once(f"{self.source.name} {request.endpoint}: new fields, not read: {', '.join(sorted(unknown))}")
         return following
 
-    def _entry(self, dataset: Dataset, request: Request, page: Page, last: bool) -> Entry:
+    def _entry(self, dataset: Endpoint, request: Request, page: Page, last: bool) -> Entry:
         run = self.run
         settle = 0 if run.clock.frozen else int(run.settings.settle_minutes * 60_000)
         over = request.window.end + settle <= page.observed_at if request.window else run.clock.frozen
-        empty = not page.problem and dataset.says_nothing(page.content, page.rows)
+        empty = not page.problem and dataset.is_empty(page.content, page.rows)
         return Entry(
             run=run.id,
             source=self.source.name,
@@ -253,7 +253,7 @@ class _SourceFetch:
             origin=page.origin or run.origin,
             final=over and not empty and not page.problem,
             last=last,
-            open_end=request.open_end,
+            clip_end=request.clip_end,
             empty=empty,
             problem=page.problem,
             field=page.field,
@@ -272,13 +272,13 @@ class _SourceFetch:
             log.warning("%s", line)
 
 
-def _unknown(dataset: Dataset, page: Page) -> set[str]:
+def _unknown(dataset: Endpoint, page: Page) -> set[str]:
     """Names in the first row of a JSON page that are neither read nor documented as skipped."""
     if dataset.decode or not page.rows or dataset.record.__struct_config__.array_like:
         return set()
-    names = known_names(dataset.wire or dataset.record)
+    names = known_names(dataset.wire_type or dataset.record)
     row = _first_object(msgspec.json.decode(page.body), names)
-    return set(row) - names - dataset.known if row else set()
+    return set(row) - names - dataset.ignored_fields if row else set()
 
 
 def _first_object(value: object, names: frozenset[str]) -> dict[str, object] | None:

@@ -1,7 +1,8 @@
 """Keys of the sources that want one: from the environment into a header, nowhere else, and left alone once refused.
 
 The table of sources names a source's variable (`key`), the source its header. A key that was refused or is used up is noted by
-a digest of it (`keys.json` beside the market's limits), and its source left out for `REST` or until the variable holds another.
+a digest of it (`keys.json` beside the market's limits), and its source left out for `COOLDOWN_SECONDS` or until it
+changes.
 The emulator gets a key of its own: a real one never goes there. Alone: `perps venues` shows which variables are set.
 """
 
@@ -15,13 +16,13 @@ from pathlib import Path
 import msgspec
 
 from pipelines.source import Source
-from pipelines.sources import table
+from pipelines.sources import source_rows
 from pipelines.windows import iso
 
 #: What the emulator takes for a good key.
 EMULATED = "emulator"
 #: How long a refused key is left alone, in seconds.
-REST = 3600
+COOLDOWN_SECONDS = 3600
 
 
 class Refused(msgspec.Struct):
@@ -34,7 +35,7 @@ class Refused(msgspec.Struct):
 
 def missing(of: str) -> str | None:
     """The variable that must be set before a source can be asked; None where nothing is missing."""
-    row = table()[of]
+    row = source_rows()[of]
     return None if not row["key"] or row.get("key_optional") or os.environ.get(row["key"]) else row["key"]
 
 
@@ -46,23 +47,23 @@ def headers(of: Source, emulated: bool) -> dict[str, str]:
 
 def refuse(folder: Path, of: Source, emulated: bool, said: str) -> None:
     """Note that the source's key was refused."""
-    noted = _noted(folder) | {of.name: Refused(time.time() + REST, _digest(_key(of, emulated)), said)}
+    noted = _noted(folder) | {of.name: Refused(time.time() + COOLDOWN_SECONDS, _digest(_key(of, emulated)), said)}
     part = folder / "keys.json.part"
     part.write_bytes(msgspec.json.encode(noted))
     part.replace(folder / "keys.json")
 
 
-def left_alone(folder: Path, of: Source, emulated: bool) -> str | None:
+def cooldown_message(folder: Path, of: Source, emulated: bool) -> str | None:
     """Why a source is not asked for now; None where it is."""
     was = _noted(folder).get(of.name)
     if was is None or was.until <= time.time() or was.digest != _digest(_key(of, emulated)):
         return None
-    variable = table()[of.name]["key"]
+    variable = source_rows()[of.name]["key"]
     return f"{of.name} is left alone until {iso(int(was.until * 1000))}: {was.said}. Another {variable} is tried at once"
 
 
 def _key(of: Source, emulated: bool) -> str:
-    variable = table()[of.name]["key"]
+    variable = source_rows()[of.name]["key"]
     return EMULATED if emulated else os.environ.get(variable or "", "").strip()
 
 

@@ -32,7 +32,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """One page in the manifest. Times in milliseconds, UTC; `window` as asked, null where the endpoint takes none.
 
     `final`: what was asked for was over when the answer came, so that asking again would bring the same. `last`: no page
-    follows, so that the window is covered. `open_end`: the window was no part of what was asked, as in pages that are counted
+    follows, so that the window is covered. `clip_end`: the window was no part of what was asked, as in pages that are counted
     from the newest row. `empty`: the venue had nothing to say of it. `problem`: the page could not be read when it came.
     """
 
@@ -54,7 +54,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     origin: str = ""
     final: bool = False
     last: bool = False
-    open_end: bool = False
+    clip_end: bool = msgspec.field(name="open_end", default=False)  # the name in manifests written by 0.1
     empty: bool = False
     problem: str = ""
     field: str = ""
@@ -70,7 +70,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.window is None or (self.window[0] < within.end and self.window[1] > within.start)
 
 
-def question(source: str, dataset: str, request: Request, snapshot_at: int | None) -> str:
+def request_fingerprint(source: str, dataset: str, request: Request, snapshot_at: int | None) -> str:
     """What makes two requests one question: of a snapshot the moment too, of pages counted from the newest row the window."""
     asked: list[object] = [
         source,
@@ -81,7 +81,7 @@ def question(source: str, dataset: str, request: Request, snapshot_at: int | Non
         request.body,
         snapshot_at,
     ]
-    if request.open_end and request.window:
+    if request.clip_end and request.window:
         asked.append([request.window.start, request.window.end])
     return hashlib.sha256(msgspec.json.encode(asked, order="sorted")).hexdigest()
 

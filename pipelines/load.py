@@ -27,7 +27,7 @@ import pyarrow.compute as pc
 from pipelines import __version__, records, warehouse
 from pipelines.landing import Entry
 from pipelines.run import Run
-from pipelines.source import Dataset, Source
+from pipelines.source import Endpoint, Source
 from pipelines.windows import HOUR, Window
 
 log = logging.getLogger("perplake.load")
@@ -36,7 +36,7 @@ log = logging.getLogger("perplake.load")
 ROWS_A_TABLE = 100_000
 ROWS_A_LOAD = 600_000
 
-Batch = list[tuple[Dataset, pa.Table]]
+Batch = list[tuple[Endpoint, pa.Table]]
 
 
 class LoadIncomplete(RuntimeError):
@@ -69,7 +69,7 @@ def load(run: Run, source: Source, entries: Iterable[Entry] | None = None) -> Lo
     with warehouse.connect(run.settings.database) as connection:
         warehouse.prepare(connection, run.settings.market)
         todo = []
-        for dataset in source.datasets:
+        for dataset in source.endpoints:
             found = sorted(pages[dataset.name], key=lambda e: (e.observed_at, e.sha256, e.window or ()))
             digest = _digest(dataset, run.window, found)
             if not found or _is_loaded(connection, source, dataset, digest):
@@ -93,7 +93,7 @@ def load(run: Run, source: Source, entries: Iterable[Entry] | None = None) -> Lo
     return result
 
 
-def _touched(dataset: Dataset, window: Window, entries: Sequence[Entry]) -> Window:
+def _touched(dataset: Endpoint, window: Window, entries: Sequence[Entry]) -> Window:
     """The hull of the times that these pages can have rows of: a snapshot those of the hour in which it was observed."""
     if dataset.snapshot:
         return Window(entries[0].observed_at // HOUR * HOUR, entries[-1].observed_at // HOUR * HOUR + HOUR)
@@ -101,7 +101,7 @@ def _touched(dataset: Dataset, window: Window, entries: Sequence[Entry]) -> Wind
     return Window(min(w.start for w in asked), max(w.end for w in asked))
 
 
-def _digest(dataset: Dataset, window: Window, entries: Sequence[Entry]) -> str:
+def _digest(dataset: Endpoint, window: Window, entries: Sequence[Entry]) -> str:
     """What a load depends on: the pages, the window that cuts them, the type that reads them."""
     parts = [__version__, str(dataset.schema), *(f"{e.sha256}{e.observed_at}{e.window}" for e in entries)]
     if any(e.window is None for e in entries):
@@ -109,12 +109,12 @@ def _digest(dataset: Dataset, window: Window, entries: Sequence[Entry]) -> str:
     return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
 
-def _is_loaded(connection: duckdb.DuckDBPyConnection, source: Source, dataset: Dataset, digest: str) -> bool:
+def _is_loaded(connection: duckdb.DuckDBPyConnection, source: Source, dataset: Endpoint, digest: str) -> bool:
     asked = "SELECT 1 FROM meta.loads WHERE source = ? AND dataset = ? AND digest = ?"
     return connection.execute(asked, [source.name, dataset.name, digest]).fetchone() is not None
 
 
-def _note_covered(connection: duckdb.DuckDBPyConnection, source: Source, dataset: Dataset, entries: Sequence[Entry]) -> None:
+def _note_covered(connection: duckdb.DuckDBPyConnection, source: Source, dataset: Endpoint, entries: Sequence[Entry]) -> None:
     """For events, where no row can mean that nothing happened: the windows that were read to their end.
 
     A venue that sends nothing at all about an instrument, not even what we skip, has not said that nothing happened.
@@ -131,7 +131,7 @@ def _quarantine_row(e: Entry) -> tuple[Any, ...]:
     return (e.source, e.dataset, e.endpoint, e.field, e.value, e.problem, e.page, e.run, warehouse.naive(e.observed_at))
 
 
-def _batches(run: Run, todo: Iterable[tuple[Dataset, Sequence[Entry], str]], result: Loaded) -> Iterator[Batch]:
+def _batches(run: Run, todo: Iterable[tuple[Endpoint, Sequence[Entry], str]], result: Loaded) -> Iterator[Batch]:
     """Tables of all datasets, cut so that one dlt run holds at most `ROWS_A_LOAD` rows."""
     batch: Batch = []
     held = 0
@@ -167,7 +167,7 @@ def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
             yield batch
 
 
-def arrow_tables(run: Run, dataset: Dataset, entries: Iterable[Entry], result: Loaded) -> Iterator[pa.Table]:
+def arrow_tables(run: Run, dataset: Endpoint, entries: Iterable[Entry], result: Loaded) -> Iterator[pa.Table]:
     """A dataset's pages as Arrow tables of about `ROWS_A_TABLE` rows, each page cut to what it was asked for and was over."""
     pending: list[pa.Table] = []
     held = 0
@@ -191,7 +191,7 @@ def arrow_tables(run: Run, dataset: Dataset, entries: Iterable[Entry], result: L
         yield pa.concat_tables(pending)
 
 
-def _cut(dataset: Dataset, window: Window, entry: Entry, table: pa.Table) -> pa.Table:
+def _cut(dataset: Endpoint, window: Window, entry: Entry, table: pa.Table) -> pa.Table:
     """Rows of the page's own window (or the run's, where the endpoint takes none), and no bar that was not over."""
     if dataset.time is None or not table.num_rows:
         return table
@@ -204,7 +204,7 @@ def _cut(dataset: Dataset, window: Window, entry: Entry, table: pa.Table) -> pa.
     return table.filter(pc.and_(pc.greater_equal(time, asked.start), pc.less(time, end)))
 
 
-def _table(dataset: Dataset, entry: Entry, rows: Sequence[Any]) -> pa.Table:
+def _table(dataset: Endpoint, entry: Entry, rows: Sequence[Any]) -> pa.Table:
     count = len(rows)
     arrays = records.columns(dataset.record, dataset.schema, rows)
     arrays += [pa.repeat(pa.scalar(entry.context[name], pa.string()), count) for name in dataset.context]
@@ -213,7 +213,7 @@ def _table(dataset: Dataset, entry: Entry, rows: Sequence[Any]) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=dataset.schema)
 
 
-def latest(dataset: Dataset, table: pa.Table) -> pa.Table:
+def latest(dataset: Endpoint, table: pa.Table) -> pa.Table:
     """One row per key: the one observed last. Most tables have no two, which is quickly seen."""
     keys = list(dataset.primary_key)
     if table.group_by(keys, use_threads=False).aggregate([]).num_rows == table.num_rows:
@@ -225,7 +225,7 @@ def latest(dataset: Dataset, table: pa.Table) -> pa.Table:
 def _merge(run: Run, source: Source, batch: Batch, result: Loaded) -> None:
     """One dlt run. What an earlier, killed run left pending is dropped first: dlt would load that instead."""
     dlt = _dlt()
-    tables: dict[str, tuple[Dataset, pa.Table]] = {}
+    tables: dict[str, tuple[Endpoint, pa.Table]] = {}
     for dataset in {d.name: d for d, _ in batch}.values():
         whole = pa.concat_tables([t for d, t in batch if d.name == dataset.name])
         tables[source.table(dataset)] = (dataset, latest(dataset, whole))
@@ -251,14 +251,14 @@ def _merge(run: Run, source: Source, batch: Batch, result: Loaded) -> None:
         result.rows[dataset.name] += table.num_rows
 
 
-def _all_new(connection: duckdb.DuckDBPyConnection, name: str, dataset: Dataset, table: pa.Table) -> bool:
+def _all_new(connection: duckdb.DuckDBPyConnection, name: str, dataset: Endpoint, table: pa.Table) -> bool:
     """Whether the raw table has none of these keys yet."""
     keys = ", ".join(f'"{key}"' for key in dataset.primary_key)
     given = connection.from_arrow(table.select(list(dataset.primary_key)))  # noqa: F841, DuckDB finds it by its name
     return connection.execute(f'SELECT 1 FROM raw."{name}" SEMI JOIN given USING ({keys}) LIMIT 1').fetchone() is None
 
 
-def _not_older(connection: duckdb.DuckDBPyConnection, name: str, dataset: Dataset, table: pa.Table) -> pa.Table:
+def _not_older(connection: duckdb.DuckDBPyConnection, name: str, dataset: Endpoint, table: pa.Table) -> pa.Table:
     """Without the rows of which the raw table has a version that was observed later."""
     same = " AND ".join(f'given."{key}" = stored."{key}"' for key in dataset.primary_key)
     given = connection.from_arrow(table)  # noqa: F841, DuckDB finds it by its name
@@ -266,7 +266,7 @@ def _not_older(connection: duckdb.DuckDBPyConnection, name: str, dataset: Datase
     return connection.execute(f'FROM given ANTI JOIN raw."{name}" stored ON {later}').to_arrow_table().cast(table.schema)
 
 
-def _resource(dlt: Any, name: str, dataset: Dataset, table: pa.Table, new: bool) -> Any:
+def _resource(dlt: Any, name: str, dataset: Endpoint, table: pa.Table, new: bool) -> Any:
     """The table for dlt to merge; where all its keys are new there is nothing to merge with, and it goes in straight."""
     merge = {"disposition": "merge", "strategy": "delete-insert", "deduplicated": True}
     kinds = {pa.int64(): "bigint", pa.float64(): "double", pa.string(): "text", pa.bool_(): "bool"}

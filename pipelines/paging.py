@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from pipelines.source import Instrument, More, Plan, Request
+from pipelines.source import Instrument, NextPage, Plan, Request
 from pipelines.windows import HOUR, Window
 
 
@@ -69,27 +69,27 @@ def windowed(
     return request
 
 
-def from_newest(number: str, size: str, time: str) -> More:
+def from_newest(number: str, size: str, time: str) -> NextPage:
     """The page after one of rows that are numbered from the newest back: until a page is short, or reaches before the window.
 
     `number` and `size` are the parameters that name the page and its length. What is added meanwhile shifts rows to later
     pages, where they come a second time; none is lost.
     """
 
-    def more(request: Request, page: Any, rows: Sequence[Any]) -> Request | None:
+    def next_page(request: Request, page: Any, rows: Sequence[Any]) -> Request | None:
         assert request.window
         if len(rows) < int(request.params[size]) or min(map(attrgetter(time), rows)) < request.window.start:
             return None
         return replace(request, params={**request.params, number: int(request.params[number]) + 1})
 
-    return more
+    return next_page
 
 
-def linked(following: Callable[[Any], str | None]) -> More:
+def linked(following: Callable[[Any], str | None]) -> NextPage:
     """The page that a page names by its URL, of which path and parameters alone are followed: a key stays with the host."""
 
-    def more(request: Request, page: Any, rows: Sequence[Any]) -> Request | None:
+    def next_page(request: Request, page: Any, rows: Sequence[Any]) -> Request | None:
         there = urlsplit(following(page) or "")
         return replace(request, path=there.path, params=dict(parse_qsl(there.query))) if there.path else None
 
-    return more
+    return next_page

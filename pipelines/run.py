@@ -18,7 +18,7 @@ from pipelines.landing import Landing
 from pipelines.limits import Limiter
 from pipelines.settings import Settings
 from pipelines.source import Source
-from pipelines.sources import closed_at, source, table
+from pipelines.sources import closed_at, source, source_rows
 from pipelines.windows import DAY, Window, to_datetime, to_ms
 
 
@@ -58,11 +58,11 @@ class Run:
 
     def chosen(self) -> tuple[list[Source], list[str]]:
         """The sources of this run, and a line for each that is left out because its key is missing or was refused."""
-        rows = table()
+        rows = source_rows()
         found: list[Source] = []
         left_out: list[str] = []
         for name in self.settings.sources:
-            row, live = rows[name], self.settings.source == "live" and not self.emulator
+            row, live = rows[name], self.settings.mode == "live" and not self.emulator
             if live and (closed := closed_at(row["venue"])):
                 day = f"{to_datetime(closed - DAY):%Y-%m-%d}"
                 left_out.append(
@@ -72,7 +72,7 @@ class Run:
             elif live and (key := keys.missing(name)):
                 of = row["venue"] or name
                 left_out.append(f"{name} is left out: set {key} to have {', '.join(row['datasets'])} of {of}")
-            elif line := keys.left_alone(self.settings.folder, source(name), bool(self.emulator)):
+            elif line := keys.cooldown_message(self.settings.folder, source(name), bool(self.emulator)):
                 left_out.append(line)
             elif row["venue"] is None:
                 several, lines = self.settings.parts(name)
@@ -117,7 +117,7 @@ class Run:
         return not self.settings.recording
 
 
-def span(settings: Settings, stands: int | None = None) -> tuple[Window, Clock]:
+def resolve_window_and_clock(settings: Settings, stands: int | None = None) -> tuple[Window, Clock]:
     """The window and the clock that settings ask for.
 
     The clock is `as_of`; else where the data stand (`stands`: the end of a recording or of a landing); else, live, real time,
@@ -132,6 +132,6 @@ def span(settings: Settings, stands: int | None = None) -> tuple[Window, Clock]:
     if first > last:
         raise ValueError(f"the first day {first} is after the last day {last}")
     window = Window.of_days(first, last)
-    if told is None and settings.source == "synthetic":
+    if told is None and settings.mode == "synthetic":
         told = real // DAY * DAY if window.end <= real else real
     return window, Clock(told)

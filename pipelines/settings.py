@@ -7,11 +7,12 @@ credentials are read by s3fs from the usual `AWS_…` variables.
 from __future__ import annotations
 
 import hashlib
+import os
 from contextlib import suppress
 from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, cast
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 from pydantic_settings import (
@@ -23,10 +24,14 @@ from pydantic_settings import (
 )
 
 from pipelines.source import Source
-from pipelines.sources import parts, table
+from pipelines.sources import parts, source_rows
 
-Origin = Literal["synthetic", "recorded", "live"]
 Names = Annotated[list[str], NoDecode]
+
+
+def _old_variable() -> dict[str, Any]:
+    """The setting `mode` by the name of its variable in version 0.1."""
+    return {"mode": value} if (value := os.environ.get("PERPLAKE_SOURCE")) else {}
 
 
 class Settings(BaseSettings):
@@ -34,7 +39,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="PERPLAKE_", toml_file="perplake.toml", frozen=True, extra="forbid")
 
-    source: str = Field("synthetic", description="`synthetic`, `recorded:FOLDER`, `live`, or `replay` (from landing alone)")
+    mode: str = Field("synthetic", description="`synthetic`, `recorded:FOLDER`, `live`, or `replay` (from landing alone)")
     venues: Names = Field(["core"], description="venues to cover, by comma; `core` or `all`")
     ccxt_venues: Names = Field(
         [],
@@ -73,8 +78,10 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _whole_recordings(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """Who brings series means all of them."""
-        return {"assets": "all", **given} if str(given.get("source", "")).startswith("recorded:") else given
+        """A recording defaults to all its assets."""
+        if "source" in given:  # the name of `mode` in version 0.1
+            given = {"mode": given["source"], **{name: value for name, value in given.items() if name != "source"}}
+        return {"assets": "all", **given} if str(given.get("mode", "")).startswith("recorded:") else given
 
     @field_validator("venues", "ccxt_venues", "vendor_venues", "subgraphs", "assets", mode="before")
     @classmethod
@@ -90,12 +97,17 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        return (
+            init_settings,
+            env_settings,
+            cast(PydanticBaseSettingsSource, _old_variable),
+            TomlConfigSettingsSource(settings_cls),
+        )
 
     @property
     def recording(self) -> Path | None:
         """The folder of recorded series, where the source is one."""
-        kind, _, folder = self.source.partition(":")
+        kind, _, folder = self.mode.partition(":")
         return Path(folder).expanduser() if kind == "recorded" and folder else None
 
     @property
@@ -104,7 +116,7 @@ class Settings(BaseSettings):
 
         Each seed of the synthetic market is one, each state of a recorded folder another, and the live market the last.
         """
-        if self.source == "synthetic":
+        if self.mode == "synthetic":
             return f"synthetic-{self.seed}"
         if self.recording:
             files = self._recorded_files()
@@ -112,12 +124,12 @@ class Settings(BaseSettings):
                 raise ValueError(f"{self.recording}: no .parquet or .csv files there; see the README, «Bring your own series»")
             state = ";".join(f"{f.name}:{f.stat().st_size}:{f.stat().st_mtime_ns}" for f in files)
             return f"recorded-{self.recording.resolve().name}-{hashlib.sha256(state.encode()).hexdigest()[:8]}"
-        if self.source == "live":
+        if self.mode == "live":
             return "live"
-        if self.source == "replay":
+        if self.mode == "replay":
             current = self.home / "current"
             return self._replays or ("replay" if self.landing or not current.exists() else current.resolve().name)
-        raise ValueError(f"source {self.source!r}: it is `synthetic`, `recorded:FOLDER`, `live` or `replay`")
+        raise ValueError(f"source {self.mode!r}: it is `synthetic`, `recorded:FOLDER`, `live` or `replay`")
 
     def replaying(self, market: str) -> Settings:
         """These settings, for a replay of a landing that holds this market."""
@@ -145,7 +157,7 @@ class Settings(BaseSettings):
 
     @property
     def scale(self) -> float:
-        return self.limits_scale or (1.0 if self.source == "live" else 500.0)
+        return self.limits_scale or (1.0 if self.mode == "live" else 500.0)
 
     @property
     def sources(self) -> list[str]:
@@ -153,7 +165,7 @@ class Settings(BaseSettings):
 
         Raises `ValueError` for a venue that there is not.
         """
-        rows, held = table(), self._recorded_venues()
+        rows, held = source_rows(), self._recorded_venues()
         known = {row["venue"] for row in rows.values() if row["venue"]}
         if unknown := set(self.venues) - known - {"core", "all"}:
             raise ValueError(f"no venue {', '.join(sorted(unknown))}; there are: {', '.join(sorted(known))}")
@@ -178,9 +190,9 @@ class Settings(BaseSettings):
 
     def parts(self, name: str) -> tuple[tuple[Source, ...], tuple[str, ...]]:
         """Of a source without a venue of its own, one for each venue that is named; and lines about what lacks."""
-        wanted = tuple(getattr(self, table()[name]["named_in"]))
+        wanted = tuple(getattr(self, source_rows()[name]["named_in"]))
         chosen = wanted or "all" in self.venues
-        return parts(name, wanted, self.source.partition(":")[0]) if chosen else ((), ())
+        return parts(name, wanted, self.mode.partition(":")[0]) if chosen else ((), ())
 
 
 @lru_cache(maxsize=8)

@@ -1,6 +1,6 @@
 """What a source is: its host, its limits, its endpoints as datasets. The modules in `sources/` are values of these types.
 
-A `Dataset` says how a window becomes requests (`plan`), how a page becomes rows (`decode`, `rows`), whether there is
+A `Endpoint` says how a window becomes requests (`plan`), how a page becomes rows (`decode`, `rows`), whether there is
 another page (`more`), and what identifies a row (`key`). Everything else (asking, retrying, landing, quarantine, Arrow,
 merging) is the same for all and lives in `client`, `fetch` and `load`.
 """
@@ -41,7 +41,7 @@ class Request:
 
     `params` go into the query of a GET, `body` into a POST. `context` are columns that the answer doesn't carry.
     `window` is what was asked for: a row outside of it is no answer to this request (None where the endpoint takes none).
-    `open_start` where it takes an end alone: rows from before the window come along, and are not loaded. `open_end` where rows
+    `clip_start` where it takes an end alone: rows from before the window come along, and are not loaded. `clip_end` where rows
     from after it do: pages that are counted from the newest row have neither end.
     `weights` says what it costs of which of the source's limits. `instrument` is whom it asks about (fetch fills it in): rows
     of another are no answer either.
@@ -52,8 +52,8 @@ class Request:
     body: Mapping[str, Any] | None = None
     context: Mapping[str, str] = field(default_factory=dict)
     window: Window | None = None
-    open_start: bool = False
-    open_end: bool = False
+    clip_start: bool = False
+    clip_end: bool = False
     weights: Mapping[str, int] = field(default_factory=dict)
     instrument: str = ""
 
@@ -70,24 +70,24 @@ class Request:
 
 Plan = Callable[[Instrument, Window], Iterable[Request]]
 Rows = Callable[[Any], Sequence[Any]]
-More = Callable[[Request, Any, Sequence[Any]], Request | None]
+NextPage = Callable[[Request, Any, Sequence[Any]], Request | None]
 
 
 @dataclass(frozen=True)
-class Dataset:
+class Endpoint:
     """One endpoint of one source, and its raw table.
 
     `plan(instrument, window)` gives the requests; a `bulk` endpoint is asked once for all instruments. `page` is the type
     of a body (default: a list of records), `rows` takes the records out of it, `decode` replaces JSON altogether.
-    `more(request, page, rows)` gives the request for the next page, or None.
+    `next_page(request, page, rows)` gives the request for the next page, or None.
 
     `time` is the column that a window cuts, in milliseconds; a snapshot has none and is keyed by when it was observed
     besides. `bar` is the length of a bar in milliseconds: a bar that was not over when it was observed is not stored.
     `history_days` is how far back the venue answers; `default_days` how far back we ask unless told.
     `empty` tells whether a page holds nothing at all, where `rows` skips much of it.
-    `known` are documented fields that we do not read; any other new name is reported. `wire` is the type whose names to
-    look for where a record is not the wire's own (several levels made one). `alike` says that two instruments may well have
-    the same bytes: rates that stand at the default, in rows that name nobody.
+    `ignored_fields` are documented fields that we do not read; any other new name is reported. `wire_type` is the type whose
+    names to look for where a record is not the wire's own (several levels made one). `allow_identical_pages`: two instruments
+    may have the same bytes, such as rates that stand at the default in rows that name no instrument.
     """
 
     name: str
@@ -96,7 +96,7 @@ class Dataset:
     plan: Plan
     page: Any = None
     rows: Rows = lambda page: page
-    more: More = lambda request, page, rows: None
+    next_page: NextPage = lambda request, page, rows: None
     decode: Callable[[bytes], Any] | None = None
     time: str | None = None
     context: tuple[str, ...] = ()
@@ -105,9 +105,9 @@ class Dataset:
     history_days: float | None = None
     default_days: float | None = None
     empty: Callable[[Any], bool] | None = None
-    known: frozenset[str] = frozenset()
-    wire: type[msgspec.Struct] | None = None
-    alike: bool = False
+    ignored_fields: frozenset[str] = frozenset()
+    wire_type: type[msgspec.Struct] | None = None
+    allow_identical_pages: bool = False
 
     @cached_property
     def read(self) -> Callable[[bytes], Any]:
@@ -121,7 +121,7 @@ class Dataset:
     def schema(self) -> pa.Schema:
         return records.arrow_schema(self.record, self.context)
 
-    def says_nothing(self, page: Any, rows: Sequence[Any]) -> bool:
+    def is_empty(self, page: Any, rows: Sequence[Any]) -> bool:
         """Whether a page holds nothing at all, not even what `rows` skips."""
         return self.empty(page) if self.empty else not rows
 
@@ -169,7 +169,7 @@ class Source:
     venue: str
     base_url: str
     limits: Mapping[str, Limit]
-    datasets: tuple[Dataset, ...]
+    endpoints: tuple[Endpoint, ...]
     #: The venue's own error in a status and a body; None where there is none.
     error: Callable[[int, bytes], VenueSays | None] = lambda status, body: None
     #: The perpetuals in a page of the dataset `instruments`.
@@ -185,8 +185,8 @@ class Source:
     #: Made for a client, where requests don't go by plain HTTP.
     library: Callable[[Any], Library] | None = None
 
-    def dataset(self, name: str) -> Dataset:
-        return next(d for d in self.datasets if d.name == name)
+    def endpoint(self, name: str) -> Endpoint:
+        return next(d for d in self.endpoints if d.name == name)
 
-    def table(self, dataset: Dataset) -> str:
+    def table(self, dataset: Endpoint) -> str:
         return f"{self.name}__{dataset.name}"

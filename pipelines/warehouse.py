@@ -17,10 +17,10 @@ from filelock import FileLock, Timeout
 
 from pipelines import __version__
 from pipelines.errors import WarehouseMismatch
-from pipelines.sources import source, table
+from pipelines.sources import source, source_rows
 from pipelines.windows import Window, to_datetime
 
-#: Grows when an older warehouse can't be carried on with; `perps run --source replay` rebuilds one from landing.
+#: Grows when an older warehouse can't be carried on with; `perps run --mode replay` rebuilds one from landing.
 SCHEMA = 1
 
 _TYPES = {
@@ -35,20 +35,20 @@ _META = """
 CREATE SCHEMA IF NOT EXISTS raw;
 CREATE SCHEMA IF NOT EXISTS meta;
 CREATE TABLE IF NOT EXISTS meta.warehouse (schema INTEGER, version VARCHAR, market VARCHAR, created_at TIMESTAMP);
-CREATE TABLE IF NOT EXISTS meta.run_info (
-    market VARCHAR, origin VARCHAR, source VARCHAR, window_start TIMESTAMP, window_end TIMESTAMP, as_of TIMESTAMP,
+CREATE TABLE IF NOT EXISTS meta.scope (
+    market VARCHAR, origin VARCHAR, mode VARCHAR, window_start TIMESTAMP, window_end TIMESTAMP, as_of TIMESTAMP,
     assets VARCHAR[], venues VARCHAR[], price_proxy BOOLEAN);
 CREATE TABLE IF NOT EXISTS meta.loaded_windows (
     source VARCHAR, dataset VARCHAR, symbol VARCHAR, window_start TIMESTAMP, window_end TIMESTAMP,
     PRIMARY KEY (source, dataset, symbol, window_start, window_end));
 CREATE TABLE IF NOT EXISTS meta.loads (source VARCHAR, dataset VARCHAR, digest VARCHAR, PRIMARY KEY (source, dataset, digest));
 CREATE TABLE IF NOT EXISTS meta.changed (window_start TIMESTAMP, window_end TIMESTAMP);
-CREATE TABLE IF NOT EXISTS meta.built (project VARCHAR, run_info VARCHAR);
+CREATE TABLE IF NOT EXISTS meta.built (project VARCHAR, scope VARCHAR);
 CREATE TABLE IF NOT EXISTS meta.quarantine (
     source VARCHAR, dataset VARCHAR, endpoint VARCHAR, field VARCHAR, value VARCHAR, problem VARCHAR, page VARCHAR, run VARCHAR,
     observed_at TIMESTAMP, PRIMARY KEY (source, dataset, page));
 CREATE TABLE IF NOT EXISTS meta.runs (
-    run VARCHAR PRIMARY KEY, source VARCHAR, window_start TIMESTAMP, window_end TIMESTAMP, started_at TIMESTAMP,
+    run VARCHAR PRIMARY KEY, mode VARCHAR, window_start TIMESTAMP, window_end TIMESTAMP, started_at TIMESTAMP,
     ended_at TIMESTAMP, outcome VARCHAR, messages VARCHAR[]);
 """
 
@@ -94,6 +94,7 @@ def prepare(connection: duckdb.DuckDBPyConnection, market: str) -> None:
 
     Raises `WarehouseMismatch` when it belongs to another market or to another version of perplake.
     """
+    _rename_tables_of_0_1(connection)
     connection.execute(_META)
     known = connection.execute("SELECT schema, version, market FROM meta.warehouse").fetchone()
     if known is None:
@@ -102,7 +103,7 @@ def prepare(connection: duckdb.DuckDBPyConnection, market: str) -> None:
     elif known[0] != SCHEMA:
         raise WarehouseMismatch(
             f"this warehouse was made by perplake {known[1]} (schema {known[0]}); this is {__version__} (schema {SCHEMA}). "
-            "Landing stays valid: `perps run --source replay --warehouse NEW.duckdb` builds a new one from it"
+            "Landing stays valid: `perps run --mode replay --warehouse NEW.duckdb` builds a new one from it"
         )
     elif known[2] != market:
         raise WarehouseMismatch(
@@ -112,13 +113,27 @@ def prepare(connection: duckdb.DuckDBPyConnection, market: str) -> None:
     create_raw_tables(connection)
 
 
+def _rename_tables_of_0_1(connection: duckdb.DuckDBPyConnection) -> None:
+    """Give the `meta` tables of a warehouse made by version 0.1 their names of today."""
+    sql = "SELECT table_name, column_name FROM duckdb_columns() WHERE schema_name = 'meta'"
+    found = set(connection.execute(sql).fetchall())
+    if ("run_info", "source") in found:
+        connection.execute("ALTER TABLE meta.run_info RENAME TO scope; ALTER TABLE meta.scope RENAME COLUMN source TO mode")
+    if ("runs", "source") in found:
+        connection.execute("ALTER TABLE meta.runs RENAME COLUMN source TO mode")
+    if ("built", "run_info") in found:
+        connection.execute("ALTER TABLE meta.built RENAME COLUMN run_info TO scope")
+    if ("forecasts_live", "basis") in found:
+        connection.execute("ALTER TABLE meta.forecasts_live RENAME COLUMN basis TO run_type")
+
+
 def create_raw_tables(connection: duckdb.DuckDBPyConnection) -> None:
     """Every raw table of every source in the table of sources, empty where it is new, with columns that are new added."""
     connection.execute("CREATE SCHEMA IF NOT EXISTS raw")
     there = set(connection.execute("SELECT table_name, column_name FROM duckdb_columns() WHERE schema_name = 'raw'").fetchall())
     tables = {name for name, _ in there}
-    for of in map(source, table()):
-        for dataset in of.datasets:
+    for of in map(source, source_rows()):
+        for dataset in of.endpoints:
             name, types = of.table(dataset), {f.name: _TYPES[f.type] for f in dataset.schema}
             if name not in tables:
                 columns = [f'"{c}" {t}{"" if dataset.schema.field(c).nullable else " NOT NULL"}' for c, t in types.items()]
@@ -141,27 +156,27 @@ def changed(connection: duckdb.DuckDBPyConnection) -> tuple[datetime, datetime] 
 
 def as_of(connection: duckdb.DuckDBPyConnection) -> tuple[datetime, datetime]:
     """The empty window at the run's clock: nothing changed but what is expected."""
-    row = connection.execute("SELECT as_of, as_of FROM meta.run_info").fetchone()
+    row = connection.execute("SELECT as_of, as_of FROM meta.scope").fetchone()
     assert row, "note_run comes first"
     return row[0], row[1]
 
 
 def built(connection: duckdb.DuckDBPyConnection) -> tuple[str, str] | None:
     """The fingerprint of the dbt project that made the marts, and the run info that they were made under."""
-    row = connection.execute("SELECT project, run_info FROM meta.built").fetchone()
+    row = connection.execute("SELECT project, scope FROM meta.built").fetchone()
     return (row[0], row[1]) if row else None
 
 
 def note_built(connection: duckdb.DuckDBPyConnection, project: str) -> None:
     """What changed has been transformed, by this dbt project."""
     connection.execute("BEGIN; DELETE FROM meta.changed; DELETE FROM meta.built")
-    connection.execute("INSERT INTO meta.built VALUES (?, ?)", [project, run_info(connection)])
+    connection.execute("INSERT INTO meta.built VALUES (?, ?)", [project, scope(connection)])
     connection.execute("COMMIT")
 
 
-def run_info(connection: duckdb.DuckDBPyConnection) -> str:
-    """All that `meta.run_info` says, as text to compare."""
-    return str(connection.execute("SELECT * FROM meta.run_info").fetchall())
+def scope(connection: duckdb.DuckDBPyConnection) -> str:
+    """All that `meta.scope` says, as text to compare."""
+    return str(connection.execute("SELECT * FROM meta.scope").fetchall())
 
 
 def note_quarantine(connection: duckdb.DuckDBPyConnection, rows: list[tuple[str, ...]]) -> None:
@@ -181,7 +196,7 @@ def note_run(
     venues: list[str],
 ) -> None:
     """Widen what this warehouse covers by a run: the hull of its windows, every asset and venue ever asked for."""
-    known = connection.execute("SELECT window_start, window_end, as_of, assets, venues, origin FROM meta.run_info").fetchone()
+    known = connection.execute("SELECT window_start, window_end, as_of, assets, venues, origin FROM meta.scope").fetchone()
     start, end, now = naive(window.start), naive(window.end), naive(as_of)
     if known:
         start, end, now = min(start, known[0]), max(end, known[1]), max(now, known[2])
@@ -197,8 +212,8 @@ def note_run(
         sorted(venues),
         "proxy" in origin,
     ]
-    connection.execute("BEGIN; DELETE FROM meta.run_info")
-    connection.execute("INSERT INTO meta.run_info VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+    connection.execute("BEGIN; DELETE FROM meta.scope")
+    connection.execute("INSERT INTO meta.scope VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
     connection.execute("COMMIT")
 
 

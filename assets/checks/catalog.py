@@ -2,7 +2,7 @@
 
 A check blocks where what it finds can only be an error of ours (a key twice, a unit, a sign): labels made from it would be
 wrong. It warns where markets, venues or missing data can do the same: the reader decides. Every query reads marts and
-`meta.run_info` alone, groups what it finds by instrument where one fault makes many rows, and puts the worst first.
+`meta.scope` alone, groups what it finds by instrument where one fault makes many rows, and puts the worst first.
 
 The thresholds leave room around ten months of real data (four venues, five coins, with the crash of 10 October 2025):
 weekly medians of funding differed by at most 4.7 times between venues, daily closes by at most 0.4 %, and the daily rates
@@ -15,7 +15,7 @@ import pandera.pandas as pa
 
 from assets.checks.factory import Check
 from assets.regimes.schemas import DAILY, LABELS
-from pipelines.sources import closed_at, table
+from pipelines.sources import closed_at, source_rows
 from pipelines.windows import DAY
 
 # --- what must be there -----------------------------------------------------------------------------------------------
@@ -23,7 +23,7 @@ from pipelines.windows import DAY
 _POSITIVE = pa.Column(float, pa.Check.gt(0), nullable=True, coerce=True)
 _AMOUNT = pa.Column(float, pa.Check.ge(0), nullable=True, coerce=True)
 
-DAILY_MARKETS = DAILY.add_columns(
+DAILY_ASSETS = DAILY.add_columns(
     {
         "close": _POSITIVE,
         "high": _POSITIVE,
@@ -58,8 +58,8 @@ def _given() -> str:
     What a source for several venues gives of each is not known beforehand: what there is any of.
     """
     history: dict[tuple[str, str], list[int | None]] = {}
-    several = ", ".join(f"'{name}'" for name, row in table().items() if row["venue"] is None)
-    for row in [row for row in table().values() if row["venue"]]:
+    several = ", ".join(f"'{name}'" for name, row in source_rows().items() if row["venue"] is None)
+    for row in [row for row in source_rows().values() if row["venue"]]:
         for dataset in row["datasets"]:
             history.setdefault((row["venue"], dataset), []).append(row["history"].get(dataset))
     values = ", ".join(
@@ -76,7 +76,7 @@ def _given() -> str:
 
 def _closed() -> str:
     """As SQL: the start of the day on which `venue` closed, null while it is open: nothing is due from then on."""
-    days = {name: closed_at(name) for name in {row["venue"] for row in table().values() if row["venue"]}}
+    days = {name: closed_at(name) for name in {row["venue"] for row in source_rows().values() if row["venue"]}}
     whens = " ".join(f"when '{name}' then make_timestamp({(end - DAY) * 1000})" for name, end in sorted(days.items()) if end)
     return f"case venue {whens} end" if whens else "null"
 
@@ -110,7 +110,7 @@ def _fresh(dataset: str, time: str, asset: str, hours: int, step: int = 0) -> Ch
 select venue, latest, due, date_diff('hour', latest, due) as hours_behind
 from (
     select venue, least(as_of, window_end, {_closed()}) as due
-    from (select unnest(venues) as venue, as_of, window_end from meta.run_info)
+    from (select unnest(venues) as venue, as_of, window_end from meta.scope)
 )
 semi join (select * from {_given()} where dataset = '{dataset}') using (venue)
 left join (select venue, max({time}) + interval {step} hour as latest from {asset} group by venue) using (venue)
@@ -128,7 +128,7 @@ select venue, dataset, count(*) as days, min(day) as first_day, max(day) as last
     sum(expected - seen)::bigint as missing, sum(seen) / sum(expected) as coverage
 from marts.coverage_daily
 inner join {_given()} using (venue, dataset)
-cross join meta.run_info
+cross join meta.scope
 where coverage < 0.95
     and day + 1 <= least(as_of, window_end)
     and coalesce(day >= as_of - to_days(history_days), true)
@@ -350,7 +350,7 @@ order by days desc
 
 # --- open interest ----------------------------------------------------------------------------------------------------
 
-# Who holds can only change by trading: |change of open interest| <= volume (Giagkiozis & Said, Ledger 9, 2024). The venues'
+# Who holds can only change by trading: |change of open interest| <= volume (Giagkiozis & ErrorBody, Ledger 9, 2024). The venues'
 # rounding is allowed for; snapshots, which aren't taken on the hour, are left out.
 _OI_CHANGES = """
 with changes as (
@@ -404,7 +404,7 @@ _OI_VALUE = """
 select instrument_id, count(*) as hours, count(*) filter (abs(oi_usd / venue_usd - 1) > 0.02) as hours_off,
     median(oi_usd / venue_usd) as ratio, median(oi_base) as oi_base, median(venue_usd / mark_price) as venue_base
 from marts.fct_open_interest
-where venue_usd > 0 and oi_usd > 0 and mark_basis <> 'venue_usd'
+where venue_usd > 0 and oi_usd > 0 and mark_method <> 'venue_usd'
 group by instrument_id
 having {off}
 order by abs(ln(ratio)) desc
@@ -452,9 +452,9 @@ order by events desc
 )  # fmt: skip
 
 LIQUIDATION_SIDE = Check(
-    "liquidation_side", "marts.daily_markets", """
+    "liquidation_side", "marts.daily_assets", """
 select day, asset, return_1d, liq_long_usd, liq_short_usd
-from marts.daily_markets
+from marts.daily_assets
 where abs(return_1d) > 0.08 and (liq_long_usd - liq_short_usd) * return_1d > 0
 order by day, asset
 """, False,
@@ -463,7 +463,7 @@ order by day, asset
 )  # fmt: skip
 
 MARTS = [
-    _schema("marts.daily_markets", DAILY_MARKETS),
+    _schema("marts.daily_assets", DAILY_ASSETS),
     _schema("marts.coverage_daily", COVERAGE_DAILY),
     _unique("marts.fct_candles", "instrument_id", "opened_at"),
     _unique("marts.fct_funding_rates", "instrument_id", "settled_at"),

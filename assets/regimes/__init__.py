@@ -2,7 +2,7 @@
 
 Daily market rows go in, features and labels come out, both pure functions of the rows given:
 
-    marts.daily_markets ──► with_market ──► features.build ──► regime_features ──► rules.apply ──► regime_labels
+    marts.daily_assets ──► with_market ──► features.build ──► regime_features ──► rules.apply ──► regime_labels
 
 `thresholds` holds every number of the method, `schemas` the shape of each frame. Nothing looks forward: a row of day d is
 made from rows with day <= d, and the quantiles it is held against from the 180 days *before* d.
@@ -10,7 +10,7 @@ made from rows with day <= d, and the quantiles it is held against from the 180 
 `MARKET` is one asset more: the average of the others. `METHOD` names the version of the rule; v2 tells a crash (a low 10 % or
 more under the last close, with no evidence of forced closing) from the volatility that is stress.
 
-Alone: ``features, labels = regimes.label(duckdb.connect(path).sql("from marts.daily_markets").df())``.
+Alone: ``features, labels = regimes.label(duckdb.connect(path).sql("from marts.daily_assets").df())``.
 """
 
 import pandas as pd

@@ -16,7 +16,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 #: What is watched, and whether its logarithm is.
-WATCHED = {"realised_vol_7d": True, "funding_8h": False, "leverage": True}
+WATCHED = {"realised_vol_7d": True, "funding_8h": False, "oi_to_volume": True}
 #: No level lasts less than a fortnight; a change must be worth so many times the logarithm of the days, in deviations squared.
 LEAST_DAYS, PENALTY = 14, 6.0
 NEAR_DAYS = 3

@@ -14,7 +14,7 @@ from assets.regimes.thresholds import INPUTS, MIN_HISTORY_DAYS, THRESHOLDS, WIND
 
 _AS_GIVEN = (
     "realised_vol_7d", "realised_vol_1d", "low_vs_prev_close", "drawdown_7d",
-    "liq_over_oi", "oi_change_1d", "funding_8h", "leverage",
+    "liq_over_oi", "oi_change_1d", "funding_8h", "oi_to_volume",
 )  # fmt: skip
 _OI_DAYS = 5
 

@@ -4,7 +4,7 @@
 mean of lows that need not have come at one time. A weight of a day is what was traded in the thirty days before it, so that
 nothing of the day decides how much it counts. Rows go the way of any asset's: labels, forecasts, scores.
 
-Alone: ``with_market(duckdb.connect(path).sql("from marts.daily_markets").df())``.
+Alone: ``with_market(duckdb.connect(path).sql("from marts.daily_assets").df())``.
 """
 
 import numpy as np
@@ -13,13 +13,13 @@ import pandas as pd
 MARKET = "MARKET"
 _SUMS = ("volume_usd", "oi_usd", "liq_long_usd", "liq_short_usd")
 _BY_VOLUME = ("return_1d", "low_vs_prev_close", "high_vs_prev_close", "realised_vol_1d", "realised_vol_7d", "basis")
-_BY_OI = ("oi_change_1d", "funding_8h", "liq_over_oi", "leverage")
+_BY_OI = ("oi_change_1d", "funding_8h", "liq_over_oi", "oi_to_volume")
 _COVERAGES = ("coverage_price", "coverage_funding", "coverage_oi", "coverage_liquidations")
 _COUNTS = ("venues_total", "price_venues", "funding_venues", "oi_venues", "liq_venues")
 
 
 def with_market(daily: pd.DataFrame) -> pd.DataFrame:
-    """`marts.daily_markets` (a row per day and asset) with `MARKET`'s rows added; as given where there is but one asset."""
+    """`marts.daily_assets` (a row per day and asset) with `MARKET`'s rows added; as given where there is but one asset."""
     if daily["asset"].nunique() < 2:
         return daily
     rows = daily.assign(day=pd.to_datetime(daily["day"])).set_index(["day", "asset"]).sort_index()

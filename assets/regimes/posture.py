@@ -2,7 +2,7 @@
 
 The rule knows the last week's volatility alone: a move of `MOVE` standard deviations of a week like the last may take `SHARE`
 of a position's margin (the cap), and `LOSS` of an unlevered holding (the share of it to hedge). Its score is over all weeks that
-are over, with what a fixed leverage of the same average would have done. Alone: ``of(daily_markets, "BTC", day)``.
+are over, with what a fixed leverage of the same average would have done. Alone: ``of(daily_assets, "BTC", day)``.
 """
 
 from __future__ import annotations

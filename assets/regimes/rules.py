@@ -23,7 +23,7 @@ from assets.regimes.thresholds import (
 
 METHOD = "rule_v2"
 _INCOMPLETE = 0.98  # of what the venues present should have given; below it, the reason says so
-_SHOWN_WHEN_NEUTRAL = ("realised_vol_7d", "low_vs_prev_close", "oi_change_1d", "funding_8h", "leverage")
+_SHOWN_WHEN_NEUTRAL = ("realised_vol_7d", "low_vs_prev_close", "oi_change_1d", "funding_8h", "oi_to_volume")
 
 
 def apply(features: pd.DataFrame) -> pd.DataFrame:

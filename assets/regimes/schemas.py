@@ -51,13 +51,13 @@ DAILY = pa.DataFrameSchema(
         "realised_vol_7d": _number(0),
         "drawdown_7d": _number(-1, 0),
         "low_vs_prev_close": _number(-1),
-        "leverage": _number(0),
+        "oi_to_volume": _number(0),
         "liq_over_oi": _number(0),
         **_EVIDENCE,
     },
     unique=KEY,
     strict=False,
-    name="daily_markets",
+    name="daily_assets",
 )
 
 FEATURES = pa.DataFrameSchema(

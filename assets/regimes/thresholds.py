@@ -48,7 +48,7 @@ THRESHOLDS = {
         Threshold("funding_high", "funding_8h", 1, 0.0002, quantile=0.90, bound=0.00012),
         Threshold("funding_low", "funding_8h", -1, -0.0001, quantile=0.10, bound=-0.00003),
         Threshold("funding_small", "funding_abs", -1, 0.00011),
-        Threshold("leverage_high", "leverage", 1, 0.75, quantile=0.75),
+        Threshold("oi_to_volume_high", "oi_to_volume", 1, 0.75, quantile=0.75),
     )
 }
 
@@ -57,8 +57,8 @@ RULES: dict[str, tuple[tuple[str, ...], ...]] = {
     "crash": (("low_crash",),),
     "stress": (("vol_7d_extreme", "vol_1d_extreme", "low_deep", "drawdown_deep"),),
     "deleveraging": (("oi_shrinking",), ("oi_falls_often",)),
-    "crowded_long": (("funding_high",), ("leverage_high",), ("vol_7d_not_high",)),
-    "crowded_short": (("funding_low",), ("leverage_high",), ("vol_7d_not_high",)),
+    "crowded_long": (("funding_high",), ("oi_to_volume_high",), ("vol_7d_not_high",)),
+    "crowded_short": (("funding_low",), ("oi_to_volume_high",), ("vol_7d_not_high",)),
     "quiet": (("vol_7d_low",), ("funding_small",)),
     "neutral": (),
 }
@@ -87,7 +87,7 @@ READABLE = {
     "oi_falling_days_5d": Feature("open interest falling on", "days"),
     "funding_8h": Feature("funding per 8 h", "rate"),
     "funding_abs": Feature("absolute funding per 8 h", "rate"),
-    "leverage": Feature("open interest over daily volume", "ratio"),
+    "oi_to_volume": Feature("open interest over daily volume", "ratio"),
 }
 
 
@@ -109,7 +109,7 @@ INPUTS = (
         "price", 0.40, "price_venues", "coverage_price",
         ("realised_vol_7d", "realised_vol_1d", "low_vs_prev_close", "high_vs_prev_close", "drawdown_7d"),
     ),
-    Input("open interest", 0.25, "oi_venues", "coverage_oi", ("oi_change_1d", "oi_change_5d", "leverage"), "oi_venue_names"),
+    Input("open interest", 0.25, "oi_venues", "coverage_oi", ("oi_change_1d", "oi_change_5d", "oi_to_volume"), "oi_venue_names"),
     Input("funding", 0.20, "funding_venues", "coverage_funding", ("funding_8h",)),
     Input("liquidations", 0.15, "liq_venues", "coverage_liquidations", ("liq_over_oi",)),
 )  # fmt: skip

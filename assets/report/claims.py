@@ -42,7 +42,7 @@ def _usd(value: float) -> str:
 
 
 def _bitcoin(first: str, last: str, columns: str) -> str:
-    return f"SELECT {columns} FROM marts.daily_markets WHERE asset = 'BTC' AND day BETWEEN '{first}' AND '{last}'"
+    return f"SELECT {columns} FROM marts.daily_assets WHERE asset = 'BTC' AND day BETWEEN '{first}' AND '{last}'"
 
 
 def _all(first: str, last: str, columns: str, table: str = "daily_industry") -> str:
@@ -135,7 +135,7 @@ CLAIMS = (
     ),
     Claim(
         "About 19 bn USD were liquidated on 10 October 2025",
-        _all("2025-10-10", "2025-10-11", "sum(liq_long_usd + liq_short_usd), max(liq_venues)", "daily_markets"),
+        _all("2025-10-10", "2025-10-11", "sum(liq_long_usd + liq_short_usd), max(liq_venues)", "daily_assets"),
         lambda usd, venues: (f"{_usd(usd)} on {venues} venues: a lower bound", True if usd >= 17e9 else None),
         "liquidations of that day: sampled streams and vendors' estimates; one says 19.13 bn, another 9.89 bn",
     ),
@@ -178,13 +178,13 @@ CLAIMS = (
     Claim(
         "Before both, funding and leverage were high and volatility low",
         """
-        SELECT avg(funding), avg(volatility), avg(leverage) FROM (
+        SELECT avg(funding), avg(volatility), avg(oi_to_volume) FROM (
             SELECT
                 day,
                 percent_rank() OVER (ORDER BY funding_8h) AS funding,
                 percent_rank() OVER (ORDER BY realised_vol_7d) AS volatility,
-                CASE WHEN leverage IS NOT NULL THEN percent_rank() OVER (ORDER BY leverage) END AS leverage
-            FROM marts.daily_markets
+                CASE WHEN oi_to_volume IS NOT NULL THEN percent_rank() OVER (ORDER BY oi_to_volume) END AS oi_to_volume
+            FROM marts.daily_assets
             WHERE asset = 'BTC' AND day BETWEEN '2025-04-01' AND '2025-11-20' AND realised_vol_7d IS NOT NULL
         ) WHERE day BETWEEN '2025-10-03' AND '2025-10-09' OR day BETWEEN '2025-11-03' AND '2025-11-09'
         """,

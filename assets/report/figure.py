@@ -79,7 +79,7 @@ def png(figure: Figure, dpi: int = 130) -> bytes:
 def market(asset: str, daily: pd.DataFrame, labels: pd.DataFrame, caption: str, *, synthetic: bool) -> Figure:
     """Price, open interest, volatility, funding, liquidations and coverage of one asset, its regimes shaded behind.
 
-    `daily` and `labels` are the asset's rows of `marts.daily_markets` and `marts.regime_labels`.
+    `daily` and `labels` are the asset's rows of `marts.daily_assets` and `marts.regime_labels`.
     """
     rows = daily.set_index("day").sort_index().asfreq("D")
     regimes = labels.set_index("day")["label"].reindex(rows.index)

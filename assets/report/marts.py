@@ -47,8 +47,8 @@ class Marts:
             run, daily, labels, venues, coverage = (
                 db.sql(f"select * from {table}").df()
                 for table in (
-                    "meta.run_info",
-                    "marts.daily_markets",
+                    "meta.scope",
+                    "marts.daily_assets",
                     "marts.regime_labels",
                     "marts.daily_venues",
                     "marts.coverage_daily",
@@ -57,7 +57,7 @@ class Marts:
             on_demand = {name: _if_made(db, name) for name in _ON_DEMAND}
             said = [] if run["origin"].eq("synthetic").any() else claims.answers(db)
         if run.empty or daily.empty:
-            raise ValueError(f"{db_path}: meta.run_info or marts.daily_markets is empty; load a window first")
+            raise ValueError(f"{db_path}: meta.scope or marts.daily_assets is empty; load a window first")
         return cls(run.iloc[-1].to_dict(), daily, labels, venues, coverage, **on_demand, claims=said)
 
     @property
@@ -68,7 +68,7 @@ class Marts:
     @property
     def source(self) -> str:
         """The source's name, with the origin before it where the name doesn't say it."""
-        origin, source = self.run["origin"], self.run["source"]
+        origin, source = self.run["origin"], self.run["mode"]
         return source if source.startswith(origin) else f"{origin}: {source}"
 
     @property

@@ -56,7 +56,7 @@ def context(marts: Marts, caption: str) -> dict[str, Any]:
 def _said(marts: Marts, target: str, method: str) -> pd.DataFrame:
     """What a method said of a target in the backtest, with its rank in the asset's own past year."""
     rows = marts.forecasts
-    rows = rows[(rows["target"] == target) & (rows["method"] == method) & (rows["basis"] == "backtest")].sort_values("day")
+    rows = rows[(rows["target"] == target) & (rows["method"] == method) & (rows["run_type"] == "backtest")].sort_values("day")
     rank = rows.groupby("asset")["probability"].transform(lambda p: p.rolling(365, min_periods=30).rank(pct=True))
     return rows.assign(rank=rank)
 

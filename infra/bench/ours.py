@@ -32,7 +32,7 @@ app = typer.Typer()
 def only(name: str, *datasets: str) -> Source:
     """A source with some of its datasets."""
     whole = source(name)
-    return replace(whole, datasets=tuple(whole.dataset(dataset) for dataset in datasets))
+    return replace(whole, endpoints=tuple(whole.endpoint(dataset) for dataset in datasets))
 
 
 def begin(home: Path, hours: int, url: str | None, scale: float, warehouse: Path | None = None) -> Run:

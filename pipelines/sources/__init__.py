@@ -19,7 +19,7 @@ TABLE = Path(__file__).parents[2] / "dbt_project" / "dbt_project.yml"
 
 
 @cache
-def table() -> dict[str, dict[str, Any]]:
+def source_rows() -> dict[str, dict[str, Any]]:
     """The rows of the table of sources, by name."""
     rows: dict[str, dict[str, Any]] = yaml.safe_load(TABLE.read_text())["vars"]["sources"]
     return rows
@@ -28,8 +28,8 @@ def table() -> dict[str, dict[str, Any]]:
 @cache
 def source(name: str) -> Source:
     """The source of that name. Raises `KeyError` with the names there are."""
-    if name not in table():
-        raise KeyError(f"no source {name!r}; there are: {', '.join(table())}")
+    if name not in source_rows():
+        raise KeyError(f"no source {name!r}; there are: {', '.join(source_rows())}")
     found: Source = import_module(f"pipelines.sources.{name}").SOURCE
     return found
 

@@ -15,7 +15,7 @@ import msgspec
 from pipelines.paging import hourly, once
 from pipelines.records import MaybeNumber, Nanoseconds, Number, Record
 from pipelines.shapes import enveloped, read_as
-from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
 from pipelines.symbols import base_asset
 from pipelines.windows import Window
 
@@ -76,13 +76,13 @@ class Summary(Record):
     daily_volume: MaybeNumber
 
 
-class Said(msgspec.Struct):
+class ErrorBody(msgspec.Struct):
     error: str
 
 
 def error(status: int, body: bytes) -> VenueSays | None:
     """`{"error": "…"}` with a status."""
-    said = read_as(body, Said)
+    said = read_as(body, ErrorBody)
     if said is None:
         return None
     return VenueSays.by_status(status, said.error)
@@ -124,16 +124,16 @@ SOURCE = Source(
     limits={"requests": Limit(20, 1)},
     error=error,
     instruments=instruments,
-    datasets=(
-        Dataset(
+    endpoints=(
+        Endpoint(
             "instruments",
             Market,
             key=("instrument_name",),
             plan=once(Request("/markets", {"instrument_type": PERPETUAL}, weights=WEIGHTS)),
             bulk=True,
-            known=frozenset("instrument_id price_step amount_step max_leverage min_order_value forward_price".split()),
+            ignored_fields=frozenset("instrument_id price_step amount_step max_leverage min_order_value forward_price".split()),
         ),
-        Dataset(
+        Endpoint(
             "funding_rates",
             FundingRate,
             key=("instrument_name", "settled_at"),
@@ -141,7 +141,7 @@ SOURCE = Source(
             plan=hourly(RATES, _funding),
             **enveloped("funding_history", list[FundingRate]),
         ),
-        Dataset(
+        Endpoint(
             "running_rates",
             RunningRate,
             key=("symbol",),
@@ -149,9 +149,9 @@ SOURCE = Source(
             page=RunningRate,
             rows=lambda page: [page],
             context=("symbol",),
-            alike=True,
+            allow_identical_pages=True,
         ),
-        Dataset(
+        Endpoint(
             "statistics",
             Summary,
             key=("symbol",),
@@ -159,8 +159,8 @@ SOURCE = Source(
             page=Statistics,
             rows=_summary,
             context=("symbol",),
-            wire=Statistics,
-            known=frozenset("asset total_volume daily_volume_contracts daily_buy_volume daily_sell_volume".split()),
+            wire_type=Statistics,
+            ignored_fields=frozenset("asset total_volume daily_volume_contracts daily_buy_volume daily_sell_volume".split()),
         ),
     ),
 )

@@ -3,7 +3,7 @@
 Facts: `shared/venues/amberdata.md`. An answer is good where its status is 200 and its title OK; the next page is a whole URL, of
 which only path and parameters are followed. Instruments have the venue's own names, and all that is told of them is that they
 are: those in Tether are asked for. Funding is the running estimate, looked at often, and no settlement; open interest and volume
-are in the venue's own unit. Alone: `AMBERDATA_API_KEY=… PERPLAKE_VENDOR_VENUES=binance perps fetch --source live --venues all`.
+are in the venue's own unit. Alone: `AMBERDATA_API_KEY=… PERPLAKE_VENDOR_VENUES=binance perps fetch --mode live --venues all`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import msgspec
 from pipelines.paging import hourly, linked, once
 from pipelines.records import MaybeNumber, Ms, Number, Record
 from pipelines.shapes import enveloped, read_as
-from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
 from pipelines.sources import second_sources
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window, iso
@@ -61,7 +61,7 @@ class Candle(Record, rename="camel"):
     volume: MaybeNumber
 
 
-class Said(msgspec.Struct):
+class ErrorBody(msgspec.Struct):
     """The envelope of every answer."""
 
     status: int = 200
@@ -71,7 +71,7 @@ class Said(msgspec.Struct):
 
 
 def error(status: int, body: bytes) -> VenueSays | None:
-    said = read_as(body, Said)
+    said = read_as(body, ErrorBody)
     if said is None or (status == 200 and said.status == 200 and said.title == "OK"):
         return None
     message = f"{said.title} {said.description or said.message}".strip()
@@ -99,18 +99,18 @@ def _source(venue: str, exchange: str) -> Source:
         named = {"symbol": instrument.symbol, **context}
         return Request(f"{ROOT}{path}/{instrument.symbol}", {**where, **params, **span}, None, named, window, weights=WEIGHTS)
 
-    def series(name: str, path: str, record: type[Record], bar: int | None = None, known: str = "", **params: str) -> Dataset:
-        return Dataset(
+    def series(name: str, path: str, record: type[Record], bar: int | None = None, ignored: str = "", **params: str) -> Endpoint:
+        return Endpoint(
             name,
             record,
             key=("symbol", "venue", "time"),
             time="time",
             plan=hourly(HOURS, partial(asked, path, params)),
             **enveloped("payload.data", list[record], metadata=(Metadata, Metadata())),  # type: ignore[valid-type]
-            more=NEXT,
+            next_page=NEXT,
             context=("symbol", "venue"),
             bar=bar,
-            known=frozenset(f"exchange instrument timestamp exchangeTimestampNanoseconds {known}".split()),
+            ignored_fields=frozenset(f"exchange instrument timestamp exchangeTimestampNanoseconds {ignored}".split()),
         )
 
     listed = Request(ROOT + "funding-rates/information", {**where, "timeFormat": "milliseconds"}, None, context, weights=WEIGHTS)
@@ -124,19 +124,19 @@ def _source(venue: str, exchange: str) -> Source:
         instruments=instruments,
         key_header="x-api-key",
         host="amberdata",
-        datasets=(
-            Dataset(
+        endpoints=(
+            Endpoint(
                 "instruments",
                 Information,
                 key=("instrument", "venue"),
                 plan=once(listed),
                 **enveloped("payload.data", list[Information], metadata=(Metadata, Metadata())),
-                more=NEXT,
+                next_page=NEXT,
                 context=("venue",),
                 bulk=True,
-                known=frozenset({"exchange"}),
+                ignored_fields=frozenset({"exchange"}),
             ),
-            series("running_rates", "funding-rates", Rate, known="nextFundingRate nextFundingTime fundingInterval"),
+            series("running_rates", "funding-rates", Rate, ignored="nextFundingRate nextFundingTime fundingInterval"),
             series("open_interest", "open-interest", OpenInterest),
             series("candles", "ohlcv", Candle, HOUR, timeInterval="hours"),
         ),

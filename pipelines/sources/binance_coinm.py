@@ -79,7 +79,7 @@ SOURCE = Source(
     limits={"weight": Limit(2400, 60), "data": Limit(1000, 300)},
     error=error,
     instruments=instruments,
-    datasets=datasets(
+    endpoints=datasets(
         "/dapi/v1",
         symbol=Symbol,
         premium_index=PremiumIndex,

@@ -14,7 +14,7 @@ from typing import Any
 from pipelines.paging import by_symbol, hourly, once, windowed
 from pipelines.records import MaybeNumber, Ms, Number, Record
 from pipelines.shapes import Bar, PriceBar, enveloped, read_as
-from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR
 
@@ -102,16 +102,16 @@ def instruments(page: Any) -> list[Instrument]:
     ]
 
 
-def listed(api: str, record: type[Record]) -> Dataset:
+def listed(api: str, record: type[Record]) -> Endpoint:
     """The list of instruments."""
-    return Dataset(
+    return Endpoint(
         "instruments",
         record,
         key=("symbol",),
         plan=once(Request(f"{api}/exchangeInfo", weights={"weight": 1})),
         **enveloped("symbols", list[record]),  # type: ignore[valid-type]
         bulk=True,
-        known=frozenset(
+        ignored_fields=frozenset(
             "maintMarginPercent requiredMarginPercent pricePrecision quantityPrecision baseAssetPrecision equalQtyPrecision "
             "quotePrecision underlyingSubType settlePlan triggerProtect liquidationFee marketTakeBound "
             "maxMoveOrderLimit filters orderTypes timeInForce permissionSets".split()
@@ -119,15 +119,15 @@ def listed(api: str, record: type[Record]) -> Dataset:
     )
 
 
-def held(record: type[Record], asked: Callable[[Instrument], Mapping[str, str]] = by_symbol, **more: Any) -> Dataset:
+def held(record: type[Record], asked: Callable[[Instrument], Mapping[str, str]] = by_symbol, **more: Any) -> Endpoint:
     """Open-interest history: the same path on every host of Binance's, what it is asked by is not."""
     plan = hourly(500, windowed("/futures/data/openInterestHist", 500, {"data": 1}, asked=asked, period="1h"))
-    return Dataset("open_interest", record, time="timestamp", plan=plan, history_days=30, **more)
+    return Endpoint("open_interest", record, time="timestamp", plan=plan, history_days=30, **more)
 
 
-def bars(path: str, name: str, record: type[Record], asked: Callable[[Instrument], Mapping[str, str]] = by_symbol) -> Dataset:
+def bars(path: str, name: str, record: type[Record], asked: Callable[[Instrument], Mapping[str, str]] = by_symbol) -> Endpoint:
     """Hourly bars by the path of their endpoint."""
-    return Dataset(
+    return Endpoint(
         name,
         record,
         key=("symbol", "open_time"),
@@ -144,14 +144,14 @@ def datasets(
     symbol: type[Record],
     premium_index: type[Record],
     kline: type[Record],
-    open_interest: Dataset,
+    open_interest: Endpoint,
     pair: Callable[[Instrument], Mapping[str, str]],
     funding: Mapping[str, int],
-) -> tuple[Dataset, ...]:
-    """The endpoints that USD-M and COIN-M have alike, under `api`; `funding` is what those of the funding rates weigh."""
+) -> tuple[Endpoint, ...]:
+    """The endpoints that USD-M and COIN-M share, under `api`; `funding` is what those of the funding rates weigh."""
     return (
         listed(api, symbol),
-        Dataset(
+        Endpoint(
             "funding_info",
             FundingInfo,
             key=("symbol",),
@@ -159,9 +159,9 @@ def datasets(
             page=list[FundingInfo] | None,
             rows=lambda page: page or [],
             bulk=True,
-            known=frozenset({"disclaimer", "updateTime"}),
+            ignored_fields=frozenset({"disclaimer", "updateTime"}),
         ),
-        Dataset(
+        Endpoint(
             "premium_index",
             premium_index,
             key=("symbol",),
@@ -169,20 +169,20 @@ def datasets(
             page=list[premium_index] | premium_index,  # type: ignore[valid-type]
             rows=lambda page: page if isinstance(page, list) else [page],
             bulk=True,
-            known=frozenset({"estimatedSettlePrice", "interestRate", "pair"}),
+            ignored_fields=frozenset({"estimatedSettlePrice", "interestRate", "pair"}),
         ),
-        Dataset(
+        Endpoint(
             "open_interest_now",
             OpenInterestNow,
             key=("symbol",),
             plan=lambda instrument, window: [Request(f"{api}/openInterest", by_symbol(instrument), weights={"weight": 1})],
             page=OpenInterestNow,
             rows=lambda page: [page],
-            known=frozenset({"pair", "contractType"}),
+            ignored_fields=frozenset({"pair", "contractType"}),
         ),
         open_interest,
         # Twice the hours that a page of 1000 could hold hourly: room for the `Special` rows beside the regular ones.
-        Dataset(
+        Endpoint(
             "funding_rates",
             FundingRate,
             key=("symbol", "funding_time", "rate_type"),
@@ -204,12 +204,12 @@ SOURCE = Source(
     limits={"weight": Limit(2400, 60), "funding": Limit(500, 300), "data": Limit(1000, 300)},
     error=error,
     instruments=instruments,
-    datasets=datasets(
+    endpoints=datasets(
         "/fapi/v1",
         symbol=Symbol,
         premium_index=PremiumIndex,
         kline=Kline,
-        open_interest=held(OpenInterestHist, key=("symbol", "timestamp"), known=frozenset({"CMCCirculatingSupply"})),
+        open_interest=held(OpenInterestHist, key=("symbol", "timestamp"), ignored_fields=frozenset({"CMCCirculatingSupply"})),
         pair=lambda instrument: {"pair": instrument.symbol},
         funding={"funding": 1},
     ),

@@ -19,7 +19,7 @@ import msgspec
 from pipelines.paging import from_newest, hourly, once, windowed
 from pipelines.records import MaybeMs, MaybeNumber, Ms, Number, Record
 from pipelines.shapes import Bar, PriceBar, enveloped, read_as
-from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window
 
@@ -77,14 +77,14 @@ class Liquidation(Record):
     ts: Ms
 
 
-class Said(msgspec.Struct):
+class ErrorBody(msgspec.Struct):
     code: str
     msg: str = ""
 
 
 def error(status: int, body: bytes) -> VenueSays | None:
     """A `code` other than 00000, whatever the status."""
-    said = read_as(body, Said)
+    said = read_as(body, ErrorBody)
     if said is None or said.code == "00000":
         return None
     message = f"{said.code} {said.msg}".rstrip()
@@ -106,29 +106,29 @@ def _weights(endpoint: str) -> dict[str, int]:
     return {"all": 1, endpoint: 1}
 
 
-def _now(name: str, endpoint: str, record: type[Record], known: str) -> Dataset:
+def _now(name: str, endpoint: str, record: type[Record], known: str) -> Endpoint:
     """All instruments at once, as they are."""
-    return Dataset(
+    return Endpoint(
         name,
         record,
         key=("symbol",),
         plan=once(Request(ROOT + endpoint, PRODUCT, weights=_weights(endpoint))),
         **enveloped("data", list[record]),  # type: ignore[valid-type]
         bulk=True,
-        known=frozenset(known.split()),
+        ignored_fields=frozenset(known.split()),
     )
 
 
 def _funding(instrument: Instrument, window: Window) -> Iterable[Request]:
     params: dict[str, str | int] = {"symbol": instrument.symbol, **PRODUCT, "pageSize": RATES, "pageNo": 1}
     weights = _weights("history-fund-rate")
-    yield Request(ROOT + "history-fund-rate", params, window=window, open_start=True, open_end=True, weights=weights)
+    yield Request(ROOT + "history-fund-rate", params, window=window, clip_start=True, clip_end=True, weights=weights)
 
 
 def _liquidations(instrument: Instrument, window: Window) -> Iterable[Request]:
     params: dict[str, str | int] = {"category": "USDT-FUTURES", "symbol": instrument.symbol, "limit": EVENTS}
     context, weights = {"symbol": instrument.symbol}, _weights("liquidations")
-    yield Request(LIQUIDATIONS, params, None, context, window, open_start=True, open_end=True, weights=weights)
+    yield Request(LIQUIDATIONS, params, None, context, window, clip_start=True, clip_end=True, weights=weights)
 
 
 def _older(request: Request, page: Any, rows: Sequence[Liquidation]) -> Request | None:
@@ -139,9 +139,9 @@ def _older(request: Request, page: Any, rows: Sequence[Liquidation]) -> Request 
     return replace(request, params={**request.params, "cursor": page.data.cursor})
 
 
-def _candles(name: str, endpoint: str, record: type[Record]) -> Dataset:
+def _candles(name: str, endpoint: str, record: type[Record]) -> Endpoint:
     """Bars that are over."""
-    return Dataset(
+    return Endpoint(
         name,
         record,
         key=("symbol", "open_time"),
@@ -175,7 +175,7 @@ SOURCE = Source(
     },
     error=error,
     instruments=instruments,
-    datasets=(
+    endpoints=(
         _now(
             "instruments",
             "contracts",
@@ -193,23 +193,23 @@ SOURCE = Source(
             "fundingRate deliveryStartTime deliveryTime deliveryStatus open24h",
         ),
         _now("running_rates", "current-fund-rate", RunningRate, "minFundingRate maxFundingRate"),
-        Dataset(
+        Endpoint(
             "funding_rates",
             FundingRate,
             key=("symbol", "funding_time"),
             time="funding_time",
             plan=_funding,
             **enveloped("data", list[FundingRate]),
-            more=from_newest("pageNo", "pageSize", "funding_time"),
+            next_page=from_newest("pageNo", "pageSize", "funding_time"),
         ),
-        Dataset(
+        Endpoint(
             "liquidations",
             Liquidation,
             key=("symbol", "ts", "side", "price", "amount"),
             time="ts",
             plan=_liquidations,
             **enveloped("data.list", list[Liquidation], cursor=(str | None, None)),
-            more=_older,
+            next_page=_older,
             history_days=3,
             default_days=3,
         ),

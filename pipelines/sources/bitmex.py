@@ -4,7 +4,7 @@ Facts: `shared/venues/bitmex.md`. It is never asked live: its history comes from
 …`) or from a recording that the emulator serves, and ends where the venue did; of open interest there is none. ISO times, JSON
 numbers. A bar is stamped with its end (U); `homeNotional` is coins and `foreignNotional` quote currency whatever the contract.
 `fundingInterval` is a time of day after 2000-01-01.
-Alone: `perps import bitmex funding_rates funding.json` and `perps run --source live --venues bitmex --from … --to …`.
+Alone: `perps import bitmex funding_rates funding.json` and `perps run --mode live --venues bitmex --from … --to …`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 from pipelines.paging import hourly, once
 from pipelines.records import IsoMs, MaybeNumber, Number, Record, read_iso
 from pipelines.shapes import read_as
-from pipelines.source import Dataset, Instrument, Limit, Plan, Request, Source, VenueSays
+from pipelines.source import Endpoint, Instrument, Limit, Plan, Request, Source, VenueSays
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window, iso
 
@@ -71,13 +71,13 @@ class Inner(msgspec.Struct):
     name: str = ""
 
 
-class Said(msgspec.Struct):
+class ErrorBody(msgspec.Struct):
     error: Inner
 
 
 def error(status: int, body: bytes) -> VenueSays | None:
     """`{"error": {"message": …, "name": …}}` with a status."""
-    said = read_as(body, Said)
+    said = read_as(body, ErrorBody)
     if said is None:
         return None
     return VenueSays.by_status(status, said.error.message)
@@ -108,8 +108,8 @@ SOURCE = Source(
     limits={"requests": Limit(30, 60)},
     error=error,
     instruments=instruments,
-    datasets=(
-        Dataset(
+    endpoints=(
+        Endpoint(
             "instruments",
             Contract,
             key=("symbol",),
@@ -118,22 +118,22 @@ SOURCE = Source(
             # A hundred columns and more.
             decode=msgspec.json.Decoder(list[Contract], strict=False, dec_hook=read_iso).decode,
         ),
-        Dataset(
+        Endpoint(
             "funding_rates",
             FundingRate,
             key=("symbol", "timestamp"),
             time="timestamp",
             plan=_windowed("funding"),
-            known=frozenset({"fundingRateDaily"}),
+            ignored_fields=frozenset({"fundingRateDaily"}),
         ),
-        Dataset(
+        Endpoint(
             "candles",
             Candle,
             key=("symbol", "opened_at"),
             time="opened_at",
             plan=_windowed("trade/bucketed", HOUR, binSize="1h", partial="false"),
             bar=HOUR,
-            known=frozenset({"volume", "vwap", "lastSize", "turnover"}),
+            ignored_fields=frozenset({"volume", "vwap", "lastSize", "turnover"}),
         ),
     ),
 )

@@ -19,5 +19,5 @@ SOURCE = Source(
     limits=LIMITS,
     error=error,
     instruments=partial(instruments, contract_type="InversePerpetual", quote="USD"),
-    datasets=datasets("inverse"),
+    endpoints=datasets("inverse"),
 )

@@ -18,7 +18,7 @@ import msgspec
 from pipelines.paging import hourly, once, windowed
 from pipelines.records import MaybeNumber, Ms, Number, Record
 from pipelines.shapes import Bar, PriceBar, enveloped, read_as
-from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR
 
@@ -104,14 +104,14 @@ def _next_cursor(request: Request, page: Any, rows: Sequence[Any]) -> Request | 
     return replace(request, params={**request.params, "cursor": cursor})
 
 
-def datasets(category: str) -> tuple[Dataset, ...]:
+def datasets(category: str) -> tuple[Endpoint, ...]:
     """The endpoints of a category: all categories have the same, with units of their own."""
 
     def asked(instrument: Instrument) -> Mapping[str, str]:
         return {"category": category, "symbol": instrument.symbol}
 
-    def bars(name: str, path: str, record: type[Record]) -> Dataset:
-        return Dataset(
+    def bars(name: str, path: str, record: type[Record]) -> Endpoint:
+        return Endpoint(
             name,
             record,
             key=("symbol", "open_time"),
@@ -123,35 +123,35 @@ def datasets(category: str) -> tuple[Dataset, ...]:
         )
 
     return (
-        Dataset(
+        Endpoint(
             "instruments",
             Symbol,
             key=("symbol",),
             plan=once(Request("/v5/market/instruments-info", {"category": category, "limit": 1000}, weights=WEIGHTS)),
             **_paged(Symbol),
-            more=_next_cursor,
+            next_page=_next_cursor,
             bulk=True,
-            known=frozenset(
+            ignored_fields=frozenset(
                 "symbolId priceScale leverageFilter priceFilter lotSizeFilter unifiedMarginTrade copyTrading "
                 "upperFundingRate lowerFundingRate isPreListing preListingInfo riskParameters displayName "
                 "deliveryFeeRate forbidUplWithdrawal skipCallAuction".split()
             ),
         ),
-        Dataset(
+        Endpoint(
             "tickers",
             Ticker,
             key=("symbol",),
             plan=once(Request("/v5/market/tickers", {"category": category}, weights=WEIGHTS)),
             **_paged(Ticker),
             bulk=True,
-            known=frozenset(
+            ignored_fields=frozenset(
                 "lastPrice prevPrice24h price24hPcnt highPrice24h lowPrice24h prevPrice1h openInterestValue "
                 "singleOpenInterestValue turnover24h volume24h predictedDeliveryPrice basisRate deliveryFeeRate "
                 "deliveryTime ask1Size bid1Price ask1Price bid1Size basis preOpenPrice preQty curPreListingPhase "
                 "fundingCap basisRateYear".split()
             ),
         ),
-        Dataset(
+        Endpoint(
             "open_interest",
             OpenInterest,
             key=("symbol", "timestamp"),
@@ -160,7 +160,7 @@ def datasets(category: str) -> tuple[Dataset, ...]:
             **_paged(OpenInterest),
             context=("symbol",),
         ),
-        Dataset(
+        Endpoint(
             "funding_rates",
             FundingRate,
             key=("symbol", "funding_rate_timestamp"),
@@ -181,5 +181,5 @@ SOURCE = Source(
     limits=LIMITS,
     error=error,
     instruments=partial(instruments, contract_type="LinearPerpetual", quote="USDT"),
-    datasets=datasets("linear"),
+    endpoints=datasets("linear"),
 )

@@ -12,7 +12,7 @@ contracts (known only where a contract is one coin), stocks or coins. A fact abo
 
 A venue that has a source of its own is refused: that one wins. On the emulator it is the other way round, since the emulator
 speaks as no other venue; there the precedence decides.
-Alone: `PERPLAKE_CCXT_VENUES=phemex perps run --source live --venues ''`.
+Alone: `PERPLAKE_CCXT_VENUES=phemex perps run --mode live --venues ''`.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from pipelines.errors import Absent
 from pipelines.paging import hourly, once
 from pipelines.records import MaybeNumber, Ms, Number, Record
 from pipelines.shapes import Bar, enveloped, read_as
-from pipelines.source import Dataset, Instrument, Limit, Plan, Request, Source, VenueSays
-from pipelines.sources import table
+from pipelines.source import Endpoint, Instrument, Limit, Plan, Request, Source, VenueSays
+from pipelines.sources import source_rows
 from pipelines.symbols import base_asset
 from pipelines.windows import DAY, HOUR, Window, iso
 
@@ -272,7 +272,7 @@ def _more(step: int, request: Request, page: Any, rows: Sequence[Any], time: str
     return None
 
 
-def _datasets(exchange: str, venue: str, bars: int = BARS) -> tuple[Dataset, ...]:
+def _datasets(exchange: str, venue: str, bars: int = BARS) -> tuple[Endpoint, ...]:
     """All that a venue may be asked for, by ccxt's name for it and ours."""
 
     def request(name: str, instrument: Instrument, window: Window | None, rows: int) -> Request:
@@ -287,24 +287,24 @@ def _datasets(exchange: str, venue: str, bars: int = BARS) -> tuple[Dataset, ...
         plan = hourly(rows, lambda instrument, window: request(name, instrument, window, rows))
         return lambda instrument, window: reversed(list(plan(instrument, window)))  # until the venue's memory ends
 
-    def series(name: str, record: type[Record], time: str, rows: int, step: int, bar: int | None = None) -> Dataset:
-        def more(request: Request, page: Any, found: Sequence[Any]) -> Request | None:
+    def series(name: str, record: type[Record], time: str, rows: int, step: int, bar: int | None = None) -> Endpoint:
+        def next_page(request: Request, page: Any, found: Sequence[Any]) -> Request | None:
             return _more(step, request, page, found, time)
 
-        return Dataset(
+        return Endpoint(
             name,
             record,
             key=("symbol", "venue", time),
             time=time,
             plan=paged(name, rows),
             **enveloped("rows", list[record]),  # type: ignore[valid-type]
-            more=more,
+            next_page=next_page,
             context=("symbol", "venue"),
             bar=bar,
         )
 
     return (
-        Dataset(
+        Endpoint(
             "instruments",
             Market,
             key=("symbol", "venue"),
@@ -313,7 +313,7 @@ def _datasets(exchange: str, venue: str, bars: int = BARS) -> tuple[Dataset, ...
             context=("venue",),
             bulk=True,
         ),
-        Dataset(
+        Endpoint(
             "open_interest_now",
             OpenInterestNow,
             key=("symbol", "venue"),
@@ -328,7 +328,7 @@ def _datasets(exchange: str, venue: str, bars: int = BARS) -> tuple[Dataset, ...
     )
 
 
-def _source(exchange: str, venue: str, datasets: tuple[Dataset, ...]) -> Source:
+def _source(exchange: str, venue: str, datasets: tuple[Endpoint, ...]) -> Source:
     return Source(
         name="ccxt",
         venue=venue,
@@ -336,7 +336,7 @@ def _source(exchange: str, venue: str, datasets: tuple[Dataset, ...]) -> Source:
         limits={"ms": Limit(10_000, 10)},
         error=error,
         instruments=instruments,
-        datasets=datasets,
+        endpoints=datasets,
         library=partial(Library, exchange),
     )
 
@@ -357,7 +357,7 @@ def parts(names: Sequence[str], origin: str) -> tuple[tuple[Source, ...], tuple[
     except ImportError:
         raise ValueError(INSTALL) from None
     found, lines = [], []
-    native = {row["venue"]: name for name, row in reversed(table().items()) if row["venue"]}
+    native = {row["venue"]: name for name, row in reversed(source_rows().items()) if row["venue"]}
     for name in names:
         if name not in ccxt.exchanges:
             near = ", ".join(known for known in ccxt.exchanges if known[:3] == name[:3])
@@ -366,7 +366,7 @@ def parts(names: Sequence[str], origin: str) -> tuple[tuple[Source, ...], tuple[
         if venue in native and origin == "live":
             raise ValueError(f"ccxt_venues: {name} has a source of its own, {native[venue]}: name {venue!r} in `venues` instead")
         if venue not in native and origin not in ("live", "replay"):
-            lines.append(f"ccxt {name} is left out: the emulator does not speak as {name}; it needs `--source live`")
+            lines.append(f"ccxt {name} is left out: the emulator does not speak as {name}; it needs `--mode live`")
             continue
         exchange = getattr(ccxt, name)()
         limit = exchange.feature_value_by_type("swap", "linear", "fetchOHLCV", "limit", PAGE)

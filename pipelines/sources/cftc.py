@@ -15,7 +15,7 @@ import msgspec
 
 from pipelines.records import Ms, Number, Record
 from pipelines.shapes import read_as
-from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
 from pipelines.windows import DAY, Window, iso, to_ms
 
 #: Traders in financial futures, futures only.
@@ -46,14 +46,14 @@ class Report(Record):
     contract_units: str
 
 
-class Said(msgspec.Struct):
+class ErrorBody(msgspec.Struct):
     message: str
     error: bool = True
 
 
 def error(status: int, body: bytes) -> VenueSays | None:
     """`{"code": "query.soql.…", "error": true, "message": "…"}` with a status."""
-    said = read_as(body, Said)
+    said = read_as(body, ErrorBody)
     if said is None:
         return None
     return VenueSays.by_status(status, said.message)
@@ -90,8 +90,8 @@ SOURCE = Source(
     # Nothing is documented for those without a token.
     limits={"requests": Limit(60, 60)},
     error=error,
-    datasets=(
-        Dataset(
+    endpoints=(
+        Endpoint(
             "reports",
             Report,
             key=("contract_code", "reported_on"),

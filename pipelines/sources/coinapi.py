@@ -3,7 +3,7 @@
 Facts: `shared/venues/coinapi.md`. A hundred rows cost a credit. The vendor has ids of its own for instruments;
 `symbol_id_exchange` is the venue's name, by which its rows meet the venue's own. Metrics are hourly and told with the first and
 last value of the hour (U): the last is read, as of the hour's end. Open interest and volume are in the venue's own unit.
-Alone: `COINAPI_KEY=… PERPLAKE_VENDOR_VENUES=binance perps fetch --source live --venues all`.
+Alone: `COINAPI_KEY=… PERPLAKE_VENDOR_VENUES=binance perps fetch --mode live --venues all`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import msgspec
 from pipelines.paging import hourly, once
 from pipelines.records import IsoMs, MaybeNumber, Number, Record
 from pipelines.shapes import read_as
-from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
 from pipelines.sources import second_sources
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window, iso
@@ -58,13 +58,13 @@ class Candle(Record):
     trades_count: int | None = None
 
 
-class Said(msgspec.Struct):
+class ErrorBody(msgspec.Struct):
     error: str
 
 
 def error(status: int, body: bytes) -> VenueSays | None:
     """`{"error": …}` by the status; 550 is no data."""
-    said = read_as(body, Said)
+    said = read_as(body, ErrorBody)
     if said is None:
         return None
     if status in (401, 403):
@@ -96,8 +96,8 @@ def _source(venue: str, exchange: str) -> Source:
         path = ROOT + path.format(symbol=instrument.symbol)
         return Request(path, {**params, **who, **span}, context=named, window=window, weights=WEIGHTS)
 
-    def series(name: str, path: str, record: type[Record], known: str, **params: str) -> Dataset:
-        return Dataset(
+    def series(name: str, path: str, record: type[Record], ignored: str, **params: str) -> Endpoint:
+        return Endpoint(
             name,
             record,
             key=("symbol", "venue", "time"),
@@ -105,11 +105,11 @@ def _source(venue: str, exchange: str) -> Source:
             plan=hourly(ROWS, partial(asked, path, params)),
             context=("symbol", "venue"),
             bar=HOUR,
-            alike=name == "running_rates",
-            known=frozenset(f"time_period_end {known}".split()),
+            allow_identical_pages=name == "running_rates",
+            ignored_fields=frozenset(f"time_period_end {ignored}".split()),
         )
 
-    metric = partial(series, path="metrics/symbol/history", record=Metric, known="first min max count sum")
+    metric = partial(series, path="metrics/symbol/history", record=Metric, ignored="first min max count sum")
     symbols = Request(ROOT + "symbols", {"filter_exchange_id": exchange}, context=context, weights=WEIGHTS)
     return Source(
         name="coinapi",
@@ -121,8 +121,8 @@ def _source(venue: str, exchange: str) -> Source:
         instruments=instruments,
         key_header="X-CoinAPI-Key",
         host="coinapi",
-        datasets=(
-            Dataset(
+        endpoints=(
+            Endpoint(
                 "instruments",
                 Symbol,
                 key=("symbol_id", "venue"),

@@ -16,7 +16,7 @@ import msgspec
 from pipelines.paging import hourly, once, unnamed, windowed
 from pipelines.records import IsoMs, MaybeNumber, Number, Record, Seconds
 from pipelines.shapes import Stamped, enveloped, read_as
-from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR
 
@@ -80,14 +80,14 @@ class Candle(Stamped):
     volume: Number
 
 
-class Said(msgspec.Struct):
+class ErrorBody(msgspec.Struct):
     error: str
     message: str = ""
 
 
 def error(status: int, body: bytes) -> VenueSays | None:
     """`{"error": "INVALID_ARGUMENT", "message": …}` with a status."""
-    said = read_as(body, Said)
+    said = read_as(body, ErrorBody)
     if said is None:
         return None
     message = f"{said.error} {said.message}".rstrip()
@@ -120,8 +120,8 @@ SOURCE = Source(
     limits={"requests": Limit(10, 1)},
     error=error,
     instruments=instruments,
-    datasets=(
-        Dataset(
+    endpoints=(
+        Endpoint(
             "instruments",
             Contract,
             key=("product_id",),
@@ -129,15 +129,15 @@ SOURCE = Source(
             page=Products,
             rows=_flat,
             bulk=True,
-            wire=Details,
-            known=frozenset(
+            wire_type=Details,
+            ignored_fields=frozenset(
                 "venue contract_code group_description contract_expiry_timezone group_short_description risk_managed_by "
                 "contract_expiry_type perpetual_details contract_display_name time_to_expiry_ms non_crypto contract_expiry_name "
                 "twenty_four_by_seven display_name region_enabled intraday_margin_rate overnight_margin_rate settlement_price "
                 "contract_code_display_name product_group_cbrn".split()
             ),
         ),
-        Dataset(
+        Endpoint(
             "candles",
             Candle,
             key=("symbol", "time"),

@@ -14,7 +14,7 @@ import msgspec
 from pipelines.paging import once
 from pipelines.records import IsoMs, MaybeNumber, Number, Record, Seconds
 from pipelines.shapes import read_as
-from pipelines.source import Dataset, Limit, Request, Source, VenueSays
+from pipelines.source import Endpoint, Limit, Request, Source, VenueSays
 
 ROOT = "/api/v3"
 WEIGHTS = {"calls": 1}
@@ -86,14 +86,14 @@ class Status(msgspec.Struct):
     error_message: str = ""
 
 
-class Said(msgspec.Struct):
+class ErrorBody(msgspec.Struct):
     status: Status | None = None
     error: str | None = None
 
 
 def error(status: int, body: bytes) -> VenueSays | None:
     """`{"status": {"error_code": 429, …}}`, or `{"error": "…"}`."""
-    said = read_as(body, Said)
+    said = read_as(body, ErrorBody)
     if said is None or (said.status is None and said.error is None):
         return VenueSays("key", f"HTTP {status}") if status == 401 else None
     code = said.status.error_code if said.status else status
@@ -117,16 +117,16 @@ SOURCE = Source(
     limits={"calls": Limit(5, 60)},
     error=error,
     key_header="x-cg-demo-api-key",
-    datasets=(
-        Dataset(
+    endpoints=(
+        Endpoint(
             "tickers",
             Ticker,
             key=("market", "symbol"),
             plan=once(Request(f"{ROOT}/derivatives", weights=WEIGHTS)),
             bulk=True,
-            known=frozenset({"price_percentage_change_24h", "basis", "spread", "expired_at"}),
+            ignored_fields=frozenset({"price_percentage_change_24h", "basis", "spread", "expired_at"}),
         ),
-        Dataset(
+        Endpoint(
             "exchanges",
             Exchange,
             key=("id",),
@@ -138,9 +138,9 @@ SOURCE = Source(
                 )
             ),
             bulk=True,
-            known=frozenset({"number_of_futures_pairs", "image", "year_established", "country", "description", "url"}),
+            ignored_fields=frozenset({"number_of_futures_pairs", "image", "year_established", "country", "description", "url"}),
         ),
-        Dataset(
+        Endpoint(
             "totals",
             Totals,
             key=("updated_at",),
@@ -148,13 +148,13 @@ SOURCE = Source(
             page=World,
             rows=_totals,
             bulk=True,
-            wire=Global,
-            known=frozenset(
+            wire_type=Global,
+            ignored_fields=frozenset(
                 "active_cryptocurrencies upcoming_icos ongoing_icos ended_icos markets market_cap_percentage "
                 "market_cap_change_percentage_24h_usd volume_change_percentage_24h_usd".split()
             ),
         ),
-        Dataset(
+        Endpoint(
             "coins",
             Coin,
             key=("id",),
@@ -166,7 +166,7 @@ SOURCE = Source(
                 )
             ),
             bulk=True,
-            known=frozenset(
+            ignored_fields=frozenset(
                 "name image market_cap_rank fully_diluted_valuation high_24h low_24h price_change_24h "
                 "price_change_percentage_24h market_cap_change_24h market_cap_change_percentage_24h total_supply max_supply ath "
                 "ath_change_percentage ath_date atl atl_change_percentage atl_date roi".split()

@@ -3,7 +3,7 @@
 Facts: `shared/venues/coinglass.md`. Errors come in HTTP 200 with a `code` of text that isn't "0". Rates are percent of each
 venue's own interval, sizes US dollars; a row's time is its day's start, in milliseconds or in seconds by endpoint. Days alone
 are asked for: every plan answers them, whole. Totals take Binance's thinned-out liquidations as they come.
-Alone: `COINGLASS_API_KEY=… perps fetch --source live --venues coinglass`.
+Alone: `COINGLASS_API_KEY=… perps fetch --mode live --venues coinglass`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import msgspec
 from pipelines.paging import hourly, windowed
 from pipelines.records import Number, Record
 from pipelines.shapes import enveloped, read_as
-from pipelines.source import Dataset, Limit, Source, VenueSays
+from pipelines.source import Endpoint, Limit, Source, VenueSays
 from pipelines.windows import DAY
 
 ROOT = "/api/futures/"
@@ -47,13 +47,13 @@ class Liquidations(Dated):
     aggregated_short_liquidation_usd: Number
 
 
-class Said(msgspec.Struct):
+class ErrorBody(msgspec.Struct):
     code: str | int
     msg: str = ""
 
 
 def error(status: int, body: bytes) -> VenueSays | None:
-    said = read_as(body, Said)
+    said = read_as(body, ErrorBody)
     if said is None or str(said.code) == "0":
         return VenueSays("key", f"HTTP {status}") if status == 401 else None
     message = f"{said.code} {said.msg}".rstrip()
@@ -64,9 +64,9 @@ def error(status: int, body: bytes) -> VenueSays | None:
     return VenueSays("transient" if str(said.code) == "500" or status >= 500 else "rejected", message)
 
 
-def _daily(name: str, path: str, record: type[Record], known: str = "", **params: str) -> Dataset:
+def _daily(name: str, path: str, record: type[Record], known: str = "", **params: str) -> Endpoint:
     ask = windowed(ROOT + path, ROWS, WEIGHTS, ends=("start_time", "end_time"), interval="1d", **params)  # type: ignore[arg-type]
-    return Dataset(
+    return Endpoint(
         name,
         record,
         key=("symbol", "time"),
@@ -75,7 +75,7 @@ def _daily(name: str, path: str, record: type[Record], known: str = "", **params
         **enveloped("data", list[record]),  # type: ignore[valid-type]
         context=("symbol",),
         bar=DAY,
-        known=frozenset(known.split()),
+        ignored_fields=frozenset(known.split()),
     )
 
 
@@ -88,7 +88,7 @@ SOURCE = Source(
     error=error,
     key_header="CG-API-KEY",
     by_asset=True,
-    datasets=(
+    endpoints=(
         _daily("open_interest", "open-interest/aggregated-history", Close, "open high low"),
         _daily("funding_rates", "funding-rate/oi-weight-history", Close, "open high low"),
         _daily("liquidations", "liquidation/aggregated-history", Liquidations, exchange_list=EXCHANGES),

@@ -3,7 +3,7 @@
 Facts: `shared/venues/cryptoquant.md`, whose envelope and dates are not official (U): what isn't as expected goes to quarantine.
 Rates are percent (U), open interest US dollars, liquidations coins and US dollars by side of the position; days are UTC and
 revised for about one. Leaving `exchange` out is answered with HTTP 400, which says nothing of the plan.
-Alone: `CRYPTOQUANT_API_KEY=… perps fetch --source live --venues cryptoquant`.
+Alone: `CRYPTOQUANT_API_KEY=… perps fetch --mode live --venues cryptoquant`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import msgspec
 
 from pipelines.records import Ms, Number, Record
 from pipelines.shapes import read_as
-from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
 from pipelines.windows import DAY, Window, to_datetime, to_ms
 
 #: What the vendor has these endpoints of.
@@ -63,13 +63,13 @@ class Status(msgspec.Struct):
     message: str = ""
 
 
-class Said(msgspec.Struct):
+class ErrorBody(msgspec.Struct):
     status: Status
 
 
 def error(status: int, body: bytes) -> VenueSays | None:
     """`{"status": {"code": 401, "message": …}}`, with the same status."""
-    said = read_as(body, Said)
+    said = read_as(body, ErrorBody)
     code, message = (said.status.code, said.status.message) if said else (status, "")
     if code in (401, 402, 403):
         return VenueSays("key", f"{code} {message}".rstrip())
@@ -100,7 +100,7 @@ def _required(line: Line, name: str) -> float:
     return value
 
 
-def _daily(name: str, path: str, record: type[Record], rows: Any) -> Dataset:
+def _daily(name: str, path: str, record: type[Record], rows: Any) -> Endpoint:
     def plan(instrument: Instrument, window: Window) -> Iterable[Request]:
         if instrument.base_asset not in ASSETS:
             return
@@ -110,7 +110,7 @@ def _daily(name: str, path: str, record: type[Record], rows: Any) -> Dataset:
             where = f"/v1/{ASSETS[instrument.base_asset]}/market-data/{path}"
             yield Request(where, span, context={"symbol": instrument.symbol}, window=days, weights={"calls": 1})
 
-    return Dataset(
+    return Endpoint(
         name,
         record,
         key=("symbol", "day"),
@@ -120,8 +120,8 @@ def _daily(name: str, path: str, record: type[Record], rows: Any) -> Dataset:
         rows=rows,
         context=("symbol",),
         bar=DAY,
-        wire=Line,
-        known=frozenset({"long_liquidations", "short_liquidations"}),
+        wire_type=Line,
+        ignored_fields=frozenset({"long_liquidations", "short_liquidations"}),
     )
 
 
@@ -135,7 +135,7 @@ SOURCE = Source(
     key_header="Authorization",
     key_prefix="Bearer ",
     by_asset=True,
-    datasets=(
+    endpoints=(
         _daily("open_interest", "open-interest", Value, partial(_values, name="open_interest")),
         _daily("funding_rates", "funding-rates", Value, partial(_values, name="funding_rates")),
         _daily("liquidations", "liquidations", Liquidations, _liquidations),

@@ -16,7 +16,7 @@ import msgspec
 from pipelines.paging import hourly, once
 from pipelines.records import MaybeNumber, Ms, Number, Record
 from pipelines.shapes import enveloped, read_as, rows_of
-from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window
 
@@ -90,7 +90,7 @@ class Error(msgspec.Struct):
     message: str = ""
 
 
-class Said(msgspec.Struct):
+class ErrorBody(msgspec.Struct):
     error: Error | None = None
 
 
@@ -99,7 +99,7 @@ def error(status: int, body: bytes) -> VenueSays | None:
 
     Other codes refuse what was asked, unless the status or the code of JSON-RPC (-32603) tells of the server.
     """
-    answer = read_as(body, Said)
+    answer = read_as(body, ErrorBody)
     said = answer.error if answer else None
     if said is None:
         return None
@@ -150,7 +150,7 @@ def _candles(instrument: Instrument, window: Window) -> Request:
         _span(instrument, window) | {"resolution": "60"},
         context={"symbol": instrument.symbol},
         window=window,
-        open_start=True,
+        clip_start=True,
         weights=WEIGHTS,
     )
 
@@ -163,34 +163,34 @@ SOURCE = Source(
     limits={"requests": Limit(100, 10), "instruments": Limit(5, 50)},
     error=error,
     instruments=instruments,
-    datasets=(
-        Dataset(
+    endpoints=(
+        Endpoint(
             "instruments",
             Symbol,
             key=("instrument_name",),
             plan=once(Request(f"{PUBLIC}/get_instruments", {"currency": "any", "kind": "future"}, weights={"instruments": 1})),
             **enveloped("result", list[Symbol]),
             bulk=True,
-            known=frozenset(
+            ignored_fields=frozenset(
                 "counter_currency min_trade_amount tick_size tick_size_steps price_index expiration_timestamp state max_leverage "
                 "underlying_type instrument_id future_type maker_commission taker_commission block_trade_commission "
                 "block_trade_min_trade_amount block_trade_tick_size max_liquidation_commission max_non_default_leverage "
                 "rfq".split()
             ),
         ),
-        Dataset(
+        Endpoint(
             "summaries",
             Summary,
             key=("instrument_name",),
             plan=_summaries,
             **enveloped("result", list[Summary]),
             bulk=True,
-            known=frozenset(
+            ignored_fields=frozenset(
                 "volume volume_usd volume_notional funding_8h mid_price low high last estimated_delivery_price "
                 "creation_timestamp bid_price ask_price base_currency price_change".split()
             ),
         ),
-        Dataset(
+        Endpoint(
             "funding_rates",
             FundingRate,
             key=("symbol", "timestamp"),
@@ -198,9 +198,9 @@ SOURCE = Source(
             plan=hourly(FUNDING_ROWS, _funding),
             **enveloped("result", list[FundingRate]),
             context=("symbol",),
-            known=frozenset({"prev_index_price"}),
+            ignored_fields=frozenset({"prev_index_price"}),
         ),
-        Dataset(
+        Endpoint(
             "candles",
             Candle,
             key=("symbol", "tick"),
@@ -210,7 +210,7 @@ SOURCE = Source(
             rows=_bars,
             context=("symbol",),
             bar=HOUR,
-            wire=Columns,
+            wire_type=Columns,
         ),
     ),
 )

@@ -3,7 +3,7 @@
 Facts: `shared/venues/dune.md`. The queries stand below; a window is their only parameter. One is executed, polled until it ends
 and paged through; what lands is one body: how the execution ended, with what it cost, and every page of rows as it came. What it
 may cost is said before and what it cost after; a connection lost on the way goes on with the same execution and pays once.
-Alone: `DUNE_API_KEY=… perps fetch --source live --venues dune --from 2025-10-10 --to 2025-10-10`.
+Alone: `DUNE_API_KEY=… perps fetch --mode live --venues dune --from 2025-10-10 --to 2025-10-10`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pipelines.client import Answer, Client
 from pipelines.errors import AGAIN, Transient
 from pipelines.records import IsoMs, Number, Record
 from pipelines.shapes import read_as
-from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
 from pipelines.windows import DAY, Window, iso
 
 ROOT = "/api/v1/"
@@ -153,7 +153,7 @@ class Library:
             raise Transient("dune", request.endpoint, str(problem), AGAIN) from problem
 
 
-def _daily(name: str, record: type[Record], key: tuple[str, ...], query: str) -> Dataset:
+def _daily(name: str, record: type[Record], key: tuple[str, ...], query: str) -> Endpoint:
     """Whole days, all of a window by one execution: each costs."""
 
     def plan(instrument: Instrument, window: Window) -> Iterable[Request]:
@@ -164,7 +164,7 @@ def _daily(name: str, record: type[Record], key: tuple[str, ...], query: str) ->
     result = msgspec.defstruct("Result", [("rows", list[record])])  # type: ignore[valid-type]
     page = msgspec.defstruct("Results", [("result", result)])
     body = msgspec.defstruct("Body", [("pages", list[page])])  # type: ignore[valid-type]
-    return Dataset(
+    return Endpoint(
         name,
         record,
         key=key,
@@ -187,7 +187,7 @@ SOURCE = Source(
     key_header="X-Dune-API-Key",
     concurrency=2,
     library=Library,
-    datasets=(
+    endpoints=(
         _daily("volume", Volume, ("project", "blockchain", "day"), VOLUME),
         _daily("liquidations", Liquidation, ("project", "is_long", "day"), LIQUIDATIONS),
     ),

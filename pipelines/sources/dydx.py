@@ -18,7 +18,7 @@ import msgspec
 from pipelines.paging import hourly, once
 from pipelines.records import IsoMs, MaybeNumber, Number, Record
 from pipelines.shapes import enveloped, read_as
-from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window, iso_ms
 
@@ -57,13 +57,13 @@ class Error(msgspec.Struct):
     msg: str = ""
 
 
-class Said(msgspec.Struct):
+class ErrorBody(msgspec.Struct):
     errors: list[Error]
 
 
 def error(status: int, body: bytes) -> VenueSays | None:
     """`errors` in a body are one whatever the status; a 403 is a country that is refused, with a body of whatever shape."""
-    said = read_as(body, Said)
+    said = read_as(body, ErrorBody)
     if said is None:
         return VenueSays("blocked", "HTTP 403") if status == 403 else None
     message = "; ".join(e.msg for e in said.errors)
@@ -95,7 +95,7 @@ def _funding(instrument: Instrument, window: Window) -> Iterable[Request]:
         f"/v4/historicalFunding/{quote(instrument.symbol, safe='')}",
         {"limit": min(ROWS, hours + 1), "effectiveBeforeOrAt": iso_ms(window.end - 1)},
         window=window,
-        open_start=True,
+        clip_start=True,
         weights={"requests": 1},
     )
 
@@ -124,31 +124,31 @@ SOURCE = Source(
     limits={"requests": Limit(100, 10), "candles": Limit(1000, 10)},
     error=error,
     instruments=instruments,
-    datasets=(
-        Dataset(
+    endpoints=(
+        Endpoint(
             "instruments",
             Market,
             key=("ticker",),
             plan=once(Request("/v4/perpetualMarkets", weights={"requests": 1})),
             **enveloped("markets", dict[str, Market]) | {"rows": _markets},
             bulk=True,
-            known=frozenset(
+            ignored_fields=frozenset(
                 "clobPairId priceChange24H volume24H trades24H initialMarginFraction maintenanceMarginFraction "
                 "atomicResolution quantumConversionExponent tickSize stepSize stepBaseQuantums subticksPerTick marketType "
                 "openInterestLowerCap openInterestUpperCap baseOpenInterest defaultFundingRate1H".split()
             ),
         ),
-        Dataset(
+        Endpoint(
             "funding_rates",
             FundingRate,
             key=("ticker", "effective_at"),
             time="effective_at",
             plan=_funding,
             **enveloped("historicalFunding", list[FundingRate]),
-            more=_further_back,
-            known=frozenset({"effectiveAtHeight"}),
+            next_page=_further_back,
+            ignored_fields=frozenset({"effectiveAtHeight"}),
         ),
-        Dataset(
+        Endpoint(
             "candles",
             Candle,
             key=("ticker", "started_at"),
@@ -156,7 +156,7 @@ SOURCE = Source(
             plan=hourly(ROWS, _candles),
             **enveloped("candles", list[Candle]),
             bar=HOUR,
-            known=frozenset({"resolution", "orderbookMidPriceOpen", "orderbookMidPriceClose"}),
+            ignored_fields=frozenset({"resolution", "orderbookMidPriceOpen", "orderbookMidPriceClose"}),
         ),
     ),
 )

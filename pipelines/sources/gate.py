@@ -18,7 +18,7 @@ import msgspec
 from pipelines.paging import hourly, once
 from pipelines.records import MaybeNumber, Number, Record, Seconds
 from pipelines.shapes import Stamped, read_as
-from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
 from pipelines.symbols import base_asset
 from pipelines.windows import DAY, HOUR, Window
 
@@ -83,14 +83,14 @@ class Liquidation(Stamped):
     order_price: MaybeNumber = None
 
 
-class Said(msgspec.Struct):
+class ErrorBody(msgspec.Struct):
     label: str
     message: str = ""
 
 
 def error(status: int, body: bytes) -> VenueSays | None:
     """A `label`, whatever the status."""
-    said = read_as(body, Said)
+    said = read_as(body, ErrorBody)
     if said is None:
         return None
     message = f"{said.label} {said.message}".rstrip()
@@ -166,9 +166,9 @@ def _rest(request: Request, page: Any, rows: Sequence[Liquidation]) -> Request |
     return replace(request, params={**request.params, **ends}, window=rest)
 
 
-def _candles(name: str, price: str, record: type[PriceCandle]) -> Dataset:
+def _candles(name: str, price: str, record: type[PriceCandle]) -> Endpoint:
     """A page holds 2000 points at most, and more is refused."""
-    return Dataset(
+    return Endpoint(
         name,
         record,
         key=("symbol", "time"),
@@ -188,15 +188,15 @@ SOURCE = Source(
     },
     error=error,
     instruments=instruments,
-    datasets=(
-        Dataset(
+    endpoints=(
+        Endpoint(
             "instruments",
             Contract,
             key=("name",),
             plan=once(Request(ROOT + "contracts", weights={"contracts": 1})),
-            more=_more_contracts,
+            next_page=_more_contracts,
             bulk=True,
-            known=frozenset(
+            ignored_fields=frozenset(
                 "config_change_time cross_leverage_default delisting_time enable_bonus enable_circuit_breaker enable_credit "
                 "enable_decimal funding_cap_ratio funding_impact_value funding_offset funding_rate_indicative "
                 "funding_rate_limit interest_rate is_pre_market last_price leverage_max leverage_min long_users "
@@ -206,38 +206,38 @@ SOURCE = Source(
                 "taker_fee_rate trade_id trade_size voucher_leverage".split()
             ),
         ),
-        Dataset(
+        Endpoint(
             "open_interest",
             Statistics,
             key=("symbol", "time"),
             time="time",
             plan=hourly(PAGE, _statistics),
-            more=_later,
+            next_page=_later,
             context=("symbol",),
-            known=frozenset(
+            ignored_fields=frozenset(
                 "lsr_taker lsr_account top_lsr_account top_lsr_size long_liq_size long_liq_amount long_liq_usd "
                 "short_liq_size short_liq_amount short_liq_usd".split()
             ),
         ),
-        Dataset(
+        Endpoint(
             "funding_rates",
             FundingRate,
             key=("symbol", "time"),
             time="time",
             plan=hourly(PAGE, _funding),
             context=("symbol",),
-            alike=True,
+            allow_identical_pages=True,
         ),
-        Dataset(
+        Endpoint(
             "liquidations",
             Liquidation,
             key=("symbol", "time", "size", "order_size", "fill_price", "left"),
             time="time",
             plan=hourly(1, _liquidations),
-            more=_rest,
+            next_page=_rest,
             context=("symbol",),
             default_days=3,
-            known=frozenset({"contract"}),
+            ignored_fields=frozenset({"contract"}),
         ),
         _candles("candles", "", Candle),
         _candles("mark_candles", "mark_", PriceCandle),

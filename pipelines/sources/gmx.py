@@ -21,7 +21,7 @@ import msgspec
 from pipelines.paging import hourly
 from pipelines.records import MaybeNumber, Number, Record, Seconds
 from pipelines.shapes import Stamped, enveloped, read_as
-from pipelines.source import Dataset, Instrument, Limit, Plan, Request, Source, VenueSays
+from pipelines.source import Endpoint, Instrument, Limit, Plan, Request, Source, VenueSays
 from pipelines.sources import TABLE
 from pipelines.windows import Window
 
@@ -93,13 +93,13 @@ class Error(msgspec.Struct):
     message: str
 
 
-class Said(msgspec.Struct):
+class ErrorBody(msgspec.Struct):
     errors: list[Error] = []
 
 
 def error(status: int, body: bytes) -> VenueSays | None:
     """`{"errors": [{"message": …}]}`, mostly in HTTP 200."""
-    said = read_as(body, Said)
+    said = read_as(body, ErrorBody)
     if said is None or not said.errors:
         return None
     message = said.errors[0].message
@@ -160,17 +160,17 @@ SOURCE = Source(
     limits={"requests": Limit(2, 1)},
     error=error,
     instruments=instruments,
-    datasets=(
-        Dataset(
+    endpoints=(
+        Endpoint(
             "instruments",
             Market,
             key=("market_token_address",),
             plan=_markets,
             **enveloped("data.marketInfos", list[Market]),
             bulk=True,
-            known=frozenset({"id"}),
+            ignored_fields=frozenset({"id"}),
         ),
-        Dataset(
+        Endpoint(
             "funding_rates",
             Rate,
             key=("symbol", "time"),
@@ -179,7 +179,7 @@ SOURCE = Source(
             **enveloped("data.fundingRateSnapshots", list[Rate]),
             context=("symbol",),
         ),
-        Dataset(
+        Endpoint(
             "open_interest",
             Interest,
             key=("symbol", "time"),
@@ -188,14 +188,14 @@ SOURCE = Source(
             **enveloped("data.fundingBalanceOiSnapshots", list[Interest]),
             context=("symbol",),
         ),
-        Dataset(
+        Endpoint(
             "liquidations",
             Liquidation,
             key=("symbol", "id"),
             time="time",
             plan=_of_market(LIQUIDATIONS, offset=0),
             **enveloped("data.tradeActions", list[Liquidation]),
-            more=_next,
+            next_page=_next,
             context=("symbol",),
             default_days=3,
         ),

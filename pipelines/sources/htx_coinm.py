@@ -17,5 +17,5 @@ SOURCE = Source(
     limits=LIMITS,
     error=error,
     instruments=instruments,
-    datasets=datasets("swap", "/index/market/history/swap_mark_price_kline"),
+    endpoints=datasets("swap", "/index/market/history/swap_mark_price_kline"),
 )

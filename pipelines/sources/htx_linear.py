@@ -17,7 +17,7 @@ import msgspec
 from pipelines.paging import from_newest, hourly, once, windowed
 from pipelines.records import MaybeMs, MaybeNumber, Ms, Number, Record, Seconds
 from pipelines.shapes import Stamped, enveloped, read_as
-from pipelines.source import Dataset, Instrument, Limit, Plan, Request, Source, VenueSays
+from pipelines.source import Endpoint, Instrument, Limit, Plan, Request, Source, VenueSays
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window
 
@@ -101,7 +101,7 @@ class Liquidation(Record):
     trade_turnover: MaybeNumber = None
 
 
-class Said(msgspec.Struct):
+class ErrorBody(msgspec.Struct):
     """Both envelopes: `{"status": "error", "err_code": …}` and `{"code": 200, …}`."""
 
     status: str | int | None = None
@@ -113,7 +113,7 @@ class Said(msgspec.Struct):
 
 
 def error(status: int, body: bytes) -> VenueSays | None:
-    said = read_as(body, Said)
+    said = read_as(body, ErrorBody)
     if said is None:
         return None
     code = said.err_code if said.status == "error" else said.code if said.code not in (None, 200) else None
@@ -144,7 +144,7 @@ def _latest(path: str, kind: str, **params: str | int) -> Plan:
     def plan(instrument: Instrument, window: Window) -> Iterable[Request]:
         asked: dict[str, str | int] = {**by_code(instrument), **params}
         context = {"symbol": instrument.symbol}
-        yield Request(path, asked, context=context, window=window, open_start=True, open_end=True, weights={kind: 1})
+        yield Request(path, asked, context=context, window=window, clip_start=True, clip_end=True, weights={kind: 1})
 
     return plan
 
@@ -167,19 +167,19 @@ def _next(request: Request, page: object, rows: Sequence[Liquidation]) -> Reques
     return replace(request, params={**request.params, "from_id": max(row.query_id for row in rows)})
 
 
-def datasets(prefix: str, marks: str, **business: str) -> tuple[Dataset, ...]:
+def datasets(prefix: str, marks: str, **business: str) -> tuple[Endpoint, ...]:
     """What both kinds of swap have, under `/<prefix>-api` and `/<prefix>-ex`; `marks` is the path of the mark's bars."""
     api, reference = f"/{prefix}-api/v1/", {"reference": 1}
 
-    def now(name: str, endpoint: str, record: type[Record], known: str, **params: str) -> Dataset:
-        return Dataset(
+    def now(name: str, endpoint: str, record: type[Record], known: str, **params: str) -> Endpoint:
+        return Endpoint(
             name,
             record,
             key=("contract_code",),
             plan=once(Request(api + endpoint, params, weights=reference)),
             **enveloped("data", list[record]),  # type: ignore[valid-type]
             bulk=True,
-            known=frozenset(known.split()),
+            ignored_fields=frozenset(known.split()),
         )
 
     bars = windowed(
@@ -206,7 +206,7 @@ def datasets(prefix: str, marks: str, **business: str) -> tuple[Dataset, ...]:
             RunningRate,
             "symbol fee_asset estimated_rate next_funding_time trade_partition",
         ),
-        Dataset(
+        Endpoint(
             "open_interest",
             OpenInterest,
             key=("symbol", "ts"),
@@ -215,31 +215,31 @@ def datasets(prefix: str, marks: str, **business: str) -> tuple[Dataset, ...]:
             **enveloped("data.tick", list[OpenInterest]),
             context=("symbol",),
             history_days=POINTS / 24,
-            known=frozenset({"amount_type"}),
+            ignored_fields=frozenset({"amount_type"}),
         ),
-        Dataset(
+        Endpoint(
             "funding_rates",
             FundingRate,
             key=("contract_code", "funding_time"),
             time="funding_time",
             plan=_latest(api + "swap_historical_funding_rate", "reference", page_index=1, page_size=RATES),
             **enveloped("data.data", list[FundingRate]),
-            more=from_newest("page_index", "page_size", "funding_time"),
-            known=frozenset({"avg_premium_index", "realized_rate", "symbol", "fee_asset"}),
+            next_page=from_newest("page_index", "page_size", "funding_time"),
+            ignored_fields=frozenset({"avg_premium_index", "realized_rate", "symbol", "fee_asset"}),
         ),
-        Dataset(
+        Endpoint(
             "liquidations",
             Liquidation,
             key=("contract_code", "query_id"),
             time="created_at",
             plan=_liquidations(f"/{prefix}-api/v3/swap_liquidation_orders"),
             **enveloped("data", list[Liquidation]),
-            more=_next,
+            next_page=_next,
             history_days=90,
             default_days=3,
-            known=frozenset({"symbol", "offset", "business_type", "pair", "contract_type"}),
+            ignored_fields=frozenset({"symbol", "offset", "business_type", "pair", "contract_type"}),
         ),
-        Dataset(
+        Endpoint(
             "candles",
             Candle,
             key=("symbol", "time"),
@@ -249,9 +249,9 @@ def datasets(prefix: str, marks: str, **business: str) -> tuple[Dataset, ...]:
             context=("symbol",),
             bar=HOUR,
             history_days=730,
-            known=frozenset({"count"}),
+            ignored_fields=frozenset({"count"}),
         ),
-        Dataset(
+        Endpoint(
             "mark_candles",
             MarkCandle,
             key=("symbol", "time"),
@@ -261,7 +261,7 @@ def datasets(prefix: str, marks: str, **business: str) -> tuple[Dataset, ...]:
             context=("symbol",),
             bar=HOUR,
             history_days=MARKS / 24,
-            known=frozenset({"vol", "amount", "count", "trade_turnover"}),
+            ignored_fields=frozenset({"vol", "amount", "count", "trade_turnover"}),
         ),
     )
 
@@ -273,5 +273,5 @@ SOURCE = Source(
     limits=LIMITS,
     error=error,
     instruments=instruments,
-    datasets=datasets("linear-swap", "/index/market/history/linear_swap_mark_price_kline", business_type="swap"),
+    endpoints=datasets("linear-swap", "/index/market/history/linear_swap_mark_price_kline", business_type="swap"),
 )

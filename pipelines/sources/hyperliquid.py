@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from pipelines.paging import hourly, once
 from pipelines.records import Ms, Number, Record
-from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window
 
@@ -123,8 +123,8 @@ SOURCE = Source(
     limits={"weight": Limit(1200, 60)},
     error=error,
     instruments=instruments,
-    datasets=(
-        Dataset(
+    endpoints=(
+        Endpoint(
             "instruments",
             Coin,
             key=("name",),
@@ -132,9 +132,9 @@ SOURCE = Source(
             page=Meta,
             rows=lambda page: page.universe,
             bulk=True,
-            known=frozenset({"onlyIsolated", "marginTableId", "marginMode", "growthMode", "lastGrowthModeChangeTime"}),
+            ignored_fields=frozenset({"onlyIsolated", "marginTableId", "marginMode", "growthMode", "lastGrowthModeChangeTime"}),
         ),
-        Dataset(
+        Endpoint(
             "contexts",
             CoinContext,
             key=("coin",),
@@ -142,11 +142,11 @@ SOURCE = Source(
             page=tuple[Meta, list[Context]],
             rows=_contexts,
             bulk=True,
-            wire=Context,
-            known=frozenset({"prevDayPx", "midPx", "impactPxs", "dayBaseVlm"}),
+            wire_type=Context,
+            ignored_fields=frozenset({"prevDayPx", "midPx", "impactPxs", "dayBaseVlm"}),
         ),
-        Dataset("funding_rates", FundingRate, key=("coin", "time"), time="time", plan=hourly(500, _funding)),
-        Dataset(
+        Endpoint("funding_rates", FundingRate, key=("coin", "time"), time="time", plan=hourly(500, _funding)),
+        Endpoint(
             "candles",
             Candle,
             key=("coin", "open_time"),
@@ -154,7 +154,7 @@ SOURCE = Source(
             plan=hourly(CANDLES_KEPT, _candles),
             bar=HOUR,
             history_days=CANDLES_KEPT / 24,
-            known=frozenset({"i"}),
+            ignored_fields=frozenset({"i"}),
         ),
     ),
 )

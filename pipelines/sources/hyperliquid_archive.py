@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from pipelines.records import Ms, Number, Record
-from pipelines.source import Dataset, Instrument, Limit, Request, Source
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source
 from pipelines.windows import DAY, Window
 
 _FLOATS = ("funding", "open_interest", "premium", "oracle_px", "mark_px", "mid_px")
@@ -65,8 +65,8 @@ SOURCE = Source(
     venue="hyperliquid",
     base_url="s3://hyperliquid-archive",
     limits={"requests": Limit(100, 1)},
-    datasets=(
-        Dataset(
+    endpoints=(
+        Endpoint(
             "asset_ctxs",
             AssetContext,
             key=("coin", "time"),

@@ -3,7 +3,7 @@
 Facts: `shared/venues/kaiko.md`, most of them unverified. Rows come in an envelope whose `next_url` leads to the next page: only
 its path and parameters are followed. Numbers are texts. Above a minute a row of `risk` is that of the interval's last minute,
 though its time is the interval's start; open interest is in the venue's own unit. Instruments have names of its own (U).
-Alone: `KAIKO_API_KEY=… PERPLAKE_VENDOR_VENUES=binance perps fetch --source live --venues all`.
+Alone: `KAIKO_API_KEY=… PERPLAKE_VENDOR_VENUES=binance perps fetch --mode live --venues all`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import msgspec
 from pipelines.paging import hourly, linked, once
 from pipelines.records import MaybeNumber, Ms, Record
 from pipelines.shapes import enveloped, read_as
-from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
 from pipelines.sources import second_sources
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window, iso
@@ -60,14 +60,14 @@ class Candle(Record):
     volume: MaybeNumber
 
 
-class Said(msgspec.Struct):
+class ErrorBody(msgspec.Struct):
     message: str = ""
     result: str = "success"
 
 
 def error(status: int, body: bytes) -> VenueSays | None:
     """`{"message": …}` with a status; `result` other than `success` (U)."""
-    said = read_as(body, Said)
+    said = read_as(body, ErrorBody)
     if said is None or (status == 200 and said.result == "success"):
         return None
     message = said.message or said.result
@@ -93,18 +93,18 @@ def _source(venue: str, exchange: str) -> Source:
         told = {name: value.format(instrument.symbol) for name, value in who.items()}
         return Request(ROOT + path.format(instrument.symbol), {**told, **span}, context=named, window=window, weights=WEIGHTS)
 
-    def series(name: str, path: str, who: Mapping[str, str], record: type[Record], known: str = "") -> Dataset:
-        return Dataset(
+    def series(name: str, path: str, who: Mapping[str, str], record: type[Record], known: str = "") -> Endpoint:
+        return Endpoint(
             name,
             record,
             key=("symbol", "venue", "time"),
             time="time",
             plan=hourly(ROWS, partial(asked, path, who)),
             **enveloped("data", list[record], next_url=(str | None, None)),  # type: ignore[valid-type]
-            more=NEXT,
+            next_page=NEXT,
             context=("symbol", "venue"),
             bar=HOUR,
-            known=frozenset(known.split()),
+            ignored_fields=frozenset(known.split()),
         )
 
     reference = Request(ROOT + "derivatives.v2/reference", {**where, "page_size": ROWS}, context=context, weights=WEIGHTS)
@@ -118,17 +118,17 @@ def _source(venue: str, exchange: str) -> Source:
         instruments=instruments,
         key_header="X-Api-Key",
         host="kaiko",
-        datasets=(
-            Dataset(
+        endpoints=(
+            Endpoint(
                 "instruments",
                 Contract,
                 key=("instrument", "venue"),
                 plan=once(reference),
                 **enveloped("data", list[Contract], next_url=(str | None, None)),
-                more=NEXT,
+                next_page=NEXT,
                 context=("venue",),
                 bulk=True,
-                known=frozenset({"exchange", "instrument_class"}),
+                ignored_fields=frozenset({"exchange", "instrument_class"}),
             ),
             series("risk", "derivatives.v2/risk", {**where, "instrument": "{}"}, Risk, "24h_volume"),
             series("candles", f"trades.v1/exchanges/{exchange}/{CLASS}/{{}}/aggregations/ohlcv", {}, Candle),

@@ -18,7 +18,7 @@ import msgspec
 from pipelines.paging import hourly, once
 from pipelines.records import IsoMs, Ms, Number, Record, Seconds
 from pipelines.shapes import enveloped, read_as
-from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window
 
@@ -147,14 +147,14 @@ class Liquidation(Record):
     usd_value: Number | None
 
 
-class Said(msgspec.Struct):
+class ErrorBody(msgspec.Struct):
     result: Any = None
     error: str | None = None
 
 
 def error(status: int, body: bytes) -> VenueSays | None:
     """`{"result": "error", "error": "apiLimitExceeded"}`, with HTTP 200 too."""
-    said = read_as(body, Said)
+    said = read_as(body, ErrorBody)
     if said is None or (said.result != "error" and said.error is None):
         return None
     message = said.error or "error"
@@ -243,8 +243,8 @@ def _executions(instrument: Instrument, window: Window) -> Iterable[Request]:
     yield Request(path, params, context={"symbol": instrument.symbol}, window=window, weights=WEIGHTS)
 
 
-def _candles(name: str, kind: str, record: type[Record]) -> Dataset:
-    return Dataset(
+def _candles(name: str, kind: str, record: type[Record]) -> Endpoint:
+    return Endpoint(
         name,
         record,
         key=("symbol", "time"),
@@ -252,10 +252,10 @@ def _candles(name: str, kind: str, record: type[Record]) -> Dataset:
         plan=hourly(2000, _chart(f"/api/charts/v1/{kind}/{{symbol}}/1h", start="from", end="to")),
         page=msgspec.defstruct("Candles", [("candles", list[record]), ("more_candles", bool, False)]),  # type: ignore[valid-type]
         rows=lambda page: page.candles,
-        more=_more_candles,
+        next_page=_more_candles,
         context=("symbol",),
         bar=HOUR,
-        known=frozenset({"volume"}),
+        ignored_fields=frozenset({"volume"}),
     )
 
 
@@ -267,8 +267,8 @@ SOURCE = Source(
     limits={"requests": Limit(200, 10)},
     error=error,
     instruments=instruments,
-    datasets=(
-        Dataset(
+    endpoints=(
+        Endpoint(
             "instruments",
             Symbol,
             key=("symbol",),
@@ -276,13 +276,13 @@ SOURCE = Source(
             page=Symbols,
             rows=lambda page: page.instruments,
             bulk=True,
-            known=frozenset(
+            ignored_fields=frozenset(
                 "underlying tickSize impactMidSize maxPositionSize marginLevels retailMarginLevels marginSchedules "
                 "isin fundingRateCoefficient maxRelativeFundingRate contractValueTradePrecision postOnly "
                 "feeScheduleUid tags mtf tradfi platform".split()
             ),
         ),
-        Dataset(
+        Endpoint(
             "tickers",
             Ticker,
             key=("symbol",),
@@ -290,12 +290,12 @@ SOURCE = Source(
             page=Tickers,
             rows=lambda page: page.tickers,
             bulk=True,
-            known=frozenset(
+            ignored_fields=frozenset(
                 "last lastTime lastSize bid bidSize ask askSize vol24h volumeQuote open24h high24h low24h change24h "
                 "postOnly isUnderlyingMarketClosed extrinsicValue maturityTime".split()
             ),
         ),
-        Dataset(
+        Endpoint(
             "funding_rates",
             FundingRate,
             key=("symbol", "timestamp"),
@@ -305,7 +305,7 @@ SOURCE = Source(
             context=("symbol",),
             history_days=365,
         ),
-        Dataset(
+        Endpoint(
             "open_interest",
             OpenInterest,
             key=("symbol", "timestamp"),
@@ -313,13 +313,13 @@ SOURCE = Source(
             plan=hourly(500, _chart("/api/charts/v1/analytics/{symbol}/open-interest", start="since", end="to")),
             page=Analytics,
             rows=_open_interest_rows,
-            more=_more_points,
+            next_page=_more_points,
             context=("symbol",),
         ),
         _candles("candles", "trade", Candle),
         _candles("mark_candles", "mark", PriceCandle),
         _candles("index_candles", "spot", PriceCandle),
-        Dataset(
+        Endpoint(
             "liquidations",
             Liquidation,
             key=("symbol", "uid"),
@@ -328,9 +328,9 @@ SOURCE = Source(
             page=Executions,
             rows=_liquidations,
             empty=lambda page: not page.elements,
-            more=_next_executions,
-            wire=Execution,
-            known=frozenset({"makerOrder", "oldTakerOrder", "limitFilled", "executionType"}),
+            next_page=_next_executions,
+            wire_type=Execution,
+            ignored_fields=frozenset({"makerOrder", "oldTakerOrder", "limitFilled", "executionType"}),
             context=("symbol",),
             default_days=3,
         ),

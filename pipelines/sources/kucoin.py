@@ -14,7 +14,7 @@ import msgspec
 from pipelines.paging import hourly, once
 from pipelines.records import MaybeNumber, Ms, Number, Record
 from pipelines.shapes import Bar, enveloped, read_as
-from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window
 
@@ -58,14 +58,14 @@ class Kline(Bar, array_like=True):
     volume: Number
 
 
-class Said(msgspec.Struct):
+class ErrorBody(msgspec.Struct):
     code: str
     msg: str = ""
 
 
 def error(status: int, body: bytes) -> VenueSays | None:
     """A `code` other than 200000, whatever the status."""
-    said = read_as(body, Said)
+    said = read_as(body, ErrorBody)
     if said is None or said.code == "200000":
         return None
     message = f"{said.code} {said.msg}".rstrip()
@@ -101,15 +101,15 @@ SOURCE = Source(
     limits={"public": Limit(2000, 30)},
     error=error,
     instruments=instruments,
-    datasets=(
-        Dataset(
+    endpoints=(
+        Endpoint(
             "instruments",
             Contract,
             key=("symbol",),
             plan=once(Request("/api/v1/contracts/active", weights=WEIGHTS)),
             **enveloped("data", list[Contract]),
             bulk=True,
-            known=frozenset(
+            ignored_fields=frozenset(
                 "baseMaxSize baseMinSize fairMethod fundingBaseSymbol fundingBaseSymbol1M fundingQuoteSymbol "
                 "fundingQuoteSymbol1M fundingRateSymbol highPrice indexPriceTickSize indexSymbol initialMargin isDeleverage "
                 "isQuanto lastTradePrice lotSize lowPrice maintainMargin makerFeeRate makerFixFee markMethod maxLeverage "
@@ -118,7 +118,7 @@ SOURCE = Source(
                 "settlementSymbol sourceExchanges takerFeeRate takerFixFee tickSize turnoverOf24h volumeOf24h".split()
             ),
         ),
-        Dataset(
+        Endpoint(
             "funding_rates",
             FundingRate,
             key=("symbol", "timepoint"),
@@ -126,7 +126,7 @@ SOURCE = Source(
             plan=hourly(RATES, _funding),
             **enveloped("data", list[FundingRate]),
         ),
-        Dataset(
+        Endpoint(
             "candles",
             Kline,
             key=("symbol", "open_time"),

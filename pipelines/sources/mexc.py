@@ -15,7 +15,7 @@ import msgspec
 from pipelines.paging import from_newest, hourly, once, unnamed, windowed
 from pipelines.records import MaybeMs, MaybeNumber, Ms, Number, Record, Seconds
 from pipelines.shapes import Bar, enveloped, read_as, rows_of
-from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window
 
@@ -79,7 +79,7 @@ class Chart(msgspec.Struct):
     data: Columns
 
 
-class Said(msgspec.Struct):
+class ErrorBody(msgspec.Struct):
     success: bool
     code: int = 0
     message: str = ""
@@ -87,7 +87,7 @@ class Said(msgspec.Struct):
 
 def error(status: int, body: bytes) -> VenueSays | None:
     """`{"success": false, "code": 510, "message": …}`, in any status; 510 is too often, as a status too."""
-    said = read_as(body, Said)
+    said = read_as(body, ErrorBody)
     if status == 510 or (said and said.code == 510):
         return VenueSays("limited", f"510 {said.message if said else ''}".rstrip())
     if said is None or said.success:
@@ -113,28 +113,28 @@ def _bars(page: Chart) -> Sequence[Candle]:
     return rows_of(Candle, times, c.open, c.high, c.low, c.close, c.vol or none, c.amount or none)
 
 
-def _now(name: str, endpoint: str, record: type[Record], known: str) -> Dataset:
+def _now(name: str, endpoint: str, record: type[Record], known: str) -> Endpoint:
     """All instruments at once, as they are."""
-    return Dataset(
+    return Endpoint(
         name,
         record,
         key=("symbol",),
         plan=once(Request(ROOT + endpoint, weights={endpoint: 1})),
         **enveloped("data", list[record]),  # type: ignore[valid-type]
         bulk=True,
-        known=frozenset(known.split()),
+        ignored_fields=frozenset(known.split()),
     )
 
 
 def _funding(instrument: Instrument, window: Window) -> Iterable[Request]:
     params: dict[str, str | int] = {"symbol": instrument.symbol, "page_num": 1, "page_size": RATES}
     path = ROOT + "funding_rate/history"
-    yield Request(path, params, window=window, open_start=True, open_end=True, weights={"funding_rate/history": 1})
+    yield Request(path, params, window=window, clip_start=True, clip_end=True, weights={"funding_rate/history": 1})
 
 
-def _candles(name: str, endpoint: str) -> Dataset:
+def _candles(name: str, endpoint: str) -> Endpoint:
     path, ends = ROOT + endpoint + "/{symbol}", ("start", "end")
-    return Dataset(
+    return Endpoint(
         name,
         Candle,
         key=("symbol", "open_time"),
@@ -144,8 +144,8 @@ def _candles(name: str, endpoint: str) -> Dataset:
         rows=_bars,
         context=("symbol",),
         bar=HOUR,
-        wire=Columns,
-        known=frozenset("realOpen realClose realHigh realLow".split()),
+        wire_type=Columns,
+        ignored_fields=frozenset("realOpen realClose realHigh realLow".split()),
     )
 
 
@@ -169,7 +169,7 @@ SOURCE = Source(
     },
     error=error,
     instruments=instruments,
-    datasets=(
+    endpoints=(
         _now(
             "instruments",
             "detail",
@@ -187,15 +187,15 @@ SOURCE = Source(
             "maxBidPrice minAskPrice timestamp riseFallRates riseFallRatesOfTimezone",
         ),
         _now("running_rates", "funding_rate", RunningRate, "maxFundingRate minFundingRate timestamp"),
-        Dataset(
+        Endpoint(
             "funding_rates",
             FundingRate,
             key=("symbol", "settle_time"),
             time="settle_time",
             plan=_funding,
             **enveloped("data.resultList", list[FundingRate]),
-            more=from_newest("page_num", "page_size", "settle_time"),
-            known=frozenset({"collectCycle"}),
+            next_page=from_newest("page_num", "page_size", "settle_time"),
+            ignored_fields=frozenset({"collectCycle"}),
         ),
         _candles("candles", "kline"),
         _candles("mark_candles", "kline/fair_price"),

@@ -18,7 +18,7 @@ import msgspec
 from pipelines.paging import hourly, once
 from pipelines.records import MaybeMs, MaybeNumber, Ms, Number, Record
 from pipelines.shapes import Bar, PriceBar, enveloped, read_as
-from pipelines.source import Dataset, Instrument, Limit, More, Request, Source, VenueSays
+from pipelines.source import Endpoint, Instrument, Limit, NextPage, Request, Source, VenueSays
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window
 
@@ -131,14 +131,14 @@ class Liquidation(Record):
     pos_side: str
 
 
-class Said(msgspec.Struct):
+class ErrorBody(msgspec.Struct):
     code: str
     msg: str = ""
 
 
 def error(status: int, body: bytes) -> VenueSays | None:
     """A `code` other than "0"; what is no such body is left to its status."""
-    said = read_as(body, Said)
+    said = read_as(body, ErrorBody)
     if said is None or said.code == "0":
         return None
     # 50011: too many requests. Maintenance, a timeout, offline, busy, a system error.
@@ -154,30 +154,30 @@ def instruments(page: Any) -> list[Instrument]:
     ]
 
 
-def _older(bound: str, time: str) -> More:
+def _older(bound: str, time: str) -> NextPage:
     """What a page that was cut leaves: all that is older than its oldest row.
 
     The venue has changed how long its pages are, never below 100 rows: a page of as many may have been cut.
     """
 
-    def more(request: Request, page: Any, rows: Sequence[Any]) -> Request | None:
+    def next_page(request: Request, page: Any, rows: Sequence[Any]) -> Request | None:
         if len(rows) < 100 or not request.window:
             return None
         rest = request.window.before(min(map(attrgetter(time), rows)))
         return replace(request, params={**request.params, bound: rest.end}, window=rest) if rest else None
 
-    return more
+    return next_page
 
 
-def _bulk(name: str, record: type[Record], path: str, known: str = "", **params: str) -> Dataset:
-    return Dataset(
+def _bulk(name: str, record: type[Record], path: str, known: str = "", **params: str) -> Endpoint:
+    return Endpoint(
         name,
         record,
         key=("symbol",),
         plan=once(Request(f"/api/v5/public/{path}", params, weights={name: 1})),
         **enveloped("data", list[record]),  # type: ignore[valid-type]
         bulk=True,
-        known=frozenset(known.split()),
+        ignored_fields=frozenset(known.split()),
     )
 
 
@@ -192,7 +192,7 @@ def _history(
     newer: str = "before",
     older: str = "after",
     **others: Any,
-) -> Dataset:
+) -> Endpoint:
     """Rows of one instrument, at most one an hour, newest first between two exclusive bounds."""
     context = () if "symbol" in record.__struct_fields__ else ("symbol",)
 
@@ -206,14 +206,14 @@ def _history(
             weights={name: 1},
         )
 
-    return Dataset(
+    return Endpoint(
         name,
         record,
         key=("symbol", time),
         time=time,
         plan=hourly(limit, request),
         **enveloped("data", list[record]),  # type: ignore[valid-type]
-        more=_older(older, time),
+        next_page=_older(older, time),
         context=context,
         **others,
     )
@@ -244,7 +244,7 @@ def _earlier(request: Request, page: Any, rows: Sequence[Liquidation]) -> Reques
     return replace(request, params={**request.params, "after": rest.end}, window=rest)
 
 
-def _candles(name: str, record: type[Record], path: str, limit: int, whose: Callable[[str], str] = str) -> Dataset:
+def _candles(name: str, record: type[Record], path: str, limit: int, whose: Callable[[str], str] = str) -> Endpoint:
     def asked(symbol: str) -> dict[str, str]:
         return {"instId": whose(symbol), "bar": "1H"}
 
@@ -275,7 +275,7 @@ SOURCE = Source(
     },
     error=error,
     instruments=instruments,
-    datasets=(
+    endpoints=(
         _bulk(
             "instruments",
             Swap,
@@ -314,9 +314,9 @@ SOURCE = Source(
             400,
             "funding_time",
             history_days=90,
-            known=frozenset({"instType", "method", "formulaType"}),
+            ignored_fields=frozenset({"instType", "method", "formulaType"}),
         ),
-        Dataset(
+        Endpoint(
             "liquidations",
             Liquidation,
             key=("symbol", "ts", "side", "sz", "bk_px"),
@@ -324,11 +324,11 @@ SOURCE = Source(
             plan=_liquidations,
             page=msgspec.defstruct("Body", [("data", list[Family])]),
             rows=_events,
-            more=_earlier,
+            next_page=_earlier,
             history_days=7,
             default_days=3,
-            wire=Detail,
-            known=frozenset({"bkLoss", "ccy"}),
+            wire_type=Detail,
+            ignored_fields=frozenset({"bkLoss", "ccy"}),
         ),
         _candles("candles", Candle, "history-candles", 300),
         _candles("mark_candles", PriceBar, "history-mark-price-candles", 100),

@@ -3,7 +3,7 @@
 Facts: `shared/venues/thegraph.md`. The queries stand below. They read subgraphs of one public schema, the one for perpetual
 futures that Messari keeps (U: names and types): volume and open interest of each pool and day, each liquidation. Pages go by id,
 all at the block of the first, so that they are of one state; numbers are texts. A subgraph's id has to be looked up.
-Alone: `PERPLAKE_SUBGRAPHS=gmx=<id> THEGRAPH_API_KEY=… perps fetch --source live --venues all`.
+Alone: `PERPLAKE_SUBGRAPHS=gmx=<id> THEGRAPH_API_KEY=… perps fetch --mode live --venues all`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 
 from pipelines.records import Ms, Number, Record, Seconds
 from pipelines.shapes import Stamped, read_as
-from pipelines.source import Dataset, Instrument, Limit, Request, Source, VenueSays
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
 from pipelines.windows import DAY, Window
 
 WEIGHTS = {"requests": 1}
@@ -89,13 +89,13 @@ class Problem(msgspec.Struct):
     message: str
 
 
-class Said(msgspec.Struct):
+class ErrorBody(msgspec.Struct):
     errors: list[Problem] = []
 
 
 def error(status: int, body: bytes) -> VenueSays | None:
     """`{"errors": [{"message": …}]}` in HTTP 200."""
-    said = read_as(body, Said)
+    said = read_as(body, ErrorBody)
     if said is None or not said.errors:
         return None
     message = said.errors[0].message
@@ -127,7 +127,7 @@ def _next(request: Request, page: Any, rows: Sequence[Any]) -> Request | None:
     return replace(request, body={**request.body, "variables": {**request.body["variables"], **at}})
 
 
-def _dataset(project: str, subgraph: str, name: str, query: str, record: type[Record], sent: Any, time: str) -> Dataset:
+def _dataset(project: str, subgraph: str, name: str, query: str, record: type[Record], sent: Any, time: str) -> Endpoint:
     operation = query.split()[1].split("(")[0]
     data = msgspec.defstruct("Data", [("_meta", Meta), ("rows", list[sent])])
 
@@ -140,7 +140,7 @@ def _dataset(project: str, subgraph: str, name: str, query: str, record: type[Re
         path = f"/api/subgraphs/id/{subgraph}"
         yield Request(path, body=body, context={"project": project}, window=asked, weights=WEIGHTS)
 
-    return Dataset(
+    return Endpoint(
         name,
         record,
         key=("project", "id"),
@@ -148,12 +148,12 @@ def _dataset(project: str, subgraph: str, name: str, query: str, record: type[Re
         plan=plan,
         page=msgspec.defstruct("Body", [("data", data)]),
         rows=_whole if sent is record else _liquidations,
-        more=_next,
+        next_page=_next,
         context=("project",),
         bulk=True,
         bar=DAY if sent is Pool else None,
-        wire=sent,
-        known=frozenset({"pool"}),
+        wire_type=sent,
+        ignored_fields=frozenset({"pool"}),
     )
 
 
@@ -168,7 +168,7 @@ def _source(project: str, subgraph: str) -> Source:
         key_header="Authorization",
         key_prefix="Bearer ",
         host="thegraph",
-        datasets=(
+        endpoints=(
             _dataset(project, subgraph, "pools", POOLS, Pool, Pool, "day"),
             _dataset(project, subgraph, "liquidations", LIQUIDATIONS, Liquidation, Event, "time"),
         ),

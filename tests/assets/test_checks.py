@@ -42,7 +42,7 @@ from hours where hour % interval_hours = 0;
 
 create table marts.fct_open_interest as
 select h.venue, h.instrument_id, asset as base_asset, instant as observed_at, 1000 * (1 + 0.02 * sin(hour / 50)) as oi_base,
-    c.close as mark_price, 'mark_candle' as mark_basis, oi_base * mark_price as oi_usd,
+    c.close as mark_price, 'mark_candle' as mark_method, oi_base * mark_price as oi_usd,
     case when h.venue = 'binance' then oi_usd * 1.001 end as venue_usd, false as is_snapshot
 from hours as h inner join marts.fct_candles as c on h.instrument_id = c.instrument_id and h.instant = c.opened_at;
 
@@ -59,19 +59,19 @@ select instant::date as day, venue, dataset, 48 as expected,
 from hours cross join (values ('candles'), ('funding_rates'), ('open_interest'), ('liquidations')) as d(dataset)
 where asset = 'BTC' and hour % 24 = 0;
 
-create table marts.daily_markets as
+create table marts.daily_assets as
 select instant::date as day, asset, price as close, price * 1.01 as high, price * 0.99 as low, 1e9 as volume_usd, 5e8 as oi_usd,
     5e3 as oi_base,
     0.01 as oi_change_1d, 1e-4 as funding_8h, 'oi' as funding_weighting, 2e6 as liq_long_usd, 1e6 as liq_short_usd,
     0.5 as realised_vol_1d, null::double as realised_vol_7d, 0e0 as return_1d, -0.01 as drawdown_7d, -0.01 as low_vs_prev_close,
-    1e-4 as basis, 0.5 as leverage, 0.006 as liq_over_oi, 4 as venues_total, 4 as price_venues, 4 as funding_venues,
+    1e-4 as basis, 0.5 as oi_to_volume, 0.006 as liq_over_oi, 4 as venues_total, 4 as price_venues, 4 as funding_venues,
     4 as oi_venues, 1 as liq_venues, 1.0 as coverage_price, 1.0 as coverage_funding, 1.0 as coverage_oi,
     0.25 as coverage_liquidations, 'synthetic' as origin
 from hours where venue = 'binance' and hour % 24 = 0;
 
 create table marts.regime_labels as
 select day, asset, 'neutral' as label, 0.8 as confidence, 'nothing stands out' as reasons, 'rule_v2' as method
-from marts.daily_markets;
+from marts.daily_assets;
 """
 
 DAILY = """
@@ -104,7 +104,7 @@ select venue, venue || ':' || coin as instrument_id, coin as base_asset, date_tr
 from '{series}/funding_rates.parquet';
 create table marts.fct_open_interest as
 select venue, venue || ':' || coin as instrument_id, coin as base_asset, timestamp::timestamp as observed_at,
-    oi_usd, oi_usd / c.close as oi_base, c.close as mark_price, 'close_proxy' as mark_basis, null::double as venue_usd,
+    oi_usd, oi_usd / c.close as oi_base, c.close as mark_price, 'close_proxy' as mark_method, null::double as venue_usd,
     false as is_snapshot
 from '{series}/open_interest_1h.parquet' left join (
     select coin, timestamp, median(close) as close from '{series}/candles_1h.parquet' group by all
@@ -119,7 +119,7 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         warehouse.prepare(connection, "synthetic-7")
         connection.execute(HEALTHY + DAILY)
         connection.execute(
-            "insert into meta.run_info select 'market', 'synthetic', 'synthetic', min(instant), max(instant) + interval 1 hour, "
+            "insert into meta.scope select 'market', 'synthetic', 'synthetic', min(instant), max(instant) + interval 1 hour, "
             "max(instant) + interval 1 hour, ['BTC', 'ETH'], list(distinct venue), false from hours"
         )
     return path
@@ -276,9 +276,9 @@ FAULTS: dict[str, tuple[str, set[str], str]] = {
         "| kraken:BTC | 48 | 2025-01-01 00:00 | 2025-02-09 04:00 | short | 48000 |",
     ),
     "liquidations of the other side on the day of a crash": (
-        "update marts.daily_markets set return_1d = -0.12, liq_long_usd = 1e6, liq_short_usd = 9e6 "
+        "update marts.daily_assets set return_1d = -0.12, liq_long_usd = 1e6, liq_short_usd = 9e6 "
         "where asset = 'ETH' and day = '2025-01-20'",
-        {"daily_markets.liquidation_side"},
+        {"daily_assets.liquidation_side"},
         "| 2025-01-20 | ETH | -0.12 | 1e+06 | 9e+06 |",
     ),
     "half of a closed day": (
@@ -323,8 +323,8 @@ FAULTS: dict[str, tuple[str, set[str], str]] = {
         "| bybit:BTC | 2025-01-20 08:00 | 2 |",
     ),
     "a negative price": (
-        "update marts.daily_markets set low = -1 where asset = 'BTC' and day = '2025-01-20'",
-        {"daily_markets.schema"},
+        "update marts.daily_assets set low = -1 where asset = 'BTC' and day = '2025-01-20'",
+        {"daily_assets.schema"},
         "| 2025-01-20 | BTC | low | greater_than(0) | -1.0 |",
     ),
     "more seen than expected": (
@@ -410,14 +410,14 @@ def test_a_blocking_failure_keeps_downstream_from_running(blocking, runs, health
     """Also when the check is of another table than the one that downstream reads."""
     checks = [
         Check("fails", "marts.fct_candles", "select 1 as offender", blocking, "Fails.", "it is a test."),
-        Check("passes", "marts.daily_markets", "select 1 where false", True, "Passes.", "it is a test."),
+        Check("passes", "marts.daily_assets", "select 1 where false", True, "Passes.", "it is a test."),
     ]
 
     @dg.multi_asset(specs=[dg.AssetSpec(check.spec.asset_key) for check in checks])
     def models() -> Iterator[dg.MaterializeResult]:
         yield from (dg.MaterializeResult(asset_key=check.spec.asset_key) for check in checks)
 
-    @dg.asset(deps=[["marts", "daily_markets"]])
+    @dg.asset(deps=[["marts", "daily_assets"]])
     def regimes() -> None: ...
 
     result = dg.materialize(
@@ -458,7 +458,7 @@ def test_ten_months_of_real_data_block_nothing_and_warn_of_what_lacks(tmp_path):
         warehouse.prepare(connection, "recorded")
         connection.execute(RECORDED.format(series=SERIES) + DAILY)
         connection.execute(
-            "insert into meta.run_info values ('market', 'recorded', 'recorded', '2025-03-08', '2026-01-01', '2026-01-01', "
+            "insert into meta.scope values ('market', 'recorded', 'recorded', '2025-03-08', '2026-01-01', '2026-01-01', "
             "['BTC', 'ETH', 'SOL', 'DOGE', 'HYPE'], ['binance', 'bybit', 'hyperliquid', 'kraken'], true)"
         )
         made = {"marts.fct_candles", "marts.fct_funding_rates", "marts.fct_open_interest", "marts.daily_instruments"}

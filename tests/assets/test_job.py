@@ -120,7 +120,7 @@ def test_a_full_landing_stops_and_days_may_come_in_reverse_and_overlap(
 
 def test_replay_needs_landing_alone(reference: Reference, tmp_path: Path) -> None:
     landing = database(reference.home).with_name("landing")
-    ended = perps(tmp_path, NOWHERE, "run", "--source", "replay", "--landing", str(landing), "--as-of", AS_OF, **SMALL)
+    ended = perps(tmp_path, NOWHERE, "run", "--mode", "replay", "--landing", str(landing), "--as-of", AS_OF, **SMALL)
     assert ended.status == 0 and "0 asked" in ended.output, ended.output
     assert not different(marts(database(tmp_path)), reference.marts)
 
@@ -203,7 +203,7 @@ def test_a_blocking_check_keeps_what_was_published(copy: Path, emulator: Served)
         connection.execute(
             "UPDATE raw.bybit_linear__candles SET open = 1e3 * open, high = 1e3 * high, low = 1e3 * low, close = 1e3 * close"
         )
-        start, end = connection.execute("SELECT epoch_ms(window_start), epoch_ms(window_end) FROM meta.run_info").fetchall()[0]
+        start, end = connection.execute("SELECT epoch_ms(window_start), epoch_ms(window_end) FROM meta.scope").fetchall()[0]
         warehouse.mark_changed(connection, Window(start, end))
     ended = perps(copy, emulator.url, *WHOLE, **SMALL)
     assert ended.status == 1, ended.output
@@ -222,7 +222,7 @@ def test_a_warehouse_of_another_market_or_an_older_version_is_left_alone(copy: P
     before = query(path, "select count(*) from meta.runs")
     older = perps(copy, NOWHERE, *WHOLE)
     assert older.status == 2 and "was made by perplake 0.0.1" in older.output, older.output
-    assert "perps run --source replay --warehouse" in older.output
+    assert "perps run --mode replay --warehouse" in older.output
     assert query(path, "select count(*) from meta.runs") == before
 
 

@@ -50,12 +50,12 @@ def publish(settings: Settings, label: str, flag: bool | None) -> None:
             [label],
         )
         db.execute(
-            "create table marts.daily_markets as select day, asset, 0.5::double as realised_vol_7d, 'recorded' as origin, "
+            "create table marts.daily_assets as select day, asset, 0.5::double as realised_vol_7d, 'recorded' as origin, "
             "100.0::double as close, 99.0::double as low from marts.regime_labels"
         )
         db.execute(
             "create table marts.regime_forecasts as select date '2025-10-10' as day, 'BTC' as asset, 'crash10' as target, "
-            "'logistic' as method, 'backtest' as basis, 0.31::double as probability, ?::boolean as flag",
+            "'logistic' as method, 'backtest' as run_type, 0.31::double as probability, ?::boolean as flag",
             [flag],
         )
         db.execute(

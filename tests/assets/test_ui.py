@@ -24,7 +24,7 @@ from assets.ingest import landing_key, raw_key
 from assets.schedules import daily, hourly
 from assets.ui import landed
 from pipelines.settings import Settings
-from pipelines.sources import source, table
+from pipelines.sources import source, source_rows
 
 ROOT = Path(__file__).parents[2]
 TODAY = datetime.now(UTC).date()
@@ -63,7 +63,7 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     home = tmp_path_factory.mktemp("ui")
-    environment = {**os.environ, "PERPLAKE_HOME": str(home), "PERPLAKE_ASSETS": "BTC,ETH", "PERPLAKE_SOURCE": "synthetic"}
+    environment = {**os.environ, "PERPLAKE_HOME": str(home), "PERPLAKE_ASSETS": "BTC,ETH", "PERPLAKE_MODE": "synthetic"}
     with (home / "log").open("wb") as log:
         command = [sys.executable, "-m", "assets.cli", "ui", "--port", str(port)]
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True)
@@ -97,7 +97,7 @@ def test_every_asset_is_described_and_in_its_group() -> None:
     specs = defs.resolve_all_asset_specs()
     assert [s.key.to_user_string() for s in specs if not s.description or s.description.startswith("dbt model")] == []
     assert [s.key.to_user_string() for s in specs if not s.kinds] == []
-    assert {s.group_name for s in specs} == {*table(), *LAYERS}
+    assert {s.group_name for s in specs} == {*source_rows(), *LAYERS}
     groups = {s.key.to_user_string(): s.group_name for s in specs}
     assert groups["staging/stg_kraken_futures__liquidations"] == "kraken_futures"
     assert groups["marts/regime_labels"] == "regimes"
@@ -124,7 +124,7 @@ def test_schedules_ask_for_the_day_in_progress_and_the_day_that_is_over(
 
 def test_a_backfill_of_one_source_started_in_the_ui_fills_its_days_and_no_others(ui: Ui) -> None:
     binance = source("binance_usdm")
-    keys = [landing_key("binance_usdm"), *(raw_key(binance, d) for d in binance.datasets)]
+    keys = [landing_key("binance_usdm"), *(raw_key(binance, d) for d in binance.endpoints)]
     launched = ui.ask(
         LAUNCH,
         backfill={"assetSelection": [{"path": k.path} for k in keys], "partitionNames": [FIRST, LAST], "fromFailure": False},
@@ -138,12 +138,12 @@ def test_a_backfill_of_one_source_started_in_the_ui_fills_its_days_and_no_others
     backfill = _until(ended, "the backfill to end", 120)
     assert (backfill["status"], [r["status"] for r in backfill["runs"]]) == ("COMPLETED_SUCCESS", ["SUCCESS"])
 
-    settings = Settings(source="synthetic", home=ui.home)
+    settings = Settings(mode="synthetic", home=ui.home)
     assert {day.isoformat() for day in landed(settings)["binance_usdm"]} == {FIRST, LAST}
     with duckdb.connect(str(settings.database), read_only=True) as db:
         hours = "SELECT symbol, count(*), count(DISTINCT open_time // 86400000) FROM raw.binance_usdm__candles GROUP BY 1"
         assert sorted(db.execute(hours).fetchall()) == [("BTCUSDT", 48, 2), ("ETHUSDT", 48, 2)]
-        covered = db.execute("SELECT window_start::date, window_end::date, venues FROM meta.run_info").fetchone()
+        covered = db.execute("SELECT window_start::date, window_end::date, venues FROM meta.scope").fetchone()
         assert [str(x) for x in covered or ()] == [FIRST, NEXT, "['binance']"]
 
     node = ui.ask(MADE, key={"path": ["raw", "binance_usdm__candles"]})

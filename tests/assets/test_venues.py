@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from assets.cli import app
 from assets.venues import markdown, rows
-from pipelines.sources import TABLE, table
+from pipelines.sources import TABLE, source_rows
 
 DOCS = TABLE.parents[1] / "pipelines" / "sources" / "VENUES.md"
 
@@ -25,7 +25,7 @@ def test_every_source_with_its_key_limits_and_unproven_facts(tmp_path: Path, mon
     assert said.exit_code == 0, said.output
     assert "never" in said.output and "not-to-be-shown" not in said.output
     by_name = {row.source: row for row in rows()}
-    assert set(by_name) == set(table())
+    assert set(by_name) == set(source_rows())
     assert by_name["hyperliquid_archive"].cells()[5] == "`AWS_ACCESS_KEY_ID` (set), live only"
     assert "2,400 in 60 s (weight)" in by_name["binance_usdm"].limits
     assert "open_interest.sides_of_openInterest" in by_name["kraken_futures"].unproven, "taken by analogy"

@@ -56,7 +56,7 @@ def prepare(path: Path, start: str, end: str) -> None:
     with warehouse.connect(path) as connection:
         warehouse.prepare(connection, "test")
         connection.execute(
-            "insert into meta.run_info values ('test', 'synthetic', 'test', ?, ?, ?, ['BTC', 'PEPE'],"
+            "insert into meta.scope values ('test', 'synthetic', 'test', ?, ?, ?, ['BTC', 'PEPE'],"
             " ['binance', 'bybit', 'hyperliquid', 'kraken'], false)",
             [start, end, end],
         )

@@ -82,7 +82,7 @@ def test_times_do_not_follow_the_zone_of_the_machine(
 def test_intervals_follow_the_change_and_no_missing_hour_makes_one(whole: Path) -> None:
     found = rows(
         whole,
-        "select venue, interval_hours, interval_basis, count(*), min(settled_at) from marts.fct_funding_rates"
+        "select venue, interval_hours, interval_method, count(*), min(settled_at) from marts.fct_funding_rates"
         " group by all order by all",
     )
     assert found == [
@@ -128,12 +128,12 @@ def test_a_day_of_a_market_by_hand(whole: Path) -> None:
     found = rows(
         whole,
         "select venues_total, price_venues, funding_venues, oi_venues, liq_venues, oi_venue_names, funding_weighting,"
-        " liq_short_usd, coverage_liquidations, coverage_oi from marts.daily_markets where day = '2025-10-05' and asset = 'BTC'",
+        " liq_short_usd, coverage_liquidations, coverage_oi from marts.daily_assets where day = '2025-10-05' and asset = 'BTC'",
     )
     assert found == [(3, 2, 3, 1, 1, "binance", "equal", 0.0, 1 / 3, 1 / 3)]
     pepe = rows(
         whole,
-        "select liq_long_usd, liq_venues, funding_8h, oi_base, basis from marts.daily_markets"
+        "select liq_long_usd, liq_venues, funding_8h, oi_base, basis from marts.daily_assets"
         " where day = '2025-10-05' and asset = 'PEPE'",
     )
     assert pepe == [(None, 0, pytest.approx(2e-4), 100_000.0, None)]
@@ -141,10 +141,10 @@ def test_a_day_of_a_market_by_hand(whole: Path) -> None:
 
 def test_a_contract_that_is_broken_stops_the_run(dbt: Dbt, whole: Path) -> None:
     with duckdb.connect(str(whole)) as connection:
-        connection.execute("update meta.run_info set origin = null")
+        connection.execute("update meta.scope set origin = null")
     try:
         with pytest.raises(AssertionError, match="NOT NULL"):
-            dbt(whole, "run", "--select", "daily_markets")
+            dbt(whole, "run", "--select", "daily_assets")
     finally:
         with duckdb.connect(str(whole)) as connection:
-            connection.execute("update meta.run_info set origin = 'synthetic'")
+            connection.execute("update meta.scope set origin = 'synthetic'")

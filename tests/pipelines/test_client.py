@@ -98,9 +98,9 @@ def talk(
         limiter = Limiter(tmp_path / "limits.sqlite", of.name, of.limits)
         clock = kw.pop("clock", Clock())
         async with Client(of, str(server.make_url("")), limiter, clock, **{"timeout": 0.5, "tries": 3, **kw}) as client:
-            [request] = list(of.dataset(dataset).plan(Instrument(symbol, ""), WINDOW))
+            [request] = list(of.endpoint(dataset).plan(Instrument(symbol, ""), WINDOW))
             try:
-                done.page = await client.ask(request, of.dataset(dataset))
+                done.page = await client.ask(request, of.endpoint(dataset))
             except VenueError as problem:
                 done.error = problem
             done.warnings = client.warnings
@@ -151,7 +151,7 @@ def test_a_limit_told_to_one_request_holds_back_the_others(tmp_path: Path) -> No
         server = TestServer(app)
         await server.start_server()
         limiter = Limiter(tmp_path / "limits.sqlite", "binance_usdm", BINANCE.limits)
-        dataset = BINANCE.dataset("funding_rates")
+        dataset = BINANCE.endpoint("funding_rates")
         async with Client(BINANCE, str(server.make_url("")), limiter, Clock()) as client:
 
             async def one(nth: int, after: float) -> None:
@@ -228,7 +228,7 @@ def test_a_venue_that_is_not_there(tmp_path: Path) -> None:
         limiter = Limiter(tmp_path / "limits.sqlite", "binance_usdm", BINANCE.limits)
         async with Client(BINANCE, "http://127.0.0.1:1", limiter, Clock(), tries=2) as client:
             with pytest.raises(Transient) as found:
-                await client.ask(Request("/fapi/v1/exchangeInfo", weights={"weight": 1}), BINANCE.dataset("instruments"))
+                await client.ask(Request("/fapi/v1/exchangeInfo", weights={"weight": 1}), BINANCE.endpoint("instruments"))
         return found.value
 
     assert "the connection failed" in str(asyncio.run(main()))
@@ -255,7 +255,7 @@ def test_the_answer_to_another_question_is_not_taken(tmp_path: Path) -> None:
         server = TestServer(app)
         await server.start_server()
         limiter = Limiter(tmp_path / "limits.sqlite", "binance_usdm", BINANCE.limits)
-        dataset = BINANCE.dataset("candles")
+        dataset = BINANCE.endpoint("candles")
         async with Client(BINANCE, str(server.make_url("")), limiter, Clock()) as client:
             pages = [await client.ask(next(iter(dataset.plan(Instrument(s, ""), WINDOW))), dataset) for s in ("A", "B")]
         limiter.close()
@@ -282,7 +282,7 @@ def test_a_page_that_is_whole_but_unreadable_says_where(body: object, field: str
 
 
 def test_fields_of_bars_and_nested_rows_are_found() -> None:
-    bars = BINANCE.dataset("candles")
+    bars = BINANCE.endpoint("candles")
     with pytest.raises(ValueError) as found:
         bars.read(b'[[1760054400000,"1","2","x","1","1",1760057999999,"1",1]]')
     assert locate(b'[[1760054400000,"1","2","x","1","1",1760057999999,"1",1]]', str(found.value)) == ("$[0][3]", "'x'")
@@ -332,7 +332,7 @@ def test_an_archive_that_cannot_be_reached(tmp_path: Path, monkeypatch: pytest.M
         async with Client(archive, archive.base_url, limiter, Clock(), tries=1, s3_endpoint="http://127.0.0.1:1") as client:
             client._library._fs.retries = 1  # type: ignore[union-attr]
             with pytest.raises(VenueError) as found:
-                await client.ask(Request("/asset_ctxs/20251010.csv.lz4", weights={"requests": 1}), archive.dataset("asset_ctxs"))
+                await client.ask(Request("/asset_ctxs/20251010.csv.lz4", weights={"requests": 1}), archive.endpoint("asset_ctxs"))
         limiter.close()
         return found.value
 

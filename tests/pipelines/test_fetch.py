@@ -25,7 +25,7 @@ from pipelines.load import Loaded, arrow_tables, load
 from pipelines.records import BOOKKEEPING
 from pipelines.run import Emulator, Run
 from pipelines.settings import Settings
-from pipelines.sources import source, table
+from pipelines.sources import source, source_rows
 from pipelines.windows import DAY, Window, to_ms
 
 NOW = to_ms(datetime(2025, 10, 12, tzinfo=UTC))
@@ -64,7 +64,7 @@ def rows(run: Run, results: dict[str, Fetched]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for result in results.values():
         for entry in result.entries:
-            dataset = source(entry.source).dataset(entry.dataset)
+            dataset = source(entry.source).endpoint(entry.dataset)
             if dataset.time and not entry.problem:
                 name = source(entry.source).table(dataset)
                 for table in arrow_tables(run, dataset, [entry], Loaded(entry.source)):
@@ -87,7 +87,7 @@ def good(emulator: Served, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ru
 
 def test_a_fetch_from_a_sound_emulator_has_nothing_to_complain_of(good: Any) -> None:
     _, results, asked = good
-    assert list(results) == [name for name, row in table().items() if row["core"]]
+    assert list(results) == [name for name, row in source_rows().items() if row["core"]]
     assert [(f.failures, f.warnings, f.quarantined, f.reused) for f in results.values()] == [([], [], [], 0)] * len(results)
     assert all(
         entry.final and entry.last and entry.origin == "synthetic; seed=7" for f in results.values() for entry in f.entries

@@ -1,4 +1,4 @@
-"""Landing keeps every byte, once, and a kill costs no torn file: in a folder and in S3 alike."""
+"""Landing keeps every byte, once, and a kill costs no torn file: in a folder and in S3."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import LandingFull
-from pipelines.landing import PART, Entry, Landing, question
+from pipelines.landing import PART, Entry, Landing
+from pipelines.landing import request_fingerprint as fingerprint
 from pipelines.source import Request
 from pipelines.windows import Window
 
@@ -172,15 +173,17 @@ def test_many_threads_lose_no_entry(tmp_path: Path) -> None:
 
 def test_which_requests_are_the_same_question() -> None:
     request = Request("/a", {"x": 1, "y": "2"})
-    same = question("s", "d", request, None)
-    assert same == question("s", "d", Request("/a", {"y": "2", "x": 1}, context={"symbol": "B"}, window=Window(0, 1)), None)
+    same = fingerprint("s", "d", request, None)
+    assert same == fingerprint("s", "d", Request("/a", {"y": "2", "x": 1}, context={"symbol": "B"}, window=Window(0, 1)), None)
     others = [
-        question("s", "d", request, 5), question("s", "e", request, None), question("t", "d", request, None),
-        question("s", "d", Request("/a", {"x": 1, "y": "3"}), None), question("s", "d", Request("/b", {"x": 1, "y": "2"}), None),
-        question("s", "d", Request("/a", body={"x": 1, "y": "2"}), None),
+        fingerprint("s", "d", request, 5),
+        fingerprint("s", "e", request, None), fingerprint("t", "d", request, None),
+        fingerprint("s", "d", Request("/a", {"x": 1, "y": "3"}), None),
+        fingerprint("s", "d", Request("/b", {"x": 1, "y": "2"}), None),
+        fingerprint("s", "d", Request("/a", body={"x": 1, "y": "2"}), None),
     ]  # fmt: skip
     assert len({same, *others}) == len(others) + 1
-    pages = [question("s", "d", Request("/a", {"page": 1}, window=Window(0, end), open_end=True), None) for end in (1, 2, 2)]
+    pages = [fingerprint("s", "d", Request("/a", {"page": 1}, window=Window(0, end), clip_end=True), None) for end in (1, 2, 2)]
     assert pages[0] != pages[1] == pages[2], "the first page is another one tomorrow"
 
 

@@ -22,7 +22,7 @@ from pipelines.load import load
 from pipelines.run import Run
 from pipelines.settings import Settings
 from pipelines.source import Instrument
-from pipelines.sources import source, table
+from pipelines.sources import source, source_rows
 from pipelines.windows import DAY, HOUR, Window, to_ms
 
 BINANCE, KRAKEN, ARCHIVE = source("binance_usdm"), source("kraken_futures"), source("hyperliquid_archive")
@@ -100,7 +100,7 @@ class Once:
     def __init__(self, home: Path) -> None:
         self.run = run = begin(home, DAY_ONE)
         load(run, BINANCE, [])
-        self.before = {source(n).table(d): columns(run, source(n).table(d)) for n in table() for d in source(n).datasets}
+        self.before = {source(n).table(d): columns(run, source(n).table(d)) for n in source_rows() for d in source(n).endpoints}
         self.problem = "Expected `float`, got `str` - at `$[0].fundingRate`"
         self.good = land(run, "funding_rates", rates(BOTH), DAY_ONE)
         self.bad = land(
@@ -146,7 +146,7 @@ def test_pages_become_typed_rows_with_where_they_came_from(once: Once) -> None:
 
 
 def test_every_raw_table_exists_of_its_type_before_and_after_rows(once: Once) -> None:
-    assert len(once.before) == sum(len(source(n).datasets) for n in table()) and all(once.before.values())
+    assert len(once.before) == sum(len(source(n).endpoints) for n in source_rows()) and all(once.before.values())
     assert {name: columns(once.run, name) for name in once.before} == once.before
     rates_ = once.before["binance_usdm__funding_rates"]
     assert ("mark_price", "DOUBLE", "YES") in rates_ and ("funding_time", "BIGINT", "NO") in rates_
@@ -198,15 +198,15 @@ def test_a_bad_page_goes_to_quarantine_and_the_others_load(once: Once) -> None:
         ("binance_usdm", "funding_rates", "$[0].fundingRate", "'n/a'", once.problem, once.bad.page)
     ]
     # Once the parser is mended, loading again brings the rows, though neither the pages nor the table's type changed.
-    record = BINANCE.dataset("funding_rates").record
+    record = BINANCE.endpoint("funding_rates").record
 
     def lenient(body: bytes) -> list[Any]:
         return [record(r["symbol"], r["fundingTime"], 0.5) for r in json.loads(body)]
 
     datasets = tuple(
-        replace(d, decode=lenient, page=None, rows=list) if d.name == "funding_rates" else d for d in BINANCE.datasets
+        replace(d, decode=lenient, page=None, rows=list) if d.name == "funding_rates" else d for d in BINANCE.endpoints
     )
-    done = load(once.run, replace(BINANCE, datasets=datasets))
+    done = load(once.run, replace(BINANCE, endpoints=datasets))
     assert (done.rows, done.quarantined) == ({"funding_rates": 12}, [])
     assert "candles" in done.unchanged
 
@@ -330,7 +330,7 @@ def test_days_are_utc_wherever_the_machine_stands(tmp_path: Path, monkeypatch: p
 
 def test_one_plan_for_all_instruments_is_possible() -> None:
     """A bulk dataset's plan doesn't look at the instrument."""
-    for name in table():
-        for dataset in source(name).datasets:
+    for name in source_rows():
+        for dataset in source(name).endpoints:
             if dataset.bulk:
                 assert list(dataset.plan(Instrument("", ""), DAY_ONE))

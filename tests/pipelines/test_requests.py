@@ -18,7 +18,7 @@ from pipelines.fetch import _SourceFetch
 from pipelines.run import Run
 from pipelines.settings import Settings
 from pipelines.source import Instrument, Request
-from pipelines.sources import source, table
+from pipelines.sources import source, source_rows
 from pipelines.windows import HOUR, Window, to_ms
 from tests.sources.kit import written
 from tests.sources.test_vendors import VENDORS
@@ -100,13 +100,13 @@ EXPECTED: dict[str, dict[str, list[str]]] = {
 
 
 def planned(name: str, dataset: str, window: Window) -> list[Request]:
-    return list(source(name).dataset(dataset).plan(Instrument(SYMBOLS[name], "BTC"), window))
+    return list(source(name).endpoint(dataset).plan(Instrument(SYMBOLS[name], "BTC"), window))
 
 
 def test_every_source_and_dataset_is_expected_here() -> None:
     elsewhere = {path.stem.removeprefix("test_") for path in (Path(__file__).parents[1] / "sources").glob("test_*.py")}
-    here = set(table()) - elsewhere - set(VENDORS)
-    assert {name: [d.name for d in source(name).datasets] for name in here} == {n: list(d) for n, d in EXPECTED.items()}
+    here = set(source_rows()) - elsewhere - set(VENDORS)
+    assert {name: [d.name for d in source(name).endpoints] for name in here} == {n: list(d) for n, d in EXPECTED.items()}
 
 
 @pytest.mark.parametrize(("name", "dataset"), [(n, d) for n, ds in EXPECTED.items() for d in ds])
@@ -175,29 +175,29 @@ def at(*when: int) -> int:
 )
 def test_no_window_reaches_beyond_what_the_venue_keeps(name: str, dataset: str, start: int, tmp_path: Any) -> None:
     year = Window.of_days(date(2025, 1, 1), date(2025, 12, 31))
-    settings = Settings(source="live", home=tmp_path)
+    settings = Settings(mode="live", home=tmp_path)
     run = Run.begin(settings, year, Clock(at(2025, 10, 12)))
-    window = _SourceFetch(run, source(name), {}, lambda *_: None).window(source(name).dataset(dataset))
+    window = _SourceFetch(run, source(name), {}, lambda *_: None).window(source(name).endpoint(dataset))
     assert window == Window(start, at(2025, 10, 12)), "and never beyond now"
 
 
 def test_a_live_window_stays_off_the_edge_of_what_is_kept(tmp_path: Any) -> None:
     """Binance refuses a start older than 30 days; a request may have to wait for its turn."""
-    run = Run.begin(Settings(source="live", home=tmp_path), Window(0, at(2039, 1, 1)), Clock())
+    run = Run.begin(Settings(mode="live", home=tmp_path), Window(0, at(2039, 1, 1)), Clock())
     window = _SourceFetch(run, source("binance_usdm"), {}, lambda *_: None).window(
-        source("binance_usdm").dataset("open_interest")
+        source("binance_usdm").endpoint("open_interest")
     )
     assert 595_000 < window.start - (Clock().now() - 30 * 24 * HOUR) <= 600_000
 
 
 def test_bybit_asks_on_by_cursor() -> None:
-    dataset = source("bybit_linear").dataset("instruments")
+    dataset = source("bybit_linear").endpoint("instruments")
     [first] = planned("bybit_linear", "instruments", TWO_DAYS)
     row = '{"symbol":"A","contractType":"LinearPerpetual","status":"Trading","baseCoin":"A","quoteCoin":"USDT","settleCoin":"USDT","fundingInterval":480}'  # noqa: E501
 
     def following(cursor: str) -> Request | None:
         page = dataset.read(f'{{"retCode":0,"result":{{"list":[{row}],"nextPageCursor":{cursor}}}}}'.encode())
-        return dataset.more(first, page, dataset.rows(page))
+        return dataset.next_page(first, page, dataset.rows(page))
 
     second = following('"first%3DA%26last%3DB"')
     assert second
@@ -211,25 +211,25 @@ def test_bybit_asks_on_by_cursor() -> None:
 
 def test_kraken_asks_on_where_a_page_was_cut() -> None:
     [first] = planned("kraken_futures", "candles", TWO_DAYS)
-    bars = source("kraken_futures").dataset("candles")
+    bars = source("kraken_futures").endpoint("candles")
     bar = '{"time":1760058000000,"open":"1","high":"1","low":"1","close":"1","volume":"1"}'
     page = bars.read(f'{{"candles":[{bar}],"more_candles":true}}'.encode())
-    second = bars.more(first, page, bars.rows(page))
+    second = bars.next_page(first, page, bars.rows(page))
     assert second
     assert written("kraken_futures", second) == f"GET {KRAKEN}/api/charts/v1/trade/PF_XBTUSD/1h?from=1760061600&to=1760227199"
     assert second.window == Window(1760061600000, TWO_DAYS.end)
     page = bars.read(f'{{"candles":[{bar}],"more_candles":false}}'.encode())
-    assert bars.more(first, page, bars.rows(page)) is None
+    assert bars.next_page(first, page, bars.rows(page)) is None
 
     [first] = planned("kraken_futures", "open_interest", TWO_DAYS)
-    points = source("kraken_futures").dataset("open_interest")
+    points = source("kraken_futures").endpoint("open_interest")
     for more in (True, False):
         body = {
             "result": {"timestamp": [1760054400, 1760058000], "more": more, "data": [[1, 2, 0.5, 1.5], [1, 1, 1, 1]]},
             "errors": [],
         }
         page = points.read(json.dumps(body).encode())
-        second = points.more(first, page, points.rows(page))
+        second = points.next_page(first, page, points.rows(page))
         assert (second is not None) == more
         if second:
             assert second.params == {"since": 1760061600, "to": 1760227199, "interval": 3600}
@@ -244,12 +244,12 @@ def execution(nth: int, ms: int, order: str = "Market") -> dict[str, Any]:
 
 def test_kraken_executions_go_on_by_token_and_without_one_by_time() -> None:
     [first] = planned("kraken_futures", "liquidations", TWO_DAYS)
-    dataset = source("kraken_futures").dataset("liquidations")
+    dataset = source("kraken_futures").endpoint("liquidations")
 
     def following(count: int, **token: str) -> Request | None:
         elements = [execution(i, TWO_DAYS.start + i) for i in range(count)]
         page = dataset.read(json.dumps({"elements": elements, **token}).encode())
-        return dataset.more(first, page, dataset.rows(page))
+        return dataset.next_page(first, page, dataset.rows(page))
 
     token = following(3, continuationToken="abc")
     assert token and token.params == {**first.params, "continuationToken": "abc"}

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from pipelines.run import Run, span
+from pipelines.run import Run, resolve_window_and_clock
 from pipelines.settings import Settings
-from pipelines.sources import source, table
+from pipelines.sources import source, source_rows
 from pipelines.windows import DAY, Window, to_ms
 
 
@@ -48,26 +48,26 @@ def test_each_market_has_a_folder_of_its_own(tmp_path: Path) -> None:
     series = tmp_path / "series"
     series.mkdir()
     with pytest.raises(ValueError, match=r"no \.parquet or \.csv files"):
-        _ = Settings(source=f"recorded:{series}").market
+        _ = Settings(mode=f"recorded:{series}").market
     (series / "candles_1h.csv").write_text("a\n1\n")
-    recorded = Settings(source=f"recorded:{series}")
+    recorded = Settings(mode=f"recorded:{series}")
     first = recorded.market
     assert first.startswith("recorded-series-") and recorded.market == first
     (series / "candles_1h.csv").write_text("a\n1\n2\n")
     assert recorded.market != first, "other content is another market"
-    assert (Settings().market, Settings(seed=8).market, Settings(source="live").market) == ("synthetic-7", "synthetic-8", "live")
+    assert (Settings().market, Settings(seed=8).market, Settings(mode="live").market) == ("synthetic-7", "synthetic-8", "live")
     assert Settings(home=tmp_path).database == tmp_path / "synthetic-7" / "warehouse.duckdb"
     assert Settings(warehouse=tmp_path / "w.duckdb").database == tmp_path / "w.duckdb"
     assert Settings(landing="s3://bucket/x").landing_root == "s3://bucket/x"
     with pytest.raises(ValueError, match="recorded:FOLDER"):
-        _ = Settings(source="recorded").market
+        _ = Settings(mode="recorded").market
 
 
 def test_sources_of_venues() -> None:
     core = ["binance_usdm", "bybit_linear", "hyperliquid", "hyperliquid_archive", "kraken_futures"]
     assert Settings().sources == core
     # What speaks for several is in it too, but for ccxt, whose venues have sources of their own on the emulator.
-    assert Settings(venues="all").sources == [name for name in table() if name != "ccxt"]  # type: ignore[arg-type]
+    assert Settings(venues="all").sources == [name for name in source_rows() if name != "ccxt"]  # type: ignore[arg-type]
     assert Settings(venues="hyperliquid").sources == ["hyperliquid", "hyperliquid_archive"]  # type: ignore[arg-type]
     assert Settings(venues="kraken,binance").sources == [  # type: ignore[arg-type]
         "binance_usdm",
@@ -79,7 +79,7 @@ def test_sources_of_venues() -> None:
 
 
 def test_limits_are_the_venues_when_live() -> None:
-    assert (Settings(source="live").scale, Settings().scale, Settings(limits_scale=2).scale) == (1, 500, 2)
+    assert (Settings(mode="live").scale, Settings().scale, Settings(limits_scale=2).scale) == (1, 500, 2)
 
 
 def ms(*when: int) -> int:
@@ -88,22 +88,22 @@ def ms(*when: int) -> int:
 
 def test_the_window_and_the_clock_that_settings_ask_for() -> None:
     now = to_ms(datetime.now(UTC))
-    window, clock = span(Settings(first=date(2025, 10, 1), last=date(2025, 10, 10)))
+    window, clock = resolve_window_and_clock(Settings(first=date(2025, 10, 1), last=date(2025, 10, 10)))
     assert window == Window(ms(2025, 10, 1), ms(2025, 10, 11)) and clock.now() == now // DAY * DAY, "the last midnight"
-    window, clock = span(Settings(days=2, as_of=datetime(2025, 10, 11, 12)))
+    window, clock = resolve_window_and_clock(Settings(days=2, as_of=datetime(2025, 10, 11, 12)))
     assert window == Window(ms(2025, 10, 9), ms(2025, 10, 11)) and clock.now() == ms(2025, 10, 11, 12)
-    window, clock = span(Settings(source="recorded:x", days=3), ms(2025, 12, 31, 23))
+    window, clock = resolve_window_and_clock(Settings(mode="recorded:x", days=3), ms(2025, 12, 31, 23))
     assert window.days[-1] == date(2025, 12, 30) and clock.now() == ms(2025, 12, 31, 23)
-    window, clock = span(Settings(source="live", days=1))
+    window, clock = resolve_window_and_clock(Settings(mode="live", days=1))
     assert not clock.frozen and window.end % DAY == 0 and 0 <= clock.now() - window.end < DAY
     with pytest.raises(ValueError, match="after the last day"):
-        span(Settings(first=date(2025, 10, 2), last=date(2025, 10, 1)))
+        resolve_window_and_clock(Settings(first=date(2025, 10, 2), last=date(2025, 10, 1)))
 
 
 def test_a_source_without_its_key_is_left_out_when_live(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    window, clock = span(Settings())
+    window, clock = resolve_window_and_clock(Settings())
     monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
-    live = Run.begin(Settings(source="live", home=tmp_path, venues="hyperliquid"), window, clock)  # type: ignore[arg-type]
+    live = Run.begin(Settings(mode="live", home=tmp_path, venues="hyperliquid"), window, clock)  # type: ignore[arg-type]
     found, left_out = live.chosen()
     assert [s.name for s in found] == ["hyperliquid"] and "AWS_ACCESS_KEY_ID" in left_out[0] and "open_interest" in left_out[0]
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
@@ -116,8 +116,8 @@ def test_an_unknown_source_names_those_there_are() -> None:
 
 
 def test_a_recording_is_covered_whole_unless_told() -> None:
-    assert Settings(source="recorded:series").assets == ["all"]
-    assert Settings(source="recorded:series", assets="BTC,ADA").assets == ["BTC", "ADA"]
+    assert Settings(mode="recorded:series").assets == ["all"]
+    assert Settings(mode="recorded:series", assets="BTC,ADA").assets == ["BTC", "ADA"]
     assert "PEPE" in Settings().assets
 
 
@@ -126,7 +126,7 @@ def test_a_recording_is_asked_of_the_venues_that_it_has(tmp_path: Path) -> None:
     (tmp_path / "candles_1h.csv").write_text("timestamp,venue,coin\n0,binance,BTC\n0,hyperliquid,BTC\n")
     (tmp_path / "notes.csv").write_text("of,something,else\n1,2,3\n")
     source = f"recorded:{tmp_path}"
-    assert {table()[name]["venue"] for name in Settings(source=source).sources} == {"binance", "hyperliquid"}
-    assert "kraken_futures" in Settings(source=source, venues="core,kraken").sources
+    assert {source_rows()[name]["venue"] for name in Settings(mode=source).sources} == {"binance", "hyperliquid"}
+    assert "kraken_futures" in Settings(mode=source, venues="core,kraken").sources
     (tmp_path / "candles_1h.csv").unlink()
-    assert Settings(source=source).sources == Settings().sources, "who serves the folder says what is wrong with it"
+    assert Settings(mode=source).sources == Settings().sources, "who serves the folder says what is wrong with it"

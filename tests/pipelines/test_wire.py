@@ -195,7 +195,7 @@ def as_arrow(raw: Any, arrow: pa.DataType) -> Any:
 
 
 def ours(sample: Sample) -> list[dict[str, Any]]:
-    dataset = source(sample.source).dataset(sample.dataset)
+    dataset = source(sample.source).endpoint(sample.dataset)
     rows = dataset.rows(dataset.read(sample.body))
     arrays = records.columns(dataset.record, dataset.schema, rows)
     names = dataset.record.__struct_fields__
@@ -204,7 +204,7 @@ def ours(sample: Sample) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=str)
 def test_a_sample_decodes_to_the_values_that_it_holds(sample: Sample) -> None:
-    dataset = source(sample.source).dataset(sample.dataset)
+    dataset = source(sample.source).endpoint(sample.dataset)
     wire = WIRES[f"{sample.source}.{sample.dataset}"]
     assert set(wire.columns) == set(dataset.record.__struct_fields__), "a column that this test does not know"
     assert source(sample.source).error(sample.status, sample.body) is None, "an answer taken for an error"
@@ -240,7 +240,7 @@ def test_no_sample_is_left_out() -> None:
 def test_the_table_of_endpoints_is_what_the_source_asks(name: str) -> None:
     """The scan above looks for exactly the endpoints that a window asks for."""
     asked = {}
-    for dataset in source(name).datasets:
+    for dataset in source(name).endpoints:
         request = next(iter(dataset.plan(Instrument("*", "*"), Window(1_700_000_000_000 // DAY * DAY, 1_700_000_000_000))))
         asked[request.endpoint.replace("/*/1h", "/*/*")] = dataset.name
     assert asked == ENDPOINTS[name]

@@ -26,8 +26,8 @@ from pipelines.fetch import Fetched, fetch
 from pipelines.load import load
 from pipelines.run import Emulator, Run
 from pipelines.settings import Settings
-from pipelines.source import Dataset, Instrument, Request
-from pipelines.sources import source, table
+from pipelines.source import Endpoint, Instrument, Request
+from pipelines.sources import source
 from pipelines.windows import Window
 from tests.pipelines.samples import WIRE, matches, plain, recorded_exchanges
 
@@ -48,14 +48,14 @@ def written(name: str, request: Request) -> str:
 def planned(name: str, symbol: str, window: Window, without: str = "") -> dict[str, list[str]]:
     """By dataset: the requests that a window of one instrument makes, but for those of a dataset that is tested elsewhere."""
     instrument = Instrument(symbol, "")
-    return {d.name: [written(name, r) for r in d.plan(instrument, window)] for d in source(name).datasets if d.name != without}
+    return {d.name: [written(name, r) for r in d.plan(instrument, window)] for d in source(name).endpoints if d.name != without}
 
 
 def following(name: str, dataset: str, request: Request, body: object) -> Request | None:
     """What is asked after a body came back."""
-    of = source(name).dataset(dataset)
+    of = source(name).endpoint(dataset)
     page = of.read(body if isinstance(body, bytes) else json.dumps(body).encode())
-    return of.more(request, page, of.rows(page))
+    return of.next_page(request, page, of.rows(page))
 
 
 # --- samples ----------------------------------------------------------------------------------------------------------------
@@ -102,7 +102,7 @@ def samples(
 
 def decoded(name: str, sample: Sample) -> list[dict[str, Any]]:
     """A sample's rows as they go into the raw table, without what the request adds."""
-    dataset = source(name).dataset(sample.dataset)
+    dataset = source(name).endpoint(sample.dataset)
     assert source(name).error(sample.status, sample.body) is None, "an answer taken for an error"
     rows = dataset.rows(dataset.read(sample.body))
     arrays = records.columns(dataset.record, dataset.schema, rows)
@@ -189,6 +189,6 @@ def seen(bundle: Any, window: Window = WINDOW) -> Iterator[tuple[Any, ...]]:
 
 
 __all__ = [
-    "DAY", "NOW", "WINDOW", "Dataset", "Sample", "SyntheticMarket", "decoded", "exact", "fetched", "following", "loaded",
-    "market", "planned", "redirected", "same", "samples", "seen", "source", "table", "through_ccxt", "told", "written",
+    "DAY", "NOW", "WINDOW", "Endpoint", "Sample", "SyntheticMarket", "decoded", "exact", "fetched", "following", "loaded",
+    "market", "planned", "redirected", "same", "samples", "seen", "source", "through_ccxt", "told", "written",
 ]  # fmt: skip

@@ -32,7 +32,7 @@ def test_the_requests_of_two_days() -> None:
     ask = f"GET {ROOT}/funding-history?instrument_name=ETH-PERP&start_time="
     assert history[0].startswith(f"{ask}1795132800000000000&end_time=1795") and history[0].endswith("999999&limit=50")
     assert history[-1].endswith("&end_time=1795305599999999999&limit=50")
-    hours = [r.window for r in SOURCE.dataset("funding_rates").plan(Instrument("ETH-PERP", "ETH"), Window(NOW - 90 * DAY, NOW))]
+    hours = [r.window for r in SOURCE.endpoint("funding_rates").plan(Instrument("ETH-PERP", "ETH"), Window(NOW - 90 * DAY, NOW))]
     assert max(w.end - w.start for w in hours if w) == 50 * MS_HOUR
 
 
@@ -51,7 +51,7 @@ def test_errors_by_kind(status: int, body: Any, says: VenueSays | None) -> None:
 
 
 def test_a_row_is_an_array_with_nanoseconds_as_text() -> None:
-    of = SOURCE.dataset("funding_rates")
+    of = SOURCE.endpoint("funding_rates")
     body = {"funding_history": [["ETH-PERP", "1695715200000000000", "0.00001", "1600.5"]]}
     [row] = of.rows(of.read(json.dumps(body).encode()))
     assert (row.instrument_name, row.settled_at, row.funding_rate, row.mark_price) == ("ETH-PERP", 1695715200000, 0.00001, 1600.5)
@@ -68,7 +68,7 @@ def test_perpetuals_that_trade() -> None:
         {"instrument_name": "OLD-PERP", "underlying_asset": "OLD", **market, "is_active": False},
         {"instrument_name": "ETH-30JUN23-1600-C", "underlying_asset": "ETH", **market, "instrument_type": "OPTION"},
     ]
-    page = SOURCE.dataset("instruments").read(json.dumps(rows).encode())
+    page = SOURCE.endpoint("instruments").read(json.dumps(rows).encode())
     assert [(i.symbol, i.base_asset) for i in instruments(page)] == [("ETH-PERP", "ETH"), ("1000PEPE-PERP", "PEPE")]
 
 

@@ -65,7 +65,7 @@ def test_two_days_make_exactly_these_requests() -> None:
 def test_a_year_is_asked_in_pages_that_no_limit_cuts(dataset: str, hours: int) -> None:
     """Bars of a window that is longer than the page are cut from the front, and none may be longer than 200 days."""
     year = Window(1735689600000, 1735689600000 + 365 * DAY)
-    requests = list(source(NAME).dataset(dataset).plan(Instrument("BTCUSD_PERP", "BTC"), year))
+    requests = list(source(NAME).endpoint(dataset).plan(Instrument("BTCUSD_PERP", "BTC"), year))
     windows = [request.window or year for request in requests]
     assert (windows[0].start, windows[-1].end) == (year.start, year.end)
     assert all(one.end == next_.start for one, next_ in pairwise(windows))
@@ -76,13 +76,13 @@ def test_a_year_is_asked_in_pages_that_no_limit_cuts(dataset: str, hours: int) -
 def test_what_requests_weigh_and_how_far_back_is_kept() -> None:
     of = source(NAME)
     assert {k: (v.weight, v.seconds) for k, v in of.limits.items()} == {"weight": (2400, 60), "data": (1000, 300)}
-    weights = {d.name: dict(next(iter(d.plan(Instrument("A", "A"), TWO_DAYS))).weights) for d in of.datasets}
+    weights = {d.name: dict(next(iter(d.plan(Instrument("A", "A"), TWO_DAYS))).weights) for d in of.endpoints}
     assert weights == {
         "instruments": {"weight": 1}, "funding_info": {"weight": 1}, "premium_index": {"weight": 10},
         "open_interest_now": {"weight": 1}, "open_interest": {"data": 1}, "funding_rates": {"weight": 1},
         "candles": {"weight": 10}, "mark_candles": {"weight": 10}, "index_candles": {"weight": 10},
     }  # fmt: skip
-    assert {d.name: d.history_days for d in of.datasets if d.history_days} == {"open_interest": 30}
+    assert {d.name: d.history_days for d in of.endpoints if d.history_days} == {"open_interest": 30}
 
 
 # --- bodies -------------------------------------------------------------------------------------------------------------
@@ -118,7 +118,7 @@ def test_the_perpetuals_of_a_list() -> None:
         contract("XUSDC_PERP", "PERPETUAL", quote="USDC"),
     ]  # fmt: skip
     of = source(NAME)
-    page = of.dataset("instruments").read(json.dumps({"symbols": rows}).encode())
+    page = of.endpoint("instruments").read(json.dumps({"symbols": rows}).encode())
     assert of.instruments and [(i.symbol, i.base_asset) for i in of.instruments(page)] == [
         ("BTCUSD_PERP", "BTC"),
         ("GALAUSD_PERP", "GALA"),

@@ -62,7 +62,7 @@ def test_the_requests_of_two_days() -> None:
 
 def test_no_page_of_bars_can_be_cut() -> None:
     """The venue cuts at the start of a window that is too long, and refuses one of more than 90 days."""
-    requests = list(SOURCE.dataset("candles").plan(Instrument("BTCUSDT", "BTC"), Window(NOW - 365 * DAY, NOW)))
+    requests = list(SOURCE.endpoint("candles").plan(Instrument("BTCUSDT", "BTC"), Window(NOW - 365 * DAY, NOW)))
     starts = [int(request.params["startTime"]) for request in requests] + [NOW]
     assert max(b - a for a, b in pairwise(starts)) <= 200 * MS_HOUR < 90 * DAY
     assert all(int(request.params["endTime"]) + 1 == b for request, b in zip(requests, starts[1:], strict=True))
@@ -73,7 +73,7 @@ def settled(*hours: int) -> dict[str, Any]:
 
 
 def test_funding_is_paged_until_it_reaches_before_the_window() -> None:
-    asked = Request("/", {"pageSize": 3, "pageNo": 2}, window=WINDOW, open_start=True, open_end=True)
+    asked = Request("/", {"pageSize": 3, "pageNo": 2}, window=WINDOW, clip_start=True, clip_end=True)
     assert (more := following("bitget", "funding_rates", asked, settled(32, 40, 48))) and more.params["pageNo"] == 3
     assert following("bitget", "funding_rates", asked, settled(40, 48, 56)) is None, "the last lies before the window"
     assert following("bitget", "funding_rates", asked, settled(40, 48)) is None, "a short page is the last"
@@ -150,7 +150,7 @@ def test_a_sample_decodes_to_what_it_holds(sample: Sample) -> None:
 
 def test_perpetuals_in_usdt_alone() -> None:
     contract = {"baseCoin": "BTC", "quoteCoin": "USDT", "symbolType": "perpetual", "symbolStatus": "normal"}
-    page = SOURCE.dataset("instruments").read(
+    page = SOURCE.endpoint("instruments").read(
         json.dumps(
             enveloped(
                 {"symbol": "BTCUSDT", **contract},

@@ -16,7 +16,7 @@ from infra.emulator.store import MS_HOUR
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served
 from pipelines.load import load
-from pipelines.run import Run, span
+from pipelines.run import Run, resolve_window_and_clock
 from pipelines.settings import Settings
 from pipelines.source import Instrument, VenueSays
 from pipelines.sources import closed_at
@@ -39,7 +39,7 @@ def test_the_requests_of_two_days() -> None:
         "funding_rates": [f"GET {ROOT}/funding?symbol=XBTUSD&count=500&{days}"],
         "candles": [f"GET {ROOT}/trade/bucketed?symbol=XBTUSD&binSize=1h&partial=false&count=500&{bars}"],
     }
-    year = SOURCE.dataset("candles").plan(Instrument("XBTUSD", "BTC"), Window(CLOSED - 365 * DAY, CLOSED))
+    year = SOURCE.endpoint("candles").plan(Instrument("XBTUSD", "BTC"), Window(CLOSED - 365 * DAY, CLOSED))
     assert max(r.window.end - r.window.start for r in year if r.window) == 500 * MS_HOUR
 
 
@@ -83,7 +83,7 @@ def test_a_sample_decodes_to_what_it_holds(sample: Sample) -> None:
             assert (row["symbol"], row["typ"], row["is_quanto"]) == (said["symbol"], said["typ"], said["isQuanto"])
             assert row["multiplier"] == said["multiplier"] and row["settl_currency"] == said["settlCurrency"]
     if sample.dataset == "instruments":
-        found = [i.symbol for i in instruments(SOURCE.dataset("instruments").read(sample.body))]
+        found = [i.symbol for i in instruments(SOURCE.endpoint("instruments").read(sample.body))]
         assert found == [s["symbol"] for s in wire if s["typ"] == "FFWCSX"] and "XBTUSD" in found
 
 
@@ -92,8 +92,8 @@ def test_a_sample_decodes_to_what_it_holds(sample: Sample) -> None:
 
 def test_it_is_never_asked_live(tmp_path: Path) -> None:
     assert closed_at("bitmex") == CLOSED and closed_at("binance") is None
-    window, clock = span(Settings())
-    live = Run.begin(Settings(source="live", home=tmp_path, venues=["bitmex"]), window, clock)
+    window, clock = resolve_window_and_clock(Settings())
+    live = Run.begin(Settings(mode="live", home=tmp_path, venues=["bitmex"]), window, clock)
     found, [line] = live.chosen()
     assert not found and line.startswith("bitmex is not asked: bitmex closed on 2026-09-23. Files in its format")
 
@@ -153,5 +153,5 @@ def test_a_users_own_files_become_rows(tmp_path: Path, monkeypatch: pytest.Monke
     said = bring("funding_rates", "funding.json")
     assert said.exit_code == 0 and "1 rows of bitmex funding_rates are in landing" in said.output
     window = Window(1732492800000, 1732579200000)
-    run = Run.begin(Settings(source="live", home=Path("home"), venues=["bitmex"]), window, span(Settings())[1])
+    run = Run.begin(Settings(mode="live", home=Path("home"), venues=["bitmex"]), window, resolve_window_and_clock(Settings())[1])
     assert load(run, SOURCE).rows == {"funding_rates": 1}

@@ -67,7 +67,7 @@ def test_two_days_make_exactly_these_requests() -> None:
 )
 def test_a_year_is_asked_in_pages_that_no_limit_cuts(dataset: str, hours: int) -> None:
     year = Window(1735689600000, 1735689600000 + 365 * DAY)
-    windows = [r.window or year for r in source(NAME).dataset(dataset).plan(Instrument("BTCUSD", "BTC"), year)]
+    windows = [r.window or year for r in source(NAME).endpoint(dataset).plan(Instrument("BTCUSD", "BTC"), year)]
     assert (windows[0].start, windows[-1].end) == (year.start, year.end)
     assert all(one.end == next_.start for one, next_ in pairwise(windows))
     assert max(window.end - window.start for window in windows) == hours * HOUR
@@ -83,7 +83,7 @@ def page(*rows: object, cursor: str | None = "") -> dict[str, Any]:
 
 
 def test_the_list_goes_on_by_cursor() -> None:
-    [first] = source(NAME).dataset("instruments").plan(Instrument("", ""), TWO_DAYS)
+    [first] = source(NAME).endpoint("instruments").plan(Instrument("", ""), TWO_DAYS)
     second = following(NAME, "instruments", first, page(contract("BTCUSD"), cursor="a%3D1"))
     assert second and written(NAME, second) == f"GET {MARKET}/instruments-info?category=inverse&limit=1000&cursor=a%253D1"
     assert following(NAME, "instruments", first, page(contract("BTCUSD"))) is None
@@ -112,7 +112,7 @@ def test_what_a_body_says(status: int, body: bytes, kind: str | None) -> None:
 def test_the_perpetuals_of_a_list() -> None:
     rows = [contract("BTCUSD"), contract("BTCUSDZ25", "InverseFutures"), contract("XUSDT", quoteCoin="USDT")]
     of = source(NAME)
-    body = of.dataset("instruments").read(json.dumps(page(*rows, contract("BTCUSDT", "LinearPerpetual"))).encode())
+    body = of.endpoint("instruments").read(json.dumps(page(*rows, contract("BTCUSDT", "LinearPerpetual"))).encode())
     assert of.instruments and [(i.symbol, i.base_asset) for i in of.instruments(body)] == [("BTCUSD", "BTC")]
 
 

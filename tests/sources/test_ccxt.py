@@ -145,7 +145,7 @@ def replayed(whole: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) 
     """OKX by ccxt alone, made again from landing, nobody being asked: the settings that name it, and its warehouse."""
     home = tmp_path_factory.mktemp("again")
     files = {"landing": whole[0] / "synthetic-7" / "landing", "warehouse": home / "w.duckdb"}
-    chosen = {"venues": "kraken", "ccxt_venues": "okx", "assets": "BTC,PEPE", "source": "replay", **files}
+    chosen = {"venues": "kraken", "ccxt_venues": "okx", "assets": "BTC,PEPE", "mode": "replay", **files}
     ended = perps(home, "http://127.0.0.1:9", "run", **chosen)
     assert ended.status == 0, ended.output
     return {**chosen, "home": home}, home / "w.duckdb"
@@ -181,7 +181,7 @@ def test_two_days_make_exactly_these_requests() -> None:
     """Newest first, four days at once, counted from the epoch on: a bound lies within these two."""
     over = Window(1795046400000 - DAY, 1795046400000 + DAY)
     of = part("bybit")
-    plans = {d.name: [(r.path, dict(r.params)) for r in d.plan(Instrument("BTCUSDT", "BTC"), over)] for d in of.datasets}
+    plans = {d.name: [(r.path, dict(r.params)) for r in d.plan(Instrument("BTCUSDT", "BTC"), over)] for d in of.endpoints}
     ask = {"symbol": "BTCUSDT", "since": 1794960000000, "until": 1795132799999}
     halves = [{**ask, "since": 1795046400000, "limit": 96}, {**ask, "until": 1795046399999, "limit": 96}]
     assert plans == {
@@ -248,7 +248,7 @@ def test_a_symbol_that_ccxt_does_not_know(emulator: Served, tmp_path: Path) -> N
 
     async def one() -> Any:
         async with run.client(of) as client:
-            dataset = of.dataset("candles")
+            dataset = of.endpoint("candles")
             return await client.ask(next(iter(dataset.plan(Instrument("NOPE", "NOPE"), WINDOW))), dataset)
 
     with pytest.raises(Exception, match=r"ccxt /bybit/fetchOHLCV: BadSymbol: bybit does not have market symbol NOPE.*Look the"):
@@ -310,7 +310,7 @@ def test_one_venue_that_fails_leaves_the_others(emulator: Served, tmp_path: Path
 )
 def test_what_ccxt_could_not_read_goes_to_quarantine(rows: str, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
-        source("ccxt").dataset("funding_rates").read(f'{{"rows":{rows},"answers":[]}}'.encode())
+        source("ccxt").endpoint("funding_rates").read(f'{{"rows":{rows},"answers":[]}}'.encode())
 
 
 def test_an_answer_that_ccxt_trips_over_is_kept(emulator: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -330,26 +330,26 @@ def test_an_answer_that_ccxt_trips_over_is_kept(emulator: Served, tmp_path: Path
 def test_venues_are_named_in_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "ccxt" not in Settings().sources and "ccxt" not in Settings(venues=["all"]).sources
     monkeypatch.setenv("PERPLAKE_CCXT_VENUES", "phemex, bingx")
-    live = Settings(source="live", venues=["okx"])
+    live = Settings(mode="live", venues=["okx"])
     assert live.ccxt_venues == ["phemex", "bingx"] and live.sources == ["okx", "ccxt"]
     found, lines = live.parts("ccxt")
     assert [(p.name, p.venue, p.base_url) for p in found] == [
         ("ccxt", "phemex", "ccxt://phemex"),
         ("ccxt", "bingx", "ccxt://bingx"),
     ]
-    assert [d.name for d in found[0].datasets] == ["instruments", "open_interest_now", "funding_rates", "candles"]
+    assert [d.name for d in found[0].endpoints] == ["instruments", "open_interest_now", "funding_rates", "candles"]
     assert "ccxt phemex gives no open_interest: ccxt 4.5.90 has no fetchOpenInterestHistory for it" in lines
 
 
 def test_a_venue_that_ccxt_does_not_know() -> None:
     with pytest.raises(ValueError, match=r"ccxt_venues: ccxt 4\.\S+ knows no 'phemx'; near it: phemex"):
-        _ = Settings(source="live", ccxt_venues=["phemx"]).sources
+        _ = Settings(mode="live", ccxt_venues=["phemx"]).sources
 
 
 @pytest.mark.parametrize("name", ["bybit", "binanceusdm", "krakenfutures", "kucoinfutures", "okxus"])
 def test_a_venue_with_a_source_of_its_own_is_refused_when_live(name: str) -> None:
     with pytest.raises(ValueError, match=rf"ccxt_venues: {name} has a source of its own, .*name '\w+' in `venues`"):
-        _ = Settings(source="live", ccxt_venues=[name]).sources
+        _ = Settings(mode="live", ccxt_venues=[name]).sources
     assert part(name).venue in name, "on the emulator it goes by our name"
 
 
@@ -364,7 +364,7 @@ def test_instruments_by_the_rules_of_names() -> None:
         market("BTCEUR", "BTC", "BTC", quote="EUR"), market("GONE", "GONE", "GONE", active=False),
         market("QUANTO", "ETH", "ETH", linear=None, inverse=None),
     ]  # fmt: skip
-    page = source("ccxt").dataset("instruments").read(json.dumps({"rows": rows, "answers": []}).encode())
+    page = source("ccxt").endpoint("instruments").read(json.dumps({"rows": rows, "answers": []}).encode())
     found = source("ccxt").instruments(page)  # type: ignore[misc]
     assert [(i.symbol, i.base_asset) for i in found] == [
         ("1000PEPEUSDT", "PEPE"), ("kBONK", "BONK"), ("PF_XBTUSD", "BTC"), ("0", "HYPE"), ("BTCUSD", "BTC"),

@@ -15,7 +15,7 @@ from pipelines.sources.cftc import SOURCE, error
 from pipelines.windows import Window
 from tests.sources.kit import DAY, NOW, WINDOW, loaded
 
-REPORTS = SOURCE.dataset("reports")
+REPORTS = SOURCE.endpoint("reports")
 #: A row by the page: more columns than are read, all of them text.
 LINE = {
     "report_date_as_yyyy_mm_dd": "2026-05-19T00:00:00.000",

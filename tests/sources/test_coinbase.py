@@ -30,7 +30,7 @@ def test_the_requests_of_two_days() -> None:
         "instruments": [f"GET {ROOT}?product_type=FUTURE"],
         "candles": [f"GET {ROOT}/{BIP}/candles?granularity=ONE_HOUR&start=1795132800&end=1795305599&limit=300"],
     }
-    requests = list(SOURCE.dataset("candles").plan(Instrument(BIP, "BTC"), Window(NOW - 365 * DAY, NOW)))
+    requests = list(SOURCE.endpoint("candles").plan(Instrument(BIP, "BTC"), Window(NOW - 365 * DAY, NOW)))
     starts = [int(request.params["start"]) for request in requests] + [NOW // 1000]
     assert max(b - a for a, b in pairwise(starts)) <= 300 * 3600, "fewer than the 350 that may come"
 
@@ -82,7 +82,7 @@ def test_a_sample_decodes_to_what_it_holds(sample: Sample) -> None:
         for name in ("contract_size", "open_interest", "funding_rate", "index_price"):
             assert row[name] == (float(details[name]) if details[name] else None)
         assert row["funding_interval"] == details["funding_interval"]
-    assert [i.symbol for i in instruments(SOURCE.dataset("instruments").read(sample.body))] == [
+    assert [i.symbol for i in instruments(SOURCE.endpoint("instruments").read(sample.body))] == [
         row["product_id"] for row in rows if row["funding_interval"]
     ]
     bitcoin = next(row for row in rows if row["product_id"] == BIP)

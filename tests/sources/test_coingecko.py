@@ -164,7 +164,7 @@ def test_spot_beside_perpetuals_and_the_regulated_futures(marts: duckdb.DuckDBPy
         "not out yet, and no price for the week before"
     )
     contracts = dict(marts.execute("select symbol, raw_value from marts.fct_references where day = '2025-06-03'").fetchall())
-    prices = dict(marts.execute("select asset, close from marts.daily_markets where day = '2025-06-03'").fetchall())
+    prices = dict(marts.execute("select asset, close from marts.daily_assets where day = '2025-06-03'").fetchall())
     bitcoins = contracts["133741"] * 5 + contracts["133742"] * 0.1
     ether = contracts["146021"] * 50 + contracts["146022"] * 0.1
     assert days[-1][2] == pytest.approx(bitcoins * prices["BTC"] + ether * prices["ETH"])

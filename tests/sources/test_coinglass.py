@@ -13,7 +13,7 @@ from infra.emulator.store import MS_HOUR
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served
 from infra.emulator.venues.coingecko import NAMES
-from pipelines.run import Run, span
+from pipelines.run import Run, resolve_window_and_clock
 from pipelines.settings import Settings
 from pipelines.source import VenueSays
 from pipelines.sources.coinglass import EXCHANGES, SOURCE, error
@@ -53,7 +53,7 @@ def test_errors_by_kind(status: int, body: Any, says: VenueSays | None) -> None:
 
 @pytest.mark.parametrize("time", [1658880000000, 1658880000])
 def test_a_time_is_milliseconds_whatever_it_was(time: int) -> None:
-    of = SOURCE.dataset("funding_rates")
+    of = SOURCE.endpoint("funding_rates")
     body = {"code": "0", "msg": "success", "data": [{"time": time, **CLOSES}]}
     [row] = of.rows(of.read(json.dumps(body).encode()))
     assert (row.time, row.close) == (1658880000000, 0.009229)
@@ -63,8 +63,8 @@ def test_a_time_is_milliseconds_whatever_it_was(time: int) -> None:
 
 def test_without_a_key_it_is_left_out_with_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COINGLASS_API_KEY", raising=False)
-    window, clock = span(Settings())
-    live = Run.begin(Settings(source="live", home=tmp_path, venues=["coinglass"]), window, clock)
+    window, clock = resolve_window_and_clock(Settings())
+    live = Run.begin(Settings(mode="live", home=tmp_path, venues=["coinglass"]), window, clock)
     assert live.chosen() == ([], ["coinglass is left out: set COINGLASS_API_KEY to have references of coinglass"])
     monkeypatch.setenv("COINGLASS_API_KEY", "x")
     assert [s.name for s in live.chosen()[0]] == ["coinglass"]

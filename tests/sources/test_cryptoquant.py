@@ -19,14 +19,14 @@ from tests.sources.kit import DAY, NOW, WINDOW, loaded
 def test_the_requests_of_two_days() -> None:
     """2026-11-20 and -21, both inclusive; `exchange` never left out."""
     asked = "exchange=all_exchange&window=day&from=20261120&to=20261121&limit=1000"
-    of = {d.name: list(d.plan(Instrument("BTC", "BTC"), WINDOW)) for d in SOURCE.datasets}
+    of = {d.name: list(d.plan(Instrument("BTC", "BTC"), WINDOW)) for d in SOURCE.endpoints}
     assert {name: [r.path for r in requests] for name, requests in of.items()} == {
         "open_interest": ["/v1/btc/market-data/open-interest"],
         "funding_rates": ["/v1/btc/market-data/funding-rates"],
         "liquidations": ["/v1/btc/market-data/liquidations"],
     }
     assert all("&".join(f"{k}={v}" for k, v in r.params.items()) == asked for requests in of.values() for r in requests)
-    assert all(not list(d.plan(Instrument("DOGE", "DOGE"), WINDOW)) for d in SOURCE.datasets), "not among its assets"
+    assert all(not list(d.plan(Instrument("DOGE", "DOGE"), WINDOW)) for d in SOURCE.endpoints), "not among its assets"
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_errors_by_kind(status: int, body: Any, says: VenueSays | None) -> None:
 
 
 def test_a_row_without_the_endpoints_field_is_refused() -> None:
-    of = SOURCE.dataset("liquidations")
+    of = SOURCE.endpoint("liquidations")
     line = {"date": "2025-10-10", "long_liquidations": 5, "long_liquidations_usd": 5e5, "short_liquidations_usd": 1e5}
     [row] = of.rows(of.read(json.dumps({"result": {"data": [line]}}).encode()))
     assert (row.day, row.long_usd, row.short_usd) == (1760054400000, 5e5, 1e5)

@@ -55,7 +55,7 @@ def test_two_days_make_these_requests() -> None:
 
 @pytest.mark.parametrize(("dataset", "rows"), [("funding_rates", 744), ("candles", 1000)])
 def test_no_window_has_more_hours_than_a_page_has_rows(dataset: str, rows: int) -> None:
-    plan = source("deribit").dataset(dataset).plan
+    plan = source("deribit").endpoint(dataset).plan
     windows = [r.window for r in plan(Instrument("BTC-PERPETUAL", "BTC"), Window(NOW - 200 * DAY, NOW)) if r.window]
     assert sum(w.end - w.start for w in windows) == 200 * DAY
     assert max(w.end - w.start for w in windows) == rows * HOUR
@@ -80,7 +80,7 @@ def chart(**columns: Any) -> bytes:
 
 
 def test_bars_whose_columns_differ_in_length_or_that_say_neither_ok_nor_no_data_are_refused() -> None:
-    dataset = source("deribit").dataset("candles")
+    dataset = source("deribit").endpoint("candles")
     assert len(dataset.rows(dataset.read(chart()))) == 1
     with pytest.raises(ValueError, match="zip"):
         dataset.rows(dataset.read(chart(cost=[1, 2])))
@@ -96,7 +96,10 @@ def test_dated_futures_and_options_are_no_instruments_of_ours() -> None:
         {**symbol, "instrument_name": "BTC-27DEC24", "settlement_period": "month"},
         {**symbol, "instrument_name": "BTC-COMBO-1", "kind": "future_combo", "settlement_period": "perpetual"},
     ]
-    page, of = source("deribit").dataset("instruments").read(json.dumps({"result": rows}).encode()), source("deribit").instruments
+    page, of = (
+        source("deribit").endpoint("instruments").read(json.dumps({"result": rows}).encode()),
+        source("deribit").instruments,
+    )
     assert of and of(page) == [Instrument("BTC-PERPETUAL", "BTC"), Instrument("SOL_USDC-PERPETUAL", "SOL")]
 
 

@@ -33,7 +33,7 @@ def test_the_requests_of_two_days() -> None:
     for name, sql in (("volume", dune.VOLUME), ("liquidations", dune.LIQUIDATIONS)):
         body = json.dumps({"sql": sql.format(**START), "performance": "medium"})
         assert asked[name] == [f"POST https://api.dune.com/api/v1/sql/execute {body}"]
-    [request] = SOURCE.dataset("volume").plan(Instrument("", ""), type(WINDOW)(WINDOW.start + 1, WINDOW.end - 1))
+    [request] = SOURCE.endpoint("volume").plan(Instrument("", ""), type(WINDOW)(WINDOW.start + 1, WINDOW.end - 1))
     assert request.window == WINDOW
 
 

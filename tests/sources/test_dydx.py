@@ -58,7 +58,7 @@ def test_two_days_make_these_requests() -> None:
 
 
 def test_no_page_of_candles_has_more_hours_than_a_page_has_rows() -> None:
-    plan = source("dydx").dataset("candles").plan
+    plan = source("dydx").endpoint("candles").plan
     windows = [r.window for r in plan(Instrument("BTC-USD", "BTC"), Window(NOW - 100 * DAY, NOW)) if r.window]
     assert sum(w.end - w.start for w in windows) == 100 * DAY
     assert max(w.end - w.start for w in windows) == 1000 * HOUR
@@ -75,7 +75,7 @@ def funding_page(*stamps: str) -> dict[str, Any]:
 
 
 def test_funding_is_followed_back_until_a_row_from_before_the_window() -> None:
-    asked = Request("/", {"limit": 2, "effectiveBeforeOrAt": "later"}, window=TWO_DAYS, open_start=True)
+    asked = Request("/", {"limit": 2, "effectiveBeforeOrAt": "later"}, window=TWO_DAYS, clip_start=True)
     within, start = "2025-10-10T01:00:00.586Z", "2025-10-10T00:00:00.219Z"
     more = following("dydx", "funding_rates", asked, funding_page(within, start))
     assert more == replace(asked, params={"limit": 2, "effectiveBeforeOrAt": "2025-10-10T00:00:00.218Z"})
@@ -106,7 +106,7 @@ def test_errors_by_kind() -> None:
 def test_the_base_stands_before_the_first_comma() -> None:
     page = (
         source("dydx")
-        .dataset("instruments")
+        .endpoint("instruments")
         .read(json.dumps({"markets": {t: {"ticker": t, "status": "ACTIVE"} for t in ("BTC-USD", POOL)}}).encode())
     )
     of = source("dydx").instruments
@@ -114,7 +114,7 @@ def test_the_base_stands_before_the_first_comma() -> None:
 
 
 def test_a_list_of_markets_that_can_be_cut_is_refused() -> None:
-    dataset = source("dydx").dataset("instruments")
+    dataset = source("dydx").endpoint("instruments")
     page = {"markets": {str(n): {"ticker": f"{n}-USD", "status": "ACTIVE"} for n in range(1000)}}
     with pytest.raises(ValueError, match="may have been cut"):
         dataset.rows(dataset.read(json.dumps(page).encode()))
@@ -123,7 +123,7 @@ def test_a_list_of_markets_that_can_be_cut_is_refused() -> None:
 @pytest.mark.parametrize("stamp", ["2025-12-08T16:00:00.219", "1970-01-01T00:00:00.000Z", "1765209600219", "", "soon"])
 def test_a_time_that_is_none_names_its_field(stamp: str) -> None:
     with pytest.raises(msgspec.ValidationError, match=r"historicalFunding\[0\].effectiveAt"):
-        source("dydx").dataset("funding_rates").read(json.dumps(funding_page(stamp)).encode())
+        source("dydx").endpoint("funding_rates").read(json.dumps(funding_page(stamp)).encode())
 
 
 def test_a_new_market_has_no_rate_yet() -> None:

@@ -1,7 +1,7 @@
 """Every source of the table, from HTTP to the marts: what the tables say is what the store of the emulator holds.
 
 The store counts one side, in coins as listed; the emulator renders it in each venue's own units, and the models have to find the
-way back. So a contract size, a multiplier, a side counted twice or an hour too far shows here for every source alike.
+way back. So a contract size, a multiplier, a side counted twice or an hour too far shows here for every source.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import pytest
 from infra.emulator.store import MS_HOUR
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served, serve
-from pipelines.sources import table
+from pipelines.sources import source_rows
 from tests.sources.kit import market
 from tests.whole import AS_OF, DAYS, database, perps, window
 
 ASSETS = ("BTC", "PEPE")
 #: Contracts are whole numbers: what is less than one is lost on the wire.
 ROUNDED = 2e-3
-SOURCES = [name for name in table() if market(name) and "candles" in table()[name]["datasets"]]
+SOURCES = [name for name in source_rows() if market(name) and "candles" in source_rows()[name]["datasets"]]
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_candles(name: str, base: str, marts: Path, store: SyntheticMarket) -> N
 
 
 @pytest.mark.parametrize("base", ASSETS)
-@pytest.mark.parametrize("name", [n for n in SOURCES if "funding_rates" in table()[n]["datasets"]])
+@pytest.mark.parametrize("name", [n for n in SOURCES if "funding_rates" in source_rows()[n]["datasets"]])
 def test_funding(name: str, base: str, marts: Path, store: SyntheticMarket) -> None:
     venue, listed, _ = truth(store, name, base)
     funding = store.funding(venue, listed)
@@ -98,7 +98,9 @@ def test_funding(name: str, base: str, marts: Path, store: SyntheticMarket) -> N
 
 
 @pytest.mark.parametrize("base", ASSETS)
-@pytest.mark.parametrize("name", [n for n in SOURCES if {"open_interest", "open_interest_now"} & set(table()[n]["datasets"])])
+@pytest.mark.parametrize(
+    "name", [n for n in SOURCES if {"open_interest", "open_interest_now"} & set(source_rows()[n]["datasets"])]
+)
 def test_open_interest(name: str, base: str, marts: Path, store: SyntheticMarket) -> None:
     venue, listed, multiplier = truth(store, name, base)
     held_ = store.open_interest(venue, listed)

@@ -66,14 +66,14 @@ def test_the_requests_of_two_days() -> None:
 def test_no_page_can_hold_more_than_the_venue_sends() -> None:
     year = Window(NOW - 365 * DAY, NOW)
     for dataset, most in {"open_interest": 100, "funding_rates": 100, "candles": 1999}.items():
-        requests = list(SOURCE.dataset(dataset).plan(Instrument("BTC_USDT", "BTC"), year))
+        requests = list(SOURCE.endpoint(dataset).plan(Instrument("BTC_USDT", "BTC"), year))
         starts = [request.params["from"] for request in requests] + [year.end // 1000]
         assert max(int(b) - int(a) for a, b in pairwise(starts)) <= most * HOUR_S
         assert all(request.weights == {request.path.rpartition("/")[2]: 1} for request in requests)
 
 
 def test_each_endpoint_has_its_own_limit() -> None:
-    """200 requests in ten seconds; the emulator counts alike."""
+    """200 requests in ten seconds; the emulator counts the same way."""
     assert Gate.limits == {name: (limit.weight, limit.seconds) for name, limit in SOURCE.limits.items()}
     assert set(Gate.limits.values()) == {(200, 10)}
 
@@ -102,7 +102,7 @@ def statistics(*seconds: int) -> list[dict[str, Any]]:
 
 def test_statistics_go_on_where_a_page_was_cut_and_end_with_the_hours_asked() -> None:
     start = 1_795_132_800
-    [request] = SOURCE.dataset("open_interest").plan(Instrument("BTC_USDT", "BTC"), WINDOW)
+    [request] = SOURCE.endpoint("open_interest").plan(Instrument("BTC_USDT", "BTC"), WINDOW)
     assert request.window == Window(start * 1000, NOW + DAY)
     whole = statistics(*range(start, NOW // 1000, HOUR_S))
     assert len(whole) == 48
@@ -200,20 +200,20 @@ def test_most_rates_stand_at_the_default() -> None:
 def test_milliseconds_are_no_seconds() -> None:
     for name, row in {"funding_rates": {"r": "0.0001"}, "open_interest": {"open_interest": 1}}.items():
         stamp = {"funding_rates": "t", "open_interest": "time"}[name]
-        read = SOURCE.dataset(name).read
+        read = SOURCE.endpoint(name).read
         assert read(json.dumps([{stamp: 1_795_132_800, **row}]).encode())[0].time == 1_795_132_800_000
         with pytest.raises(msgspec.ValidationError):
             read(json.dumps([{stamp: 1_795_132_800_000, **row}]).encode())
 
 
 def test_sizes_may_come_as_text_with_decimals() -> None:
-    [row] = SOURCE.dataset("instruments").read(json.dumps([contract(position_size="40177.8")]).encode())
+    [row] = SOURCE.endpoint("instruments").read(json.dumps([contract(position_size="40177.8")]).encode())
     assert row.position_size == 40177.8
 
 
 def test_instruments_are_the_linear_ones() -> None:
     page = [contract("BTC_USDT"), contract("1INCH_USDT"), contract("1000RATS_USDT"), contract("BTC_USD", type="inverse")]
-    read = SOURCE.dataset("instruments").read(json.dumps(page).encode())
+    read = SOURCE.endpoint("instruments").read(json.dumps(page).encode())
     assert SOURCE.instruments
     assert [(i.symbol, i.base_asset) for i in SOURCE.instruments(read)] == [
         ("BTC_USDT", "BTC"),

@@ -21,12 +21,12 @@ BTC = Instrument(MARKETS["BTC"][2], "BTC")
 
 
 def bodies(dataset: str, window: Window = WINDOW) -> list[dict[str, Any]]:
-    return [dict(request.body or {}) for request in SOURCE.dataset(dataset).plan(BTC, window)]
+    return [dict(request.body or {}) for request in SOURCE.endpoint(dataset).plan(BTC, window)]
 
 
 def test_the_requests_of_two_days() -> None:
     """2026-11-20 and -21: the spelling of an address as it came, seconds, the end left out."""
-    [request] = SOURCE.dataset("instruments").plan(Instrument("", ""), WINDOW)
+    [request] = SOURCE.endpoint("instruments").plan(Instrument("", ""), WINDOW)
     assert (request.method, request.path) == ("POST", "/gmx-synthetics-arbitrum:prod/api/graphql")
     assert request.endpoint.endswith("graphql Markets") and "isDisabled_eq: false" in request.body["query"]  # type: ignore[index]
     span = {"market": BTC.symbol, "from": 1795132800, "to": 1795305600, "limit": 1000}
@@ -72,7 +72,7 @@ def rates(long: str, short: str) -> bytes:
 
 
 def test_numbers_beyond_64_bits_and_the_two_pairs_of_signs() -> None:
-    of = SOURCE.dataset("funding_rates")
+    of = SOURCE.endpoint("funding_rates")
     [row] = of.rows(of.read(rates("-25903000627149213888888", "40512692907534675501066")))
     assert (row.time, row.funding_factor_per_second_long) == (1760130000000, -2.5903000627149213888888e22)
     of.read(rates("5", "-5"))
@@ -89,7 +89,7 @@ def test_markets_of_known_tokens_alone() -> None:
         {"id": "b", "marketTokenAddress": "0xB", "indexTokenAddress": "0x" + "0" * 40, **market},
         {"id": "c", "marketTokenAddress": "0xC", "indexTokenAddress": MARKETS["BTC"][0], **market},
     ]
-    page = SOURCE.dataset("instruments").read(json.dumps({"data": {"marketInfos": rows}}).encode())
+    page = SOURCE.endpoint("instruments").read(json.dumps({"data": {"marketInfos": rows}}).encode())
     assert [(i.symbol, i.base_asset) for i in instruments(page)] == [("0xA", "BTC"), ("0xC", "BTC")], "two markets, one coin"
 
 

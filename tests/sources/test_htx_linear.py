@@ -65,10 +65,10 @@ def test_the_requests_of_two_days(name: str) -> None:
 
 
 def test_no_page_of_bars_can_be_cut_and_what_is_forgotten_is_not_asked_for() -> None:
-    requests = list(SOURCE.dataset("candles").plan(Instrument("BTC-USDT", "BTC"), Window(NOW - 365 * DAY, NOW)))
+    requests = list(SOURCE.endpoint("candles").plan(Instrument("BTC-USDT", "BTC"), Window(NOW - 365 * DAY, NOW)))
     starts = [int(request.params["from"]) for request in requests] + [NOW // 1000]
     assert max(b - a for a, b in pairwise(starts)) <= 2000 * 3600
-    kept = {d.name: d.history_days for d in SOURCE.datasets if d.history_days}
+    kept = {d.name: d.history_days for d in SOURCE.endpoints if d.history_days}
     assert kept == {"open_interest": 200 / 24, "liquidations": 90, "candles": 730, "mark_candles": 2000 / 24}
 
 
@@ -81,7 +81,7 @@ def settled(*hours: int) -> dict[str, Any]:
 
 
 def test_funding_is_paged_until_it_reaches_before_the_window() -> None:
-    asked = Request("/", {"page_size": 3, "page_index": 2}, window=WINDOW, open_start=True, open_end=True)
+    asked = Request("/", {"page_size": 3, "page_index": 2}, window=WINDOW, clip_start=True, clip_end=True)
     assert (more := following("htx_linear", "funding_rates", asked, settled(32, 40, 48))) and more.params["page_index"] == 3
     assert following("htx_linear", "funding_rates", asked, settled(40, 48, 56)) is None, "the last lies before the window"
     assert following("htx_linear", "funding_rates", asked, settled(40, 48)) is None, "a short page is the last"
@@ -174,14 +174,14 @@ def test_perpetuals_alone() -> None:
         {"contract_code": "BTC-USDT-211231", **contract, "business_type": "futures"},
         {"contract_code": "1000BONK-USDT", **contract, "symbol": "1000BONK", "business_type": "swap"},
     ]
-    page = SOURCE.dataset("instruments").read(json.dumps(enveloped(rows)).encode())
+    page = SOURCE.endpoint("instruments").read(json.dumps(enveloped(rows)).encode())
     assert [(i.symbol, i.base_asset) for i in instruments(page)] == [("BTC-USDT", "BTC"), ("1000BONK-USDT", "BONK")]
 
 
 def test_a_bar_stamped_in_milliseconds_is_refused() -> None:
     bar = {"id": 1603695060000, "open": 1, "high": 1, "low": 1, "close": 1, "vol": 4, "amount": 0.004}
     with pytest.raises(ValueError, match="id"):
-        SOURCE.dataset("candles").read(json.dumps(enveloped([bar])).encode())
+        SOURCE.endpoint("candles").read(json.dumps(enveloped([bar])).encode())
 
 
 # --- the emulator -----------------------------------------------------------------------------------------------------------

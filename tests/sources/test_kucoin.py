@@ -47,7 +47,7 @@ def test_no_page_can_hold_more_than_the_venue_sends() -> None:
     """So none needs another page."""
     year = Window(NOW - 365 * DAY, NOW)
     for dataset, most in {"funding_rates": 100, "candles": 200}.items():
-        requests = list(SOURCE.dataset(dataset).plan(Instrument("XBTUSDTM", "BTC"), year))
+        requests = list(SOURCE.endpoint(dataset).plan(Instrument("XBTUSDTM", "BTC"), year))
         starts = [int(request.params["from"]) for request in requests] + [year.end]
         assert max(b - a for a, b in pairwise(starts)) <= most * MS_HOUR
         assert all(int(request.params["to"]) + 1 == b for request, b in zip(requests, starts[1:], strict=True))
@@ -161,14 +161,14 @@ def test_perpetuals_settled_in_usdt_and_xbt_is_btc() -> None:
         contract(symbol="XBTMZ26", type="FFICSX"),
     )
     assert SOURCE.instruments
-    found = SOURCE.instruments(SOURCE.dataset("instruments").read(json.dumps(page).encode()))
+    found = SOURCE.instruments(SOURCE.endpoint("instruments").read(json.dumps(page).encode()))
     assert [(i.symbol, i.base_asset) for i in found] == [("XBTUSDTM", "BTC"), ("1000PEPEUSDTM", "PEPE")]
 
 
 def test_seconds_are_no_milliseconds() -> None:
     for name, row in {"funding_rates": rate(timepoint=NOW // 1000), "candles": [NOW // 1000, 1, 1, 1, 1, 1]}.items():
         with pytest.raises(msgspec.ValidationError):
-            SOURCE.dataset(name).read(json.dumps(enveloped(row)).encode())
+            SOURCE.endpoint(name).read(json.dumps(enveloped(row)).encode())
 
 
 # --- the emulator -----------------------------------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ def test_the_requests_of_two_days() -> None:
 
 
 def test_no_page_of_bars_can_be_cut() -> None:
-    requests = list(SOURCE.dataset("candles").plan(Instrument("BTC_USDT", "BTC"), Window(NOW - 365 * DAY, NOW)))
+    requests = list(SOURCE.endpoint("candles").plan(Instrument("BTC_USDT", "BTC"), Window(NOW - 365 * DAY, NOW)))
     starts = [int(request.params["start"]) for request in requests] + [NOW // 1000]
     assert max(b - a for a, b in pairwise(starts)) <= 2000 * 3600
     assert all(int(request.params["end"]) + 1 == b for request, b in zip(requests, starts[1:], strict=True))
@@ -73,7 +73,7 @@ def settled(*hours: int) -> dict[str, Any]:
 
 
 def test_funding_is_paged_until_it_reaches_before_the_window() -> None:
-    asked = Request("/", {"page_size": 3, "page_num": 2}, window=WINDOW, open_start=True, open_end=True)
+    asked = Request("/", {"page_size": 3, "page_num": 2}, window=WINDOW, clip_start=True, clip_end=True)
     assert (more := following("mexc", "funding_rates", asked, settled(32, 40, 48))) and more.params["page_num"] == 3
     assert following("mexc", "funding_rates", asked, settled(40, 48, 56)) is None, "the last lies before the window"
     assert following("mexc", "funding_rates", asked, settled(40, 48)) is None, "a short page is the last"
@@ -141,7 +141,7 @@ def test_a_sample_decodes_to_what_it_holds(sample: Sample) -> None:
 
 
 def test_bars_are_columns_in_seconds() -> None:
-    candles = SOURCE.dataset("candles")
+    candles = SOURCE.endpoint("candles")
     chart = {"time": [1795132800], "open": [1], "close": [2.5], "high": [3], "low": [0.5], "vol": [7], "amount": [14]}
     [bar] = candles.rows(candles.read(json.dumps(enveloped(chart)).encode()))
     assert (bar.open_time, bar.open, bar.high, bar.low, bar.close) == (1795132800000, 1, 3, 0.5, 2.5)
@@ -154,7 +154,7 @@ def test_bars_are_columns_in_seconds() -> None:
 
 def test_perpetuals_in_usdt_alone() -> None:
     contract = {"contractSize": 1, "state": 0, "quoteCoin": "USDT", "settleCoin": "USDT"}
-    page = SOURCE.dataset("instruments").read(
+    page = SOURCE.endpoint("instruments").read(
         json.dumps(
             enveloped(
                 [

@@ -17,7 +17,7 @@ from infra.emulator.testing import Served
 from pipelines.clock import Clock
 from pipelines.fetch import fetch
 from pipelines.load import load
-from pipelines.run import Emulator, Run, span
+from pipelines.run import Emulator, Run, resolve_window_and_clock
 from pipelines.settings import Settings
 from pipelines.source import Instrument, VenueSays
 from pipelines.sources import thegraph
@@ -36,8 +36,8 @@ def named(subgraph: str = "Abc123") -> Any:
 def test_the_requests_of_two_days() -> None:
     """Days as they are counted, seconds as texts; the subgraph's id in the path, the key in no path."""
     of = named()
-    [pools] = of.dataset("pools").plan(Instrument("", ""), WINDOW)
-    [forced] = of.dataset("liquidations").plan(Instrument("", ""), WINDOW)
+    [pools] = of.endpoint("pools").plan(Instrument("", ""), WINDOW)
+    [forced] = of.endpoint("liquidations").plan(Instrument("", ""), WINDOW)
     assert pools.path == forced.path == "/api/subgraphs/id/Abc123" and of.base_url == "https://gateway.thegraph.com"
     assert pools.body == {
         "operationName": "Pools",
@@ -66,33 +66,33 @@ def test_errors_by_kind(status: int, message: str, kind: Any) -> None:
 
 def test_the_next_page_is_of_the_same_block(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(thegraph, "ROWS", 1)
-    of = named().dataset("liquidations")
+    of = named().endpoint("liquidations")
     [request] = of.plan(Instrument("", ""), WINDOW)
     row = {"id": "0x9", "timestamp": "1795132801", "amountUSD": "12.5", "position": {"side": "SHORT"}}
     page = of.read(json.dumps({"data": {"_meta": META, "rows": [row]}}).encode())
     [found] = of.rows(page)
     assert (found.time, found.amount, found.side) == (1795132801000, 12.5, "SHORT")
-    following = of.more(request, page, of.rows(page))
+    following = of.next_page(request, page, of.rows(page))
     assert following and following.body
     assert following.body["variables"] == {**request.body["variables"], "last": "0x9", "block": {"number": 7}}
 
 
 def test_a_subgraph_that_says_it_is_wrong_is_quarantined() -> None:
-    of = SOURCE.dataset("pools")
+    of = SOURCE.endpoint("pools")
     wrong = {"data": {"_meta": META | {"hasIndexingErrors": True}, "rows": []}}
     with pytest.raises(ValueError, match="indexing errors"):
         of.rows(of.read(json.dumps(wrong).encode()))
     side = {"id": "0x9", "timestamp": "1795132801", "amountUSD": "1", "position": {"side": "BOTH"}}
     with pytest.raises(msgspec.ValidationError, match="BOTH"):
-        SOURCE.dataset("liquidations").read(json.dumps({"data": {"_meta": META, "rows": [side]}}).encode())
+        SOURCE.endpoint("liquidations").read(json.dumps({"data": {"_meta": META, "rows": [side]}}).encode())
 
 
 def test_subgraphs_are_named_by_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="no `project=id`"):
         parts(("gmx",), "live")
-    window, clock = span(Settings())
+    window, clock = resolve_window_and_clock(Settings())
     monkeypatch.delenv("THEGRAPH_API_KEY", raising=False)
-    live = Settings(source="live", home=tmp_path, venues=["all"], subgraphs=["gmx=Abc123"])
+    live = Settings(mode="live", home=tmp_path, venues=["all"], subgraphs=["gmx=Abc123"])
     lines = Run.begin(live, window, clock).chosen()[1]
     assert "thegraph is left out: set THEGRAPH_API_KEY to have references of thegraph" in lines
     monkeypatch.setenv("THEGRAPH_API_KEY", "x")

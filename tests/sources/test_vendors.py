@@ -18,7 +18,7 @@ from infra.emulator.testing import Served
 from pipelines.clock import Clock
 from pipelines.fetch import fetch
 from pipelines.load import load
-from pipelines.run import Emulator, Run, span
+from pipelines.run import Emulator, Run, resolve_window_and_clock
 from pipelines.settings import Settings
 from pipelines.source import Instrument, Source, VenueSays
 from pipelines.sources import amberdata, coinapi, kaiko, source
@@ -38,7 +38,7 @@ def asked(of: Source, symbol: str) -> dict[str, list[str]]:
     """Path and parameters by dataset."""
     return {
         d.name: [str(httpx.URL(of.base_url + r.path, params=dict(r.params))) for r in d.plan(Instrument(symbol, ""), WINDOW)]
-        for d in of.datasets
+        for d in of.endpoints
     }
 
 
@@ -109,7 +109,7 @@ def test_the_documented_row_of_kaiko() -> None:
     """The one that the official page shows: decimal texts, the interval's start."""
     row = {"timestamp": 1651141020000, "24h_volume": "10428503", "open_interest": "1084816"}
     row |= {"funding_rate": "-0.0001225804461251", "predicted_funding_rate": "-0.0000652655998942"}
-    of = kaiko.SOURCE.dataset("risk")
+    of = kaiko.SOURCE.endpoint("risk")
     [found] = of.rows(of.read(json.dumps({"data": [row], "result": "success", "next_url": None}).encode()))
     assert (found.time, found.open_interest, found.funding_rate) == (1651141020000, 1084816.0, -0.0001225804461251)
     assert set(row) - {"24h_volume"} <= {"timestamp", "open_interest", "funding_rate", "predicted_funding_rate"}
@@ -118,22 +118,22 @@ def test_the_documented_row_of_kaiko() -> None:
 @pytest.mark.parametrize(("vendor", "dataset"), [(kaiko, "risk"), (amberdata, "open_interest")])
 def test_the_next_page_is_asked_of_the_host_that_we_know(vendor: Any, dataset: str) -> None:
     """A URL in an answer decides where on that host, and nothing else: the key follows it nowhere."""
-    of = named(vendor).dataset(dataset)
+    of = named(vendor).endpoint(dataset)
     request = next(iter(of.plan(Instrument("BTCUSDT", ""), WINDOW)))
     there = "https://elsewhere.example/v2/next?a=1&continuation_token=x%2By"
     body = {"data": [], "next_url": there, **OK, "payload": {"metadata": {"next": there}, "data": []}}
     page = of.read(json.dumps(body).encode())
-    following = of.more(request, page, of.rows(page))
+    following = of.next_page(request, page, of.rows(page))
     assert following and following.path == "/v2/next" and following.params == {"a": "1", "continuation_token": "x+y"}
     last = of.read(json.dumps({"data": [], **OK}).encode())
-    assert of.more(request, last, of.rows(last)) is None
+    assert of.next_page(request, last, of.rows(last)) is None
 
 
 def test_vendors_are_asked_by_name_and_with_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("COINAPI_KEY", "KAIKO_API_KEY", "AMBERDATA_API_KEY"):
         monkeypatch.delenv(variable, raising=False)
-    window, clock = span(Settings())
-    live = Settings(source="live", home=tmp_path, venues=["core"], vendor_venues=["binance", "aevo"])
+    window, clock = resolve_window_and_clock(Settings())
+    live = Settings(mode="live", home=tmp_path, venues=["core"], vendor_venues=["binance", "aevo"])
     found, lines = Run.begin(live, window, clock).chosen()
     assert not {s.name for s in found} & set(VENDORS)
     assert (

@@ -39,7 +39,7 @@ ORDER BY asset, day
 
 def of_database(connection: duckdb.DuckDBPyConnection) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """`regime_forecasts`, `regime_events` and `regime_scorecard` of a warehouse's marts, of the days that are over."""
-    over = "FROM marts.daily_markets WHERE day < (SELECT as_of FROM meta.run_info)::DATE"
+    over = "FROM marts.daily_assets WHERE day < (SELECT as_of FROM meta.scope)::DATE"
     connection.register("daily_and_market", with_market(connection.sql(over).df()))
     markets = connection.sql(QUERY).df()
     connection.unregister("daily_and_market")

@@ -13,7 +13,7 @@ from assets.regimes.forecasts.plan import HORIZON_DAYS, TARGETS
 from assets.regimes.market import MARKET
 
 NEEDS = (
-    "day", "asset", "close", "low", "realised_vol_1d", "funding_8h", "leverage", "oi_change_1d", "oi_usd", "liq_over_oi",
+    "day", "asset", "close", "low", "realised_vol_1d", "funding_8h", "oi_to_volume", "oi_change_1d", "oi_usd", "liq_over_oi",
     "liq_long_usd", "liq_short_usd", "basis", "drawdown_7d", "label", "funding_dispersion", "positive_share", "hhi_volume",
     "dex_volume_share", "market_cap",
 )  # fmt: skip
@@ -58,9 +58,9 @@ def _asset(m: pd.DataFrame, asset: str) -> pd.DataFrame:
     f["drawdown_7d"] = m["drawdown_7d"]
     f["funding_7d"] = m["funding_8h"].rolling(7, min_periods=5).mean()
     f["funding_either_7d"] = (m["funding_8h"] - RESTING_FUNDING).abs().rolling(7, min_periods=5).mean()
-    f["leverage"] = _log(m["leverage"])
-    f["leverage_build"] = f["leverage"] - f["leverage"].rolling(180, min_periods=30).mean()
-    f["leverage_growth_7d"] = f["leverage"].diff(7)
+    f["oi_to_volume"] = _log(m["oi_to_volume"])
+    f["oi_to_volume_build"] = f["oi_to_volume"] - f["oi_to_volume"].rolling(180, min_periods=30).mean()
+    f["oi_to_volume_growth_7d"] = f["oi_to_volume"].diff(7)
     f["oi_build"] = np.log(m["oi_usd"]) - np.log(m["oi_usd"]).rolling(180, min_periods=30).mean()
     f["oi_growth_7d"] = np.log1p(m["oi_change_1d"].clip(lower=-0.99)).rolling(7).sum()
     f["liq_over_oi"] = m["liq_over_oi"]
@@ -69,7 +69,7 @@ def _asset(m: pd.DataFrame, asset: str) -> pd.DataFrame:
         f[name] = m[name]
     f["oi_over_cap"] = m["oi_usd"] / m["market_cap"]
     # The claim: dear and leveraged and calm, each by its rank in the past half year.
-    ranks = pd.concat([_rank(f["funding_7d"]), _rank(f["leverage"]), 1 - _rank(f["rv7"])], axis=1)
+    ranks = pd.concat([_rank(f["funding_7d"]), _rank(f["oi_to_volume"]), 1 - _rank(f["rv7"])], axis=1)
     f["claim"] = ranks.min(axis=1, skipna=False)
     f["crowded"] = m["label"].isin(["crowded_long", "crowded_short"]).astype(float).where(m["label"].notna())
     f["label"] = m["label"]

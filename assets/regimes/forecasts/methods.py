@@ -224,7 +224,7 @@ def walk_forward(
     """`regime_forecasts`: the probability that each method gave to each target on each day, and whether that was a flag.
 
     Columns: `day`, `asset`, `target`, `method`, `kind`, `horizon_days`, `probability` (0 to 1), `flag`, `fitted_on` (the last
-    day that the fit knew), `basis` (`backtest`), `plan_hash`. Sorted by its first four.
+    day that the fit knew), `run_type` (`backtest`), `plan_hash`. Sorted by its first four.
     """
     made = []
     days = pd.DatetimeIndex(frame["day"]) if len(frame) else pd.DatetimeIndex([])
@@ -259,7 +259,7 @@ def walk_forward(
         lambda p: p.rolling(plan.FLAG_WINDOW_DAYS, min_periods=plan.FLAG_MIN_DAYS).quantile(1 - plan.FLAG_SHARE).shift()
     )
     told["flag"] = (told["probability"] > limit).where(limit.notna())
-    told["horizon_days"], told["basis"], told["plan_hash"] = plan.HORIZON_DAYS, "backtest", plan.HASH
+    told["horizon_days"], told["run_type"], told["plan_hash"] = plan.HORIZON_DAYS, "backtest", plan.HASH
     return told[list(FORECASTS.columns)].sort_values(["day", "asset", "target", "method"], ignore_index=True)
 
 

@@ -56,7 +56,7 @@ def daily(market: SyntheticMarket, venue: str = "binance") -> pd.DataFrame:
         days["realised_vol_1d"] = np.sqrt(days["squared"] * 365)
         coins = pd.DataFrame({"day": (held.observed_at - 1) // (24 * MS_HOUR), "size": held.size}).groupby("day")["size"].last()
         days["oi_change_1d"], days["oi_usd"] = coins.pct_change(fill_method=None), coins * days["close"]
-        days["leverage"] = days["oi_usd"] / days["usd"].rolling(7).mean()
+        days["oi_to_volume"] = days["oi_usd"] / days["usd"].rolling(7).mean()
         paid = (
             pd.DataFrame({"day": (funding.settled_at - 1) // (24 * MS_HOUR), "rate": funding.rate}).groupby("day")["rate"].sum()
         )

@@ -20,7 +20,7 @@ due as (
         least(r.window_end, r.as_of, coalesce(i.delisted_at, case i.status when 'delisted' then s.last_day + interval 1 day end, 'infinity'))
             as due_to
     from {{ ref('dim_instruments') }} as i
-    cross join {{ source('meta', 'run_info') }} as r
+    cross join {{ source('meta', 'scope') }} as r
     {{ join_fact('q', 'i', 'instruments', "'fetched_quote'") }}
     left join seen as s on i.instrument_id = s.instrument_id
     where i.valid_to is null

@@ -1,6 +1,6 @@
 with unheard as (  -- venues that were asked and did not even give their instruments: no hole is silent
     select unnest(generate_series(r.window_start, r.window_end - interval 1 day, interval 1 day))::date as day, v.venue, len(r.assets) as assets
-    from {{ source('meta', 'run_info') }} as r
+    from {{ source('meta', 'scope') }} as r
     cross join unnest(r.venues) as v(venue)
     where v.venue not in (select venue from {{ ref('dim_instruments') }}) and not list_contains(r.assets, 'all')
 )

@@ -32,15 +32,15 @@ held as (  -- days in a row with the same two ends
 select
     day,
     asset,
-    dear.venue as dearest_venue,
-    cheap.venue as cheapest_venue,
-    dear.instrument_id as dearest_instrument_id,
-    cheap.instrument_id as cheapest_instrument_id,
-    dear.funding_8h as dearest_8h,
-    cheap.funding_8h as cheapest_8h,
+    dear.venue as highest_funding_venue,
+    cheap.venue as lowest_funding_venue,
+    dear.instrument_id as highest_funding_instrument_id,
+    cheap.instrument_id as lowest_funding_instrument_id,
+    dear.funding_8h as highest_funding_rate_8h,
+    cheap.funding_8h as lowest_funding_rate_8h,
     dear.funding_8h - cheap.funding_8h as spread_8h,
     (dear.funding_8h - cheap.funding_8h) * 3 * 365 as spread_apr,
     dear.charged - cheap.charged as spread_charged,
-    row_number() over (partition by asset, dear.venue, cheap.venue, began order by day) as days_held,
+    row_number() over (partition by asset, dear.venue, cheap.venue, began order by day) as consecutive_days,
     venues
 from held

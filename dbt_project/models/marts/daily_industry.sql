@@ -27,7 +27,7 @@ concentration as (
             then coalesce(sum(d.{{ what }}_share order by d.venue) filter (v.{{ column }} = '{{ segment }}'), 0) end as {{ segment }}_{{ what }}_share,
         {%- endfor %}
         {%- endfor %}
-        coalesce(sum(d.volume_share order by d.venue) filter (d.volume_doubt is not null), case when count(d.volume_share) > 0 then 0 end) as doubted_volume_share
+        coalesce(sum(d.volume_share order by d.venue) filter (d.suspect_volume_reason is not null), case when count(d.volume_share) > 0 then 0 end) as suspect_volume_share
     from {{ ref('daily_venues') }} as d
     inner join {{ ref('dim_venues') }} as v using (venue)
     group by all
@@ -41,8 +41,8 @@ reports as (
         sum(case r.unit when 'usd' then r.value else r.value * m.close end) as oi_usd
     from {{ ref('fct_references') }} as r
     inner join {{ ref('dim_venues') }} as v using (venue)
-    left join {{ ref('daily_markets') }} as m on r.base_asset = m.asset and r.day = m.day
-    where r.of_itself and v.kind = 'regulated' and r.metric = 'open_interest'
+    left join {{ ref('daily_assets') }} as m on r.base_asset = m.asset and r.day = m.day
+    where r.is_self_reported and v.kind = 'regulated' and r.metric = 'open_interest'
     group by all
     -- a contract that has no price here would be missing from the sum unsaid
     having count(case r.unit when 'usd' then r.value else r.value * m.close end) = count(*)
@@ -87,12 +87,12 @@ select
     c.{{ segment }}_volume_share,
     c.{{ segment }}_oi_share,
     {%- endfor %}
-    c.doubted_volume_share,
+    c.suspect_volume_share,
     f.oi_usd as futures_oi_usd,
     f.as_of as futures_as_of,
     (coalesce(c.regulated_oi_share, 0) * t.oi_usd + f.oi_usd) / (t.oi_usd + f.oi_usd) as regulated_oi_share_with_futures,
-    o.perp_volume_usd as perp_volume_told_usd,
-    o.spot_volume_usd as spot_volume_told_usd,
+    o.perp_volume_usd as perp_volume_reported_usd,
+    o.spot_volume_usd as spot_volume_reported_usd,
     o.perp_volume_usd / (o.perp_volume_usd + o.spot_volume_usd) as perp_share_of_volume
 from totals as t
 inner join concentration as c using (day)

@@ -33,7 +33,7 @@ select
     nullif(concat_ws('; ',
         case when d.turnover > {{ var('highest_turnover') }} then 'a day''s volume above {{ var('highest_turnover') }} times the open interest' end,
         'the venue''s own figures are in doubt: ' || f.evidence
-    ), '') as volume_doubt,
+    ), '') as suspect_volume_reason,
     d.instruments,
     c.coverage_price,
     c.coverage_funding,

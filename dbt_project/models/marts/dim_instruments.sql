@@ -49,7 +49,7 @@ select
     multiplier,
     n.quote_asset,
     settle_asset,
-    q.usd_basis,
+    q.usd_method,
     contract_type,
     contract_size,
     funding_interval_hours,

@@ -23,7 +23,7 @@ select
     coalesce(b.base_volume * i.multiplier, {{ size_base('b.raw_volume', 'b.raw_volume_unit', 'b.typical / i.multiplier') }})
         / n.value::double as volume_base,
     case
-        when i.usd_basis is not null
+        when i.usd_method is not null
             then coalesce(b.quote_volume, {{ size_quote('b.raw_volume', 'b.raw_volume_unit', 'b.typical / i.multiplier') }}) / n.value::double
     end as volume_usd,
     case
@@ -31,13 +31,13 @@ select
         when b.quote_volume is not null then 'quote_turnover'
         when {{ is_quote('b.raw_volume_unit') }} then 'face_value'
         else 'volume_x_typical_price'
-    end as volume_usd_basis,
+    end as volume_usd_method,
     b.quote_volume,
     b.trades,
     b.mark_close / i.multiplier as mark_close,
     b.index_close / i.multiplier as index_close,
     i.quote_asset,
-    i.usd_basis,
+    i.usd_method,
     b.raw_volume,
     b.raw_volume_unit,
     b.opened_at + interval 1 hour + to_minutes(d.value::bigint) as known_at,

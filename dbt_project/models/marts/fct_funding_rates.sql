@@ -65,7 +65,7 @@ known as (
             when n.hours is not null then 'neighbour'
             when i.funding_interval_hours is not null then 'instrument'
             else 'default'
-        end as interval_basis,
+        end as interval_method,
         i.base_asset,
         i.multiplier,
         i.quote_asset,
@@ -83,7 +83,7 @@ select
     k.settled_at,
     k.rate_interval,
     k.interval_hours,
-    k.interval_basis,
+    k.interval_method,
     k.rate_interval / k.interval_hours * 8 as rate_8h,
     k.rate_interval / k.interval_hours * 8760 as apr,
     k.quote_asset,

@@ -21,7 +21,7 @@ select
     e.price / i.multiplier as price,
     e.price_kind,
     {{ size_base('e.raw_size', 'e.raw_unit', 'e.price / i.multiplier') }} as size_base,
-    case when i.usd_basis is not null then {{ size_quote('e.raw_size', 'e.raw_unit', 'e.price / i.multiplier') }} end as size_usd,
+    case when i.usd_method is not null then {{ size_quote('e.raw_size', 'e.raw_unit', 'e.price / i.multiplier') }} end as size_usd,
     e.completeness_class,
     e.raw_side,
     e.raw_size,

@@ -16,7 +16,7 @@ valued as (
     select
         o.*,
         i.base_asset,
-        i.usd_basis,
+        i.usd_method,
         i._versions,
         -- A mark price of the row's own, else of the bar that ends there: the mark's close before the trades'.
         coalesce(o.mark_price / i.multiplier, c.mark_close, c.close) as mark,
@@ -28,11 +28,11 @@ valued as (
             when c.mark_close is not null then 'mark_candle'
             when c.close is not null then 'last_close'
             when o.venue_usd is not null then 'venue_usd'
-        end as mark_basis
+        end as mark_method
     from (select *, observed_at - interval 1 hour as bar from observations) as o
     {{ join_instrument('o', 'o.observed_at') }}
     left join {{ ref('fct_candles') }} as c on o.instrument_id = c.instrument_id and o.bar = c.opened_at
-    left join {{ source('meta', 'run_info') }} as r on true
+    left join {{ source('meta', 'scope') }} as r on true
 )
 
 select
@@ -42,13 +42,13 @@ select
     v.base_asset,
     v.observed_at,
     v.oi_base,
-    case when v.usd_basis is not null then coalesce(v.oi_quote, v.venue_usd) end as oi_usd,
-    v.usd_basis,
+    case when v.usd_method is not null then coalesce(v.oi_quote, v.venue_usd) end as oi_usd,
+    v.usd_method,
     v.raw_value,
     v.raw_unit,
     v.sides_counted,
     v.mark as mark_price,
-    v.mark_basis,
+    v.mark_method,
     v.venue_usd,
     v.stamp,
     v.is_snapshot,

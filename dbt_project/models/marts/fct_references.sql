@@ -3,7 +3,7 @@ select
     r.metric,
     r.covers,
     r.venue,
-    coalesce(r.of_itself, false) as of_itself,
+    coalesce(r.is_self_reported, false) as is_self_reported,
     r.symbol,
     r.listed_asset,
     r.base_asset,
@@ -20,5 +20,5 @@ select
     case when d.value is null then r.loaded_at else r.period_end + to_minutes(d.value::bigint) end as known_at,
     r.loaded_at as _loaded_at
 from {{ ref('int_references') }} as r
-left join {{ ref('daily_markets') }} as m on r.base_asset = m.asset and m.day = (r.period_end - interval 1 microsecond)::date
+left join {{ ref('daily_assets') }} as m on r.base_asset = m.asset and m.day = (r.period_end - interval 1 microsecond)::date
 {{ join_fact('d', 'r', 'references', "'publication_delay_minutes'") }}

@@ -56,7 +56,7 @@ placed as (  -- what the venue has forgotten is a gap of its own beside what it 
         g.source is not null and coalesce(s.gap_end + to_hours((g.history_days * 24)::bigint) > r.as_of, true) as fetchable
     from spans as s
     left join given as g on s.instrument_id = g.instrument_id and s.dataset = g.dataset
-    cross join {{ source('meta', 'run_info') }} as r
+    cross join {{ source('meta', 'scope') }} as r
 )
 
 select

@@ -2,9 +2,9 @@
 with said as (
     select *
     from {{ ref('fct_references') }}
-    where metric not in ('market_cap', 'spot_volume') and value is not null and not of_itself
+    where metric not in ('market_cap', 'spot_volume') and value is not null and not is_self_reported
         -- a look within the window that was fetched: for others there is nothing of ours
-        and day >= (select window_start::date from {{ source('meta', 'run_info') }})
+        and day >= (select window_start::date from {{ source('meta', 'scope') }})
     qualify row_number() over (partition by source, metric, covers, symbol, base_asset, day order by period_end desc, _loaded_at desc) = 1
 ),
 
@@ -129,7 +129,7 @@ select
     c.period_end,
     c.ours,
     c.theirs,
-    c.unmatched as theirs_unmatched,
+    c.unmatched as reported_unmatched,
     c.instruments,
     c.venues,
     c.ratio,

@@ -17,7 +17,7 @@ SETTLEMENTS_PER_DAY = {"binance": 3, "bybit": 3, "hyperliquid": 24, "kraken": 24
 
 @pytest.fixture(scope="session")
 def recorded_daily() -> pd.DataFrame:
-    """One row per UTC day and coin of the recorded series, in the columns of `marts.daily_markets`."""
+    """One row per UTC day and coin of the recorded series, in the columns of `marts.daily_assets`."""
     if not SERIES.is_dir():
         pytest.skip("the recorded series are absent: ../shared/recordings/series")
     return daily_rows(SERIES)
@@ -30,7 +30,7 @@ def daily_rows(series: Path) -> pd.DataFrame:
     rows = rows.join(_liquidations(pd.read_parquet(series / "liquidations_1d.parquet"))).reset_index()
     rows["liq_over_oi"] = (rows.liq_long_usd + rows.liq_short_usd) / rows.oi_usd
     volume = rows.groupby("asset").volume_usd.rolling(7).mean().droplevel(0)
-    rows["leverage"] = rows.oi_usd / volume
+    rows["oi_to_volume"] = rows.oi_usd / volume
     for dataset in ("funding", "oi", "liq"):
         rows[f"{dataset}_venues"] = rows[f"{dataset}_venues"].fillna(0).astype(int)
     for dataset in ("funding", "oi", "liquidations"):

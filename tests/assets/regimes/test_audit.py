@@ -8,7 +8,7 @@ from assets.regimes import audit
 
 def rows(volatility: np.ndarray, label: list[str]) -> pd.DataFrame:
     made = pd.DataFrame({"day": pd.date_range("2025-01-01", periods=len(label)), "asset": "BTC", "label": label})
-    return made.assign(realised_vol_7d=volatility, funding_8h=np.nan, leverage=np.nan)
+    return made.assign(realised_vol_7d=volatility, funding_8h=np.nan, oi_to_volume=np.nan)
 
 
 def test_a_level_that_changed_is_found_on_its_day() -> None:

@@ -35,7 +35,7 @@ def market(
         rows = pd.DataFrame({"day": pd.date_range("2023-01-01", periods=days), "asset": asset, "close": close})
         rows["low"] = np.minimum(close, np.roll(close, 1)) * (1 - volatility / 40)
         rows["realised_vol_1d"] = volatility * np.exp(random.normal(0, 0.2, days))
-        rows["funding_8h"], rows["leverage"] = random.normal(1e-4, 1e-4, days), np.exp(random.normal(0, 0.3, days))
+        rows["funding_8h"], rows["oi_to_volume"] = random.normal(1e-4, 1e-4, days), np.exp(random.normal(0, 0.3, days))
         rows["oi_change_1d"], rows["label"] = random.normal(0, 0.05, days), "neutral"
         made.append(rows)
     return pd.concat(made, ignore_index=True).reindex(columns=list(inputs.NEEDS))
@@ -240,7 +240,7 @@ def test_a_method_that_reads_nothing_says_nothing(markets: pd.DataFrame) -> None
 
 def test_prices_alone_are_enough(markets: pd.DataFrame) -> None:
     """A market of which nothing but prices is known is forecast by those who read prices, and nobody fails."""
-    bare = markets.assign(**dict.fromkeys(("funding_8h", "leverage", "oi_change_1d"), np.nan))
+    bare = markets.assign(**dict.fromkeys(("funding_8h", "oi_to_volume", "oi_change_1d"), np.nan))
     said, _, card = forecasts.of_markets(bare, synthetic=False)
     silent = set(methods.METHODS) - set(said["method"])
     assert silent == {"funding_alone", "har_funding", "claim"} and not said["probability"].isna().any()
@@ -289,7 +289,7 @@ def test_what_was_said_live_stays_as_it_was_said(tmp_path: Path, markets: pd.Dat
     with duckdb.connect(str(tmp_path / "w.duckdb")) as db:
         db.execute("CREATE SCHEMA meta")
         first = labels._said_live(db, said)
-        assert set(first["basis"]) == {"live"} and set(first["day"]) == {today}
+        assert set(first["run_type"]) == {"live"} and set(first["day"]) == {today}
         again = labels._said_live(db, said.assign(probability=0.123))
         pd.testing.assert_frame_equal(first, again)
         later = labels._said_live(db, said.assign(day=said["day"] + pd.Timedelta(days=1), probability=0.5))

@@ -17,7 +17,7 @@ def rows(asset: str, close: list[float], volume: list[float], oi: list[float], *
     made["high"], made["low"] = made["close"] * 1.02, made["close"] * 0.95
     made["low_vs_prev_close"], made["return_1d"] = made["low"] / before - 1, made["close"] / before - 1
     made["volume_usd"], made["oi_usd"], made["oi_change_1d"] = volume, oi, pd.Series(oi).pct_change()
-    made["drawdown_7d"], made["liq_over_oi"], made["leverage"] = 0.0, np.nan, 0.5
+    made["drawdown_7d"], made["liq_over_oi"], made["oi_to_volume"] = 0.0, np.nan, 0.5
     made["liq_long_usd"], made["liq_short_usd"], made["basis"] = np.nan, np.nan, 0.0
     made["realised_vol_1d"], made["realised_vol_7d"], made["funding_8h"] = 0.5, 0.5, 0.0001
     return made.assign(funding_weighting="oi", origin="recorded", oi_venue_names=None, **COUNTS, **SHARES, **more)

@@ -13,7 +13,7 @@ from assets.regimes.thresholds import INPUTS, MIN_HISTORY_DAYS, READABLE, RULES,
 
 CALM = {
     "close": 100.0, "high": 101.0, "low": 99.0, "realised_vol_1d": 0.45, "realised_vol_7d": 0.50, "drawdown_7d": -0.01,
-    "low_vs_prev_close": -0.01, "liq_over_oi": 0.001, "oi_change_1d": 0.0, "funding_8h": 0.00005, "leverage": 0.5,
+    "low_vs_prev_close": -0.01, "liq_over_oi": 0.001, "oi_change_1d": 0.0, "funding_8h": 0.00005, "oi_to_volume": 0.5,
     "funding_weighting": "oi", "venues_total": 4, "price_venues": 4, "funding_venues": 4, "oi_venues": 4, "liq_venues": 4,
     "coverage_price": 1.0, "coverage_funding": 1.0, "coverage_oi": 1.0, "coverage_liquidations": 1.0,
 }  # fmt: skip
@@ -21,7 +21,7 @@ CALM = {
 
 NO_LIQUIDATIONS = {"liq_over_oi": np.nan, "liq_venues": 0, "coverage_liquidations": 0.0}
 NULLABLE = ["realised_vol_1d", "realised_vol_7d", "drawdown_7d", "low_vs_prev_close", "liq_over_oi", "oi_change_1d",
-            "funding_8h", "leverage"]  # fmt: skip
+            "funding_8h", "oi_to_volume"]  # fmt: skip
 
 
 def calm(days: int, asset: str = "BTC") -> pd.DataFrame:
@@ -49,7 +49,7 @@ def market(days: int, seed: int, asset: str = "BTC") -> pd.DataFrame:
         liq_over_oi=np.abs(rng.normal(0, 0.02, days) * state),
         oi_change_1d=(rng.normal(-0.01, 0.06, days) * state).clip(-0.9, 1),
         funding_8h=rng.normal(0.00005, 0.0001, days),
-        leverage=rng.uniform(0.2, 1.0, days),
+        oi_to_volume=rng.uniform(0.2, 1.0, days),
         liq_venues=rng.integers(0, 5, days),
     )
     daily = daily.assign(high=daily.close * 1.03, low=daily.close * 0.97)
@@ -75,10 +75,10 @@ def market(days: int, seed: int, asset: str = "BTC") -> pd.DataFrame:
         ("stress", {"realised_vol_7d": 1.12}, "7-day volatility 112 % ≥ limit 100 %"),
         ("stress", {"drawdown_7d": -0.25}, "close vs 7-day high -25.0 % ≤ limit -20.0 %"),
         ("neutral", {"low_vs_prev_close": -0.02, "oi_change_1d": -0.3, **NO_LIQUIDATIONS}, "change of open interest -30.0 %"),
-        ("crowded_long", {"funding_8h": 0.0003, "leverage": 0.9}, "funding per 8 h 0.0300 % ≥ limit 0.0200 %"),
-        ("neutral", {"funding_8h": 0.0003, "leverage": 0.9, "realised_vol_7d": 0.7}, "no rule met"),
+        ("crowded_long", {"funding_8h": 0.0003, "oi_to_volume": 0.9}, "funding per 8 h 0.0300 % ≥ limit 0.0200 %"),
+        ("neutral", {"funding_8h": 0.0003, "oi_to_volume": 0.9, "realised_vol_7d": 0.7}, "no rule met"),
         ("neutral", {"funding_8h": 0.0003}, "no rule met"),
-        ("crowded_short", {"funding_8h": -0.0002, "leverage": 0.9}, "funding per 8 h -0.0200 % ≤ limit -0.0100 %"),
+        ("crowded_short", {"funding_8h": -0.0002, "oi_to_volume": 0.9}, "funding per 8 h -0.0200 % ≤ limit -0.0100 %"),
         ("quiet", {"realised_vol_7d": 0.2}, "7-day volatility 20 % ≤ limit 30 %"),
         ("neutral", {"realised_vol_7d": 0.2, "funding_8h": 0.00015}, "no rule met"),
     ],
@@ -210,7 +210,7 @@ def test_rows_out_of_their_schema_are_refused(spoil) -> None:
 def test_rows_as_duckdb_gives_them_are_taken() -> None:
     duckdb = pytest.importorskip("duckdb")
     daily = calm(30)  # noqa: F841  (read by DuckDB by its name)
-    rows = duckdb.sql("select * replace (day::date as day, null::double as leverage) from daily").df()
+    rows = duckdb.sql("select * replace (day::date as day, null::double as oi_to_volume) from daily").df()
     assert len(regimes.label(rows)[1]) == 30
 
 
@@ -229,7 +229,7 @@ missing_or = st.none() | st.floats(0, 3)
                 "oi_change_1d": st.none() | st.floats(-1, 1),
                 "liq_over_oi": missing_or,
                 "funding_8h": st.none() | st.floats(-0.01, 0.01),
-                "leverage": missing_or,
+                "oi_to_volume": missing_or,
                 "liq_venues": st.integers(0, 4),
                 "coverage_oi": st.none() | st.floats(0, 1),
             }

@@ -16,7 +16,7 @@ VENUES = {"binance": 0.55, "bybit": 0.25, "hyperliquid": 0.15, "kraken": 0.05}
 START, DAYS, CRASH = "2025-01-01", 120, 70
 
 
-def daily_markets(asset: str, seed: int, price: float, origin: str) -> pd.DataFrame:
+def daily_assets(asset: str, seed: int, price: float, origin: str) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     heat = np.concatenate([np.linspace(0.2, 1.0, CRASH), np.linspace(0.3, 0.1, DAYS - CRASH)])
     vol = 0.35 + 0.15 * rng.random(DAYS)
@@ -37,7 +37,7 @@ def daily_markets(asset: str, seed: int, price: float, origin: str) -> pd.DataFr
             "funding_weighting": "oi", "liq_long_usd": 0.6 * liquidations, "liq_short_usd": 0.4 * liquidations,
             "realised_vol_1d": vol, "realised_vol_7d": vol, "return_1d": returns,
             "drawdown_7d": close / pd.Series(high).rolling(7, min_periods=1).max() - 1, "low_vs_prev_close": low_vs_prev,
-            "basis": 0.0001, "leverage": 0.3 + 0.5 * heat, "liq_over_oi": liquidations / oi, "venues_total": 4,
+            "basis": 0.0001, "oi_to_volume": 0.3 + 0.5 * heat, "liq_over_oi": liquidations / oi, "venues_total": 4,
             "price_venues": 4, "funding_venues": 4, "oi_venues": 3, "liq_venues": 1, "coverage_price": 1.0,
             "coverage_funding": 0.99, "coverage_oi": 0.75, "coverage_liquidations": 0.25, "origin": origin,
         }
@@ -45,7 +45,7 @@ def daily_markets(asset: str, seed: int, price: float, origin: str) -> pd.DataFr
     no_liquidations = slice(0, 39)
     rows.loc[no_liquidations, ["liq_long_usd", "liq_short_usd", "liq_over_oi"]] = np.nan
     rows.loc[no_liquidations, ["liq_venues", "coverage_liquidations"]] = 0
-    rows.loc[90:96, ["oi_usd", "oi_base", "oi_change_1d", "leverage", "liq_over_oi"]] = np.nan
+    rows.loc[90:96, ["oi_usd", "oi_base", "oi_change_1d", "oi_to_volume", "liq_over_oi"]] = np.nan
     rows.loc[90:96, ["oi_venues", "coverage_oi"]] = 0
     rows.loc[:6, "realised_vol_7d"] = np.nan
     return rows
@@ -85,7 +85,7 @@ def marts() -> dict[str, pd.DataFrame]:
 def make_marts(origin: str) -> dict[str, pd.DataFrame]:
     prices = {"BTC": 100_000.0, "ETH": 4_000.0, "SOL": 200.0, "DOGE": 0.2, "XRP": 2.0}
     daily = pd.concat(
-        [daily_markets(asset, seed, price, origin) for seed, (asset, price) in enumerate(prices.items())], ignore_index=True
+        [daily_assets(asset, seed, price, origin) for seed, (asset, price) in enumerate(prices.items())], ignore_index=True
     )
     features, labels = regimes.label(regimes.with_market(daily))
     others = ("funding_dispersion", "positive_share", "hhi_volume", "dex_volume_share", "market_cap")
@@ -94,7 +94,7 @@ def make_marts(origin: str) -> dict[str, pd.DataFrame]:
         patch.setattr(plan, "MIN_EVENTS", 1)
         said, events, card = regimes.forecasts.of_markets(joined, synthetic=origin == "synthetic")
     return {
-        "daily_markets": daily,
+        "daily_assets": daily,
         "regime_labels": labels,
         "regime_forecasts": said,
         "regime_events": events,
@@ -105,9 +105,9 @@ def make_marts(origin: str) -> dict[str, pd.DataFrame]:
         "daily_industry": daily.groupby("day", as_index=False)[["volume_usd", "oi_usd"]]
         .sum()
         .assign(venues=3, oi_venues=1, top3_volume_share=1.0, perp_share_of_volume=np.nan),
-        "run_info": pd.DataFrame(
+        "scope": pd.DataFrame(
             {
-                "origin": [origin], "source": ["synthetic:seed=7" if origin == "synthetic" else "recorded:series"],
+                "origin": [origin], "mode": ["synthetic:seed=7" if origin == "synthetic" else "recorded:series"],
                 "window_start": [pd.Timestamp(START)], "window_end": [pd.Timestamp("2025-04-30")],
                 "as_of": [pd.Timestamp("2025-05-01")],
             }
@@ -117,7 +117,7 @@ def make_marts(origin: str) -> dict[str, pd.DataFrame]:
 
 @pytest.fixture(scope="session")
 def write_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Callable[[dict[str, pd.DataFrame]], Path]:
-    """Write tables into `marts` (`run_info` into `meta`) of a new DuckDB file, days as DATE, and give its path."""
+    """Write tables into `marts` (`scope` into `meta`) of a new DuckDB file, days as DATE, and give its path."""
     return lambda marts: write(marts, tmp_path_factory.mktemp("warehouse") / "warehouse.duckdb")
 
 
@@ -127,6 +127,6 @@ def write(marts: dict[str, pd.DataFrame], path: Path) -> Path:
         for name, frame in marts.items():
             date = " replace (day::date as day)" if "day" in frame else ""
             db.register("frame", frame)
-            schema = "meta" if name == "run_info" else "marts"
+            schema = "meta" if name == "scope" else "marts"
             db.sql(f"create table {schema}.{name} as select *{date} from frame")
     return path

@@ -17,7 +17,7 @@ def marts() -> Iterator[duckdb.DuckDBPyConnection]:
         db.execute("create schema marts")
         db.execute(
             """
-            create table marts.daily_markets as
+            create table marts.daily_assets as
             select
                 day::date as day, 'BTC' as asset,
                 case when day = '2025-10-06' then 126100.0 else 123000.0 end as high,
@@ -25,7 +25,7 @@ def marts() -> Iterator[duckdb.DuckDBPyConnection]:
                 case when day = '2025-10-10' then 0.65 else 0.4 end as realised_vol_1d,
                 0.3 + 0.001 * row_number() over (order by day) as realised_vol_7d,
                 case when day = '2025-10-02' then -0.00001 else 0.00005 end as funding_8h,
-                null::double as leverage, null::double as liq_long_usd, null::double as liq_short_usd,
+                null::double as oi_to_volume, null::double as liq_long_usd, null::double as liq_short_usd,
                 4 as funding_venues, 0 as liq_venues
             from range(timestamp '2025-09-01', timestamp '2025-11-21', interval 1 day) as t(day)
             """
@@ -35,12 +35,12 @@ def marts() -> Iterator[duckdb.DuckDBPyConnection]:
             create table marts.daily_industry as
             select day, 1e11 as volume_usd, null::double as oi_usd, 2 as venues, 0 as oi_venues, 1.0 as top3_volume_share,
                 0.76 as perp_share_of_volume
-            from marts.daily_markets
+            from marts.daily_assets
             """
         )
         db.execute(
             "create table marts.daily_venues as select day, unnest(['binance', 'bybit']) as venue, "
-            "unnest([40e9, 5e9]) as volume_usd from marts.daily_markets"
+            "unnest([40e9, 5e9]) as volume_usd from marts.daily_assets"
         )
         yield db
 
@@ -76,7 +76,7 @@ def test_what_is_not_loaded_is_not_judged(marts: duckdb.DuckDBPyConnection) -> N
 
 
 def test_no_tables_no_verdicts(marts: duckdb.DuckDBPyConnection) -> None:
-    marts.execute("delete from marts.daily_markets; delete from marts.daily_industry; delete from marts.daily_venues")
+    marts.execute("delete from marts.daily_assets; delete from marts.daily_industry; delete from marts.daily_venues")
     assert {answer.verdict for answer in answers(marts)} == {UNPROVABLE}
 
 

@@ -36,8 +36,8 @@ GAP = pd.date_range("2025-04-01", "2025-04-07")
 def only(marts: Marts, *assets: str, origin: str | None = None) -> Marts:
     cut = {name: t[t.asset.isin(assets)] if "asset" in t else t for name, t in marts.items()}
     if origin:
-        cut["run_info"] = cut["run_info"].assign(origin=origin, source=f"{origin}:series")
-        cut["daily_markets"] = cut["daily_markets"].assign(origin=origin)
+        cut["scope"] = cut["scope"].assign(origin=origin, source=f"{origin}:series")
+        cut["daily_assets"] = cut["daily_assets"].assign(origin=origin)
     return cut
 
 
@@ -104,7 +104,7 @@ def test_a_synthetic_report_says_so_loudly(synthetic: dict[str, Any], marts: Mar
     assert html.index('class="synthetic"') < html.index("<h1>")
     btc = only(marts, "BTC")
     for drawn in (
-        figure.market("BTC", btc["daily_markets"], btc["regime_labels"], "caption", synthetic=True),
+        figure.market("BTC", btc["daily_assets"], btc["regime_labels"], "caption", synthetic=True),
         figure.shares(marts["daily_venues"], "caption", synthetic=True),
         figure.coverage(marts["coverage_daily"], "caption", synthetic=True),
     ):
@@ -113,9 +113,7 @@ def test_a_synthetic_report_says_so_loudly(synthetic: dict[str, Any], marts: Mar
 
 def test_one_synthetic_row_is_enough_to_say_synthetic(marts: Marts, write_warehouse: Write, tmp_path: Path) -> None:
     mixed = only(marts, "BTC", origin="recorded")
-    mixed["daily_markets"] = mixed["daily_markets"].assign(
-        origin=["synthetic"] + ["recorded"] * (len(mixed["daily_markets"]) - 1)
-    )
+    mixed["daily_assets"] = mixed["daily_assets"].assign(origin=["synthetic"] + ["recorded"] * (len(mixed["daily_assets"]) - 1))
     assert write_report(write_warehouse(mixed), tmp_path)["synthetic"]
 
 
@@ -140,7 +138,7 @@ def test_regimes_reasons_and_checks_are_told(synthetic: dict[str, Any], marts: M
 
 def test_missing_days_are_gaps_not_zeros(marts: Marts) -> None:
     btc = only(marts, "BTC")
-    drawn = figure.market("BTC", btc["daily_markets"], btc["regime_labels"], "caption", synthetic=False)
+    drawn = figure.market("BTC", btc["daily_assets"], btc["regime_labels"], "caption", synthetic=False)
     line = panel(drawn, "Open interest").lines[0]
     days = pd.DatetimeIndex(pd.to_datetime(line.get_xdata())).normalize()
     interest = pd.Series(np.asarray(line.get_ydata(), float), days)
@@ -151,14 +149,14 @@ def test_missing_days_are_gaps_not_zeros(marts: Marts) -> None:
 
     liquidations = panel(drawn, "Liquidations")
     bars = [c for c in liquidations.containers if isinstance(c, BarContainer)]
-    known = btc["daily_markets"].liq_long_usd.notna().sum()
+    known = btc["daily_assets"].liq_long_usd.notna().sum()
     assert [len(c) for c in bars] == [known, known]
     assert all(bar.get_height() <= 0 for bar in bars[1]) and all(bar.get_height() >= 0 for bar in bars[0])
 
 
 def test_a_day_without_a_row_is_a_gap(marts: Marts) -> None:
     btc = only(marts, "BTC")
-    daily = btc["daily_markets"][btc["daily_markets"].day != "2025-02-10"]
+    daily = btc["daily_assets"][btc["daily_assets"].day != "2025-02-10"]
     labels = btc["regime_labels"][btc["regime_labels"].day != "2025-02-10"]
     price = panel(figure.market("BTC", daily, labels, "caption", synthetic=False), "Price")
     assert np.isnan(np.asarray(price.lines[0].get_ydata(), float)).sum() == 1
@@ -166,7 +164,7 @@ def test_a_day_without_a_row_is_a_gap(marts: Marts) -> None:
 
 def test_a_dataset_that_is_wholly_missing_says_no_data(marts: Marts) -> None:
     btc = only(marts, "BTC")
-    empty = btc["daily_markets"].assign(liq_long_usd=np.nan, liq_short_usd=np.nan, liq_venues=0, oi_usd=np.nan)
+    empty = btc["daily_assets"].assign(liq_long_usd=np.nan, liq_short_usd=np.nan, liq_venues=0, oi_usd=np.nan)
     drawn = figure.market("BTC", empty, btc["regime_labels"], "caption", synthetic=False)
     for title in ("Liquidations", "Open interest"):
         ax = panel(drawn, title)
@@ -207,7 +205,7 @@ def test_a_warehouse_with_little_in_it_still_reports(marts: Marts, write_warehou
     little = only(marts, "SOL", origin="live")
     for name in ("regime_labels", "daily_venues", "coverage_daily"):
         little[name] = little[name][:0]
-    little["daily_markets"] = little["daily_markets"][:1]
+    little["daily_assets"] = little["daily_assets"][:1]
     html = write_report(write_warehouse(little), tmp_path)["html"].read_text(encoding="utf-8")
     for said in ("No regime labels in this warehouse", "No data by venue", "Coverage is unknown"):
         assert said in html
@@ -255,7 +253,7 @@ def test_the_page_of_regimes_agrees_with_the_tables(marts: Marts, write_warehous
         told = ["unknown" if np.isnan(value) else f"{value * 100:.1f} %" for value in before]
         row = re.search(rf"<tr><td>BTC</td><td class=\"d\">{start:%Y-%m-%d}</td>.*?</tr>", html)
         assert row and re.findall(r'<td class="n">([^<]*)</td>', row[0])[1:] == told
-    close, low = (marts["daily_markets"].query("asset == 'BTC'").set_index("day")[name] for name in ("close", "low"))
+    close, low = (marts["daily_assets"].query("asset == 'BTC'").set_index("day")[name] for name in ("close", "low"))
     flagged = [pd.Timestamp(day) for day in said.index[said["flag"].fillna(False).astype(bool)]]
     over = [day for day in flagged if day + pd.Timedelta(days=7) in close.index]
     false = [day for day in over if low[day + pd.Timedelta(days=1) : day + pd.Timedelta(days=7)].min() > 0.9 * close[day]]

@@ -43,7 +43,7 @@ def unlimited(store: SyntheticMarket) -> Iterator[Served]:
 
 
 @dataclass(frozen=True)
-class Said:
+class ErrorBody:
     status: int
     headers: Mapping[str, str]
     body: bytes
@@ -53,16 +53,16 @@ class Said:
         return json.loads(self.body)
 
 
-def ask(url: str, content: object = None, **params: object) -> Said:
+def ask(url: str, content: object = None, **params: object) -> ErrorBody:
     """GET with `params`, or POST of `content` as JSON; errors come back as they are."""
     data = None if content is None else json.dumps(content).encode()
     where = url + ("?" + urlencode(params) if params else "")
     request = urllib.request.Request(where, data, {"Content-Type": "application/json"})
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:
-            return Said(answer.status, dict(answer.headers), answer.read())
+            return ErrorBody(answer.status, dict(answer.headers), answer.read())
     except urllib.error.HTTPError as problem:
-        return Said(problem.code, dict(problem.headers), problem.read())
+        return ErrorBody(problem.code, dict(problem.headers), problem.read())
 
 
 def seen(bundle: Any, until: int, since: int = SINCE) -> dict[str, np.ndarray]:

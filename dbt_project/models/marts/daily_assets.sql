@@ -18,7 +18,7 @@ with days as (
         median(realised_vol_1d) as realised_vol_1d,
         median(realised_vol_7d) as realised_vol_7d,
         median(basis) filter (is_priced) as basis,
-        {{ sum_of('oi_usd', 'volume_usd_7d is not null') }} / nullif({{ sum_of('volume_usd_7d', 'oi_usd is not null') }}, 0) as leverage,
+        {{ sum_of('oi_usd', 'volume_usd_7d is not null') }} / nullif({{ sum_of('volume_usd_7d', 'oi_usd is not null') }}, 0) as oi_to_volume,
         {{ sum_of('liq_long_usd + liq_short_usd', 'oi_usd is not null') }} / {{ sum_of('oi_usd', 'liq_long_usd is not null') }} as liq_over_oi,
         count(distinct venue) filter (is_priced) as price_venues,
         count(distinct venue) filter (funding_8h is not null) as funding_venues,
@@ -61,7 +61,7 @@ select
     t.close / t.high_7d - 1 as drawdown_7d,
     t.low / t.close_before - 1 as low_vs_prev_close,
     t.basis,
-    t.leverage,
+    t.oi_to_volume,
     t.liq_over_oi,
     c.venues_total,
     t.price_venues,
@@ -76,4 +76,4 @@ select
     r.origin
 from with_past as t
 left join ({{ coverage_by('day, base_asset') }}) as c on t.day = c.day and t.asset = c.base_asset
-cross join {{ source('meta', 'run_info') }} as r
+cross join {{ source('meta', 'scope') }} as r
