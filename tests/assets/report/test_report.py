@@ -36,7 +36,7 @@ GAP = pd.date_range("2025-04-01", "2025-04-07")
 def only(marts: Marts, *assets: str, origin: str | None = None) -> Marts:
     cut = {name: t[t.asset.isin(assets)] if "asset" in t else t for name, t in marts.items()}
     if origin:
-        cut["scope"] = cut["scope"].assign(origin=origin, source=f"{origin}:series")
+        cut["scope"] = cut["scope"].assign(origin=origin, mode=f"{origin}:series")
         cut["daily_assets"] = cut["daily_assets"].assign(origin=origin)
     return cut
 
