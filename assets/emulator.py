@@ -37,7 +37,7 @@ def attach(url: str) -> Attached:
         with urllib.request.urlopen(f"{url}/admin/health", timeout=10) as answer:
             said = json.load(answer)
     except OSError as problem:
-        raise ConnectionError(f"no emulator answers at {url} ({problem}); start one with `make emulator`") from None
+        raise ConnectionError(f"no emulator answers at {url} ({problem}); start one with `python -m infra.emulator`") from None
     stands = to_ms(datetime.fromisoformat(said["clock"])) if said.get("fixed", True) else None
     return Attached(Emulator(url, said["origin"]), stands)
 

@@ -2,7 +2,7 @@
 
 Facts: `shared/venues/hyperliquid.md`, "S3 archives". One LZ4-framed CSV a day, a row per coin and minute, in a bucket whose
 reader pays: it needs AWS credentials and is off without them. Raw keeps the first row of each hour; the bytes keep all.
-Alone: `perps fetch --sources hyperliquid_archive --from 2025-10-10 --to 2025-10-10`.
+Alone: `perps fetch --venues hyperliquid --from 2025-10-10 --to 2025-10-10`.
 """
 
 from __future__ import annotations

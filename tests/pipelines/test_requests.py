@@ -1,6 +1,6 @@
 """The exact requests that a window makes, as a person would write them down from the venue pages.
 
-`python -m pipelines…` asks nothing else: a plan gives method, path, parameters and body, the client adds the host.
+A plan gives method, path, parameters and body, the client adds the host.
 """
 
 from __future__ import annotations
