@@ -317,12 +317,12 @@ def bring(
     """
     from pipelines.bring import bring
     from pipelines.run import Run, resolve_window_and_clock
-    from pipelines.sources import source
+    from pipelines.sources import get_source
 
     with _messages():
         settings = _settings(mode="live", home=home, landing=landing)
         window, clock = resolve_window_and_clock(settings)
-        found = source(of)
+        found = get_source(of)
         named = {d.name: d for d in found.endpoints}
         if dataset not in named:
             raise ValueError(f"{of} has no dataset {dataset!r}; there are: {', '.join(named)}")

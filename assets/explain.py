@@ -15,9 +15,10 @@ import duckdb
 
 from pipelines import warehouse
 from pipelines.landing import Entry, Landing
+from pipelines.registry import source_rows
 from pipelines.settings import Settings
 from pipelines.source import Source
-from pipelines.sources import source, source_rows
+from pipelines.sources import get_source
 
 #: The facts that can be explained: the mart's time column, and the column with the venue's own stamp where that differs.
 FACTS = {
@@ -46,7 +47,7 @@ def explain(settings: Settings, published: str, fact: str, instrument: str, at: 
     if not row:
         raise ValueError(f"marts.{fact} has no row of {instrument} at {at} UTC")
     yield Step(f"marts.{fact}", row)
-    of, (venue, symbol) = source(row["source"]), instrument.split(":", 1)
+    of, (venue, symbol) = get_source(row["source"]), instrument.split(":", 1)
     with warehouse.connect(settings.database, read_only=True) as connection:
         for name, raw in _raw_rows(connection, of, venue, symbol, row[stamp]):
             yield Step(name, raw)
@@ -66,7 +67,7 @@ def _raw_rows(
     connection: duckdb.DuckDBPyConnection, of: Source, venue: str, symbol: str, stamp: datetime
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Raw rows of that symbol with that stamp, from the source's datasets with history."""
-    canonical = set(source_rows()[of.name]["datasets"])
+    canonical = set(source_rows()[of.name].datasets)
     for dataset in sorted(of.endpoints, key=lambda d: d.name not in canonical):
         if dataset.time:
             asked = f'SELECT * FROM raw."{of.table(dataset)}" WHERE "{dataset.key[0]}" = ? AND "{dataset.time}" = epoch_ms(?)'

@@ -16,9 +16,10 @@ from assets.session import Session
 from pipelines import warehouse
 from pipelines.fetch import Fetched, fetch
 from pipelines.load import load
+from pipelines.registry import source_rows
 from pipelines.run import Run
 from pipelines.source import Endpoint, Source
-from pipelines.sources import source, source_rows
+from pipelines.sources import get_source
 from pipelines.windows import DAY
 
 DAYS = dg.DailyPartitionsDefinition(start_date="2019-09-01", end_offset=1)
@@ -37,13 +38,13 @@ def raw_key(of: Source, dataset: Endpoint) -> dg.AssetKey:
 
 def _landing_spec(name: str, days: dg.PartitionsDefinition | None) -> dg.AssetSpec:
     row = source_rows()[name]
-    key = f" Needs `{row['key']}` when live." if row["key"] else ""
+    key = f" Needs `{row.key}` when live." if row.key else ""
     return dg.AssetSpec(
         landing_key(name),
         group_name=name,
         kinds={"python", "zstd"},
         partitions_def=days,
-        description=f"{row['title']}: every response of the window as it came, compressed, with a manifest.{key}",
+        description=f"{row.title}: every response of the window as it came, compressed, with a manifest.{key}",
     )
 
 
@@ -130,7 +131,7 @@ def _load_assets(of: Source, days: dg.PartitionsDefinition | None) -> dg.AssetsD
             group_name=of.name,
             kinds={"dlt", "duckdb"},
             partitions_def=days,
-            description=f"{source_rows()[of.name]['title']}: {dataset.name.replace('_', ' ')} as the venue states them, typed, "
+            description=f"{source_rows()[of.name].title}: {dataset.name.replace('_', ' ')} as the venue states them, typed, "
             f"one row per {', '.join(dataset.primary_key)}.",
         )
         for dataset in of.endpoints
@@ -143,8 +144,8 @@ def _load_assets(of: Source, days: dg.PartitionsDefinition | None) -> dg.AssetsD
         run = session.run(context)
         fetched = session.fetched.get(context.run_id, {}).get(of.name)
         with warehouse.one_writer(session.database):
-            # Who tells of others has nothing of its own that could be missing.
-            own = set(source_rows()[of.name]["datasets"]) != {"references"}
+            # Reference-only sources have no coverage of their own.
+            own = not source_rows()[of.name].is_reference_only
             if of.name in session.settings.sources:
                 with warehouse.connect(session.database) as connection:
                     warehouse.prepare(connection, run.settings.market)
@@ -194,4 +195,4 @@ def _time(name: str, moment: datetime | None) -> dict[str, object]:
 def assets(partitioned: bool) -> list[dg.AssetsDefinition]:
     """Fetch and one load per source, by UTC day or for the session's window."""
     days = DAYS if partitioned else None
-    return [_fetch_assets(days), *(_load_assets(source(name), days) for name in source_rows())]
+    return [_fetch_assets(days), *(_load_assets(get_source(name), days) for name in source_rows())]

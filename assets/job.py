@@ -23,9 +23,9 @@ from pipelines import warehouse
 from pipelines.clock import Clock
 from pipelines.errors import WarehouseMismatch
 from pipelines.landing import Entry, Landing
+from pipelines.registry import source_rows
 from pipelines.run import Emulator, resolve_window_and_clock
 from pipelines.settings import Settings
-from pipelines.sources import source_rows
 from pipelines.windows import DAY, Window, to_ms
 
 log = logging.getLogger("perplake.job")

@@ -6,7 +6,6 @@ last load beside, `perps venues --markdown` as it stands in `pipelines/sources/V
 
 from __future__ import annotations
 
-import csv
 import os
 from collections import defaultdict
 from dataclasses import dataclass
@@ -15,9 +14,9 @@ from pathlib import Path
 
 import duckdb
 
-from pipelines.sources import TABLE, source, source_rows
+from pipelines.registry import read_seed, source_rows, venues
+from pipelines.sources import get_source
 
-SEEDS = TABLE.parent / "seeds"
 HEADER = ("source", "venue", "state", "gives", "back to", "key", "limits", "unproven")
 
 
@@ -28,8 +27,8 @@ class Row:
     source: str
     venue: str
     state: str
-    datasets: list[str]
-    history: dict[str, float]
+    datasets: tuple[str, ...]
+    history: dict[str, int]
     key: str | None
     limits: str
     unproven: list[str]
@@ -49,28 +48,27 @@ class Row:
 
 def rows() -> list[Row]:
     """A row per source, in the order of the table of sources."""
-    venues = {row["venue"]: row for row in _seed("venues")}
     unproven: dict[str, list[str]] = defaultdict(list)
-    for fact in _seed("venue_facts"):
+    for fact in read_seed("venue_facts"):
         if fact["verified"] != "true":
             unproven[fact["source"]].append(f"{fact['dataset']}.{fact['fact']}")
     found = []
     for name, row in source_rows().items():
-        venue = venues.get(row["venue"], {"state": "open", "closed_on": ""})
-        state = f"{venue['state']} {venue['closed_on']}".strip()
-        of = row["venue"] or f"those named in `{row['named_in']}`"
-        limits = "; ".join(f"{limit.weight:,} in {limit.seconds} s ({kind})" for kind, limit in source(name).limits.items())
+        venue = venues()[row.venue] if row.venue else None
+        state = f"{venue.state} {venue.closed_on or ''}".strip() if venue else "open"
+        of = row.venue or f"those named in `{row.named_in}`"
+        limits = "; ".join(f"{limit.weight:,} in {limit.seconds} s ({kind})" for kind, limit in get_source(name).limits.items())
         found.append(
             Row(
                 name,
                 of,
                 state,
-                row["datasets"],
-                row["history"],
-                row["key"],
+                row.datasets,
+                row.history,
+                row.key,
                 limits,
                 unproven[name],
-                row.get("key_optional", False),
+                row.key_optional,
             )
         )
     return found
@@ -92,8 +90,3 @@ def last_loads(published: Path) -> dict[str, datetime]:
     union = " union all ".join(f"select source, max(_loaded_at) as loaded from marts.{fact} group by 1" for fact in facts)
     with duckdb.connect(str(published), read_only=True) as db:
         return dict(db.execute(f"select source, max(loaded) from ({union}) group by 1").fetchall())
-
-
-def _seed(name: str) -> list[dict[str, str]]:
-    with (SEEDS / f"{name}.csv").open(newline="") as file:
-        return list(csv.DictReader(file))

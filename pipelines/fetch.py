@@ -20,10 +20,10 @@ from pipelines.client import Client, Page
 from pipelines.errors import AGAIN, Absent, Blocked, KeyRefused, Transient, VenueError
 from pipelines.landing import Entry, request_fingerprint
 from pipelines.records import known_names
+from pipelines.registry import closed_at
 from pipelines.run import Run
 from pipelines.settings import Settings
 from pipelines.source import Endpoint, Instrument, Request, Source
-from pipelines.sources import closed_at
 from pipelines.windows import DAY, Window
 
 log = logging.getLogger("perplake.fetch")

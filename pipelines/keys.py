@@ -15,8 +15,8 @@ from pathlib import Path
 
 import msgspec
 
+from pipelines.registry import source_rows
 from pipelines.source import Source
-from pipelines.sources import source_rows
 from pipelines.windows import iso
 
 #: What the emulator takes for a good key.
@@ -36,7 +36,7 @@ class Refused(msgspec.Struct):
 def missing(of: str) -> str | None:
     """The variable that must be set before a source can be asked; None where nothing is missing."""
     row = source_rows()[of]
-    return None if not row["key"] or row.get("key_optional") or os.environ.get(row["key"]) else row["key"]
+    return None if not row.key or row.key_optional or os.environ.get(row.key) else row.key
 
 
 def headers(of: Source, emulated: bool) -> dict[str, str]:
@@ -58,12 +58,12 @@ def cooldown_message(folder: Path, of: Source, emulated: bool) -> str | None:
     was = _noted(folder).get(of.name)
     if was is None or was.until <= time.time() or was.digest != _digest(_key(of, emulated)):
         return None
-    variable = source_rows()[of.name]["key"]
+    variable = source_rows()[of.name].key
     return f"{of.name} is left alone until {iso(int(was.until * 1000))}: {was.said}. Another {variable} is tried at once"
 
 
 def _key(of: Source, emulated: bool) -> str:
-    variable = source_rows()[of.name]["key"]
+    variable = source_rows()[of.name].key
     return EMULATED if emulated else os.environ.get(variable or "", "").strip()
 
 

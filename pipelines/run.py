@@ -16,9 +16,10 @@ from pipelines.client import Client
 from pipelines.clock import Clock
 from pipelines.landing import Landing
 from pipelines.limits import Limiter
+from pipelines.registry import closed_at, source_rows
 from pipelines.settings import Settings
 from pipelines.source import Source
-from pipelines.sources import closed_at, source, source_rows
+from pipelines.sources import get_source
 from pipelines.windows import DAY, Window, to_datetime, to_ms
 
 
@@ -63,23 +64,23 @@ class Run:
         left_out: list[str] = []
         for name in self.settings.sources:
             row, live = rows[name], self.settings.mode == "live" and not self.emulator
-            if live and (closed := closed_at(row["venue"])):
+            if live and (closed := closed_at(row.venue)):
                 day = f"{to_datetime(closed - DAY):%Y-%m-%d}"
                 left_out.append(
-                    f"{name} is not asked: {row['venue']} closed on {day}. "
+                    f"{name} is not asked: {row.venue} closed on {day}. "
                     f"Files in its format are loaded after `perps import {name} DATASET FILE …`"
                 )
             elif live and (key := keys.missing(name)):
-                of = row["venue"] or name
-                left_out.append(f"{name} is left out: set {key} to have {', '.join(row['datasets'])} of {of}")
-            elif line := keys.cooldown_message(self.settings.folder, source(name), bool(self.emulator)):
+                of = row.venue or name
+                left_out.append(f"{name} is left out: set {key} to have {', '.join(row.datasets)} of {of}")
+            elif line := keys.cooldown_message(self.settings.folder, get_source(name), bool(self.emulator)):
                 left_out.append(line)
-            elif row["venue"] is None:
-                several, lines = self.settings.parts(name)
+            elif row.venue is None:
+                several, lines = self.settings.expand_multi_venue(name)
                 found += several
                 left_out += lines
             else:
-                found.append(source(name))
+                found.append(get_source(name))
         return found, left_out
 
     def client(self, of: Source) -> Client:

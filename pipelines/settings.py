@@ -23,8 +23,9 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from pipelines.registry import source_rows
 from pipelines.source import Source
-from pipelines.sources import parts, source_rows
+from pipelines.sources import expand_multi_venue
 
 Names = Annotated[list[str], NoDecode]
 
@@ -166,17 +167,17 @@ class Settings(BaseSettings):
         Raises `ValueError` for a venue that there is not.
         """
         rows, held = source_rows(), self._recorded_venues()
-        known = {row["venue"] for row in rows.values() if row["venue"]}
+        known = {row.venue for row in rows.values() if row.venue}
         if unknown := set(self.venues) - known - {"core", "all"}:
             raise ValueError(f"no venue {', '.join(sorted(unknown))}; there are: {', '.join(sorted(known))}")
         return [
             name
             for name, row in rows.items()
             if (
-                any(self.parts(name))
-                if row["venue"] is None
-                else row["venue"] in self.venues
-                or (("all" in self.venues or ("core" in self.venues and row["core"])) and (not held or row["venue"] in held))
+                any(self.expand_multi_venue(name))
+                if row.venue is None
+                else row.venue in self.venues
+                or (("all" in self.venues or ("core" in self.venues and row.core)) and (not held or row.venue in held))
             )
         ]
 
@@ -188,11 +189,11 @@ class Settings(BaseSettings):
         """The files of a recording; none where there is no recording."""
         return [file for kind in ("*.parquet", "*.csv") for file in sorted(self.recording.glob(kind))] if self.recording else []
 
-    def parts(self, name: str) -> tuple[tuple[Source, ...], tuple[str, ...]]:
+    def expand_multi_venue(self, name: str) -> tuple[tuple[Source, ...], tuple[str, ...]]:
         """Of a source without a venue of its own, one for each venue that is named; and lines about what lacks."""
-        wanted = tuple(getattr(self, source_rows()[name]["named_in"]))
+        wanted = tuple(getattr(self, source_rows()[name].named_in or ""))
         chosen = wanted or "all" in self.venues
-        return parts(name, wanted, self.mode.partition(":")[0]) if chosen else ((), ())
+        return expand_multi_venue(name, wanted, self.mode.partition(":")[0]) if chosen else ((), ())
 
 
 @lru_cache(maxsize=8)

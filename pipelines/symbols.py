@@ -7,12 +7,10 @@ Fetching only chooses by it which instruments to ask for; the conversion of size
 
 from __future__ import annotations
 
-import csv
 import re
 from functools import cache
-from pathlib import Path
 
-ALIASES = Path(__file__).parents[1] / "dbt_project" / "seeds" / "asset_aliases.csv"
+from pipelines.registry import read_seed
 
 _PREFIX = re.compile(r"^(1000000|100000|10000|1000|1M)(?=[A-Z])")
 _SUFFIX = re.compile(r"(?<=[A-Z])1000$")
@@ -21,8 +19,7 @@ _K = re.compile(r"^k(?=[A-Z])")
 
 @cache
 def _aliases() -> dict[str, str]:
-    with ALIASES.open(newline="") as file:
-        return {row["listed"]: row["base_asset"] for row in csv.DictReader(file) if not row["valid_to"]}
+    return {row["listed"]: row["base_asset"] for row in read_seed("asset_aliases") if not row["valid_to"]}
 
 
 def base_asset(listed: str) -> str:

@@ -17,7 +17,8 @@ from filelock import FileLock, Timeout
 
 from pipelines import __version__
 from pipelines.errors import WarehouseMismatch
-from pipelines.sources import source, source_rows
+from pipelines.registry import source_rows
+from pipelines.sources import get_source
 from pipelines.windows import Window, to_datetime
 
 #: Grows when an older warehouse can't be carried on with; `perps run --mode replay` rebuilds one from landing.
@@ -132,7 +133,7 @@ def create_raw_tables(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("CREATE SCHEMA IF NOT EXISTS raw")
     there = set(connection.execute("SELECT table_name, column_name FROM duckdb_columns() WHERE schema_name = 'raw'").fetchall())
     tables = {name for name, _ in there}
-    for of in map(source, source_rows()):
+    for of in map(get_source, source_rows()):
         for dataset in of.endpoints:
             name, types = of.table(dataset), {f.name: _TYPES[f.type] for f in dataset.schema}
             if name not in tables:

@@ -15,7 +15,7 @@ import pandera.pandas as pa
 
 from assets.checks.factory import Check
 from assets.regimes.schemas import DAILY, LABELS
-from pipelines.sources import closed_at, source_rows
+from pipelines.registry import closed_at, source_rows
 from pipelines.windows import DAY
 
 # --- what must be there -----------------------------------------------------------------------------------------------
@@ -57,11 +57,11 @@ def _given() -> str:
 
     What a source for several venues gives of each is not known beforehand: what there is any of.
     """
-    history: dict[tuple[str, str], list[int | None]] = {}
-    several = ", ".join(f"'{name}'" for name, row in source_rows().items() if row["venue"] is None)
-    for row in [row for row in source_rows().values() if row["venue"]]:
-        for dataset in row["datasets"]:
-            history.setdefault((row["venue"], dataset), []).append(row["history"].get(dataset))
+    history: dict[tuple[str | None, str], list[int | None]] = {}
+    several = ", ".join(f"'{name}'" for name, row in source_rows().items() if row.venue is None)
+    for row in (row for row in source_rows().values() if row.venue):
+        for dataset in row.datasets:
+            history.setdefault((row.venue, dataset), []).append(row.history.get(dataset))
     values = ", ".join(
         f"('{venue}', '{dataset}', {'null' if None in days else max(d for d in days if d is not None)}::integer)"
         for (venue, dataset), days in history.items()
@@ -76,7 +76,7 @@ def _given() -> str:
 
 def _closed() -> str:
     """As SQL: the start of the day on which `venue` closed, null while it is open: nothing is due from then on."""
-    days = {name: closed_at(name) for name in {row["venue"] for row in source_rows().values() if row["venue"]}}
+    days = {name: closed_at(name) for name in {row.venue for row in source_rows().values() if row.venue}}
     whens = " ".join(f"when '{name}' then make_timestamp({(end - DAY) * 1000})" for name, end in sorted(days.items()) if end)
     return f"case venue {whens} end" if whens else "null"
 

@@ -7,7 +7,7 @@
     union all by name
     {#- A source that speaks for several venues has the venue in its rows. -#}
     {%- set venue = "'" ~ row.venue ~ "'" if row.venue else 'venue' %}
-    select {{ venue }} as venue, '{{ name }}' as source, {{ row.precedence }} as precedence,
+    select {{ venue }} as venue, '{{ name }}' as source, {{ row.precedence or 1 }} as precedence,
         {{ venue }} || ':' || symbol as instrument_id, * {%- if not row.venue %} exclude (venue) {%- endif %}
     from {{ ref('stg_' ~ name ~ '__' ~ dataset) }}
     {%- endfor %}
@@ -18,8 +18,8 @@
     {%- for name, row in var('sources').items() -%}
     {%- set last = loop.last -%}
     {%- for dataset in row.datasets %}
-    select '{{ name }}' as source, {{ "'" ~ row.venue ~ "'" if row.venue else 'null' }} as venue, '{{ dataset }}' as dataset, {{ row.precedence }} as precedence,
-        {{ row.history.get(dataset, 'null') }}::double as history_days
+    select '{{ name }}' as source, {{ "'" ~ row.venue ~ "'" if row.venue else 'null' }} as venue, '{{ dataset }}' as dataset, {{ row.precedence or 1 }} as precedence,
+        {{ row.get('history', {}).get(dataset, 'null') }}::double as history_days
     {{ "union all" if not (last and loop.last) }}
     {%- endfor %}
     {%- endfor %}

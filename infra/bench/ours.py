@@ -23,7 +23,7 @@ from pipelines.load import Loaded, _dlt, load
 from pipelines.run import Emulator, Run
 from pipelines.settings import Settings
 from pipelines.source import Source
-from pipelines.sources import source
+from pipelines.sources import get_source
 from pipelines.windows import HOUR, Window
 
 app = typer.Typer()
@@ -31,7 +31,7 @@ app = typer.Typer()
 
 def only(name: str, *datasets: str) -> Source:
     """A source with some of its datasets."""
-    whole = source(name)
+    whole = get_source(name)
     return replace(whole, endpoints=tuple(whole.endpoint(dataset) for dataset in datasets))
 
 

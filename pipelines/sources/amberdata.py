@@ -19,8 +19,8 @@ from pipelines.paging import hourly, linked, once
 from pipelines.records import MaybeNumber, Ms, Number, Record
 from pipelines.shapes import enveloped, read_as
 from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
-from pipelines.sources import second_sources
 from pipelines.symbols import base_asset
+from pipelines.vendors import second_sources
 from pipelines.windows import HOUR, Window, iso
 
 ROOT = "/markets/futures/"
@@ -147,6 +147,6 @@ def _source(venue: str, exchange: str) -> Source:
 SOURCE = _source("", "")
 
 
-def parts(names: Sequence[str], origin: str) -> tuple[tuple[Source, ...], tuple[str, ...]]:
+def expand_multi_venue(names: Sequence[str], origin: str) -> tuple[tuple[Source, ...], tuple[str, ...]]:
     """A source for each venue that is named, and a line for each that the vendor has no name for."""
     return second_sources("amberdata", VENUES, _source, names, origin)

@@ -32,9 +32,9 @@ from pipelines.client import Answer, Client
 from pipelines.errors import Absent
 from pipelines.paging import hourly, once
 from pipelines.records import MaybeNumber, Ms, Number, Record
+from pipelines.registry import source_rows
 from pipelines.shapes import Bar, enveloped, read_as
 from pipelines.source import Endpoint, Instrument, Limit, Plan, Request, Source, VenueSays
-from pipelines.sources import source_rows
 from pipelines.symbols import base_asset
 from pipelines.windows import DAY, HOUR, Window, iso
 
@@ -345,7 +345,7 @@ def _source(exchange: str, venue: str, datasets: tuple[Endpoint, ...]) -> Source
 SOURCE = _source("", "", _datasets("", ""))
 
 
-def parts(names: Sequence[str], origin: str) -> tuple[tuple[Source, ...], tuple[str, ...]]:
+def expand_multi_venue(names: Sequence[str], origin: str) -> tuple[tuple[Source, ...], tuple[str, ...]]:
     """A source for each exchange of ccxt that is named, and a line for each dataset that lacks.
 
     Raises `ValueError` for an exchange that ccxt doesn't know, and, live, for one that has a source of its own.
@@ -357,7 +357,7 @@ def parts(names: Sequence[str], origin: str) -> tuple[tuple[Source, ...], tuple[
     except ImportError:
         raise ValueError(INSTALL) from None
     found, lines = [], []
-    native = {row["venue"]: name for name, row in reversed(source_rows().items()) if row["venue"]}
+    native = {row.venue: name for name, row in reversed(source_rows().items()) if row.venue}
     for name in names:
         if name not in ccxt.exchanges:
             near = ", ".join(known for known in ccxt.exchanges if known[:3] == name[:3])

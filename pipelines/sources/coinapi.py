@@ -18,8 +18,8 @@ from pipelines.paging import hourly, once
 from pipelines.records import IsoMs, MaybeNumber, Number, Record
 from pipelines.shapes import read_as
 from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
-from pipelines.sources import second_sources
 from pipelines.symbols import base_asset
+from pipelines.vendors import second_sources
 from pipelines.windows import HOUR, Window, iso
 
 ROOT = "/v1/"
@@ -143,6 +143,6 @@ def _source(venue: str, exchange: str) -> Source:
 SOURCE = _source("", "")
 
 
-def parts(names: Sequence[str], origin: str) -> tuple[tuple[Source, ...], tuple[str, ...]]:
+def expand_multi_venue(names: Sequence[str], origin: str) -> tuple[tuple[Source, ...], tuple[str, ...]]:
     """A source for each venue that is named, and a line for each that the vendor has no id for."""
     return second_sources("coinapi", VENUES, _source, names, origin)

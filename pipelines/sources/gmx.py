@@ -10,7 +10,6 @@ Alone: `perps fetch --venues gmx --from 2025-10-10 --to 2025-10-10`.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -20,9 +19,9 @@ import msgspec
 
 from pipelines.paging import hourly
 from pipelines.records import MaybeNumber, Number, Record, Seconds
+from pipelines.registry import read_seed
 from pipelines.shapes import Stamped, enveloped, read_as
 from pipelines.source import Endpoint, Instrument, Limit, Plan, Request, Source, VenueSays
-from pipelines.sources import TABLE
 from pipelines.windows import Window
 
 PATH = "/gmx-synthetics-arbitrum:prod/api/graphql"
@@ -110,8 +109,7 @@ def error(status: int, body: bytes) -> VenueSays | None:
 @cache
 def tokens() -> Mapping[str, str]:
     """The coin of each index token that is known, by its address in lower case."""
-    with (TABLE.parent / "seeds" / "gmx_tokens.csv").open(newline="") as file:
-        return {row["address"].lower(): row["symbol"] for row in csv.DictReader(file)}
+    return {row["address"].lower(): row["symbol"] for row in read_seed("gmx_tokens")}
 
 
 def instruments(page: Any) -> list[Instrument]:

@@ -179,7 +179,7 @@ def _source(project: str, subgraph: str) -> Source:
 SOURCE = _source("", "")
 
 
-def parts(names: Sequence[str], origin: str) -> tuple[tuple[Source, ...], tuple[str, ...]]:
+def expand_multi_venue(names: Sequence[str], origin: str) -> tuple[tuple[Source, ...], tuple[str, ...]]:
     """A source for each subgraph that is named as `project=id`; the emulator's own where none is. Raises ValueError."""
     if not names and origin == "live":
         return (), ("thegraph is left out: name subgraphs by `project=id` in the setting subgraphs",)

@@ -23,8 +23,9 @@ from assets.definitions import defs
 from assets.ingest import landing_key, raw_key
 from assets.schedules import daily, hourly
 from assets.ui import landed
+from pipelines.registry import source_rows
 from pipelines.settings import Settings
-from pipelines.sources import source, source_rows
+from pipelines.sources import get_source
 
 ROOT = Path(__file__).parents[2]
 TODAY = datetime.now(UTC).date()
@@ -123,7 +124,7 @@ def test_schedules_ask_for_the_day_in_progress_and_the_day_that_is_over(
 
 
 def test_a_backfill_of_one_source_started_in_the_ui_fills_its_days_and_no_others(ui: Ui) -> None:
-    binance = source("binance_usdm")
+    binance = get_source("binance_usdm")
     keys = [landing_key("binance_usdm"), *(raw_key(binance, d) for d in binance.endpoints)]
     launched = ui.ask(
         LAUNCH,

@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 from assets.cli import app
 from assets.venues import markdown, rows
-from pipelines.sources import TABLE, source_rows
+from pipelines.registry import PROJECT_FILE, source_rows
 
-DOCS = TABLE.parents[1] / "pipelines" / "sources" / "VENUES.md"
+DOCS = PROJECT_FILE.parents[1] / "pipelines" / "sources" / "VENUES.md"
 
 
 def test_the_docs_are_what_the_command_prints() -> None:

@@ -19,12 +19,12 @@ from pipelines.clock import Clock
 from pipelines.errors import Absent, Blocked, RateLimited, Rejected, Transient, VenueError
 from pipelines.limits import Limiter
 from pipelines.source import Instrument, Request, Source
-from pipelines.sources import source
+from pipelines.sources import get_source
 from pipelines.windows import HOUR, Window
 
 START = 1_760_054_400_000
 WINDOW = Window(START, START + 3 * HOUR)
-BINANCE = source("binance_usdm")
+BINANCE = get_source("binance_usdm")
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -181,14 +181,14 @@ def test_a_ban_of_hours_is_not_waited_for(tmp_path: Path) -> None:
 
 def test_bybits_403_for_a_limit_is_not_asked_again(tmp_path: Path) -> None:
     """The page says to stop for ten minutes at least."""
-    done = talk(tmp_path, says(b"access too frequent", 403), of=source("bybit_linear"))
+    done = talk(tmp_path, says(b"access too frequent", 403), of=get_source("bybit_linear"))
     assert isinstance(done.error, Blocked) and len(done.asked) == 1 and "600 s" in str(done.error)
 
 
 def test_bybits_limit_in_http_200(tmp_path: Path) -> None:
     good = {"retCode": 0, "result": {"list": [{"symbol": "BTCUSDT", "fundingRate": "0.1", "fundingRateTimestamp": str(START)}]}}
     limited = says({"retCode": 10006, "retMsg": "Too many visits!"}, **{"Retry-After": "0.1"})
-    done = talk(tmp_path, limited, says(good), of=source("bybit_linear"))
+    done = talk(tmp_path, limited, says(good), of=get_source("bybit_linear"))
     assert [r.funding_rate for r in done.rows] == [0.1] and len(done.asked) == 2
 
 
@@ -295,7 +295,7 @@ def test_a_region_block_names_the_venue_and_the_way_round(tmp_path: Path) -> Non
     assert isinstance(done.error, Blocked) and len(done.asked) == 1
     assert "binance_usdm" in str(done.error) and "restricted location" in str(done.error)
     assert "refuses your region" in str(done.error) and "--venues" in str(done.error)
-    done = talk(tmp_path, says(b"<html>403 Forbidden CloudFront</html>", 403), of=source("bybit_linear"))
+    done = talk(tmp_path, says(b"<html>403 Forbidden CloudFront</html>", 403), of=get_source("bybit_linear"))
     assert isinstance(done.error, Blocked) and "refuses your region" in str(done.error)
 
 
@@ -303,12 +303,12 @@ def test_a_refusal_is_not_repeated_and_tells_what_was_asked(tmp_path: Path) -> N
     done = talk(tmp_path, says({"code": -1121, "msg": "Invalid symbol."}, 400))
     assert isinstance(done.error, Rejected) and len(done.asked) == 1
     assert "-1121 Invalid symbol." in str(done.error) and "BTCUSDT" in str(done.error)
-    done = talk(tmp_path, says(b"Failed to deserialize the JSON body", 422), of=source("hyperliquid"), symbol="BTC")
+    done = talk(tmp_path, says(b"Failed to deserialize the JSON body", 422), of=get_source("hyperliquid"), symbol="BTC")
     assert isinstance(done.error, Rejected) and "/info fundingHistory" in str(done.error)
 
 
 def test_hyperliquids_null(tmp_path: Path) -> None:
-    done = talk(tmp_path, says(b"null", 500), of=source("hyperliquid"), symbol="NONE", tries=2)
+    done = talk(tmp_path, says(b"null", 500), of=get_source("hyperliquid"), symbol="NONE", tries=2)
     assert isinstance(done.error, Transient) and "HTTP 500" in str(done.error)
 
 
@@ -325,7 +325,7 @@ def test_a_clock_that_is_off(minutes: float, believed: float, tmp_path: Path) ->
 
 
 def test_an_archive_that_cannot_be_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    archive = source("hyperliquid_archive")
+    archive = get_source("hyperliquid_archive")
 
     async def main() -> VenueError:
         limiter = Limiter(tmp_path / "limits.sqlite", archive.name, archive.limits)

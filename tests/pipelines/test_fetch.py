@@ -23,9 +23,10 @@ from pipelines.errors import LandingFull
 from pipelines.fetch import Fetched, fetch
 from pipelines.load import Loaded, arrow_tables, load
 from pipelines.records import BOOKKEEPING
+from pipelines.registry import source_rows
 from pipelines.run import Emulator, Run
 from pipelines.settings import Settings
-from pipelines.sources import source, source_rows
+from pipelines.sources import get_source
 from pipelines.windows import DAY, Window, to_ms
 
 NOW = to_ms(datetime(2025, 10, 12, tzinfo=UTC))
@@ -64,9 +65,9 @@ def rows(run: Run, results: dict[str, Fetched]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for result in results.values():
         for entry in result.entries:
-            dataset = source(entry.source).endpoint(entry.dataset)
+            dataset = get_source(entry.source).endpoint(entry.dataset)
             if dataset.time and not entry.problem:
-                name = source(entry.source).table(dataset)
+                name = get_source(entry.source).table(dataset)
                 for table in arrow_tables(run, dataset, [entry], Loaded(entry.source)):
                     said = table.drop_columns(list(BOOKKEEPING)).to_pylist()
                     found.setdefault(name, set()).update(map(str, said))
@@ -81,13 +82,13 @@ def good(emulator: Served, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ru
     results = fetched(run)
     asked = emulator.requests()
     for name, result in results.items():
-        load(run, source(name), result.entries)
+        load(run, get_source(name), result.entries)
     return run, results, asked
 
 
 def test_a_fetch_from_a_sound_emulator_has_nothing_to_complain_of(good: Any) -> None:
     _, results, asked = good
-    assert list(results) == [name for name, row in source_rows().items() if row["core"]]
+    assert list(results) == [name for name, row in source_rows().items() if row.core]
     assert [(f.failures, f.warnings, f.quarantined, f.reused) for f in results.values()] == [([], [], [], 0)] * len(results)
     assert all(
         entry.final and entry.last and entry.origin == "synthetic; seed=7" for f in results.values() for entry in f.entries
@@ -180,7 +181,7 @@ def test_again_asks_nothing_and_changes_nothing(good: Any, emulator: Served) -> 
     assert [(f.reused, len(f.entries)) for f in second.values()] == [(len(f.entries),) * 2 for f in results.values()]
     assert rows(again, second) == rows(run, results)
     for name, result in second.items():
-        assert load(again, source(name), result.entries).rows == {}
+        assert load(again, get_source(name), result.entries).rows == {}
     # A wider window asks only for what is new; `refetch` for everything.
     refetched = fetched(begin(run.settings.home, emulator, refetch=True))
     assert len(emulator.requests()) == len(asked) and not any(f.reused for f in refetched.values())

@@ -19,13 +19,14 @@ from pipelines.clock import Clock
 from pipelines.errors import WarehouseMismatch
 from pipelines.landing import Entry
 from pipelines.load import load
+from pipelines.registry import source_rows
 from pipelines.run import Run
 from pipelines.settings import Settings
 from pipelines.source import Instrument
-from pipelines.sources import source, source_rows
+from pipelines.sources import get_source
 from pipelines.windows import DAY, HOUR, Window, to_ms
 
-BINANCE, KRAKEN, ARCHIVE = source("binance_usdm"), source("kraken_futures"), source("hyperliquid_archive")
+BINANCE, KRAKEN, ARCHIVE = get_source("binance_usdm"), get_source("kraken_futures"), get_source("hyperliquid_archive")
 T0 = to_ms(datetime(2025, 10, 10, tzinfo=UTC))
 DAY_ONE, DAY_TWO = Window(T0, T0 + DAY), Window(T0 + DAY, T0 + 2 * DAY)
 BOTH = Window(T0, T0 + 2 * DAY)
@@ -100,7 +101,9 @@ class Once:
     def __init__(self, home: Path) -> None:
         self.run = run = begin(home, DAY_ONE)
         load(run, BINANCE, [])
-        self.before = {source(n).table(d): columns(run, source(n).table(d)) for n in source_rows() for d in source(n).endpoints}
+        self.before = {
+            get_source(n).table(d): columns(run, get_source(n).table(d)) for n in source_rows() for d in get_source(n).endpoints
+        }
         self.problem = "Expected `float`, got `str` - at `$[0].fundingRate`"
         self.good = land(run, "funding_rates", rates(BOTH), DAY_ONE)
         self.bad = land(
@@ -146,7 +149,7 @@ def test_pages_become_typed_rows_with_where_they_came_from(once: Once) -> None:
 
 
 def test_every_raw_table_exists_of_its_type_before_and_after_rows(once: Once) -> None:
-    assert len(once.before) == sum(len(source(n).endpoints) for n in source_rows()) and all(once.before.values())
+    assert len(once.before) == sum(len(get_source(n).endpoints) for n in source_rows()) and all(once.before.values())
     assert {name: columns(once.run, name) for name in once.before} == once.before
     rates_ = once.before["binance_usdm__funding_rates"]
     assert ("mark_price", "DOUBLE", "YES") in rates_ and ("funding_time", "BIGINT", "NO") in rates_
@@ -331,6 +334,6 @@ def test_days_are_utc_wherever_the_machine_stands(tmp_path: Path, monkeypatch: p
 def test_one_plan_for_all_instruments_is_possible() -> None:
     """A bulk dataset's plan doesn't look at the instrument."""
     for name in source_rows():
-        for dataset in source(name).endpoints:
+        for dataset in get_source(name).endpoints:
             if dataset.bulk:
                 assert list(dataset.plan(Instrument("", ""), DAY_ONE))

@@ -15,7 +15,8 @@ from pipelines import records
 from pipelines.client import Page
 from pipelines.fetch import _unknown
 from pipelines.records import MaybeNumber, Ms, Number, Record
-from pipelines.sources import source, source_rows
+from pipelines.registry import source_rows
+from pipelines.sources import get_source
 
 
 class Row(Record, rename="camel"):
@@ -95,15 +96,15 @@ def test_a_missing_field_is_refused_by_name_and_an_unknown_one_is_read_over() ->
 
 
 def test_names_that_differ_by_case_stay_apart() -> None:
-    dataset = source("hyperliquid").endpoint("candles")
+    dataset = get_source("hyperliquid").endpoint("candles")
     body = b'[{"t":1760054400000,"T":1760057999999,"s":"BTC","i":"1h","o":"1","c":"4","h":"5","l":"0.5","v":"7","n":3}]'
     [row] = dataset.read(body)
     assert (row.open_time, row.close_time) == (1760054400000, 1760057999999)
 
 
-@pytest.mark.parametrize(("name", "dataset"), [(n, d.name) for n in source_rows() for d in source(n).endpoints])
+@pytest.mark.parametrize(("name", "dataset"), [(n, d.name) for n in source_rows() for d in get_source(n).endpoints])
 def test_every_raw_table_has_its_key_not_null(name: str, dataset: str) -> None:
-    found = source(name).endpoint(dataset)
+    found = get_source(name).endpoint(dataset)
     assert len(set(found.schema.names)) == len(found.schema.names)
     assert len({n.lower() for n in found.schema.names}) == len(found.schema.names), "DuckDB folds the case of names"
     assert not any(found.schema.field(n).nullable for n in found.primary_key)
@@ -124,7 +125,7 @@ NEW = [
 
 @pytest.mark.parametrize(("name", "dataset", "body"), NEW, ids=[f"{n}.{d}" for n, d, _ in NEW])
 def test_a_new_field_is_reported(name: str, dataset: str, body: object) -> None:
-    found = source(name).endpoint(dataset)
+    found = get_source(name).endpoint(dataset)
     content = json.dumps(body).encode()
     page = Page(content, 200, "", "", 0, found.read(content))
     page.rows = found.rows(page.content)

@@ -15,10 +15,11 @@ import pytest
 
 from pipelines.clock import Clock
 from pipelines.fetch import _SourceFetch
+from pipelines.registry import source_rows
 from pipelines.run import Run
 from pipelines.settings import Settings
 from pipelines.source import Instrument, Request
-from pipelines.sources import source, source_rows
+from pipelines.sources import get_source
 from pipelines.windows import HOUR, Window, to_ms
 from tests.sources.kit import written
 from tests.sources.test_vendors import VENDORS
@@ -100,13 +101,13 @@ EXPECTED: dict[str, dict[str, list[str]]] = {
 
 
 def planned(name: str, dataset: str, window: Window) -> list[Request]:
-    return list(source(name).endpoint(dataset).plan(Instrument(SYMBOLS[name], "BTC"), window))
+    return list(get_source(name).endpoint(dataset).plan(Instrument(SYMBOLS[name], "BTC"), window))
 
 
 def test_every_source_and_dataset_is_expected_here() -> None:
     elsewhere = {path.stem.removeprefix("test_") for path in (Path(__file__).parents[1] / "sources").glob("test_*.py")}
     here = set(source_rows()) - elsewhere - set(VENDORS)
-    assert {name: [d.name for d in source(name).endpoints] for name in here} == {n: list(d) for n, d in EXPECTED.items()}
+    assert {name: [d.name for d in get_source(name).endpoints] for name in here} == {n: list(d) for n, d in EXPECTED.items()}
 
 
 @pytest.mark.parametrize(("name", "dataset"), [(n, d) for n, ds in EXPECTED.items() for d in ds])
@@ -139,7 +140,7 @@ def test_weights_are_the_documented_ones() -> None:
     def cost(name: str, dataset: str, window: Window = TWO_DAYS) -> dict[str, int]:
         return dict(planned(name, dataset, window)[0].weights)
 
-    assert {n: {k: (v.weight, v.seconds) for k, v in source(n).limits.items()} for n in EXPECTED} == {
+    assert {n: {k: (v.weight, v.seconds) for k, v in get_source(n).limits.items()} for n in EXPECTED} == {
         "binance_usdm": {"weight": (2400, 60), "funding": (500, 300), "data": (1000, 300)},
         "bybit_linear": {"requests": (600, 5)},
         "hyperliquid": {"weight": (1200, 60)},
@@ -177,21 +178,21 @@ def test_no_window_reaches_beyond_what_the_venue_keeps(name: str, dataset: str, 
     year = Window.of_days(date(2025, 1, 1), date(2025, 12, 31))
     settings = Settings(mode="live", home=tmp_path)
     run = Run.begin(settings, year, Clock(at(2025, 10, 12)))
-    window = _SourceFetch(run, source(name), {}, lambda *_: None).window(source(name).endpoint(dataset))
+    window = _SourceFetch(run, get_source(name), {}, lambda *_: None).window(get_source(name).endpoint(dataset))
     assert window == Window(start, at(2025, 10, 12)), "and never beyond now"
 
 
 def test_a_live_window_stays_off_the_edge_of_what_is_kept(tmp_path: Any) -> None:
     """Binance refuses a start older than 30 days; a request may have to wait for its turn."""
     run = Run.begin(Settings(mode="live", home=tmp_path), Window(0, at(2039, 1, 1)), Clock())
-    window = _SourceFetch(run, source("binance_usdm"), {}, lambda *_: None).window(
-        source("binance_usdm").endpoint("open_interest")
+    window = _SourceFetch(run, get_source("binance_usdm"), {}, lambda *_: None).window(
+        get_source("binance_usdm").endpoint("open_interest")
     )
     assert 595_000 < window.start - (Clock().now() - 30 * 24 * HOUR) <= 600_000
 
 
 def test_bybit_asks_on_by_cursor() -> None:
-    dataset = source("bybit_linear").endpoint("instruments")
+    dataset = get_source("bybit_linear").endpoint("instruments")
     [first] = planned("bybit_linear", "instruments", TWO_DAYS)
     row = '{"symbol":"A","contractType":"LinearPerpetual","status":"Trading","baseCoin":"A","quoteCoin":"USDT","settleCoin":"USDT","fundingInterval":480}'  # noqa: E501
 
@@ -211,7 +212,7 @@ def test_bybit_asks_on_by_cursor() -> None:
 
 def test_kraken_asks_on_where_a_page_was_cut() -> None:
     [first] = planned("kraken_futures", "candles", TWO_DAYS)
-    bars = source("kraken_futures").endpoint("candles")
+    bars = get_source("kraken_futures").endpoint("candles")
     bar = '{"time":1760058000000,"open":"1","high":"1","low":"1","close":"1","volume":"1"}'
     page = bars.read(f'{{"candles":[{bar}],"more_candles":true}}'.encode())
     second = bars.next_page(first, page, bars.rows(page))
@@ -222,7 +223,7 @@ def test_kraken_asks_on_where_a_page_was_cut() -> None:
     assert bars.next_page(first, page, bars.rows(page)) is None
 
     [first] = planned("kraken_futures", "open_interest", TWO_DAYS)
-    points = source("kraken_futures").endpoint("open_interest")
+    points = get_source("kraken_futures").endpoint("open_interest")
     for more in (True, False):
         body = {
             "result": {"timestamp": [1760054400, 1760058000], "more": more, "data": [[1, 2, 0.5, 1.5], [1, 1, 1, 1]]},
@@ -244,7 +245,7 @@ def execution(nth: int, ms: int, order: str = "Market") -> dict[str, Any]:
 
 def test_kraken_executions_go_on_by_token_and_without_one_by_time() -> None:
     [first] = planned("kraken_futures", "liquidations", TWO_DAYS)
-    dataset = source("kraken_futures").endpoint("liquidations")
+    dataset = get_source("kraken_futures").endpoint("liquidations")
 
     def following(count: int, **token: str) -> Request | None:
         elements = [execution(i, TWO_DAYS.start + i) for i in range(count)]

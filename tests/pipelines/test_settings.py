@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from pipelines.registry import source_rows
 from pipelines.run import Run, resolve_window_and_clock
 from pipelines.settings import Settings
-from pipelines.sources import source, source_rows
+from pipelines.sources import get_source
 from pipelines.windows import DAY, Window, to_ms
 
 
@@ -112,7 +113,7 @@ def test_a_source_without_its_key_is_left_out_when_live(monkeypatch: pytest.Monk
 
 def test_an_unknown_source_names_those_there_are() -> None:
     with pytest.raises(KeyError, match="binance_usdm"):
-        source("binance")
+        get_source("binance")
 
 
 def test_a_recording_is_covered_whole_unless_told() -> None:
@@ -126,7 +127,7 @@ def test_a_recording_is_asked_of_the_venues_that_it_has(tmp_path: Path) -> None:
     (tmp_path / "candles_1h.csv").write_text("timestamp,venue,coin\n0,binance,BTC\n0,hyperliquid,BTC\n")
     (tmp_path / "notes.csv").write_text("of,something,else\n1,2,3\n")
     source = f"recorded:{tmp_path}"
-    assert {source_rows()[name]["venue"] for name in Settings(mode=source).sources} == {"binance", "hyperliquid"}
+    assert {source_rows()[name].venue for name in Settings(mode=source).sources} == {"binance", "hyperliquid"}
     assert "kraken_futures" in Settings(mode=source, venues="core,kraken").sources
     (tmp_path / "candles_1h.csv").unlink()
     assert Settings(mode=source).sources == Settings().sources, "who serves the folder says what is wrong with it"

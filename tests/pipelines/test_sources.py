@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from pipelines.sources import source
+from pipelines.sources import get_source
 
 PAGE = b"<html><head><title>403 Forbidden</title></head></html>"
 
@@ -57,13 +57,13 @@ PAGE = b"<html><head><title>403 Forbidden</title></head></html>"
     ],
 )
 def test_what_a_body_says(name: str, status: int, body: object, kind: str | None) -> None:
-    said = source(name).error(status, body if isinstance(body, bytes) else json.dumps(body).encode())
+    said = get_source(name).error(status, body if isinstance(body, bytes) else json.dumps(body).encode())
     assert (said.kind if said else None) == kind
 
 
 def test_the_perpetuals_of_a_list() -> None:
     """What is dated, inverse, quoted in another coin or an index is not asked for."""
-    dataset = source("binance_usdm").endpoint("instruments")
+    dataset = get_source("binance_usdm").endpoint("instruments")
 
     def symbol(name: str, kind: str, quote: str = "USDT") -> dict[str, object]:
         base = name.removesuffix(quote)
@@ -81,10 +81,10 @@ def test_the_perpetuals_of_a_list() -> None:
         symbol("BTCUSDT", "PERPETUAL"), symbol("BTCUSDT_251226", "CURRENT_QUARTER"), symbol("BTCUSDC", "PERPETUAL", "USDC"),
         symbol("TSLAUSDT", "TRADIFI_PERPETUAL"), symbol("1000PEPEUSDT", "PERPETUAL"),
     ]  # fmt: skip
-    found = source("binance_usdm").instruments(dataset.read(json.dumps({"symbols": rows}).encode()))  # type: ignore[misc]
+    found = get_source("binance_usdm").instruments(dataset.read(json.dumps({"symbols": rows}).encode()))  # type: ignore[misc]
     assert [(i.symbol, i.base_asset) for i in found] == [("BTCUSDT", "BTC"), ("TSLAUSDT", "TSLA"), ("1000PEPEUSDT", "PEPE")]
 
-    dataset = source("kraken_futures").endpoint("instruments")
+    dataset = get_source("kraken_futures").endpoint("instruments")
     rows = [
         {"symbol": "PF_XBTUSD", "type": "flexible_futures", "tradeable": True, "pair": "XBT:USD"},
         {"symbol": "PF_ETHUSD", "type": "flexible_futures", "tradeable": True, "pair": "ETH:USD"},
@@ -98,19 +98,19 @@ def test_the_perpetuals_of_a_list() -> None:
         },
         {"symbol": "in_xbtusd", "type": "spot index", "tradeable": False},
     ]
-    found = source("kraken_futures").instruments(dataset.read(json.dumps({"instruments": rows}).encode()))  # type: ignore[misc]
+    found = get_source("kraken_futures").instruments(dataset.read(json.dumps({"instruments": rows}).encode()))  # type: ignore[misc]
     assert [(i.symbol, i.base_asset) for i in found] == [("PF_XBTUSD", "BTC"), ("PF_ETHUSD", "ETH")]
 
 
 def test_contexts_that_are_not_aligned_are_refused() -> None:
-    dataset = source("hyperliquid").endpoint("contexts")
+    dataset = get_source("hyperliquid").endpoint("contexts")
     page = dataset.read(b'[{"universe":[{"name":"BTC","szDecimals":5},{"name":"ETH","szDecimals":4}]},[{"markPx":"1"}]]')
     with pytest.raises(ValueError, match="aligned"):
         dataset.rows(page)
 
 
 def test_kraken_open_interest_as_rows_or_columns() -> None:
-    dataset = source("kraken_futures").endpoint("open_interest")
+    dataset = get_source("kraken_futures").endpoint("open_interest")
 
     def rows(data: object, stamps: object = (1700000000, 1700003600)) -> list[tuple[float, ...]]:
         page = dataset.read(json.dumps({"result": {"timestamp": stamps, "data": data}, "errors": []}).encode())
@@ -127,7 +127,7 @@ def test_kraken_open_interest_as_rows_or_columns() -> None:
 def test_kraken_liquidations_are_told_by_the_takers_order() -> None:
     from test_requests import execution
 
-    dataset = source("kraken_futures").endpoint("liquidations")
+    dataset = get_source("kraken_futures").endpoint("liquidations")
     elements = [
         execution(1, 1700000000000),
         execution(2, 1700000000001, "PartialLiquidation"),

@@ -19,7 +19,7 @@ from samples import ENDPOINTS, NAUTILUS, WIRE, Sample, collect, plain
 
 from pipelines import records
 from pipelines.source import Instrument
-from pipelines.sources import source
+from pipelines.sources import get_source
 from pipelines.windows import DAY, Window
 
 pytestmark = pytest.mark.skipif(
@@ -195,7 +195,7 @@ def as_arrow(raw: Any, arrow: pa.DataType) -> Any:
 
 
 def ours(sample: Sample) -> list[dict[str, Any]]:
-    dataset = source(sample.source).endpoint(sample.dataset)
+    dataset = get_source(sample.source).endpoint(sample.dataset)
     rows = dataset.rows(dataset.read(sample.body))
     arrays = records.columns(dataset.record, dataset.schema, rows)
     names = dataset.record.__struct_fields__
@@ -204,10 +204,10 @@ def ours(sample: Sample) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=str)
 def test_a_sample_decodes_to_the_values_that_it_holds(sample: Sample) -> None:
-    dataset = source(sample.source).endpoint(sample.dataset)
+    dataset = get_source(sample.source).endpoint(sample.dataset)
     wire = WIRES[f"{sample.source}.{sample.dataset}"]
     assert set(wire.columns) == set(dataset.record.__struct_fields__), "a column that this test does not know"
-    assert source(sample.source).error(sample.status, sample.body) is None, "an answer taken for an error"
+    assert get_source(sample.source).error(sample.status, sample.body) is None, "an answer taken for an error"
     expected = [
         {name: as_arrow(value(row, where), dataset.schema.field(name).type) for name, where in wire.columns.items()}
         for row in wire.rows(plain(sample.body))
@@ -240,7 +240,7 @@ def test_no_sample_is_left_out() -> None:
 def test_the_table_of_endpoints_is_what_the_source_asks(name: str) -> None:
     """The scan above looks for exactly the endpoints that a window asks for."""
     asked = {}
-    for dataset in source(name).endpoints:
+    for dataset in get_source(name).endpoints:
         request = next(iter(dataset.plan(Instrument("*", "*"), Window(1_700_000_000_000 // DAY * DAY, 1_700_000_000_000))))
         asked[request.endpoint.replace("/*/1h", "/*/*")] = dataset.name
     assert asked == ENDPOINTS[name]

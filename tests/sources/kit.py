@@ -27,7 +27,7 @@ from pipelines.load import load
 from pipelines.run import Emulator, Run
 from pipelines.settings import Settings
 from pipelines.source import Endpoint, Instrument, Request
-from pipelines.sources import source
+from pipelines.sources import get_source
 from pipelines.windows import Window
 from tests.pipelines.samples import WIRE, matches, plain, recorded_exchanges
 
@@ -41,19 +41,21 @@ WINDOW = Window(NOW - 2 * DAY, NOW)
 
 def written(name: str, request: Request) -> str:
     """A request as one line: method, URL, body."""
-    url = source(name).base_url + request.path + ("?" + urlencode(request.params) if request.params else "")
+    url = get_source(name).base_url + request.path + ("?" + urlencode(request.params) if request.params else "")
     return f"{request.method} {url}" + (f" {json.dumps(request.body)}" if request.body else "")
 
 
 def planned(name: str, symbol: str, window: Window, without: str = "") -> dict[str, list[str]]:
     """By dataset: the requests that a window of one instrument makes, but for those of a dataset that is tested elsewhere."""
     instrument = Instrument(symbol, "")
-    return {d.name: [written(name, r) for r in d.plan(instrument, window)] for d in source(name).endpoints if d.name != without}
+    return {
+        d.name: [written(name, r) for r in d.plan(instrument, window)] for d in get_source(name).endpoints if d.name != without
+    }
 
 
 def following(name: str, dataset: str, request: Request, body: object) -> Request | None:
     """What is asked after a body came back."""
-    of = source(name).endpoint(dataset)
+    of = get_source(name).endpoint(dataset)
     page = of.read(body if isinstance(body, bytes) else json.dumps(body).encode())
     return of.next_page(request, page, of.rows(page))
 
@@ -102,8 +104,8 @@ def samples(
 
 def decoded(name: str, sample: Sample) -> list[dict[str, Any]]:
     """A sample's rows as they go into the raw table, without what the request adds."""
-    dataset = source(name).endpoint(sample.dataset)
-    assert source(name).error(sample.status, sample.body) is None, "an answer taken for an error"
+    dataset = get_source(name).endpoint(sample.dataset)
+    assert get_source(name).error(sample.status, sample.body) is None, "an answer taken for an error"
     rows = dataset.rows(dataset.read(sample.body))
     arrays = records.columns(dataset.record, dataset.schema, rows)
     columns = dict(zip(dataset.record.__struct_fields__, (a.to_pylist() for a in arrays), strict=True))
@@ -158,14 +160,14 @@ def through_ccxt(exchange: str, emulator: Served, host: str, prefix: str, **opti
 
 def market(name: str) -> str | None:
     """The synthetic market behind a source: named as the source, its host or its venue; None where it has none."""
-    return next((found for found in (name, source(name).host, source(name).venue) if found in profiles()), None)
+    return next((found for found in (name, get_source(name).host, get_source(name).venue) if found in profiles()), None)
 
 
 def fetched(name: str, emulator: Served, home: Path, window: Window = WINDOW, **settings: Any) -> tuple[Run, Fetched]:
     """One source fetched from the emulator: BTC and PEPE unless told."""
     chosen = {"home": home, "assets": ["BTC", "PEPE"], "timeout_seconds": 2, "tries": 4, "limits_scale": 1e6, **settings}
     run = Run.begin(Settings(**chosen), window, Clock(NOW), Emulator(emulator.url, "synthetic; seed=7"))
-    [result] = asyncio.run(fetch(run, [source(name)]))
+    [result] = asyncio.run(fetch(run, [get_source(name)]))
     return run, result
 
 
@@ -173,7 +175,7 @@ def loaded(name: str, emulator: Served, home: Path, **settings: Any) -> Callable
     """The same, loaded: a function that asks the warehouse. Nothing failed, nothing was quarantined."""
     run, result = fetched(name, emulator, home, **settings)
     assert not result.failures and not result.quarantined, [*map(str, result.failures), *result.quarantined]
-    load(run, source(name), result.entries)
+    load(run, get_source(name), result.entries)
 
     def query(sql: str) -> list[tuple[Any, ...]]:
         with duckdb.connect(str(run.settings.database), read_only=True) as connection:
@@ -189,6 +191,6 @@ def seen(bundle: Any, window: Window = WINDOW) -> Iterator[tuple[Any, ...]]:
 
 
 __all__ = [
-    "DAY", "NOW", "WINDOW", "Endpoint", "Sample", "SyntheticMarket", "decoded", "exact", "fetched", "following", "loaded",
-    "market", "planned", "redirected", "same", "samples", "seen", "source", "through_ccxt", "told", "written",
+    "DAY", "NOW", "WINDOW", "Endpoint", "Sample", "SyntheticMarket", "decoded", "exact", "fetched", "following", "get_source",
+    "loaded", "market", "planned", "redirected", "same", "samples", "seen", "through_ccxt", "told", "written",
 ]  # fmt: skip

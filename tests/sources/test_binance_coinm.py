@@ -23,11 +23,11 @@ from tests.sources.kit import (
     SyntheticMarket,
     decoded,
     exact,
+    get_source,
     loaded,
     planned,
     samples,
     seen,
-    source,
     through_ccxt,
     told,
 )
@@ -65,7 +65,7 @@ def test_two_days_make_exactly_these_requests() -> None:
 def test_a_year_is_asked_in_pages_that_no_limit_cuts(dataset: str, hours: int) -> None:
     """Bars of a window that is longer than the page are cut from the front, and none may be longer than 200 days."""
     year = Window(1735689600000, 1735689600000 + 365 * DAY)
-    requests = list(source(NAME).endpoint(dataset).plan(Instrument("BTCUSD_PERP", "BTC"), year))
+    requests = list(get_source(NAME).endpoint(dataset).plan(Instrument("BTCUSD_PERP", "BTC"), year))
     windows = [request.window or year for request in requests]
     assert (windows[0].start, windows[-1].end) == (year.start, year.end)
     assert all(one.end == next_.start for one, next_ in pairwise(windows))
@@ -74,7 +74,7 @@ def test_a_year_is_asked_in_pages_that_no_limit_cuts(dataset: str, hours: int) -
 
 
 def test_what_requests_weigh_and_how_far_back_is_kept() -> None:
-    of = source(NAME)
+    of = get_source(NAME)
     assert {k: (v.weight, v.seconds) for k, v in of.limits.items()} == {"weight": (2400, 60), "data": (1000, 300)}
     weights = {d.name: dict(next(iter(d.plan(Instrument("A", "A"), TWO_DAYS))).weights) for d in of.endpoints}
     assert weights == {
@@ -101,7 +101,7 @@ def test_what_requests_weigh_and_how_far_back_is_kept() -> None:
     ],
 )
 def test_what_a_body_says(status: int, body: object, kind: str | None) -> None:
-    said = source(NAME).error(status, json.dumps(body).encode())
+    said = get_source(NAME).error(status, json.dumps(body).encode())
     assert (said.kind if said else None) == kind
 
 
@@ -117,7 +117,7 @@ def test_the_perpetuals_of_a_list() -> None:
         contract("GALAUSD_PERP", "PERPETUAL DELIVERING"), contract("ODDUSD_PERP", "PERPETUAL", pair="EVENUSD"),
         contract("XUSDC_PERP", "PERPETUAL", quote="USDC"),
     ]  # fmt: skip
-    of = source(NAME)
+    of = get_source(NAME)
     page = of.endpoint("instruments").read(json.dumps({"symbols": rows}).encode())
     assert of.instruments and [(i.symbol, i.base_asset) for i in of.instruments(page)] == [
         ("BTCUSD_PERP", "BTC"),

@@ -16,10 +16,10 @@ from infra.emulator.store import MS_HOUR
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served
 from pipelines.load import load
+from pipelines.registry import closed_at
 from pipelines.run import Run, resolve_window_and_clock
 from pipelines.settings import Settings
 from pipelines.source import Instrument, VenueSays
-from pipelines.sources import closed_at
 from pipelines.sources.bitmex import SOURCE, error, instruments
 from pipelines.windows import Window
 from tests.pipelines.samples import WIRE

@@ -27,11 +27,11 @@ from tests.sources.kit import (
     decoded,
     exact,
     following,
+    get_source,
     loaded,
     planned,
     samples,
     seen,
-    source,
     through_ccxt,
     told,
     written,
@@ -67,7 +67,7 @@ def test_two_days_make_exactly_these_requests() -> None:
 )
 def test_a_year_is_asked_in_pages_that_no_limit_cuts(dataset: str, hours: int) -> None:
     year = Window(1735689600000, 1735689600000 + 365 * DAY)
-    windows = [r.window or year for r in source(NAME).endpoint(dataset).plan(Instrument("BTCUSD", "BTC"), year)]
+    windows = [r.window or year for r in get_source(NAME).endpoint(dataset).plan(Instrument("BTCUSD", "BTC"), year)]
     assert (windows[0].start, windows[-1].end) == (year.start, year.end)
     assert all(one.end == next_.start for one, next_ in pairwise(windows))
     assert max(window.end - window.start for window in windows) == hours * HOUR
@@ -83,7 +83,7 @@ def page(*rows: object, cursor: str | None = "") -> dict[str, Any]:
 
 
 def test_the_list_goes_on_by_cursor() -> None:
-    [first] = source(NAME).endpoint("instruments").plan(Instrument("", ""), TWO_DAYS)
+    [first] = get_source(NAME).endpoint("instruments").plan(Instrument("", ""), TWO_DAYS)
     second = following(NAME, "instruments", first, page(contract("BTCUSD"), cursor="a%3D1"))
     assert second and written(NAME, second) == f"GET {MARKET}/instruments-info?category=inverse&limit=1000&cursor=a%253D1"
     assert following(NAME, "instruments", first, page(contract("BTCUSD"))) is None
@@ -105,13 +105,13 @@ def test_the_list_goes_on_by_cursor() -> None:
     ],
 )
 def test_what_a_body_says(status: int, body: bytes, kind: str | None) -> None:
-    said = source(NAME).error(status, body)
+    said = get_source(NAME).error(status, body)
     assert (said.kind if said else None) == kind
 
 
 def test_the_perpetuals_of_a_list() -> None:
     rows = [contract("BTCUSD"), contract("BTCUSDZ25", "InverseFutures"), contract("XUSDT", quoteCoin="USDT")]
-    of = source(NAME)
+    of = get_source(NAME)
     body = of.endpoint("instruments").read(json.dumps(page(*rows, contract("BTCUSDT", "LinearPerpetual"))).encode())
     assert of.instruments and [(i.symbol, i.base_asset) for i in of.instruments(body)] == [("BTCUSD", "BTC")]
 
@@ -226,7 +226,7 @@ def test_linear_and_inverse_spend_from_one_limit(tmp_path: Path) -> None:
     """The venue counts 600 requests in 5 seconds over the whole host: what one source spent the other can't."""
     emulator = Emulator("http://127.0.0.1:9", "synthetic; seed=7")
     run = Run.begin(Settings(home=tmp_path, limits_scale=1), WINDOW, Clock(NOW), emulator)
-    linear, inverse, other = (run.client(source(n)).limiter for n in ("bybit_linear", NAME, "kraken_futures"))
+    linear, inverse, other = (run.client(get_source(n)).limiter for n in ("bybit_linear", NAME, "kraken_futures"))
 
     async def spend() -> None:
         await linear.acquire({"requests": 582})  # 97 % of the limit

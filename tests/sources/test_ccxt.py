@@ -24,9 +24,9 @@ from pipelines.load import load
 from pipelines.run import Emulator, Run
 from pipelines.settings import Settings
 from pipelines.source import Instrument, Request, Source
-from pipelines.sources import parts
+from pipelines.sources import expand_multi_venue
 from pipelines.windows import HOUR, Window
-from tests.sources.kit import DAY, NOW, WINDOW, following, source
+from tests.sources.kit import DAY, NOW, WINDOW, following, get_source
 from tests.whole import AS_OF, DAYS, database, perps, published, window
 
 ccxt = pytest.importorskip("ccxt.async_support")
@@ -41,7 +41,7 @@ ALL = ",".join(PAIRS)
 
 
 def part(name: str, origin: str = "synthetic") -> Source:
-    [found], _ = parts("ccxt", (name,), origin)
+    [found], _ = expand_multi_venue("ccxt", (name,), origin)
     return found
 
 
@@ -58,7 +58,7 @@ def asked(emulator: Served, home: Path, names: str, over: Window = WINDOW, **set
 def raw(run: Run, result: Fetched, sql: str) -> list[tuple[Any, ...]]:
     """The warehouse's answer once the pages are loaded."""
     assert not result.failures and not result.quarantined, [*map(str, result.failures), *result.quarantined]
-    load(run, source("ccxt"), result.entries)
+    load(run, get_source("ccxt"), result.entries)
     with duckdb.connect(str(run.settings.database), read_only=True) as connection:
         return connection.execute(sql).fetchall()
 
@@ -310,7 +310,7 @@ def test_one_venue_that_fails_leaves_the_others(emulator: Served, tmp_path: Path
 )
 def test_what_ccxt_could_not_read_goes_to_quarantine(rows: str, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
-        source("ccxt").endpoint("funding_rates").read(f'{{"rows":{rows},"answers":[]}}'.encode())
+        get_source("ccxt").endpoint("funding_rates").read(f'{{"rows":{rows},"answers":[]}}'.encode())
 
 
 def test_an_answer_that_ccxt_trips_over_is_kept(emulator: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -332,7 +332,7 @@ def test_venues_are_named_in_the_settings(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("PERPLAKE_CCXT_VENUES", "phemex, bingx")
     live = Settings(mode="live", venues=["okx"])
     assert live.ccxt_venues == ["phemex", "bingx"] and live.sources == ["okx", "ccxt"]
-    found, lines = live.parts("ccxt")
+    found, lines = live.expand_multi_venue("ccxt")
     assert [(p.name, p.venue, p.base_url) for p in found] == [
         ("ccxt", "phemex", "ccxt://phemex"),
         ("ccxt", "bingx", "ccxt://bingx"),
@@ -364,8 +364,8 @@ def test_instruments_by_the_rules_of_names() -> None:
         market("BTCEUR", "BTC", "BTC", quote="EUR"), market("GONE", "GONE", "GONE", active=False),
         market("QUANTO", "ETH", "ETH", linear=None, inverse=None),
     ]  # fmt: skip
-    page = source("ccxt").endpoint("instruments").read(json.dumps({"rows": rows, "answers": []}).encode())
-    found = source("ccxt").instruments(page)  # type: ignore[misc]
+    page = get_source("ccxt").endpoint("instruments").read(json.dumps({"rows": rows, "answers": []}).encode())
+    found = get_source("ccxt").instruments(page)  # type: ignore[misc]
     assert [(i.symbol, i.base_asset) for i in found] == [
         ("1000PEPEUSDT", "PEPE"), ("kBONK", "BONK"), ("PF_XBTUSD", "BTC"), ("0", "HYPE"), ("BTCUSD", "BTC"),
     ]  # fmt: skip

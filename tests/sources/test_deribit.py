@@ -26,11 +26,11 @@ from tests.sources.kit import (
     decoded,
     exact,
     fetched,
+    get_source,
     loaded,
     planned,
     samples,
     seen,
-    source,
     through_ccxt,
 )
 
@@ -55,7 +55,7 @@ def test_two_days_make_these_requests() -> None:
 
 @pytest.mark.parametrize(("dataset", "rows"), [("funding_rates", 744), ("candles", 1000)])
 def test_no_window_has_more_hours_than_a_page_has_rows(dataset: str, rows: int) -> None:
-    plan = source("deribit").endpoint(dataset).plan
+    plan = get_source("deribit").endpoint(dataset).plan
     windows = [r.window for r in plan(Instrument("BTC-PERPETUAL", "BTC"), Window(NOW - 200 * DAY, NOW)) if r.window]
     assert sum(w.end - w.start for w in windows) == 200 * DAY
     assert max(w.end - w.start for w in windows) == rows * HOUR
@@ -63,7 +63,7 @@ def test_no_window_has_more_hours_than_a_page_has_rows(dataset: str, rows: int) 
 
 def test_errors_by_kind() -> None:
     def kind(status: int, body: bytes) -> str | None:
-        said = source("deribit").error(status, body)
+        said = get_source("deribit").error(status, body)
         return said.kind if said else None
 
     said = b'{"jsonrpc":"2.0","error":{"code":%d,"message":"%s"},"testnet":false,"usIn":1,"usOut":1,"usDiff":0}'
@@ -80,7 +80,7 @@ def chart(**columns: Any) -> bytes:
 
 
 def test_bars_whose_columns_differ_in_length_or_that_say_neither_ok_nor_no_data_are_refused() -> None:
-    dataset = source("deribit").endpoint("candles")
+    dataset = get_source("deribit").endpoint("candles")
     assert len(dataset.rows(dataset.read(chart()))) == 1
     with pytest.raises(ValueError, match="zip"):
         dataset.rows(dataset.read(chart(cost=[1, 2])))
@@ -97,8 +97,8 @@ def test_dated_futures_and_options_are_no_instruments_of_ours() -> None:
         {**symbol, "instrument_name": "BTC-COMBO-1", "kind": "future_combo", "settlement_period": "perpetual"},
     ]
     page, of = (
-        source("deribit").endpoint("instruments").read(json.dumps({"result": rows}).encode()),
-        source("deribit").instruments,
+        get_source("deribit").endpoint("instruments").read(json.dumps({"result": rows}).encode()),
+        get_source("deribit").instruments,
     )
     assert of and of(page) == [Instrument("BTC-PERPETUAL", "BTC"), Instrument("SOL_USDC-PERPETUAL", "SOL")]
 
@@ -210,7 +210,7 @@ def test_the_emulator_cuts_funding_at_744_hours_ascending(emulator: Served) -> N
 def test_the_emulator_refuses_as_the_venue(emulator: Served, path: str) -> None:
     with pytest.raises(OSError, match="400") as refused:
         get(emulator, path)
-    said = source("deribit").error(400, refused.value.read())  # type: ignore[attr-defined]
+    said = get_source("deribit").error(400, refused.value.read())  # type: ignore[attr-defined]
     assert said and said.kind == "rejected"
 
 
@@ -221,7 +221,7 @@ def test_the_list_of_instruments_has_a_limit_of_its_own(store: SyntheticMarket) 
         with pytest.raises(OSError, match="429") as refused:
             for _ in range(12):
                 get(emulator, "get_instruments?currency=any&kind=future")
-    said = source("deribit").error(429, refused.value.read())  # type: ignore[attr-defined]
+    said = get_source("deribit").error(429, refused.value.read())  # type: ignore[attr-defined]
     assert said and said.kind == "limited"
 
 

@@ -28,11 +28,11 @@ from tests.sources.kit import (
     exact,
     fetched,
     following,
+    get_source,
     loaded,
     planned,
     samples,
     seen,
-    source,
     through_ccxt,
 )
 
@@ -58,7 +58,7 @@ def test_two_days_make_these_requests() -> None:
 
 
 def test_no_page_of_candles_has_more_hours_than_a_page_has_rows() -> None:
-    plan = source("dydx").endpoint("candles").plan
+    plan = get_source("dydx").endpoint("candles").plan
     windows = [r.window for r in plan(Instrument("BTC-USD", "BTC"), Window(NOW - 100 * DAY, NOW)) if r.window]
     assert sum(w.end - w.start for w in windows) == 100 * DAY
     assert max(w.end - w.start for w in windows) == 1000 * HOUR
@@ -90,7 +90,7 @@ def test_funding_is_followed_back_until_a_row_from_before_the_window() -> None:
 
 def test_errors_by_kind() -> None:
     def kind(status: int, body: bytes) -> str | None:
-        said = source("dydx").error(status, body)
+        said = get_source("dydx").error(status, body)
         return said.kind if said else None
 
     said = b'{"errors":[{"msg":"%s","param":"limit","location":"query"}]}'
@@ -105,16 +105,16 @@ def test_errors_by_kind() -> None:
 
 def test_the_base_stands_before_the_first_comma() -> None:
     page = (
-        source("dydx")
+        get_source("dydx")
         .endpoint("instruments")
         .read(json.dumps({"markets": {t: {"ticker": t, "status": "ACTIVE"} for t in ("BTC-USD", POOL)}}).encode())
     )
-    of = source("dydx").instruments
+    of = get_source("dydx").instruments
     assert of and of(page) == [Instrument("BTC-USD", "BTC"), Instrument(POOL, "FARTCOIN")]
 
 
 def test_a_list_of_markets_that_can_be_cut_is_refused() -> None:
-    dataset = source("dydx").endpoint("instruments")
+    dataset = get_source("dydx").endpoint("instruments")
     page = {"markets": {str(n): {"ticker": f"{n}-USD", "status": "ACTIVE"} for n in range(1000)}}
     with pytest.raises(ValueError, match="may have been cut"):
         dataset.rows(dataset.read(json.dumps(page).encode()))
@@ -123,7 +123,7 @@ def test_a_list_of_markets_that_can_be_cut_is_refused() -> None:
 @pytest.mark.parametrize("stamp", ["2025-12-08T16:00:00.219", "1970-01-01T00:00:00.000Z", "1765209600219", "", "soon"])
 def test_a_time_that_is_none_names_its_field(stamp: str) -> None:
     with pytest.raises(msgspec.ValidationError, match=r"historicalFunding\[0\].effectiveAt"):
-        source("dydx").endpoint("funding_rates").read(json.dumps(funding_page(stamp)).encode())
+        get_source("dydx").endpoint("funding_rates").read(json.dumps(funding_page(stamp)).encode())
 
 
 def test_a_new_market_has_no_rate_yet() -> None:
@@ -249,7 +249,7 @@ def test_the_snapshot_is_the_markets_now(emulator: Served, store: SyntheticMarke
 def test_the_emulator_refuses_as_the_venue(emulator: Served, path: str, status: int) -> None:
     with pytest.raises(OSError) as refused:
         get(emulator, path)
-    said = source("dydx").error(refused.value.code, refused.value.read())  # type: ignore[attr-defined]
+    said = get_source("dydx").error(refused.value.code, refused.value.read())  # type: ignore[attr-defined]
     assert refused.value.code == status and said and said.kind == "rejected"  # type: ignore[attr-defined]
 
 
@@ -276,7 +276,7 @@ def test_the_limits_of_funding_and_of_candles_are_two(store: SyntheticMarket) ->
         with pytest.raises(OSError, match="429") as refused:
             for _ in range(5):
                 get(emulator, "historicalFunding/BTC-USD?limit=1")
-    assert source("dydx").error(429, refused.value.read()).kind == "limited"  # type: ignore[attr-defined, union-attr]
+    assert get_source("dydx").error(429, refused.value.read()).kind == "limited"  # type: ignore[attr-defined, union-attr]
 
 
 # --- an independent client --------------------------------------------------------------------------------------------------

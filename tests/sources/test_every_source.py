@@ -17,14 +17,14 @@ import pytest
 from infra.emulator.store import MS_HOUR
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served, serve
-from pipelines.sources import source_rows
+from pipelines.registry import source_rows
 from tests.sources.kit import market
 from tests.whole import AS_OF, DAYS, database, perps, window
 
 ASSETS = ("BTC", "PEPE")
 #: Contracts are whole numbers: what is less than one is lost on the wire.
 ROUNDED = 2e-3
-SOURCES = [name for name in source_rows() if market(name) and "candles" in source_rows()[name]["datasets"]]
+SOURCES = [name for name in source_rows() if market(name) and "candles" in source_rows()[name].datasets]
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_candles(name: str, base: str, marts: Path, store: SyntheticMarket) -> N
 
 
 @pytest.mark.parametrize("base", ASSETS)
-@pytest.mark.parametrize("name", [n for n in SOURCES if "funding_rates" in source_rows()[n]["datasets"]])
+@pytest.mark.parametrize("name", [n for n in SOURCES if "funding_rates" in source_rows()[n].datasets])
 def test_funding(name: str, base: str, marts: Path, store: SyntheticMarket) -> None:
     venue, listed, _ = truth(store, name, base)
     funding = store.funding(venue, listed)
@@ -98,9 +98,7 @@ def test_funding(name: str, base: str, marts: Path, store: SyntheticMarket) -> N
 
 
 @pytest.mark.parametrize("base", ASSETS)
-@pytest.mark.parametrize(
-    "name", [n for n in SOURCES if {"open_interest", "open_interest_now"} & set(source_rows()[n]["datasets"])]
-)
+@pytest.mark.parametrize("name", [n for n in SOURCES if {"open_interest", "open_interest_now"} & set(source_rows()[n].datasets)])
 def test_open_interest(name: str, base: str, marts: Path, store: SyntheticMarket) -> None:
     venue, listed, multiplier = truth(store, name, base)
     held_ = store.open_interest(venue, listed)

@@ -16,7 +16,7 @@ from infra.emulator.testing import Served
 from infra.emulator.venues.gate import COINS_A_CONTRACT
 from infra.emulator.venues.okx import CONTRACTS
 from pipelines.source import Instrument
-from pipelines.sources import source
+from pipelines.sources import get_source
 from pipelines.windows import HOUR, Window
 from tests.sources.kit import DAY, NOW, following, loaded, seen
 
@@ -33,7 +33,7 @@ WINDOW = Window(1760130000000, 1760133600000)  # 2025-10-10T21:00Z, an hour
 
 
 def plan(name: str) -> list[Any]:
-    return list(source(name).endpoint("liquidations").plan(Instrument(ASKED[name][0], "BTC"), WINDOW))
+    return list(get_source(name).endpoint("liquidations").plan(Instrument(ASKED[name][0], "BTC"), WINDOW))
 
 
 def test_the_requests_of_the_crash() -> None:
@@ -55,11 +55,11 @@ def test_the_requests_of_the_crash() -> None:
 def test_samples_of_the_pages() -> None:
     """As they stand on the venues' pages."""
     row: dict[str, Any] = {"time": 1548654951, "contract": "BTC_USDT", "size": 600, "order_size": -600, "order_price": "3405"}
-    [gate] = source("gate").endpoint("liquidations").read(json.dumps([row | {"fill_price": "3424", "left": 0}]).encode())
+    [gate] = get_source("gate").endpoint("liquidations").read(json.dumps([row | {"fill_price": "3424", "left": 0}]).encode())
     assert (gate.time, gate.size, gate.order_size, gate.fill_price, gate.left) == (1548654951000, 600, -600, 3424, 0)
     swap = {"bkLoss": "0", "bkPx": "0.55205", "ccy": "", "posSide": "short", "side": "buy", "sz": "39", "ts": "1680173247614"}
     dated = {"details": [swap], "instFamily": "XRP-USD", "instId": "XRP-USD-230929", "instType": "FUTURES", "uly": "XRP-USD"}
-    of = source("okx").endpoint("liquidations")
+    of = get_source("okx").endpoint("liquidations")
     assert of.rows(of.read(json.dumps({"code": "0", "data": [dated]}).encode())) == []
     [okx] = of.rows(of.read(json.dumps({"code": "0", "data": [dated | {"instId": "XRP-USD-SWAP"}]}).encode()))
     assert (okx.symbol, okx.ts, okx.side, okx.sz, okx.bk_px) == ("XRP-USD-SWAP", 1680173247614, "buy", 39, 0.55205)
@@ -72,12 +72,12 @@ def test_samples_of_the_pages() -> None:
         "volume": 479,
     }
     row |= {"price": 51441.7, "created_at": 1638593647864, "amount": 0.479, "trade_turnover": 24640.5743, "business_type": "swap"}
-    of = source("htx_linear").endpoint("liquidations")
+    of = get_source("htx_linear").endpoint("liquidations")
     [htx] = of.rows(of.read(json.dumps({"code": 200, "msg": "", "data": [row], "ts": 1604312615051}).encode()))
     assert (htx.query_id, htx.direction, htx.amount, htx.price) == (452057, "sell", 0.479, 51441.7)
     assert htx.amount * htx.price == pytest.approx(htx.trade_turnover)
     row = {"symbol": "APEUSDT", "side": "buy", "price": "0.1649", "amount": "13.70319", "ts": "1777358886549"}
-    of = source("bitget").endpoint("liquidations")
+    of = get_source("bitget").endpoint("liquidations")
     [bitget] = of.rows(of.read(json.dumps({"code": "00000", "data": {"list": [row], "cursor": None}}).encode()))
     assert bitget.amount / bitget.price == pytest.approx(83.1), "coins in the sample: the amount is what they were worth"
 

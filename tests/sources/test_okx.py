@@ -25,11 +25,11 @@ from tests.sources.kit import (
     exact,
     fetched,
     following,
+    get_source,
     loaded,
     planned,
     samples,
     seen,
-    source,
     through_ccxt,
 )
 
@@ -92,7 +92,7 @@ def test_the_requests_of_two_days(symbol: str) -> None:
     ("dataset", "hours"), [("open_interest", 100), ("funding_rates", 400), ("candles", 300), ("mark_candles", 100)]
 )
 def test_no_request_is_for_more_hours_than_its_page_holds(dataset: str, hours: int) -> None:
-    requests = list(source(NAME).endpoint(dataset).plan(Instrument("BTC-USDT-SWAP", "BTC"), Window(NOW - 60 * DAY, NOW)))
+    requests = list(get_source(NAME).endpoint(dataset).plan(Instrument("BTC-USDT-SWAP", "BTC"), Window(NOW - 60 * DAY, NOW)))
     assert {r.params["limit"] for r in requests} == {hours}
     windows = [r.window for r in requests if r.window]
     assert all((w.end - w.start) // MS_HOUR <= hours for w in windows)
@@ -108,7 +108,7 @@ START = 408_000 * MS_HOUR
 
 def asked_for(dataset: str, hours: int) -> Request:
     window = Window(START, START + hours * MS_HOUR)
-    [only] = source(NAME).endpoint(dataset).plan(Instrument("BTC-USDT-SWAP", "BTC"), window)
+    [only] = get_source(NAME).endpoint(dataset).plan(Instrument("BTC-USDT-SWAP", "BTC"), window)
     return only
 
 
@@ -162,7 +162,7 @@ def test_nothing_follows_a_page_that_is_short_or_whole(dataset: str, hours: int)
     ],
 )
 def test_errors(status: int, body: str, kind: str | None) -> None:
-    said = source(NAME).error(status, body.encode())
+    said = get_source(NAME).error(status, body.encode())
     assert (said and said.kind) == kind
     assert said is None or json.loads(body)["code"] in said.message
 
@@ -255,9 +255,9 @@ def test_instruments_are_swaps_in_usdt_and_usd_by_their_pair() -> None:
         SWAP
         | {"instId": "BTC-USD_UM_XPERP-310404", "uly": "BTC-USD", "ctType": "linear", "instType": "FUTURES", "ruleType": "xperp"},
     ]
-    instruments = source(NAME).endpoint("instruments")
+    instruments = get_source(NAME).endpoint("instruments")
     body = instruments.read(json.dumps({"code": "0", "msg": "", "data": rows}).encode())
-    found = source(NAME).instruments
+    found = get_source(NAME).instruments
     assert found is not None
     assert [(i.symbol, i.base_asset) for i in found(body)] == [
         ("BTC-USDT-SWAP", "BTC"),
@@ -305,7 +305,7 @@ def test_a_bar_states_its_volume_thrice() -> None:
 
 
 def test_what_the_venue_forgets_is_not_asked_for() -> None:
-    kept = {d.name: d.history_days for d in source(NAME).endpoints if d.history_days}
+    kept = {d.name: d.history_days for d in get_source(NAME).endpoints if d.history_days}
     assert kept == {"funding_rates": 90, "open_interest": 1440 / 24, "liquidations": 7}
 
 
@@ -349,7 +349,7 @@ def test_open_interest_ends_after_1440_entries_in_pages_of_100(emulator: Served)
 def test_the_emulator_refuses_as_the_venue_does(emulator: Served, path: str, params: dict[str, Any], code: str) -> None:
     answer = ask(f"{emulator.url}/okx/api/v5/{path}", **{"instId": "BTC-USDT-SWAP", **params})
     assert answer.json["code"] == code
-    said = source(NAME).error(answer.status, json.dumps(answer.json).encode())
+    said = get_source(NAME).error(answer.status, json.dumps(answer.json).encode())
     assert said is not None and said.kind == "rejected"
 
 

@@ -21,14 +21,14 @@ from pipelines.run import Emulator, Run, resolve_window_and_clock
 from pipelines.settings import Settings
 from pipelines.source import Instrument, VenueSays
 from pipelines.sources import thegraph
-from pipelines.sources.thegraph import LIQUIDATIONS, POOLS, SOURCE, error, parts
+from pipelines.sources.thegraph import LIQUIDATIONS, POOLS, SOURCE, error, expand_multi_venue
 from tests.sources.kit import DAY, NOW, WINDOW
 
 META = {"block": {"number": 7}, "hasIndexingErrors": False}
 
 
 def named(subgraph: str = "Abc123") -> Any:
-    [of], lines = parts((f"gmx={subgraph}",), "live")
+    [of], lines = expand_multi_venue((f"gmx={subgraph}",), "live")
     assert not lines
     return of
 
@@ -89,7 +89,7 @@ def test_a_subgraph_that_says_it_is_wrong_is_quarantined() -> None:
 
 def test_subgraphs_are_named_by_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="no `project=id`"):
-        parts(("gmx",), "live")
+        expand_multi_venue(("gmx",), "live")
     window, clock = resolve_window_and_clock(Settings())
     monkeypatch.delenv("THEGRAPH_API_KEY", raising=False)
     live = Settings(mode="live", home=tmp_path, venues=["all"], subgraphs=["gmx=Abc123"])
@@ -104,7 +104,7 @@ def test_subgraphs_are_named_by_the_user(tmp_path: Path, monkeypatch: pytest.Mon
 def test_the_raw_tables_hold_the_store(emulator: Served, store: SyntheticMarket, tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, venues=["all"], limits_scale=1e6, timeout_seconds=5)
     run = Run.begin(settings, WINDOW, Clock(NOW), Emulator(emulator.url, "synthetic; seed=7"))
-    of, _ = settings.parts("thegraph")
+    of, _ = settings.expand_multi_venue("thegraph")
     [result] = asyncio.run(fetch(run, list(of)))
     assert not result.failures and not result.quarantined and not result.warnings
     load(run, SOURCE, result.entries)

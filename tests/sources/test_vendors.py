@@ -21,7 +21,7 @@ from pipelines.load import load
 from pipelines.run import Emulator, Run, resolve_window_and_clock
 from pipelines.settings import Settings
 from pipelines.source import Instrument, Source, VenueSays
-from pipelines.sources import amberdata, coinapi, kaiko, source
+from pipelines.sources import amberdata, coinapi, get_source, kaiko
 from tests.sources.kit import NOW, WINDOW, seen
 
 VENDORS = ("coinapi", "kaiko", "amberdata")
@@ -29,7 +29,7 @@ DAYS = "2026-11-20T00%3A00%3A00Z", "2026-11-22T00%3A00%3A00Z"
 
 
 def named(vendor: Any, venue: str = "binance") -> Source:
-    [of], lines = vendor.parts((venue,), "live")
+    [of], lines = vendor.expand_multi_venue((venue,), "live")
     assert not lines and of.venue == venue
     return of
 
@@ -158,12 +158,12 @@ def test_the_raw_tables_hold_the_store(name: str, emulator: Served, store: Synth
     """Bars as the venue has them; open interest of Bybit counts both sides here too."""
     settings = Settings(home=tmp_path, venues=["all"], assets=["BTC", "PEPE"], limits_scale=1e6, timeout_seconds=5)
     run = Run.begin(settings, WINDOW, Clock(NOW), Emulator(emulator.url, "synthetic; seed=7"))
-    of, lines = settings.parts(name)
+    of, lines = settings.expand_multi_venue(name)
     assert [s.venue for s in of] == ["binance", "bybit"] and not lines
     results = asyncio.run(fetch(run, list(of)))
     for result in results:
         assert not result.failures and not result.quarantined and not result.warnings
-        load(run, source(name), result.entries)
+        load(run, get_source(name), result.entries)
     for coin in ("BTC", "1000PEPE"):
         symbol = NAMES[name].format(coin.lower() if name == "kaiko" else coin)
         held = store.open_interest("bybit", coin)

@@ -1,0 +1,135 @@
+"""The records that everything else reads: sources, venues, and the canonical datasets that sources give.
+
+`dbt_project/dbt_project.yml` (`vars: sources`) and `dbt_project/seeds/venues.csv` are the only places where they are written
+down; dbt reads the same files. Each row is decoded as its type, so that a typing error is refused with a sentence that names
+the row. Days are UTC. `perps venues` prints the result.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+import yaml
+
+from pipelines.windows import Window
+
+PROJECT = Path(__file__).parents[1] / "dbt_project"
+PROJECT_FILE = PROJECT / "dbt_project.yml"
+SEEDS = PROJECT / "seeds"
+
+#: The datasets for which a source can have staging models.
+DATASETS = (
+    "instruments",
+    "funding_rates",
+    "running_rates",
+    "open_interest",
+    "open_interest_now",
+    "candles",
+    "liquidations",
+    "references",
+)
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class SourceRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A row of the table of sources.
+
+    A source reads one `venue`, or several, which the setting `named_in` lists. `datasets` are those with a staging model.
+    `history` is how many days back the venue answers, by dataset, where it is limited. `key` is the environment variable that
+    holds the API key; without it a source is left out, unless the key is optional. Where several sources cover one venue,
+    marts take the one with the lowest `precedence`. `core` sources are read by default.
+    """
+
+    title: str
+    datasets: tuple[str, ...]
+    venue: str | None = None
+    named_in: str | None = None
+    core: bool = False
+    key: str | None = None
+    key_optional: bool = False
+    precedence: int = 1
+    history: dict[str, int] = {}
+
+    @property
+    def is_reference_only(self) -> bool:
+        """True if the source has no rows of its own venue, only figures about others to compare with."""
+        return set(self.datasets) == {"references"}
+
+
+class Venue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A venue, aggregator or vendor, as the seed `venues` has it."""
+
+    venue: str
+    title: str
+    kind: str
+    region: str
+    access: str
+    state: Literal["open", "closed"]
+    closed_on: date | None = None
+
+    @property
+    def closed_at(self) -> int | None:
+        """The end of its last day in milliseconds, UTC; None while it is open."""
+        return Window.of_days(self.closed_on, self.closed_on).end if self.closed_on else None
+
+
+def _decode(place: str, rows: Mapping[str, Any], kind: type[T]) -> dict[str, T]:
+    """Rows as records. Raises `ValueError` naming the place, the row, the problem and the keys that are allowed."""
+    records = {}
+    for name, row in rows.items():
+        try:
+            records[name] = msgspec.convert(row, kind)
+        except msgspec.ValidationError as problem:
+            allowed = ", ".join(kind.__struct_fields__)
+            raise ValueError(f"{place}, row {name!r}: {problem}; allowed keys: {allowed}") from None
+    return records
+
+
+def decode_sources(rows: Mapping[str, Any]) -> dict[str, SourceRow]:
+    """The table of sources as records. Raises `ValueError` naming the row, the key and what is allowed there."""
+    place = "dbt_project.yml, vars: sources"
+    records = _decode(place, rows, SourceRow)
+    for name, row in records.items():
+
+        def refuse(key: str, values: Iterable[str], allowed: Iterable[str], name: str = name) -> None:
+            if unknown := sorted(set(values) - set(allowed)):
+                raise ValueError(f"{place}, row {name!r}: unknown {key} {', '.join(unknown)}; allowed: {', '.join(allowed)}")
+
+        if (row.venue is None) == (row.named_in is None):
+            raise ValueError(f"{place}, row {name!r}: give either `venue`, or `named_in` where the source reads several venues")
+        refuse("venue", [row.venue] if row.venue else [], venues())
+        refuse("dataset", row.datasets, DATASETS)
+        refuse("dataset in `history`", row.history, row.datasets)
+    return records
+
+
+@cache
+def source_rows() -> dict[str, SourceRow]:
+    """The rows of the table of sources, by name, in its order."""
+    return decode_sources(yaml.safe_load(PROJECT_FILE.read_text())["vars"]["sources"])
+
+
+@cache
+def venues() -> dict[str, Venue]:
+    """The rows of the seed `venues`, by venue, in its order."""
+    rows = {row["venue"]: {k: v for k, v in row.items() if v or k != "closed_on"} for row in read_seed("venues")}
+    return _decode("seeds/venues.csv", rows, Venue)
+
+
+def closed_at(venue: str | None) -> int | None:
+    """The end of the day on which a venue closed (milliseconds, UTC); None while it is open, or where it has no row."""
+    row = venues().get(venue or "")
+    return row.closed_at if row else None
+
+
+def read_seed(name: str) -> list[dict[str, str]]:
+    """The rows of a dbt seed, as text."""
+    with (SEEDS / f"{name}.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
