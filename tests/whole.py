@@ -30,7 +30,15 @@ AS_OF = "2025-06-10T00:00:00Z"
 DAYS = ("2025-06-07", "2025-06-08", "2025-06-09")
 PATIENCE = 600
 #: What a run imports, heavy things first met in its middle too. None of them starts a thread, so that forks are sound.
-PRELOAD = ["tests.whole", "assets.cli", "assets.job", "assets.definitions", "assets.console", "assets.report.page", "dlt"]
+PRELOAD = [
+    "tests.whole",
+    "assets.cli",
+    "assets.runtime.job",
+    "assets.definitions",
+    "assets.cli.printing",
+    "assets.report.page",
+    "dlt",
+]
 PRELOAD += ["dlt.destinations.impl.duckdb.factory", "dbt.cli.main", "dbt.adapters.duckdb", "dagster._core.instance"]
 
 CONTEXT = multiprocessing.get_context("forkserver")

@@ -8,10 +8,10 @@ import dagster as dg
 import duckdb
 import pytest
 
-from assets.checks import asset_checks
-from assets.checks.catalog import MARTS, REGIMES
-from assets.checks.factory import Check, check_step
-from assets.session import Session
+from assets.defs.checks import asset_checks
+from assets.defs.checks.catalog import MARTS, REGIMES
+from assets.defs.checks.factory import Check, check_step
+from assets.runtime.session import Session
 from pipelines import warehouse
 from pipelines.settings import Settings
 

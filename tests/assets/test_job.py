@@ -20,7 +20,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from assets.emulator import attach
+from assets.runtime.emulator import attach
 from infra.emulator.testing import Served
 from pipelines import warehouse
 from pipelines.windows import Window
@@ -260,7 +260,7 @@ def test_full_disks_lose_nothing(small_disks: tuple[Path, Path], reference: Refe
 
 
 def test_the_emulator_ends_with_a_killed_run(tmp_path: Path) -> None:
-    code = "import sys, time; from assets.emulator import emulator; from pipelines.settings import Settings\n"
+    code = "import sys, time; from assets.runtime.emulator import emulator; from pipelines.settings import Settings\n"
     code += "with emulator(Settings(), None) as attached: print(attached.emulator.url, flush=True); time.sleep(600)"
     run = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert run.stdout

@@ -13,8 +13,8 @@ import dagster as dg
 import duckdb
 import pytest
 
-from assets.notify import news, on_regime
-from assets.session import Session
+from assets.defs.sensors import news, on_regime
+from assets.runtime.session import Session
 from pipelines.settings import Settings
 
 

@@ -19,10 +19,11 @@ import dagster as dg
 import duckdb
 import pytest
 
+from assets.cli.ui import landed
 from assets.definitions import defs
-from assets.ingest import landing_key, raw_key
-from assets.schedules import daily, hourly
-from assets.ui import landed
+from assets.defs.landing import landing_key
+from assets.defs.raw import raw_key
+from assets.defs.schedules import daily, hourly
 from pipelines.registry import source_rows
 from pipelines.settings import Settings
 from pipelines.sources import get_source

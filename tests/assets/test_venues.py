@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from assets.cli import app
-from assets.venues import markdown, rows
+from assets.cli.venues import markdown, rows
 from pipelines.registry import PROJECT_FILE, source_rows
 
 DOCS = PROJECT_FILE.parents[1] / "pipelines" / "sources" / "VENUES.md"

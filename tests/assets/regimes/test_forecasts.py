@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from assets import labels
+from assets.defs.regimes import _said_live
 from assets.regimes import forecasts
 from assets.regimes.forecasts import inputs, methods, plan, power, schemas, score
 
@@ -288,9 +288,9 @@ def test_what_was_said_live_stays_as_it_was_said(tmp_path: Path, markets: pd.Dat
     today = said["day"].max()
     with duckdb.connect(str(tmp_path / "w.duckdb")) as db:
         db.execute("CREATE SCHEMA meta")
-        first = labels._said_live(db, said)
+        first = _said_live(db, said)
         assert set(first["run_type"]) == {"live"} and set(first["day"]) == {today}
-        again = labels._said_live(db, said.assign(probability=0.123))
+        again = _said_live(db, said.assign(probability=0.123))
         pd.testing.assert_frame_equal(first, again)
-        later = labels._said_live(db, said.assign(day=said["day"] + pd.Timedelta(days=1), probability=0.5))
+        later = _said_live(db, said.assign(day=said["day"] + pd.Timedelta(days=1), probability=0.5))
     assert len(later) == 2 * len(first) and set(later.loc[later["day"] > today, "probability"]) == {0.5}

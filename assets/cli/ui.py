@@ -15,8 +15,8 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assets.emulator import emulator
-from assets.job import instance
+from assets.runtime.emulator import emulator
+from assets.runtime.job import instance
 from pipelines.landing import Landing
 from pipelines.settings import Settings
 from pipelines.windows import Window
@@ -24,7 +24,7 @@ from pipelines.windows import Window
 if TYPE_CHECKING:
     import dagster as dg
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def serve(settings: Settings, port: int) -> None:
@@ -62,7 +62,7 @@ def note_landed(instance: dg.DagsterInstance, settings: Settings) -> None:
     """
     import dagster as dg
 
-    from assets.ingest import landing_key
+    from assets.defs.landing import landing_key
 
     for source, days in landed(settings).items():
         known = instance.get_materialized_partitions(landing_key(source))

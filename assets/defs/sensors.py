@@ -20,7 +20,7 @@ import duckdb
 
 from assets.regimes import posture, with_market
 from assets.regimes.forecasts.plan import TARGETS, WARNING
-from assets.session import Session
+from assets.runtime.session import Session
 
 VARIABLE = "PERPLAKE_NOTIFY"
 _REMEMBERED = 500
@@ -118,3 +118,27 @@ def on_regime(context: dg.SensorEvaluationContext, session: dg.ResourceParam[Ses
     if len(sent) < len(fresh):
         return dg.SkipReason(f"not all of {len(urls)} addresses in {VARIABLE} took it; it is tried again")
     return dg.SkipReason(f"told of {', '.join(sent)}" if sent else "nothing new")
+
+
+@dg.run_failure_sensor(
+    description="Logs in one line why a run failed: the step, the message, the window.",
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def on_failure(context: dg.RunFailureSensorContext) -> None:
+    """A readable reason in the daemon's log and in the sensor's ticks."""
+    context.log.error(reason(context))
+
+
+def reason(context: dg.RunFailureSensorContext) -> str:
+    """`run 1a2b3c4d of everything (2026-11-21) failed at load_binance_usdm: <message>`; one message of many steps once."""
+    run = context.dagster_run
+    steps: dict[str, list[str]] = {}
+    for event in context.get_step_failure_events():
+        error = event.step_failure_data.error
+        said = (error.cause or error).message if error else event.message
+        steps.setdefault(" ".join(str(said).split())[:500], []).append(str(event.step_key))
+    days = [run.tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end")]
+    window = run.tags.get("dagster/partition") or " to ".join(filter(None, days)) or "no partition"
+    job = "chosen assets" if run.job_name.startswith("__") else run.job_name
+    what = "; ".join(f"{', '.join(names)}: {said}" for said, names in steps.items()) or context.failure_event.message
+    return f"run {run.run_id[:8]} of {job} ({window}) failed at {what}"

@@ -1,7 +1,7 @@
 """dbt as assets: one call in this process builds seeds and models for what changed since the last time.
 
 The window is the hull of what loads have noted (`meta.changed`), so that a run that died between load and dbt is made good by
-the next one, whatever window that one has. Tests and unit tests are not part of a run; asset checks are (`assets/checks`).
+the next one, whatever window that one has. Tests and unit tests are not part of a run; asset checks are (`assets/defs/checks`).
 """
 
 import hashlib
@@ -18,12 +18,12 @@ import dagster as dg
 import duckdb
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, build_dbt_asset_specs
 
-from assets.ingest import WAREHOUSE_POOL
-from assets.interrupts import plain_interrupts
-from assets.session import Session
+from assets.defs.resources import WAREHOUSE_POOL
+from assets.runtime.interrupts import plain_interrupts
+from assets.runtime.session import Session
 from pipelines import warehouse
 
-PROJECT = Path(__file__).parents[1] / "dbt_project"
+PROJECT = Path(__file__).parents[2] / "dbt_project"
 MANIFEST = PROJECT / "target" / "manifest.json"
 PARSED = MANIFEST.with_name("partial_parse.msgpack")
 

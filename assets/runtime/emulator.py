@@ -64,7 +64,7 @@ def emulator(settings: Settings, as_of: int | None, days: int = HISTORY_DAYS) ->
             command += ["--as-of", iso(as_of)]
         with log_file.open("wb") as log:
             # It ends with its standard input, so even when this process is killed.
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=Path(__file__).parents[1])
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=Path(__file__).parents[2])
         try:
             yield attach(_url(process, url_file, log_file))
         finally:

@@ -15,8 +15,8 @@ import pandera.pandas as pa
 import pyarrow
 from pandera.errors import SchemaErrors
 
-from assets.ingest import WAREHOUSE_POOL
-from assets.session import Session
+from assets.defs.resources import WAREHOUSE_POOL
+from assets.runtime.session import Session
 from pipelines import warehouse
 
 SHOWN = 20

@@ -14,23 +14,27 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from assets.interrupts import interrupted
+from assets.runtime.interrupts import interrupted
 from pipelines import warehouse
 from pipelines.clock import Clock
 from pipelines.errors import WarehouseMismatch
 from pipelines.landing import Entry, Landing
-from pipelines.registry import source_rows
 from pipelines.run import Emulator, resolve_window_and_clock
 from pipelines.settings import Settings
 from pipelines.windows import DAY, Window, to_ms
 
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from assets.runtime.session import Session
+
 log = logging.getLogger("perplake.job")
 
-INSTANCE = Path(__file__).parents[1] / "infra" / "dagster" / "dagster.yaml"
+INSTANCE = Path(__file__).parents[2] / "infra" / "dagster" / "dagster.yaml"
 Progress = Callable[[str, int, int], None]
 
 
@@ -89,15 +93,17 @@ def instance(settings: Settings) -> Iterator[Any]:
         yield found
 
 
-def run(settings: Settings, progress: Progress = lambda source, done, total: None) -> Outcome:
-    """Run the main job for the settings' window; returns how it ended.
+def run(
+    settings: Settings, job_of: Callable[[Session], dg.JobDefinition], progress: Progress = lambda source, done, total: None
+) -> Outcome:
+    """Run the main job, which `job_of` makes for a session, for the settings' window; returns how it ended.
 
     Raises what stops it before it starts, `WarehouseMismatch` among that, and `KeyboardInterrupt` when it is stopped.
     """
-    from assets.emulator import Attached, emulator
+    from assets.runtime.emulator import Attached, emulator
 
     nobody = None
-    if replay := settings.mode == "replay":
+    if settings.mode == "replay":
         settings, window, clock, origin = replayed(settings)
         nobody = Attached(Emulator("", origin), None)
     else:
@@ -111,33 +117,23 @@ def run(settings: Settings, progress: Progress = lambda source, done, total: Non
     with emulator(settings, stands, shown) if needs_emulator else nullcontext(nobody) as attached:
         if attached and settings.recording:
             window, clock = resolve_window_and_clock(settings, attached.clock)
-        return _execute(settings, window, clock, attached, progress, with_fetch=not replay)
+        return _execute(settings, job_of, window, clock, attached, progress)
 
 
-def _execute(settings: Settings, window: Window, clock: Clock, attached: Any, progress: Progress, with_fetch: bool) -> Outcome:
-    import dagster as dg
-
-    from assets.definitions import definitions_of
-    from assets.ingest import landing_key
-    from assets.labels import ON_DEMAND
-    from assets.liveness import alive
-    from assets.session import Session, evaluations
+def _execute(
+    settings: Settings,
+    job_of: Callable[[Session], dg.JobDefinition],
+    window: Window,
+    clock: Clock,
+    attached: Any,
+    progress: Progress,
+) -> Outcome:
+    from assets.runtime.orphans import alive
+    from assets.runtime.session import Session, evaluations
 
     started = datetime.now(UTC).replace(tzinfo=None)
     session = Session(settings, attached, window, clock, progress)
-    definitions = definitions_of(session, partitioned=False)
-    # A source is a group. Those that are not chosen have nothing to say, and each of their assets would cost its event.
-    chosen = settings.sources
-    idle = [name for name in source_rows() if name not in chosen]
-    silent = [landing_key(name) for name in (idle if with_fetch else source_rows())]
-    selection = dg.AssetSelection.all() - dg.AssetSelection.assets(*silent) - dg.AssetSelection.checks_for_assets(*silent)
-    if idle:
-        selection -= dg.AssetSelection.groups(*idle)
-    if not settings.forecasts:
-        selection -= dg.AssetSelection.assets(*ON_DEMAND)
-    job = dg.Definitions.merge(
-        definitions, dg.Definitions(jobs=[dg.define_asset_job("run", selection=selection)])
-    ).resolve_job_def("run")
+    job = job_of(session)
     with instance(settings) as found, alive(found) as tag:
         result = job.execute_in_process(
             instance=found,

@@ -127,7 +127,7 @@ def run(
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from assets.console import console, ending
+    from assets.cli.printing import console, ending
 
     with _messages():
         settings = _settings(
@@ -143,9 +143,10 @@ def run(
                     tasks[name] = bars.add_task(name)
                 bars.update(tasks[name], completed=done, total=total)
 
-            from assets.job import run as run_job
+            from assets.definitions import main_job
+            from assets.runtime.job import run as run_job
 
-            outcome = run_job(settings, progress)
+            outcome = run_job(settings, main_job, progress)
         ending(outcome)
     raise typer.Exit(0 if outcome.good else 1)
 
@@ -165,7 +166,7 @@ def regimes(
     """
     import duckdb
 
-    from assets.console import outlook
+    from assets.cli.printing import outlook
 
     with _messages():
         path = _published(_settings(mode=mode, home=home, warehouse=warehouse, seed=seed))
@@ -208,13 +209,13 @@ def status(mode: Mode = None, home: Home = None, warehouse: Warehouse = None, se
     """What is loaded, how fresh, how complete, and what failed last."""
     import duckdb
 
-    from assets import console
+    from assets.cli import printing
 
     with _messages():
         path = _published(_settings(mode=mode, home=home, warehouse=warehouse, seed=seed))
-        console.console.print(f"published copy {path}")
+        printing.console.print(f"published copy {path}")
         with duckdb.connect(str(path), read_only=True) as db:
-            console.status(db)
+            printing.status(db)
 
 
 @app.command()
@@ -226,8 +227,8 @@ def venues(
     markdown: Annotated[bool, typer.Option("--markdown", help="as Markdown, without what depends on this machine")] = False,
 ) -> None:
     """Every system: what it gives, how far back, its key and limits, the state of the venue, what is unproven, the last load."""
-    from assets import console
-    from assets import venues as known
+    from assets.cli import printing
+    from assets.cli import venues as known
 
     if markdown:
         typer.echo(known.markdown(), nl=False)
@@ -237,7 +238,7 @@ def venues(
             loads = known.last_loads(_published(_settings(mode=mode, home=home, warehouse=warehouse, seed=seed)))
         except ValueError:  # nothing is published yet
             loads = {}
-        console.venues(known.rows(), loads)
+        printing.venues(known.rows(), loads)
 
 
 @app.command()
@@ -251,12 +252,12 @@ def gaps(
     """What is missing, what of it can still be fetched, and until when."""
     import duckdb
 
-    from assets import console
+    from assets.cli import printing
 
     with _messages():
         path = _published(_settings(mode=mode, home=home, warehouse=warehouse, seed=seed))
         with duckdb.connect(str(path), read_only=True) as db:
-            console.gaps(db, limit)
+            printing.gaps(db, limit)
 
 
 @app.command()
@@ -274,8 +275,8 @@ def explain(
 
     `perps explain fct_funding_rates binance:BTCUSDT 2025-10-10T16:00`
     """
-    from assets.console import console
-    from assets.explain import explain as steps
+    from assets.cli.explain import explain as steps
+    from assets.cli.printing import console
 
     with _messages():
         chosen = _settings(mode=mode, home=home, warehouse=warehouse, landing=landing, seed=seed)
@@ -357,7 +358,7 @@ def version() -> None:
 @app.command()
 def ui(port: Annotated[int, typer.Option(help="of the Dagster UI")] = 3000, mode: Mode = None) -> None:
     """The Dagster UI on loopback, with the venue emulator running beside it (not when live)."""
-    from assets.ui import serve
+    from assets.cli.ui import serve
 
     with _messages():
         serve(_settings(mode=mode), port)
@@ -366,7 +367,7 @@ def ui(port: Annotated[int, typer.Option(help="of the Dagster UI")] = 3000, mode
 @app.command()
 def docs(port: Annotated[int, typer.Option(help="of the documentation")] = 8081) -> None:
     """dbt's documentation of every table and column, made and served on loopback."""
-    from assets.transform import PROJECT
+    from assets.defs.dbt import PROJECT
 
     with _messages():
         current = Settings().home / "current" / "warehouse.duckdb"
@@ -377,7 +378,3 @@ def docs(port: Annotated[int, typer.Option(help="of the documentation")] = 8081)
             ["docs", "serve", "--host", "127.0.0.1", "--port", str(port), "--no-browser"],
         ):
             subprocess.run([str(Path(sys.executable).with_name("dbt")), *command, *folders], check=True)
-
-
-if __name__ == "__main__":
-    app()

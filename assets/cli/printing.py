@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from assets.job import Outcome
+from assets.cli.venues import HEADER, Row
 from assets.regimes import posture, with_market
 from assets.regimes.forecasts.plan import RISK, TARGETS, WARNING
-from assets.venues import HEADER, Row
+from assets.runtime.job import Outcome
 
 console = Console(highlight=False, width=max(100, shutil.get_terminal_size((140, 40)).columns), soft_wrap=True)
 COLOURS = {

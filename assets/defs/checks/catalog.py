@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import pandera.pandas as pa
 
-from assets.checks.factory import Check
+from assets.defs.checks.factory import Check
 from assets.regimes.schemas import DAILY, LABELS
 from pipelines.registry import closed_at, source_rows
 from pipelines.windows import DAY

@@ -13,9 +13,9 @@ from pathlib import Path
 import dagster as dg
 import duckdb
 
-from assets.labels import EVENTS, FEATURES, FORECASTS, LABELS, SCORECARD
-from assets.session import Session
-from assets.transform import manifest
+from assets.defs.dbt import manifest
+from assets.defs.regimes import EVENTS, FEATURES, FORECASTS, LABELS, SCORECARD
+from assets.runtime.session import Session
 from pipelines import warehouse
 
 MARTS = [

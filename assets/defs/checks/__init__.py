@@ -9,8 +9,8 @@ alone: its SQL stands in its metadata and reads nothing but marts.
 
 import dagster as dg
 
-from assets.checks.catalog import MARTS, REGIMES
-from assets.checks.factory import check_step
+from assets.defs.checks.catalog import MARTS, REGIMES
+from assets.defs.checks.factory import check_step
 
 __all__ = ["asset_checks"]
 

@@ -10,8 +10,8 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from assets.ingest import WAREHOUSE_POOL
-from assets.session import Session
+from assets.defs.resources import WAREHOUSE_POOL
+from assets.runtime.session import Session
 from pipelines import warehouse
 
 FEATURES, LABELS = (dg.AssetKey(["marts", name]) for name in ("regime_features", "regime_labels"))

@@ -15,7 +15,7 @@ from pathlib import Path
 import dagster as dg
 import duckdb
 
-from assets.emulator import Attached, emulator
+from assets.runtime.emulator import Attached, emulator
 from pipelines import warehouse
 from pipelines.clock import Clock
 from pipelines.fetch import Fetched

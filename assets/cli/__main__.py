@@ -1,0 +1,5 @@
+"""`python -m assets.cli` is `perps`."""
+
+from assets.cli import app
+
+app()

@@ -1,0 +1,1 @@
+"""Dagster's definitions, one module for each layer or kind."""
