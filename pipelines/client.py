@@ -27,7 +27,7 @@ from pipelines.clock import Clock
 from pipelines.errors import AGAIN, Blocked, KeyRefused, RateLimited, Rejected, Transient
 from pipelines.limits import Limiter
 from pipelines.s3 import S3
-from pipelines.source import Endpoint, Library, Request, Source
+from pipelines.source import Endpoint, Request, Source, Transport
 from pipelines.windows import Window, iso
 
 log = logging.getLogger("perplake.client")
@@ -91,9 +91,9 @@ class Client:
         self._answers: dict[tuple[str, str, str], Request] = {}
         self._timeout = aiohttp.ClientTimeout(total=timeout * 4, sock_connect=timeout, sock_read=timeout)
         self._session: aiohttp.ClientSession | None = None
-        self._library: Library | None = S3(source, s3_endpoint) if self.base_url.startswith("s3://") else None
-        if source.library:
-            self._library = source.library(self)
+        self._transport: Transport | None = S3(source, s3_endpoint) if self.base_url.startswith("s3://") else None
+        if source.transport:
+            self._transport = source.transport(self)
 
     async def __aenter__(self) -> Client:
         self._session = aiohttp.ClientSession(
@@ -106,15 +106,15 @@ class Client:
     async def __aexit__(self, *_: object) -> None:
         if self._session:
             await self._session.close()
-        if self._library:
-            await self._library.close()
+        if self._transport:
+            await self._transport.close()
 
-    def say(self, line: str) -> None:
+    def warn(self, line: str) -> None:
         """Tell the user now and at the end of the run."""
         self.warnings.append(line)
         log.warning("%s", line)
 
-    async def ask(self, request: Request, dataset: Endpoint) -> Page:
+    async def fetch_page(self, request: Request, dataset: Endpoint) -> Page:
         """The page, after as many tries as it takes. Raises `VenueError`."""
         confirmed_empty = False
         async for attempt in AsyncRetrying(
@@ -189,8 +189,8 @@ class Client:
 
     async def _send(self, request: Request) -> Answer:
         url = self.base_url + request.path
-        if self._library:
-            return await self._library.get(url, request)
+        if self._transport:
+            return await self._transport.get(url, request)
         params = {k: str(v) for k, v in request.params.items()}
         try:
             return await self.http(request.method, url, params=params, json=request.body)
@@ -202,28 +202,28 @@ class Client:
         said = self.source.error(status, body)
         message = said.message if said else f"HTTP {status}"
         kind = said.kind if said else None
-        name, endpoint = self.source.name, request.endpoint
+        name, label = self.source.name, request.path_label
         if kind == "key":
-            raise KeyRefused(name, endpoint, message, "Set a key that is good for this, or leave the source out with `--venues`")
+            raise KeyRefused(name, label, message, "Set a key that is good for this, or leave the source out with `--venues`")
         if status in (418, 429) or kind == "limited":
             wait = _seconds(headers.get("Retry-After"))
             wait = wait if wait is not None else WAITS.get(status, 5.0)
             if wait > LONGEST_WAIT:
-                raise Blocked(name, endpoint, f"{message}: the venue asks to wait {wait:.0f} s", AGAIN)
+                raise Blocked(name, label, f"{message}: the venue asks to wait {wait:.0f} s", AGAIN)
             self._resume = max(self._resume, asyncio.get_running_loop().time() + wait)
-            self.say(f"{name} {endpoint}: {message}; waited {wait:.0f} s")
-            raise RateLimited(name, endpoint, message, AGAIN, wait)
+            self.warn(f"{name} {label}: {message}; waited {wait:.0f} s")
+            raise RateLimited(name, label, message, AGAIN, wait)
         if status in (403, 451) or kind == "blocked":
-            raise Blocked(name, endpoint, message, ELSEWHERE)
+            raise Blocked(name, label, message, ELSEWHERE)
         if status >= 500 or kind == "transient":
             raise self._transient(request, message)
         if body[:1] == b"<" or (status == 200 and not body):
             raise self._transient(request, f"HTTP {status} with {'an HTML page' if body else 'nothing'} instead of data")
         if kind == "rejected" or status >= 400:
-            raise Rejected(name, endpoint, f"{message} (asked: {dict(request.params) or request.body})", "Look the parameters up")
+            raise Rejected(name, label, f"{message} (asked: {dict(request.params) or request.body})", "Look the parameters up")
 
     def _transient(self, request: Request, problem: str) -> Transient:
-        return Transient(self.source.name, request.endpoint, problem, AGAIN)
+        return Transient(self.source.name, request.path_label, problem, AGAIN)
 
     def _observed(self, headers: Any) -> int:
         """Our clock, or the venue's where it is behind ours by more than a minute: what is over is over for both."""
@@ -236,7 +236,7 @@ class Client:
             return now
         if not self._skew:
             self._skew = skew
-            self.say(
+            self.warn(
                 f"{self.source.name}: the venue's clock is {abs(skew) / 60_000:.1f} minutes "
                 f"{'ahead of' if skew > 0 else 'behind'} ours; bars count as over only when both say so. "
                 "Check this machine's clock"

@@ -9,9 +9,9 @@ AGAIN = "Run again later: it goes on where this stopped"
 class VenueError(Exception):
     """A request that did not give a page. `remedy` is what the reader can do."""
 
-    def __init__(self, source: str, endpoint: str, problem: str, remedy: str) -> None:
-        super().__init__(f"{source} {endpoint}: {problem}. {remedy}")
-        self.source, self.endpoint, self.problem, self.remedy = source, endpoint, problem, remedy
+    def __init__(self, source: str, path_label: str, problem: str, remedy: str) -> None:
+        super().__init__(f"{source} {path_label}: {problem}. {remedy}")
+        self.source, self.path_label, self.problem, self.remedy = source, path_label, problem, remedy
 
 
 class Transient(VenueError):
@@ -21,8 +21,8 @@ class Transient(VenueError):
 class RateLimited(VenueError):
     """The venue asks to wait `retry_after` seconds."""
 
-    def __init__(self, source: str, endpoint: str, problem: str, remedy: str, retry_after: float) -> None:
-        super().__init__(source, endpoint, problem, remedy)
+    def __init__(self, source: str, path_label: str, problem: str, remedy: str, retry_after: float) -> None:
+        super().__init__(source, path_label, problem, remedy)
         self.retry_after = retry_after
 
 

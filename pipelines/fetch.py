@@ -39,7 +39,7 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass
-class Fetched:
+class FetchResult:
     """What became of one source: its pages, and what there is to say about it."""
 
     source: str
@@ -55,7 +55,7 @@ class Fetched:
     def bytes(self) -> int:
         return sum(entry.size for entry in self.entries)
 
-    def add(self, other: Fetched) -> None:
+    def add(self, other: FetchResult) -> None:
         """Another venue of the same source."""
         self.entries += other.entries
         self.failures += other.failures
@@ -68,7 +68,7 @@ class Fetched:
         return [entry for entry in self.entries if entry.problem]
 
 
-async def fetch(run: Run, sources: list[Source], progress: Progress = lambda source, done, total: None) -> list[Fetched]:
+async def fetch(run: Run, sources: list[Source], progress: Progress = lambda source, done, total: None) -> list[FetchResult]:
     """Fetch all sources side by side. Raises `LandingFull`; every other problem is in the result."""
     remembered = _remembered(run)
     jobs = [_SourceFetch(run, source, remembered, progress) for source in sources]
@@ -83,7 +83,7 @@ async def fetch(run: Run, sources: list[Source], progress: Progress = lambda sou
         raise first from None
     finally:
         run.landing.flush()
-    results: dict[str, Fetched] = {}
+    results: dict[str, FetchResult] = {}
     for job in jobs:
         if (known := results.setdefault(job.source.name, job.result)) is not job.result:
             known.add(job.result)
@@ -99,7 +99,7 @@ def _remembered(run: Run) -> dict[str, Entry]:
 
 
 def _asked(entry: Entry) -> str:
-    path = entry.endpoint if entry.body is None else entry.endpoint.partition(" ")[0]
+    path = entry.path_label if entry.body is None else entry.path_label.partition(" ")[0]
     window = Window(*entry.window) if entry.window else None
     request = Request(path, entry.params, entry.body, window=window, clip_end=entry.clip_end)
     return request_fingerprint(entry.source, entry.dataset, request, None if entry.window else entry.observed_at)
@@ -110,7 +110,7 @@ class _SourceFetch:
 
     def __init__(self, run: Run, source: Source, remembered: dict[str, Entry], progress: Progress) -> None:
         self.run, self.source, self.remembered, self.progress = run, source, remembered, progress
-        self.result = Fetched(source.name)
+        self.result = FetchResult(source.name)
         self._stopped = False
         self._in_a_row = 0
         self._done = self._total = 0
@@ -122,7 +122,7 @@ class _SourceFetch:
             chosen: list[Instrument] = []
             for dataset in sorted(bulk, key=lambda d: d.name != "instruments"):
                 await self._all(client, dataset, [Instrument("", "")])
-            if self.source.instruments:
+            if self.source.parse_instruments:
                 chosen = self._chosen()
             elif self.source.by_asset:
                 wanted = self.run.settings.assets
@@ -139,13 +139,13 @@ class _SourceFetch:
 
     def _chosen(self) -> list[Instrument]:
         dataset = self.source.endpoint("instruments")
-        assert self.source.instruments
+        assert self.source.parse_instruments
         wanted = set(self.run.settings.assets)
         listed: dict[str, Instrument] = {}
         for entry in self.result.entries:
             if entry.dataset == "instruments" and not entry.problem:
                 page = dataset.read(self.run.landing.body(entry))
-                listed.update((i.symbol, i) for i in self.source.instruments(page))
+                listed.update((i.symbol, i) for i in self.source.parse_instruments(page))
         if not listed:
             self._stop(Transient(self.source.name, f"instruments of {self.source.venue}", "no list of them could be had", AGAIN))
         chosen = [i for i in listed.values() if "all" in wanted or i.base_asset in wanted]
@@ -156,10 +156,10 @@ class _SourceFetch:
         """The part of the run's window that this dataset can be asked for."""
         now, window = self.run.clock.now(), self.run.window.before(self.run.clock.now())
         window = window.before(closed_at(self.source.venue) or window.end)
-        if dataset.history_days and self.run.venues_forget:
+        if dataset.history_days and self.run.history_is_limited:
             # What lies on the edge is gone before a request that has to wait gets there.
             window = window.after(now - int(dataset.history_days * DAY) + (0 if self.run.clock.frozen else EDGE))
-        if dataset.default_days is not None:
+        if dataset.is_event:
             window = window.after((now - int(self.run.settings.liquidation_days * DAY)) // DAY * DAY)
         return window
 
@@ -209,10 +209,10 @@ class _SourceFetch:
                 return None
             content = dataset.read(self.run.landing.body(known))
             return dataset.next_page(request, content, dataset.rows(content))
-        page = await client.ask(request, dataset)
+        page = await client.fetch_page(request, dataset)
         following = None if page.problem else dataset.next_page(request, page.content, page.rows)
         if following and following.params == request.params and following.body == request.body:
-            raise Transient(self.source.name, request.endpoint, "the next page would be the page before", AGAIN)
+            raise Transient(self.source.name, request.path_label, "the next page would be the page before", AGAIN)
         entry = self._entry(dataset, request, page, following is None)
         await asyncio.to_thread(self.run.landing.put, entry, page.body)
         self.result.entries.append(entry)
@@ -220,13 +220,13 @@ class _SourceFetch:
             log.error(
                 "%s %s: quarantined, %s = %s: %s",
                 self.source.name,
-                request.endpoint,
+                request.path_label,
                 page.field,
                 page.value,
                 page.problem,
             )
         elif unknown := _unknown(dataset, page):
-            self._warn_once(f"{self.source.name} {request.endpoint}: new fields, not read: {', '.join(sorted(unknown))}")
+            self._warn_once(f"{self.source.name} {request.path_label}: new fields, not read: {', '.join(sorted(unknown))}")
         return following
 
     def _entry(self, dataset: Endpoint, request: Request, page: Page, last: bool) -> Entry:
@@ -241,7 +241,7 @@ class _SourceFetch:
             market=run.settings.market,
             method=request.method,
             url=page.url,
-            endpoint=request.endpoint,
+            path_label=request.path_label,
             context=dict(request.context),
             window=(request.window.start, request.window.end) if request.window else None,
             observed_at=run.started if dataset.snapshot else page.observed_at,

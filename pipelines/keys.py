@@ -25,12 +25,12 @@ EMULATED = "emulator"
 COOLDOWN_SECONDS = 3600
 
 
-class Refused(msgspec.Struct):
+class Refusal(msgspec.Struct):
     """A key that was refused: when it may be tried again (Unix seconds), which it was, and what was said."""
 
     until: float
     digest: str
-    said: str
+    message: str = msgspec.field(name="said")  # the name in files written by 0.1
 
 
 def missing(of: str) -> str | None:
@@ -45,9 +45,9 @@ def headers(of: Source, emulated: bool) -> dict[str, str]:
     return {of.key_header: of.key_prefix + key} if key else {}
 
 
-def refuse(folder: Path, of: Source, emulated: bool, said: str) -> None:
+def refuse(folder: Path, of: Source, emulated: bool, message: str) -> None:
     """Note that the source's key was refused."""
-    noted = _noted(folder) | {of.name: Refused(time.time() + COOLDOWN_SECONDS, _digest(_key(of, emulated)), said)}
+    noted = _noted(folder) | {of.name: Refusal(time.time() + COOLDOWN_SECONDS, _digest(_key(of, emulated)), message)}
     part = folder / "keys.json.part"
     part.write_bytes(msgspec.json.encode(noted))
     part.replace(folder / "keys.json")
@@ -59,7 +59,7 @@ def cooldown_message(folder: Path, of: Source, emulated: bool) -> str | None:
     if was is None or was.until <= time.time() or was.digest != _digest(_key(of, emulated)):
         return None
     variable = source_rows()[of.name].key
-    return f"{of.name} is left alone until {iso(int(was.until * 1000))}: {was.said}. Another {variable} is tried at once"
+    return f"{of.name} is left alone until {iso(int(was.until * 1000))}: {was.message}. Another {variable} is tried at once"
 
 
 def _key(of: Source, emulated: bool) -> str:
@@ -71,8 +71,8 @@ def _digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:12]
 
 
-def _noted(folder: Path) -> dict[str, Refused]:
+def _noted(folder: Path) -> dict[str, Refusal]:
     try:
-        return msgspec.json.decode((folder / "keys.json").read_bytes(), type=dict[str, Refused])
+        return msgspec.json.decode((folder / "keys.json").read_bytes(), type=dict[str, Refusal])
     except (FileNotFoundError, msgspec.DecodeError):
         return {}

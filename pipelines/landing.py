@@ -42,7 +42,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     market: str
     method: str
     url: str
-    endpoint: str
+    path_label: str = msgspec.field(name="endpoint")
     context: dict[str, str]
     window: tuple[int, int] | None
     observed_at: int
@@ -140,10 +140,10 @@ class Landing:
             data = zstandard.decompress(self.fs.cat_file(self._where(entry.sha256)))
         except (FileNotFoundError, zstandard.ZstdError) as problem:
             raise OSError(
-                f"landing: page {entry.page} of {entry.source} {entry.endpoint}: {problem}; `perps run --refetch`"
+                f"landing: page {entry.page} of {entry.source} {entry.path_label}: {problem}; `perps run --refetch`"
             ) from None
         if hashlib.sha256(data).hexdigest() != entry.sha256:
-            raise OSError(f"landing: page {entry.page} of {entry.source} {entry.endpoint} is damaged; `perps run --refetch`")
+            raise OSError(f"landing: page {entry.page} of {entry.source} {entry.path_label} is damaged; `perps run --refetch`")
         return data
 
     def runs(self) -> list[str]:

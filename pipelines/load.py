@@ -44,7 +44,7 @@ class LoadIncomplete(RuntimeError):
 
 
 @dataclass
-class Loaded:
+class LoadResult:
     """What one source's load did: rows merged by dataset, pages that could not be read, datasets that were as before."""
 
     source: str
@@ -55,13 +55,13 @@ class Loaded:
     unchanged: list[str] = field(default_factory=list)
 
 
-def load(run: Run, source: Source, entries: Iterable[Entry] | None = None) -> Loaded:
+def load(run: Run, source: Source, entries: Iterable[Entry] | None = None) -> LoadResult:
     """Merge a source's pages for the run's window into the warehouse.
 
     `entries` are the pages that this run had; without them landing's whole manifest is looked through. Raises
     `LoadIncomplete` when dlt stored less than it was given.
     """
-    result = Loaded(source.name)
+    result = LoadResult(source.name)
     pages: dict[str, list[Entry]] = defaultdict(list)
     for entry in run.landing.iterate() if entries is None else entries:
         if entry.source == source.name and entry.market == run.settings.market and entry.asks(run.window):
@@ -88,7 +88,7 @@ def load(run: Run, source: Source, entries: Iterable[Entry] | None = None) -> Lo
             if dataset.name in unread:  # tried again when the parser has been mended
                 continue
             connection.execute("INSERT OR IGNORE INTO meta.loads VALUES (?, ?, ?)", [source.name, dataset.name, digest])
-            if dataset.default_days is not None:
+            if dataset.is_event:
                 _note_covered(connection, source, dataset, found)
     return result
 
@@ -128,10 +128,10 @@ def _note_covered(connection: duckdb.DuckDBPyConnection, source: Source, dataset
 
 
 def _quarantine_row(e: Entry) -> tuple[Any, ...]:
-    return (e.source, e.dataset, e.endpoint, e.field, e.value, e.problem, e.page, e.run, warehouse.naive(e.observed_at))
+    return (e.source, e.dataset, e.path_label, e.field, e.value, e.problem, e.page, e.run, warehouse.naive(e.observed_at))
 
 
-def _batches(run: Run, todo: Iterable[tuple[Endpoint, Sequence[Entry], str]], result: Loaded) -> Iterator[Batch]:
+def _batches(run: Run, todo: Iterable[tuple[Endpoint, Sequence[Entry], str]], result: LoadResult) -> Iterator[Batch]:
     """Tables of all datasets, cut so that one dlt run holds at most `ROWS_A_LOAD` rows."""
     batch: Batch = []
     held = 0
@@ -167,7 +167,7 @@ def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
             yield batch
 
 
-def arrow_tables(run: Run, dataset: Endpoint, entries: Iterable[Entry], result: Loaded) -> Iterator[pa.Table]:
+def arrow_tables(run: Run, dataset: Endpoint, entries: Iterable[Entry], result: LoadResult) -> Iterator[pa.Table]:
     """A dataset's pages as Arrow tables of about `ROWS_A_TABLE` rows, each page cut to what it was asked for and was over."""
     pending: list[pa.Table] = []
     held = 0
@@ -222,13 +222,13 @@ def latest(dataset: Endpoint, table: pa.Table) -> pa.Table:
     return table.take(numbered.group_by(keys).aggregate([("_row", "max")])["_row_max"].combine_chunks().sort())
 
 
-def _merge(run: Run, source: Source, batch: Batch, result: Loaded) -> None:
+def _merge(run: Run, source: Source, batch: Batch, result: LoadResult) -> None:
     """One dlt run. What an earlier, killed run left pending is dropped first: dlt would load that instead."""
     dlt = _dlt()
     tables: dict[str, tuple[Endpoint, pa.Table]] = {}
     for dataset in {d.name: d for d, _ in batch}.values():
         whole = pa.concat_tables([t for d, t in batch if d.name == dataset.name])
-        tables[source.table(dataset)] = (dataset, latest(dataset, whole))
+        tables[source.raw_table(dataset)] = (dataset, latest(dataset, whole))
     pipeline = dlt.pipeline(
         pipeline_name=source.name,
         pipelines_dir=str(run.settings.database.parent.resolve() / ".dlt" / run.settings.database.stem),

@@ -34,7 +34,7 @@ def by_symbol(instrument: Instrument) -> Mapping[str, str]:
     return {"symbol": instrument.symbol}
 
 
-def unnamed(instrument: Instrument) -> Mapping[str, str]:
+def no_params(instrument: Instrument) -> Mapping[str, str]:
     """Where the path names the instrument."""
     return {}
 
@@ -44,23 +44,24 @@ def windowed(
     limit: int | None,
     weights: Mapping[str, int],
     *,
-    asked: Callable[[Instrument], Mapping[str, str]] = by_symbol,
-    ends: tuple[str, str] = ("startTime", "endTime"),
+    instrument_params: Callable[[Instrument], Mapping[str, str]] = by_symbol,
+    bounds: tuple[str, str] = ("startTime", "endTime"),
     unit: int = 1,
     **params: str | int,
 ) -> Callable[[Instrument, Window], Request]:
-    """A question about one instrument and one window, both ends inclusive, for at most `limit` rows (None: it isn't asked).
+    """A request about one instrument and one window, both ends inclusive, for at most `limit` rows (None: no such parameter).
 
-    `asked` says how the instrument is named, `ends` what the ends of the window are called, `unit` the milliseconds in which they
-    are counted (1000: seconds); `params` are the same for all. `{symbol}` in the path is the instrument's.
+    `instrument_params` gives the parameters that name the instrument, `bounds` the names of the parameters for the window's ends,
+    `unit` the milliseconds in one unit of theirs (1000: seconds). `params` are the same in all requests. The instrument's symbol
+    takes the place of `{symbol}` in the path.
     """
-    start, end = ends
+    start, end = bounds
 
     def request(instrument: Instrument, window: Window) -> Request:
         span = {start: window.start // unit, end: (window.end - 1) // unit} | ({"limit": limit} if limit else {})
         return Request(
             path.format(symbol=instrument.symbol),
-            {**asked(instrument), **params, **span},
+            {**instrument_params(instrument), **params, **span},
             context={"symbol": instrument.symbol},
             window=window,
             weights=weights,

@@ -24,7 +24,7 @@ from pipelines.windows import DAY, Window, to_datetime, to_ms
 
 
 @dataclass(frozen=True)
-class Emulator:
+class EmulatorInfo:
     """A running venue emulator: its URL, and what it says that its data are (`synthetic; seed=7`)."""
 
     url: str
@@ -41,13 +41,13 @@ class Run:
     settings: Settings
     window: Window
     clock: Clock
-    emulator: Emulator | None
+    emulator: EmulatorInfo | None
     id: str
     landing: Landing
     started: int
 
     @classmethod
-    def begin(cls, settings: Settings, window: Window, clock: Clock, emulator: Emulator | None = None) -> Run:
+    def begin(cls, settings: Settings, window: Window, clock: Clock, emulator: EmulatorInfo | None = None) -> Run:
         """A new run with an id that sorts by time."""
         name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
         landing = Landing(settings.landing_root, name, settings.landing_max_gb * 1e9)
@@ -57,7 +57,7 @@ class Run:
     def origin(self) -> str:
         return self.emulator.origin if self.emulator else "live"
 
-    def chosen(self) -> tuple[list[Source], list[str]]:
+    def chosen_sources(self) -> tuple[list[Source], list[str]]:
         """The sources of this run, and a line for each that is left out because its key is missing or was refused."""
         rows = source_rows()
         found: list[Source] = []
@@ -113,7 +113,7 @@ class Run:
         keys.refuse(self.settings.folder, of, bool(self.emulator), said)
 
     @property
-    def venues_forget(self) -> bool:
+    def history_is_limited(self) -> bool:
         """Whether history limits hold. A recording is served whole, however long ago it ends."""
         return not self.settings.recording
 

@@ -31,9 +31,9 @@ class S3:
         try:
             return 200, {}, await self._fs._cat_file(url), url
         except FileNotFoundError:
-            raise Absent(name, request.endpoint, "no such file", "The archive may put it up later; run again then") from None
+            raise Absent(name, request.path_label, "no such file", "The archive may put it up later; run again then") from None
         except PermissionError as problem:
             remedy = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of an account that may pay for reading (requester pays)"
-            raise Blocked(name, request.endpoint, f"access denied ({problem})", remedy) from None
+            raise Blocked(name, request.path_label, f"access denied ({problem})", remedy) from None
         except (OSError, TimeoutError, self._unreachable) as problem:
-            raise Transient(name, request.endpoint, f"the archive can't be read ({problem})", AGAIN) from problem
+            raise Transient(name, request.path_label, f"the archive can't be read ({problem})", AGAIN) from problem

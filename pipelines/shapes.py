@@ -59,12 +59,12 @@ def enveloped(path: str, rows: Any, **beside: tuple[Any, Any]) -> dict[str, Any]
     return {"page": body, "rows": found}
 
 
-def rows_of(record: Callable[..., Kind], *columns: Sequence[Any]) -> list[Kind]:
+def rows_from_columns(record: Callable[..., Kind], *columns: Sequence[Any]) -> list[Kind]:
     """Rows where the venue sends a list to each field, in the order of the record's. Raises ValueError where lengths differ."""
     return [record(*row) for row in zip(*columns, strict=True)]
 
 
-def read_as(body: bytes, kind: type[Kind]) -> Kind | None:
+def decode_or_none(body: bytes, kind: type[Kind]) -> Kind | None:
     """A body as a type, such as the shape in which a venue states its errors; None where it is no such thing."""
     try:
         return msgspec.json.decode(body, type=kind)

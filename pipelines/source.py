@@ -62,7 +62,7 @@ class Request:
         return "GET" if self.body is None else "POST"
 
     @property
-    def endpoint(self) -> str:
+    def path_label(self) -> str:
         """The path, with what tells one POST from another."""
         said = self.body or {}
         return f"{self.path} {said.get('type', '') or said.get('operationName', '')}".rstrip()
@@ -83,7 +83,8 @@ class Endpoint:
 
     `time` is the column that a window cuts, in milliseconds; a snapshot has none and is keyed by when it was observed
     besides. `bar` is the length of a bar in milliseconds: a bar that was not over when it was observed is not stored.
-    `history_days` is how far back the venue answers; `default_days` how far back we ask unless told.
+    `history_days` is how many days back the venue answers. The rows of an `is_event` endpoint are events: no row may mean that
+    nothing happened.
     `empty` tells whether a page holds nothing at all, where `rows` skips much of it.
     `ignored_fields` are documented fields that we do not read; any other new name is reported. `wire_type` is the type whose
     names to look for where a record is not the wire's own (several levels made one). `allow_identical_pages`: two instruments
@@ -103,7 +104,7 @@ class Endpoint:
     bulk: bool = False
     bar: int | None = None
     history_days: float | None = None
-    default_days: float | None = None
+    is_event: bool = False
     empty: Callable[[Any], bool] | None = None
     ignored_fields: frozenset[str] = frozenset()
     wire_type: type[msgspec.Struct] | None = None
@@ -135,19 +136,19 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
-class VenueSays:
+class VenueProblem:
     """An error that a venue states in a body, and what kind it is."""
 
     kind: Literal["limited", "blocked", "rejected", "transient", "key"]
     message: str
 
     @classmethod
-    def by_status(cls, status: int, message: str) -> VenueSays:
+    def by_status(cls, status: int, message: str) -> VenueProblem:
         """Where the status tells the kind: 429 too often, 5xx for now, else refused."""
         return cls("limited" if status == 429 else "transient" if status >= 500 else "rejected", message)
 
 
-class Library(Protocol):
+class Transport(Protocol):
     """What asks instead of plain HTTP: an archive in S3, a client library."""
 
     async def get(self, url: str, request: Request) -> tuple[int, Mapping[str, str], bytes, str]:
@@ -171,9 +172,9 @@ class Source:
     limits: Mapping[str, Limit]
     endpoints: tuple[Endpoint, ...]
     #: The venue's own error in a status and a body; None where there is none.
-    error: Callable[[int, bytes], VenueSays | None] = lambda status, body: None
+    error: Callable[[int, bytes], VenueProblem | None] = lambda status, body: None
     #: The perpetuals in a page of the dataset `instruments`.
-    instruments: Callable[[Any], list[Instrument]] | None = None
+    parse_instruments: Callable[[Any], list[Instrument]] | None = None
     concurrency: int = 8
     #: The header that a key goes into, and what stands before it there. The table of sources names the variable that holds it.
     key_header: str = ""
@@ -183,10 +184,10 @@ class Source:
     #: The emulator's name for this host, where the venue has several.
     host: str = ""
     #: Made for a client, where requests don't go by plain HTTP.
-    library: Callable[[Any], Library] | None = None
+    transport: Callable[[Any], Transport] | None = None
 
     def endpoint(self, name: str) -> Endpoint:
         return next(d for d in self.endpoints if d.name == name)
 
-    def table(self, dataset: Endpoint) -> str:
+    def raw_table(self, dataset: Endpoint) -> str:
         return f"{self.name}__{dataset.name}"

@@ -135,7 +135,7 @@ def create_raw_tables(connection: duckdb.DuckDBPyConnection) -> None:
     tables = {name for name, _ in there}
     for of in map(get_source, source_rows()):
         for dataset in of.endpoints:
-            name, types = of.table(dataset), {f.name: _TYPES[f.type] for f in dataset.schema}
+            name, types = of.raw_table(dataset), {f.name: _TYPES[f.type] for f in dataset.schema}
             if name not in tables:
                 columns = [f'"{c}" {t}{"" if dataset.schema.field(c).nullable else " NOT NULL"}' for c, t in types.items()]
                 connection.execute(f'CREATE TABLE raw."{name}" ({", ".join(columns)})')

@@ -316,7 +316,7 @@ def bring(
 
     Then load their days: `perps run --mode live --venues bitmex --from 2024-01-01 --to 2024-12-31`.
     """
-    from pipelines.bring import bring
+    from pipelines.import_files import import_files
     from pipelines.run import Run, resolve_window_and_clock
     from pipelines.sources import get_source
 
@@ -328,7 +328,7 @@ def bring(
         if dataset not in named:
             raise ValueError(f"{of} has no dataset {dataset!r}; there are: {', '.join(named)}")
         context = dict(part.partition("=")[::2] for part in says or [])
-        rows = bring(Run.begin(settings, window, clock), found, named[dataset], files, context)
+        rows = import_files(Run.begin(settings, window, clock), found, named[dataset], files, context)
         loads = f"`perps run --mode live --venues {found.venue} --from … --to …`"
         typer.echo(f"{rows:,} rows of {of} {dataset} are in landing; {loads} loads them")
 

@@ -70,12 +70,12 @@ def _raw_rows(
     canonical = set(source_rows()[of.name].datasets)
     for dataset in sorted(of.endpoints, key=lambda d: d.name not in canonical):
         if dataset.time:
-            asked = f'SELECT * FROM raw."{of.table(dataset)}" WHERE "{dataset.key[0]}" = ? AND "{dataset.time}" = epoch_ms(?)'
+            asked = f'SELECT * FROM raw."{of.raw_table(dataset)}" WHERE "{dataset.key[0]}" = ? AND "{dataset.time}" = epoch_ms(?)'
             given = [symbol, stamp]
             if "venue" in dataset.context:
                 asked, given = f"{asked} AND venue = ?", [*given, venue]
             if row := _row(connection.execute(asked, given)):
-                yield f"raw.{of.table(dataset)}", row
+                yield f"raw.{of.raw_table(dataset)}", row
 
 
 def _entry(settings: Settings, of: Source, raw: dict[str, Any]) -> Entry | None:

@@ -12,7 +12,7 @@ import dagster as dg
 from assets.defs.resources import DAYS
 from assets.runtime.interrupts import plain_interrupts
 from assets.runtime.session import Session
-from pipelines.fetch import Fetched, fetch
+from pipelines.fetch import FetchResult, fetch
 from pipelines.registry import source_rows
 from pipelines.run import Run
 
@@ -56,7 +56,7 @@ def assets(days: dg.PartitionsDefinition | None = DAYS) -> dg.AssetsDefinition:
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         """Fetch the chosen sources side by side into landing."""
         run = session.run(context)
-        chosen, left_out = run.chosen()
+        chosen, left_out = run.chosen_sources()
         wanted = {key.path[-1] for key in context.selected_asset_keys}
         session.messages += left_out
         for line in left_out:
@@ -68,14 +68,14 @@ def assets(days: dg.PartitionsDefinition | None = DAYS) -> dg.AssetsDefinition:
         if unlisted and not any(result.failures for result in results):
             session.messages.append(f"no chosen venue lists {', '.join(sorted(unlisted))}")
         for name in sorted(wanted):
-            result = session.fetched[context.run_id].get(name, Fetched(name))
+            result = session.fetched[context.run_id].get(name, FetchResult(name))
             yield dg.MaterializeResult(asset_key=landing_key(name), metadata=_metadata(run, result))
             yield _whole(name, result)
 
     return fetch_assets
 
 
-def _metadata(run: Run, result: Fetched) -> dict[str, object]:
+def _metadata(run: Run, result: FetchResult) -> dict[str, object]:
     return {
         "window": str(run.window),
         "origin": run.origin,
@@ -94,9 +94,9 @@ def share(name: str, part: int, whole: int) -> dict[str, object]:
     return {name: part / whole} if whole else {}
 
 
-def _whole(name: str, result: Fetched) -> dg.AssetCheckResult:
+def _whole(name: str, result: FetchResult) -> dg.AssetCheckResult:
     quarantined = [
-        f"{name} {e.endpoint}: page {e.page} is in quarantine: {e.problem} (field {e.field}, value {e.value}); "
+        f"{name} {e.path_label}: page {e.page} is in quarantine: {e.problem} (field {e.field}, value {e.value}); "
         "the next run asks again"
         for e in result.quarantined
     ]

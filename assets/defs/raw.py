@@ -22,7 +22,7 @@ from pipelines.windows import DAY
 
 
 def raw_key(of: Source, dataset: Endpoint) -> dg.AssetKey:
-    return dg.AssetKey(["raw", of.table(dataset)])
+    return dg.AssetKey(["raw", of.raw_table(dataset)])
 
 
 def _load_assets(of: Source, days: dg.PartitionsDefinition | None) -> dg.AssetsDefinition:
@@ -51,7 +51,7 @@ def _load_assets(of: Source, days: dg.PartitionsDefinition | None) -> dg.AssetsD
             if of.name in session.settings.sources:
                 with warehouse.connect(session.database) as connection:
                     warehouse.prepare(connection, run.settings.market)
-                    venues = [of.venue] if of.venue else [s.venue for s in run.chosen()[0] if s.name == of.name]
+                    venues = [of.venue] if of.venue else [s.venue for s in run.chosen_sources()[0] if s.name == of.name]
                     session.note_coverage(connection, run, venues if own else [])
             loaded = load(run, of, fetched.entries if fetched else None)
             with warehouse.connect(session.database, read_only=True) as connection:
@@ -76,7 +76,7 @@ def _held(connection: duckdb.DuckDBPyConnection, run: Run, of: Source, dataset: 
     """What a raw table holds of the run's window (a snapshot: altogether): rows, the newest of them, and coverage, the share
     of days with a row over the instruments seen, up to the run's clock. Events have none: no row may mean that nothing happened.
     """
-    name = f'raw."{of.table(dataset)}"'
+    name = f'raw."{of.raw_table(dataset)}"'
     if dataset.time is None:
         rows, newest = connection.execute(f"SELECT count(*), max(_observed_at) FROM {name}").fetchone() or (0, None)
         return {"dagster/row_count": rows, **_time("newest", newest)}
@@ -85,7 +85,7 @@ def _held(connection: duckdb.DuckDBPyConnection, run: Run, of: Source, dataset: 
     window = run.window.before(run.clock.now())
     found = connection.execute(asked, [window.start, window.end - 1]).fetchone()
     rows, newest, instruments, days = found or (0, None, 0, 0)
-    event = dataset.default_days is not None
+    event = dataset.is_event
     coverage = {} if event else share("coverage", days, instruments * len(window.days))
     return {"dagster/row_count": rows, **_time("newest", newest), **coverage}
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from pipelines.run import Emulator
+from pipelines.run import EmulatorInfo
 from pipelines.settings import Settings
 from pipelines.windows import iso, to_ms
 
@@ -24,14 +24,14 @@ HISTORY_DAYS = 400
 
 
 @dataclass(frozen=True)
-class Attached:
+class RunningEmulator:
     """A running emulator and its clock: milliseconds where it stands still, None where it runs."""
 
-    emulator: Emulator
+    emulator: EmulatorInfo
     clock: int | None
 
 
-def attach(url: str) -> Attached:
+def attach(url: str) -> RunningEmulator:
     """Ask a running emulator what it is. Raises `ConnectionError` where none answers."""
     try:
         with urllib.request.urlopen(f"{url}/admin/health", timeout=10) as answer:
@@ -39,11 +39,11 @@ def attach(url: str) -> Attached:
     except OSError as problem:
         raise ConnectionError(f"no emulator answers at {url} ({problem}); start one with `python -m infra.emulator`") from None
     stands = to_ms(datetime.fromisoformat(said["clock"])) if said.get("fixed", True) else None
-    return Attached(Emulator(url, said["origin"]), stands)
+    return RunningEmulator(EmulatorInfo(url, said["origin"]), stands)
 
 
 @contextmanager
-def emulator(settings: Settings, as_of: int | None, days: int = HISTORY_DAYS) -> Iterator[Attached]:
+def emulator(settings: Settings, as_of: int | None, days: int = HISTORY_DAYS) -> Iterator[RunningEmulator]:
     """The emulator that the settings name, or one of our own on a free loopback port until the block ends.
 
     `as_of` fixes its clock; without it a recording stands at its end and the synthetic market runs with real time. `days` is

@@ -23,7 +23,7 @@ from pipelines import warehouse
 from pipelines.clock import Clock
 from pipelines.errors import WarehouseMismatch
 from pipelines.landing import Entry, Landing
-from pipelines.run import Emulator, resolve_window_and_clock
+from pipelines.run import EmulatorInfo, resolve_window_and_clock
 from pipelines.settings import Settings
 from pipelines.windows import DAY, Window, to_ms
 
@@ -100,12 +100,12 @@ def run(
 
     Raises what stops it before it starts, `WarehouseMismatch` among that, and `KeyboardInterrupt` when it is stopped.
     """
-    from assets.runtime.emulator import Attached, emulator
+    from assets.runtime.emulator import RunningEmulator, emulator
 
     nobody = None
     if settings.mode == "replay":
         settings, window, clock, origin = replayed(settings)
-        nobody = Attached(Emulator("", origin), None)
+        nobody = RunningEmulator(EmulatorInfo("", origin), None)
     else:
         window, clock = resolve_window_and_clock(settings)
     if settings.database.exists():  # one that this run may not write is said before anything is asked

@@ -15,10 +15,10 @@ from pathlib import Path
 import dagster as dg
 import duckdb
 
-from assets.runtime.emulator import Attached, emulator
+from assets.runtime.emulator import RunningEmulator, emulator
 from pipelines import warehouse
 from pipelines.clock import Clock
-from pipelines.fetch import Fetched
+from pipelines.fetch import FetchResult
 from pipelines.run import Run, resolve_window_and_clock
 from pipelines.settings import Settings
 from pipelines.windows import Window
@@ -32,7 +32,7 @@ class Session:
     def __init__(
         self,
         settings: Settings,
-        attached: Attached | None = None,
+        attached: RunningEmulator | None = None,
         window: Window | None = None,
         clock: Clock | None = None,
         progress: Progress = lambda source, done, total: None,
@@ -44,7 +44,7 @@ class Session:
             clock,
             progress,
         )
-        self.fetched: dict[str, dict[str, Fetched]] = {}
+        self.fetched: dict[str, dict[str, FetchResult]] = {}
         self.messages: list[str] = []
         self._runs: dict[str, Run] = {}
 

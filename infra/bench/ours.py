@@ -19,8 +19,8 @@ from infra.bench.market import START, BenchMarket
 from pipelines import warehouse
 from pipelines.clock import Clock
 from pipelines.fetch import fetch
-from pipelines.load import Loaded, _dlt, load
-from pipelines.run import Emulator, Run
+from pipelines.load import LoadResult, _dlt, load
+from pipelines.run import EmulatorInfo, Run
 from pipelines.settings import Settings
 from pipelines.source import Source
 from pipelines.sources import get_source
@@ -39,7 +39,7 @@ def begin(home: Path, hours: int, url: str | None, scale: float, warehouse: Path
     """A run over the bench's whole market."""
     end = START + hours * HOUR
     settings = Settings(home=home, assets=["all"], emulator_url=url, limits_scale=scale, warehouse=warehouse)
-    return Run.begin(settings, Window(START, end), Clock(end), Emulator(url, BenchMarket.origin) if url else None)
+    return Run.begin(settings, Window(START, end), Clock(end), EmulatorInfo(url, BenchMarket.origin) if url else None)
 
 
 def warm_up(home: Path) -> None:
@@ -56,7 +56,7 @@ def warm_up(home: Path) -> None:
         warehouse.prepare(connection, run.settings.market)
 
 
-def _report(loaded: Loaded, seconds: float) -> None:
+def _report(loaded: LoadResult, seconds: float) -> None:
     typer.echo(json.dumps({"rows": loaded.rows["candles"], "seconds": seconds}))
 
 

@@ -14,8 +14,8 @@ import msgspec
 
 from pipelines.paging import hourly, once
 from pipelines.records import MaybeNumber, Nanoseconds, Number, Record
-from pipelines.shapes import enveloped, read_as
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
+from pipelines.shapes import decode_or_none, enveloped
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
 from pipelines.symbols import base_asset
 from pipelines.windows import Window
 
@@ -80,12 +80,12 @@ class ErrorBody(msgspec.Struct):
     error: str
 
 
-def error(status: int, body: bytes) -> VenueSays | None:
+def error(status: int, body: bytes) -> VenueProblem | None:
     """`{"error": "…"}` with a status."""
-    said = read_as(body, ErrorBody)
+    said = decode_or_none(body, ErrorBody)
     if said is None:
         return None
-    return VenueSays.by_status(status, said.error)
+    return VenueProblem.by_status(status, said.error)
 
 
 def instruments(page: list[Market]) -> list[Instrument]:
@@ -123,7 +123,7 @@ SOURCE = Source(
     # Nothing is documented: gently.
     limits={"requests": Limit(20, 1)},
     error=error,
-    instruments=instruments,
+    parse_instruments=instruments,
     endpoints=(
         Endpoint(
             "instruments",

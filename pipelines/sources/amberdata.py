@@ -17,8 +17,8 @@ import msgspec
 
 from pipelines.paging import hourly, linked, once
 from pipelines.records import MaybeNumber, Ms, Number, Record
-from pipelines.shapes import enveloped, read_as
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
+from pipelines.shapes import decode_or_none, enveloped
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
 from pipelines.symbols import base_asset
 from pipelines.vendors import second_sources
 from pipelines.windows import HOUR, Window, iso
@@ -70,15 +70,15 @@ class ErrorBody(msgspec.Struct):
     message: str = ""
 
 
-def error(status: int, body: bytes) -> VenueSays | None:
-    said = read_as(body, ErrorBody)
+def error(status: int, body: bytes) -> VenueProblem | None:
+    said = decode_or_none(body, ErrorBody)
     if said is None or (status == 200 and said.status == 200 and said.title == "OK"):
         return None
     message = f"{said.title} {said.description or said.message}".strip()
     worst = max(status, said.status)
     if worst in (401, 403):
-        return VenueSays("key", message)
-    return VenueSays.by_status(worst, message)
+        return VenueProblem("key", message)
+    return VenueProblem.by_status(worst, message)
 
 
 def instruments(page: Any) -> list[Instrument]:
@@ -121,7 +121,7 @@ def _source(venue: str, exchange: str) -> Source:
         # By plan; gently.
         limits={"requests": Limit(5, 1)},
         error=error,
-        instruments=instruments,
+        parse_instruments=instruments,
         key_header="x-api-key",
         host="amberdata",
         endpoints=(

@@ -78,7 +78,7 @@ SOURCE = Source(
     # The page gives the limit of /futures/data for USD-M alone (U): kept to here as well.
     limits={"weight": Limit(2400, 60), "data": Limit(1000, 300)},
     error=error,
-    instruments=instruments,
+    parse_instruments=instruments,
     endpoints=datasets(
         "/dapi/v1",
         symbol=Symbol,

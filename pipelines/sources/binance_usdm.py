@@ -13,8 +13,8 @@ from typing import Any
 
 from pipelines.paging import by_symbol, hourly, once, windowed
 from pipelines.records import MaybeNumber, Ms, Number, Record
-from pipelines.shapes import Bar, PriceBar, enveloped, read_as
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
+from pipelines.shapes import Bar, PriceBar, decode_or_none, enveloped
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR
 
@@ -79,19 +79,19 @@ class Kline(Bar, array_like=True):
     trades: int | None
 
 
-def error(status: int, body: bytes) -> VenueSays | None:
+def error(status: int, body: bytes) -> VenueProblem | None:
     """`{"code": -1121, "msg": ...}`; 451 is a region block, -1003 the weight limit, -1130 a start before the kept history."""
     if not body.startswith(b"{"):
         return None
-    said = read_as(body, dict[str, Any])
+    said = decode_or_none(body, dict[str, Any])
     if said is None or "code" not in said or "msg" not in said or said["code"] == 200:
         return None
     message = f"{said['code']} {said['msg']}"
     if status == 451 or "restricted location" in str(said["msg"]):
-        return VenueSays("blocked", message)
+        return VenueProblem("blocked", message)
     if said["code"] in (-1003, -1015):
-        return VenueSays("limited", message)
-    return VenueSays("transient" if said["code"] in (-1000, -1001, -1007, -1008) else "rejected", message)
+        return VenueProblem("limited", message)
+    return VenueProblem("transient" if said["code"] in (-1000, -1001, -1007, -1008) else "rejected", message)
 
 
 def instruments(page: Any) -> list[Instrument]:
@@ -121,7 +121,7 @@ def listed(api: str, record: type[Record]) -> Endpoint:
 
 def held(record: type[Record], asked: Callable[[Instrument], Mapping[str, str]] = by_symbol, **more: Any) -> Endpoint:
     """Open-interest history: the same path on every host of Binance's, what it is asked by is not."""
-    plan = hourly(500, windowed("/futures/data/openInterestHist", 500, {"data": 1}, asked=asked, period="1h"))
+    plan = hourly(500, windowed("/futures/data/openInterestHist", 500, {"data": 1}, instrument_params=asked, period="1h"))
     return Endpoint("open_interest", record, time="timestamp", plan=plan, history_days=30, **more)
 
 
@@ -132,7 +132,7 @@ def bars(path: str, name: str, record: type[Record], asked: Callable[[Instrument
         record,
         key=("symbol", "open_time"),
         time="open_time",
-        plan=hourly(1500, windowed(path, 1500, {"weight": 10}, asked=asked, interval="1h")),
+        plan=hourly(1500, windowed(path, 1500, {"weight": 10}, instrument_params=asked, interval="1h")),
         context=("symbol",),
         bar=HOUR,
     )
@@ -203,7 +203,7 @@ SOURCE = Source(
     base_url="https://fapi.binance.com",
     limits={"weight": Limit(2400, 60), "funding": Limit(500, 300), "data": Limit(1000, 300)},
     error=error,
-    instruments=instruments,
+    parse_instruments=instruments,
     endpoints=datasets(
         "/fapi/v1",
         symbol=Symbol,

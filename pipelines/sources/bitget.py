@@ -18,8 +18,8 @@ import msgspec
 
 from pipelines.paging import from_newest, hourly, once, windowed
 from pipelines.records import MaybeMs, MaybeNumber, Ms, Number, Record
-from pipelines.shapes import Bar, PriceBar, enveloped, read_as
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
+from pipelines.shapes import Bar, PriceBar, decode_or_none, enveloped
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window
 
@@ -82,15 +82,15 @@ class ErrorBody(msgspec.Struct):
     msg: str = ""
 
 
-def error(status: int, body: bytes) -> VenueSays | None:
+def error(status: int, body: bytes) -> VenueProblem | None:
     """A `code` other than 00000, whatever the status."""
-    said = read_as(body, ErrorBody)
+    said = decode_or_none(body, ErrorBody)
     if said is None or said.code == "00000":
         return None
     message = f"{said.code} {said.msg}".rstrip()
     if status == 429 or said.code in ("429", "30007"):
-        return VenueSays("limited", message)
-    return VenueSays("transient" if status >= 500 or said.code in ("40015", "40725", "45001") else "rejected", message)
+        return VenueProblem("limited", message)
+    return VenueProblem("transient" if status >= 500 or said.code in ("40015", "40725", "45001") else "rejected", message)
 
 
 def instruments(page: object) -> list[Instrument]:
@@ -174,7 +174,7 @@ SOURCE = Source(
         },
     },
     error=error,
-    instruments=instruments,
+    parse_instruments=instruments,
     endpoints=(
         _now(
             "instruments",
@@ -211,7 +211,7 @@ SOURCE = Source(
             **enveloped("data.list", list[Liquidation], cursor=(str | None, None)),
             next_page=_older,
             history_days=3,
-            default_days=3,
+            is_event=True,
         ),
         _candles("candles", "history-candles", Candle),
         _candles("mark_candles", "history-mark-candles", PriceBar),

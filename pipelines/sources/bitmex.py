@@ -13,8 +13,8 @@ import msgspec
 
 from pipelines.paging import hourly, once
 from pipelines.records import IsoMs, MaybeNumber, Number, Record, read_iso
-from pipelines.shapes import read_as
-from pipelines.source import Endpoint, Instrument, Limit, Plan, Request, Source, VenueSays
+from pipelines.shapes import decode_or_none
+from pipelines.source import Endpoint, Instrument, Limit, Plan, Request, Source, VenueProblem
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window, iso
 
@@ -75,12 +75,12 @@ class ErrorBody(msgspec.Struct):
     error: Inner
 
 
-def error(status: int, body: bytes) -> VenueSays | None:
+def error(status: int, body: bytes) -> VenueProblem | None:
     """`{"error": {"message": …, "name": …}}` with a status."""
-    said = read_as(body, ErrorBody)
+    said = decode_or_none(body, ErrorBody)
     if said is None:
         return None
-    return VenueSays.by_status(status, said.error.message)
+    return VenueProblem.by_status(status, said.error.message)
 
 
 def instruments(page: list[Contract]) -> list[Instrument]:
@@ -107,7 +107,7 @@ SOURCE = Source(
     base_url="https://www.bitmex.com",
     limits={"requests": Limit(30, 60)},
     error=error,
-    instruments=instruments,
+    parse_instruments=instruments,
     endpoints=(
         Endpoint(
             "instruments",

@@ -18,6 +18,6 @@ SOURCE = Source(
     base_url=BASE_URL,
     limits=LIMITS,
     error=error,
-    instruments=partial(instruments, contract_type="InversePerpetual", quote="USD"),
+    parse_instruments=partial(instruments, contract_type="InversePerpetual", quote="USD"),
     endpoints=datasets("inverse"),
 )

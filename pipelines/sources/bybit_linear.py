@@ -17,8 +17,8 @@ import msgspec
 
 from pipelines.paging import hourly, once, windowed
 from pipelines.records import MaybeNumber, Ms, Number, Record
-from pipelines.shapes import Bar, PriceBar, enveloped, read_as
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
+from pipelines.shapes import Bar, PriceBar, decode_or_none, enveloped
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR
 
@@ -78,15 +78,15 @@ def _paged(record: type[Record]) -> dict[str, Any]:
     return enveloped("result.list", list[record], nextPageCursor=(str | None, None))  # type: ignore[valid-type]
 
 
-def error(status: int, body: bytes) -> VenueSays | None:
+def error(status: int, body: bytes) -> VenueProblem | None:
     """`retCode` other than 0 in HTTP 200; a 403 that is a page is the region block, one that says «too frequent» the limit."""
     if status == 403:
-        return VenueSays("limited" if b"frequent" in body else "blocked", "HTTP 403")
-    said = read_as(body, Envelope)
+        return VenueProblem("limited" if b"frequent" in body else "blocked", "HTTP 403")
+    said = decode_or_none(body, Envelope)
     if said is None or said.ret_code == 0:
         return None
     kind = {10006: "limited", 10018: "limited", 10000: "transient", 10016: "transient"}.get(said.ret_code, "rejected")
-    return VenueSays(kind, f"retCode {said.ret_code} {said.ret_msg}")  # type: ignore[arg-type]
+    return VenueProblem(kind, f"retCode {said.ret_code} {said.ret_msg}")  # type: ignore[arg-type]
 
 
 def instruments(page: Any, contract_type: str, quote: str) -> list[Instrument]:
@@ -116,7 +116,10 @@ def datasets(category: str) -> tuple[Endpoint, ...]:
             record,
             key=("symbol", "open_time"),
             time="open_time",
-            plan=hourly(1000, windowed(f"/v5/market/{path}", 1000, WEIGHTS, asked=asked, ends=("start", "end"), interval="60")),
+            plan=hourly(
+                1000,
+                windowed(f"/v5/market/{path}", 1000, WEIGHTS, instrument_params=asked, bounds=("start", "end"), interval="60"),
+            ),
             **_paged(record),
             context=("symbol",),
             bar=HOUR,
@@ -156,7 +159,7 @@ def datasets(category: str) -> tuple[Endpoint, ...]:
             OpenInterest,
             key=("symbol", "timestamp"),
             time="timestamp",
-            plan=hourly(200, windowed("/v5/market/open-interest", 200, WEIGHTS, asked=asked, intervalTime="1h")),
+            plan=hourly(200, windowed("/v5/market/open-interest", 200, WEIGHTS, instrument_params=asked, intervalTime="1h")),
             **_paged(OpenInterest),
             context=("symbol",),
         ),
@@ -165,7 +168,7 @@ def datasets(category: str) -> tuple[Endpoint, ...]:
             FundingRate,
             key=("symbol", "funding_rate_timestamp"),
             time="funding_rate_timestamp",
-            plan=hourly(200, windowed("/v5/market/funding/history", 200, WEIGHTS, asked=asked)),
+            plan=hourly(200, windowed("/v5/market/funding/history", 200, WEIGHTS, instrument_params=asked)),
             **_paged(FundingRate),
         ),
         bars("candles", "kline", Kline),
@@ -180,6 +183,6 @@ SOURCE = Source(
     base_url=BASE_URL,
     limits=LIMITS,
     error=error,
-    instruments=partial(instruments, contract_type="LinearPerpetual", quote="USDT"),
+    parse_instruments=partial(instruments, contract_type="LinearPerpetual", quote="USDT"),
     endpoints=datasets("linear"),
 )

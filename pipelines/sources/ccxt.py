@@ -33,8 +33,8 @@ from pipelines.errors import Absent
 from pipelines.paging import hourly, once
 from pipelines.records import MaybeNumber, Ms, Number, Record
 from pipelines.registry import source_rows
-from pipelines.shapes import Bar, enveloped, read_as
-from pipelines.source import Endpoint, Instrument, Limit, Plan, Request, Source, VenueSays
+from pipelines.shapes import Bar, decode_or_none, enveloped
+from pipelines.source import Endpoint, Instrument, Limit, Plan, Request, Source, VenueProblem
 from pipelines.symbols import base_asset
 from pipelines.windows import DAY, HOUR, Window, iso
 
@@ -97,9 +97,9 @@ class Problem(msgspec.Struct):
     message: str
 
 
-def error(status: int, body: bytes) -> VenueSays | None:
-    said = read_as(body, Problem)
-    return VenueSays(said.kind, said.message) if said else None
+def error(status: int, body: bytes) -> VenueProblem | None:
+    said = decode_or_none(body, Problem)
+    return VenueProblem(said.kind, said.message) if said else None
 
 
 def instruments(page: Any) -> list[Instrument]:
@@ -116,7 +116,7 @@ def instruments(page: Any) -> list[Instrument]:
 _heard: ContextVar[list[dict[str, Any]]] = ContextVar("heard")
 
 
-class Library:
+class Transport:
     """An exchange of ccxt that speaks through a client; `get` gives the answer to one unified call as one body."""
 
     def __init__(self, exchange: str, client: Client) -> None:
@@ -148,13 +148,13 @@ class Library:
             said["rows"] = await self._rows(method, request.params)
         except self._ccxt.NotSupported as problem:
             remedy = "The venue itself may give it, by a source of its own"
-            raise Absent("ccxt", request.endpoint, str(problem), remedy) from problem
+            raise Absent("ccxt", request.path_label, str(problem), remedy) from problem
         except self._ccxt.BaseError as problem:
             status = heard[-1]["status"] if heard else 200
             told = self._problem(status, problem)
             if told.kind == "rejected" and heard and until and until < self._exchange.milliseconds() - OLD:
                 say = f"this venue refuses what ended by {iso(until + 1)} ({told.message})"
-                absent = Absent("ccxt", request.endpoint, say, "Older history can't be had this way")
+                absent = Absent("ccxt", request.path_label, say, "Older history can't be had this way")
                 self._refused[method] = until, self._refused.get(method, (0, absent))[1]
                 raise self._refused[method][1] from problem
             return status, heard[-1]["headers"] if heard else {}, msgspec.json.encode(told), url
@@ -335,9 +335,9 @@ def _source(exchange: str, venue: str, datasets: tuple[Endpoint, ...]) -> Source
         base_url=f"ccxt://{exchange}",
         limits={"ms": Limit(10_000, 10)},
         error=error,
-        instruments=instruments,
+        parse_instruments=instruments,
         endpoints=datasets,
-        library=partial(Library, exchange),
+        transport=partial(Transport, exchange),
     )
 
 

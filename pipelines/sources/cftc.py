@@ -14,8 +14,8 @@ from datetime import datetime
 import msgspec
 
 from pipelines.records import Ms, Number, Record
-from pipelines.shapes import read_as
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
+from pipelines.shapes import decode_or_none
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
 from pipelines.windows import DAY, Window, iso, to_ms
 
 #: Traders in financial futures, futures only.
@@ -51,12 +51,12 @@ class ErrorBody(msgspec.Struct):
     error: bool = True
 
 
-def error(status: int, body: bytes) -> VenueSays | None:
+def error(status: int, body: bytes) -> VenueProblem | None:
     """`{"code": "query.soql.…", "error": true, "message": "…"}` with a status."""
-    said = read_as(body, ErrorBody)
+    said = decode_or_none(body, ErrorBody)
     if said is None:
         return None
-    return VenueSays.by_status(status, said.message)
+    return VenueProblem.by_status(status, said.message)
 
 
 def _read(page: Sequence[Line]) -> Sequence[Report]:

@@ -16,8 +16,8 @@ import msgspec
 
 from pipelines.paging import hourly, once
 from pipelines.records import IsoMs, MaybeNumber, Number, Record
-from pipelines.shapes import read_as
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
+from pipelines.shapes import decode_or_none
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
 from pipelines.symbols import base_asset
 from pipelines.vendors import second_sources
 from pipelines.windows import HOUR, Window, iso
@@ -62,14 +62,14 @@ class ErrorBody(msgspec.Struct):
     error: str
 
 
-def error(status: int, body: bytes) -> VenueSays | None:
+def error(status: int, body: bytes) -> VenueProblem | None:
     """`{"error": …}` by the status; 550 is no data."""
-    said = read_as(body, ErrorBody)
+    said = decode_or_none(body, ErrorBody)
     if said is None:
         return None
     if status in (401, 403):
-        return VenueSays("key", said.error)
-    return VenueSays("limited" if status == 429 else "rejected" if status in (400, 550) else "transient", said.error)
+        return VenueProblem("key", said.error)
+    return VenueProblem("limited" if status == 429 else "rejected" if status in (400, 550) else "transient", said.error)
 
 
 def instruments(page: Any) -> list[Instrument]:
@@ -118,7 +118,7 @@ def _source(venue: str, exchange: str) -> Source:
         # Credits run out before requests do: gently.
         limits={"requests": Limit(10, 1)},
         error=error,
-        instruments=instruments,
+        parse_instruments=instruments,
         key_header="X-CoinAPI-Key",
         host="coinapi",
         endpoints=(

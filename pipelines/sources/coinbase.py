@@ -13,10 +13,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from pipelines.paging import hourly, once, unnamed, windowed
+from pipelines.paging import hourly, no_params, once, windowed
 from pipelines.records import IsoMs, MaybeNumber, Number, Record, Seconds
-from pipelines.shapes import Stamped, enveloped, read_as
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
+from pipelines.shapes import Stamped, decode_or_none, enveloped
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR
 
@@ -85,15 +85,15 @@ class ErrorBody(msgspec.Struct):
     message: str = ""
 
 
-def error(status: int, body: bytes) -> VenueSays | None:
+def error(status: int, body: bytes) -> VenueProblem | None:
     """`{"error": "INVALID_ARGUMENT", "message": …}` with a status."""
-    said = read_as(body, ErrorBody)
+    said = decode_or_none(body, ErrorBody)
     if said is None:
         return None
     message = f"{said.error} {said.message}".rstrip()
     if status == 429 or said.error == "RESOURCE_EXHAUSTED":
-        return VenueSays("limited", message)
-    return VenueSays("transient" if status >= 500 else "rejected", message)
+        return VenueProblem("limited", message)
+    return VenueProblem("transient" if status >= 500 else "rejected", message)
 
 
 def _flat(page: Products) -> Sequence[Contract]:
@@ -119,7 +119,7 @@ SOURCE = Source(
     base_url="https://api.coinbase.com",
     limits={"requests": Limit(10, 1)},
     error=error,
-    instruments=instruments,
+    parse_instruments=instruments,
     endpoints=(
         Endpoint(
             "instruments",
@@ -148,8 +148,8 @@ SOURCE = Source(
                     ROOT + "/{symbol}/candles",
                     BARS,
                     WEIGHTS,
-                    asked=unnamed,
-                    ends=("start", "end"),
+                    instrument_params=no_params,
+                    bounds=("start", "end"),
                     unit=1000,
                     granularity="ONE_HOUR",
                 ),

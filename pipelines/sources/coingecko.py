@@ -13,8 +13,8 @@ import msgspec
 
 from pipelines.paging import once
 from pipelines.records import IsoMs, MaybeNumber, Number, Record, Seconds
-from pipelines.shapes import read_as
-from pipelines.source import Endpoint, Limit, Request, Source, VenueSays
+from pipelines.shapes import decode_or_none
+from pipelines.source import Endpoint, Limit, Request, Source, VenueProblem
 
 ROOT = "/api/v3"
 WEIGHTS = {"calls": 1}
@@ -91,18 +91,18 @@ class ErrorBody(msgspec.Struct):
     error: str | None = None
 
 
-def error(status: int, body: bytes) -> VenueSays | None:
+def error(status: int, body: bytes) -> VenueProblem | None:
     """`{"status": {"error_code": 429, …}}`, or `{"error": "…"}`."""
-    said = read_as(body, ErrorBody)
+    said = decode_or_none(body, ErrorBody)
     if said is None or (said.status is None and said.error is None):
-        return VenueSays("key", f"HTTP {status}") if status == 401 else None
+        return VenueProblem("key", f"HTTP {status}") if status == 401 else None
     code = said.status.error_code if said.status else status
     message = f"{code} {said.status.error_message if said.status else said.error}".rstrip()
     if code in KEY or status == 401:
-        return VenueSays("key", message)
+        return VenueProblem("key", message)
     if code == 429:
-        return VenueSays("limited", message)
-    return VenueSays("transient" if status >= 500 else "rejected", message)
+        return VenueProblem("limited", message)
+    return VenueProblem("transient" if status >= 500 else "rejected", message)
 
 
 def _totals(page: World) -> list[Totals]:

@@ -12,8 +12,8 @@ import msgspec
 
 from pipelines.paging import hourly, windowed
 from pipelines.records import Number, Record
-from pipelines.shapes import enveloped, read_as
-from pipelines.source import Endpoint, Limit, Source, VenueSays
+from pipelines.shapes import decode_or_none, enveloped
+from pipelines.source import Endpoint, Limit, Source, VenueProblem
 from pipelines.windows import DAY
 
 ROOT = "/api/futures/"
@@ -52,20 +52,20 @@ class ErrorBody(msgspec.Struct):
     msg: str = ""
 
 
-def error(status: int, body: bytes) -> VenueSays | None:
-    said = read_as(body, ErrorBody)
+def error(status: int, body: bytes) -> VenueProblem | None:
+    said = decode_or_none(body, ErrorBody)
     if said is None or str(said.code) == "0":
-        return VenueSays("key", f"HTTP {status}") if status == 401 else None
+        return VenueProblem("key", f"HTTP {status}") if status == 401 else None
     message = f"{said.code} {said.msg}".rstrip()
     if str(said.code) == "401" or status == 401 or "upgrade" in said.msg.lower():
-        return VenueSays("key", message)
+        return VenueProblem("key", message)
     if str(said.code) == "429":
-        return VenueSays("limited", message)
-    return VenueSays("transient" if str(said.code) == "500" or status >= 500 else "rejected", message)
+        return VenueProblem("limited", message)
+    return VenueProblem("transient" if str(said.code) == "500" or status >= 500 else "rejected", message)
 
 
 def _daily(name: str, path: str, record: type[Record], known: str = "", **params: str) -> Endpoint:
-    ask = windowed(ROOT + path, ROWS, WEIGHTS, ends=("start_time", "end_time"), interval="1d", **params)  # type: ignore[arg-type]
+    ask = windowed(ROOT + path, ROWS, WEIGHTS, bounds=("start_time", "end_time"), interval="1d", **params)  # type: ignore[arg-type]
     return Endpoint(
         name,
         record,

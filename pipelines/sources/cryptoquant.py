@@ -16,8 +16,8 @@ from typing import Any
 import msgspec
 
 from pipelines.records import Ms, Number, Record
-from pipelines.shapes import read_as
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
+from pipelines.shapes import decode_or_none
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
 from pipelines.windows import DAY, Window, to_datetime, to_ms
 
 #: What the vendor has these endpoints of.
@@ -67,16 +67,16 @@ class ErrorBody(msgspec.Struct):
     status: Status
 
 
-def error(status: int, body: bytes) -> VenueSays | None:
+def error(status: int, body: bytes) -> VenueProblem | None:
     """`{"status": {"code": 401, "message": …}}`, with the same status."""
-    said = read_as(body, ErrorBody)
+    said = decode_or_none(body, ErrorBody)
     code, message = (said.status.code, said.status.message) if said else (status, "")
     if code in (401, 402, 403):
-        return VenueSays("key", f"{code} {message}".rstrip())
+        return VenueProblem("key", f"{code} {message}".rstrip())
     if said is None or code == 200:
         return None
     kind = "limited" if code == 429 else "transient" if code >= 500 else "rejected"
-    return VenueSays(kind, f"{code} {message}".rstrip())  # type: ignore[arg-type]
+    return VenueProblem(kind, f"{code} {message}".rstrip())  # type: ignore[arg-type]
 
 
 def _start(day: date) -> int:

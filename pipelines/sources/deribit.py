@@ -15,8 +15,8 @@ import msgspec
 
 from pipelines.paging import hourly, once
 from pipelines.records import MaybeNumber, Ms, Number, Record
-from pipelines.shapes import enveloped, read_as, rows_of
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
+from pipelines.shapes import decode_or_none, enveloped, rows_from_columns
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window
 
@@ -94,19 +94,19 @@ class ErrorBody(msgspec.Struct):
     error: Error | None = None
 
 
-def error(status: int, body: bytes) -> VenueSays | None:
+def error(status: int, body: bytes) -> VenueProblem | None:
     """`{"error": {"code": 10028, "message": "too_many_requests"}}`, whatever the status.
 
     Other codes refuse what was asked, unless the status or the code of JSON-RPC (-32603) tells of the server.
     """
-    answer = read_as(body, ErrorBody)
+    answer = decode_or_none(body, ErrorBody)
     said = answer.error if answer else None
     if said is None:
         return None
     message = f"{said.code} {said.message}"
     if said.code == 10028 or "too_many_requests" in said.message:
-        return VenueSays("limited", message)
-    return VenueSays("transient" if status >= 500 or said.code == -32603 else "rejected", message)
+        return VenueProblem("limited", message)
+    return VenueProblem("transient" if status >= 500 or said.code == -32603 else "rejected", message)
 
 
 def instruments(page: object) -> list[Instrument]:
@@ -120,7 +120,7 @@ def instruments(page: object) -> list[Instrument]:
 def _bars(page: Chart) -> Sequence[Candle]:
     """Raises ValueError where the columns differ in length."""
     c = page.result
-    return rows_of(Candle, c.ticks, c.open, c.high, c.low, c.close, c.volume, c.cost)
+    return rows_from_columns(Candle, c.ticks, c.open, c.high, c.low, c.close, c.volume, c.cost)
 
 
 def _summaries(instrument: Instrument, window: Window) -> Iterable[Request]:
@@ -162,7 +162,7 @@ SOURCE = Source(
     # Half of what is said to be sustained by an address without an account; the list of instruments has a limit of its own.
     limits={"requests": Limit(100, 10), "instruments": Limit(5, 50)},
     error=error,
-    instruments=instruments,
+    parse_instruments=instruments,
     endpoints=(
         Endpoint(
             "instruments",

@@ -17,8 +17,8 @@ import msgspec
 from pipelines.client import Answer, Client
 from pipelines.errors import AGAIN, Transient
 from pipelines.records import IsoMs, Number, Record
-from pipelines.shapes import read_as
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
+from pipelines.shapes import decode_or_none
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
 from pipelines.windows import DAY, Window, iso
 
 ROOT = "/api/v1/"
@@ -84,18 +84,18 @@ class Next(msgspec.Struct):
     next_offset: int | None = None
 
 
-def error(status: int, body: bytes) -> VenueSays | None:
+def error(status: int, body: bytes) -> VenueProblem | None:
     """`{"error": …}`, by the status; an execution that failed says so in HTTP 200."""
-    said = read_as(body, Status)
+    said = decode_or_none(body, Status)
     if said is None or said.error is None:
         return None
     message = said.error if isinstance(said.error, str) else said.error.message
     if status in (401, 402, 403):
-        return VenueSays("key", f"HTTP {status} {message}")
-    return VenueSays.by_status(status, message)
+        return VenueProblem("key", f"HTTP {status} {message}")
+    return VenueProblem.by_status(status, message)
 
 
-class Library:
+class Transport:
     """Executes a query and brings its whole result as one body."""
 
     def __init__(self, client: Client) -> None:
@@ -109,13 +109,13 @@ class Library:
     async def get(self, url: str, request: Request) -> Answer:
         """Status, headers, body and URL: the result, or the first answer that is none. Raises `Transient`."""
         assert request.body
-        query, say = request.body["sql"], self._client.say
+        query, say = request.body["sql"], self._client.warn
         name = f"dune {request.body['sql'].partition('from ')[2].split()[0]}"
         if query not in self._begun:
             plan = f"credits for the compute of tier {TIER}, failed or not, and {CREDITS_PER_MB} a megabyte of results at most"
             say(f"{name}: executing, which costs {plan}")
             answer = await self._call(request, "POST", "sql/execute", "writes", json=request.body)
-            begun = read_as(answer[2], Status)
+            begun = decode_or_none(answer[2], Status)
             if answer[0] != 200 or not begun or not begun.execution_id:
                 return answer
             self._begun[query] = begun.execution_id
@@ -124,7 +124,7 @@ class Library:
         while told.state in RUNNING:
             await asyncio.sleep(POLL)
             ended = await self._call(request, "GET", execution + "status", "reads")
-            told = read_as(ended[2], Status) or Status()
+            told = decode_or_none(ended[2], Status) or Status()
             if ended[0] != 200 or not told.state:
                 return ended
         if told.state != "QUERY_STATE_COMPLETED":
@@ -135,7 +135,7 @@ class Library:
         offset: int | None = 0
         while offset is not None:
             page = await self._call(request, "GET", execution + "results", "reads", params={"limit": ROWS, "offset": offset})
-            following = read_as(page[2], Next)
+            following = decode_or_none(page[2], Next)
             if page[0] != 200 or not following:
                 return page
             pages.append(page[2])
@@ -150,7 +150,7 @@ class Library:
         try:
             return await self._client.http(method, f"{self._client.base_url}{ROOT}{path}", **content)
         except (TimeoutError, ConnectionError) as problem:
-            raise Transient("dune", request.endpoint, str(problem), AGAIN) from problem
+            raise Transient("dune", request.path_label, str(problem), AGAIN) from problem
 
 
 def _daily(name: str, record: type[Record], key: tuple[str, ...], query: str) -> Endpoint:
@@ -186,7 +186,7 @@ SOURCE = Source(
     error=error,
     key_header="X-Dune-API-Key",
     concurrency=2,
-    library=Library,
+    transport=Transport,
     endpoints=(
         _daily("volume", Volume, ("project", "blockchain", "day"), VOLUME),
         _daily("liquidations", Liquidation, ("project", "is_long", "day"), LIQUIDATIONS),

@@ -17,8 +17,8 @@ import msgspec
 
 from pipelines.paging import hourly, once
 from pipelines.records import IsoMs, MaybeNumber, Number, Record
-from pipelines.shapes import enveloped, read_as
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
+from pipelines.shapes import decode_or_none, enveloped
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window, iso_ms
 
@@ -61,20 +61,20 @@ class ErrorBody(msgspec.Struct):
     errors: list[Error]
 
 
-def error(status: int, body: bytes) -> VenueSays | None:
+def error(status: int, body: bytes) -> VenueProblem | None:
     """`errors` in a body are one whatever the status; a 403 is a country that is refused, with a body of whatever shape."""
-    said = read_as(body, ErrorBody)
+    said = decode_or_none(body, ErrorBody)
     if said is None:
-        return VenueSays("blocked", "HTTP 403") if status == 403 else None
+        return VenueProblem("blocked", "HTTP 403") if status == 403 else None
     message = "; ".join(e.msg for e in said.errors)
     match status:
         case 403:
-            return VenueSays("blocked", message)
+            return VenueProblem("blocked", message)
         case 429:
-            return VenueSays("limited", message)
+            return VenueProblem("limited", message)
         case 400 | 404:
-            return VenueSays("rejected", message)
-    return VenueSays("transient", message)
+            return VenueProblem("rejected", message)
+    return VenueProblem("transient", message)
 
 
 def _markets(page: Any) -> Sequence[Market]:
@@ -123,7 +123,7 @@ SOURCE = Source(
     base_url="https://indexer.dydx.trade",
     limits={"requests": Limit(100, 10), "candles": Limit(1000, 10)},
     error=error,
-    instruments=instruments,
+    parse_instruments=instruments,
     endpoints=(
         Endpoint(
             "instruments",

@@ -17,8 +17,8 @@ import msgspec
 
 from pipelines.paging import hourly, once
 from pipelines.records import MaybeNumber, Number, Record, Seconds
-from pipelines.shapes import Stamped, read_as
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
+from pipelines.shapes import Stamped, decode_or_none
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
 from pipelines.symbols import base_asset
 from pipelines.windows import DAY, HOUR, Window
 
@@ -88,17 +88,17 @@ class ErrorBody(msgspec.Struct):
     message: str = ""
 
 
-def error(status: int, body: bytes) -> VenueSays | None:
+def error(status: int, body: bytes) -> VenueProblem | None:
     """A `label`, whatever the status."""
-    said = read_as(body, ErrorBody)
+    said = decode_or_none(body, ErrorBody)
     if said is None:
         return None
     message = f"{said.label} {said.message}".rstrip()
     if said.label in ("TOO_MANY_REQUESTS", "TOO_FAST"):
-        return VenueSays("limited", message)
+        return VenueProblem("limited", message)
     if said.label in ("FORBIDDEN", "IP_FORBIDDEN"):
-        return VenueSays("blocked", message)
-    return VenueSays("transient" if said.label in ("INTERNAL", "SERVER_ERROR", "TOO_BUSY") else "rejected", message)
+        return VenueProblem("blocked", message)
+    return VenueProblem("transient" if said.label in ("INTERNAL", "SERVER_ERROR", "TOO_BUSY") else "rejected", message)
 
 
 def instruments(page: list[Contract]) -> list[Instrument]:
@@ -187,7 +187,7 @@ SOURCE = Source(
         endpoint: Limit(200, 10) for endpoint in ("contracts", "funding_rate", "contract_stats", "candlesticks", "liq_orders")
     },
     error=error,
-    instruments=instruments,
+    parse_instruments=instruments,
     endpoints=(
         Endpoint(
             "instruments",
@@ -236,7 +236,7 @@ SOURCE = Source(
             plan=hourly(1, _liquidations),
             next_page=_rest,
             context=("symbol",),
-            default_days=3,
+            is_event=True,
             ignored_fields=frozenset({"contract"}),
         ),
         _candles("candles", "", Candle),

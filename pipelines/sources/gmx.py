@@ -20,8 +20,8 @@ import msgspec
 from pipelines.paging import hourly
 from pipelines.records import MaybeNumber, Number, Record, Seconds
 from pipelines.registry import read_seed
-from pipelines.shapes import Stamped, enveloped, read_as
-from pipelines.source import Endpoint, Instrument, Limit, Plan, Request, Source, VenueSays
+from pipelines.shapes import Stamped, decode_or_none, enveloped
+from pipelines.source import Endpoint, Instrument, Limit, Plan, Request, Source, VenueProblem
 from pipelines.windows import Window
 
 PATH = "/gmx-synthetics-arbitrum:prod/api/graphql"
@@ -96,14 +96,14 @@ class ErrorBody(msgspec.Struct):
     errors: list[Error] = []
 
 
-def error(status: int, body: bytes) -> VenueSays | None:
+def error(status: int, body: bytes) -> VenueProblem | None:
     """`{"errors": [{"message": …}]}`, mostly in HTTP 200."""
-    said = read_as(body, ErrorBody)
+    said = decode_or_none(body, ErrorBody)
     if said is None or not said.errors:
         return None
     message = said.errors[0].message
     later = status >= 500 or "timeout" in message.lower() or "unavailable" in message.lower()
-    return VenueSays("limited" if status == 429 else "transient" if later else "rejected", message)
+    return VenueProblem("limited" if status == 429 else "transient" if later else "rejected", message)
 
 
 @cache
@@ -157,7 +157,7 @@ SOURCE = Source(
     # Not documented: gently.
     limits={"requests": Limit(2, 1)},
     error=error,
-    instruments=instruments,
+    parse_instruments=instruments,
     endpoints=(
         Endpoint(
             "instruments",
@@ -195,7 +195,7 @@ SOURCE = Source(
             **enveloped("data.tradeActions", list[Liquidation]),
             next_page=_next,
             context=("symbol",),
-            default_days=3,
+            is_event=True,
         ),
     ),
 )

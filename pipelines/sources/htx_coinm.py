@@ -16,6 +16,6 @@ SOURCE = Source(
     base_url=BASE_URL,
     limits=LIMITS,
     error=error,
-    instruments=instruments,
+    parse_instruments=instruments,
     endpoints=datasets("swap", "/index/market/history/swap_mark_price_kline"),
 )

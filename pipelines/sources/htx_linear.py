@@ -16,8 +16,8 @@ import msgspec
 
 from pipelines.paging import from_newest, hourly, once, windowed
 from pipelines.records import MaybeMs, MaybeNumber, Ms, Number, Record, Seconds
-from pipelines.shapes import Stamped, enveloped, read_as
-from pipelines.source import Endpoint, Instrument, Limit, Plan, Request, Source, VenueSays
+from pipelines.shapes import Stamped, decode_or_none, enveloped
+from pipelines.source import Endpoint, Instrument, Limit, Plan, Request, Source, VenueProblem
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window
 
@@ -112,8 +112,8 @@ class ErrorBody(msgspec.Struct):
     msg: str = ""
 
 
-def error(status: int, body: bytes) -> VenueSays | None:
-    said = read_as(body, ErrorBody)
+def error(status: int, body: bytes) -> VenueProblem | None:
+    said = decode_or_none(body, ErrorBody)
     if said is None:
         return None
     code = said.err_code if said.status == "error" else said.code if said.code not in (None, 200) else None
@@ -121,8 +121,8 @@ def error(status: int, body: bytes) -> VenueSays | None:
         return None
     message = f"{code} {said.err_msg or said.message or said.msg}".rstrip()
     if status == 429 or code in OFTEN:
-        return VenueSays("limited", message)
-    return VenueSays("transient" if status >= 500 or code in SYSTEM else "rejected", message)
+        return VenueProblem("limited", message)
+    return VenueProblem("transient" if status >= 500 or code in SYSTEM else "rejected", message)
 
 
 def instruments(page: object) -> list[Instrument]:
@@ -183,7 +183,13 @@ def datasets(prefix: str, marks: str, **business: str) -> tuple[Endpoint, ...]:
         )
 
     bars = windowed(
-        f"/{prefix}-ex/market/history/kline", None, {"market": 1}, asked=by_code, ends=("from", "to"), unit=1000, period="60min"
+        f"/{prefix}-ex/market/history/kline",
+        None,
+        {"market": 1},
+        instrument_params=by_code,
+        bounds=("from", "to"),
+        unit=1000,
+        period="60min",
     )
     return (
         now(
@@ -236,7 +242,7 @@ def datasets(prefix: str, marks: str, **business: str) -> tuple[Endpoint, ...]:
             **enveloped("data", list[Liquidation]),
             next_page=_next,
             history_days=90,
-            default_days=3,
+            is_event=True,
             ignored_fields=frozenset({"symbol", "offset", "business_type", "pair", "contract_type"}),
         ),
         Endpoint(
@@ -272,6 +278,6 @@ SOURCE = Source(
     base_url=BASE_URL,
     limits=LIMITS,
     error=error,
-    instruments=instruments,
+    parse_instruments=instruments,
     endpoints=datasets("linear-swap", "/index/market/history/linear_swap_mark_price_kline", business_type="swap"),
 )

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from pipelines.paging import hourly, once
 from pipelines.records import Ms, Number, Record
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window
 
@@ -83,9 +83,9 @@ class Candle(
     trades: int | None = None
 
 
-def error(status: int, body: bytes) -> VenueSays | None:
+def error(status: int, body: bytes) -> VenueProblem | None:
     """`null` is all that it says of an error, whatever the status."""
-    return VenueSays("transient", f"HTTP {status} null") if body.strip() == b"null" else None
+    return VenueProblem("transient", f"HTTP {status} null") if body.strip() == b"null" else None
 
 
 def instruments(page: Meta) -> list[Instrument]:
@@ -122,7 +122,7 @@ SOURCE = Source(
     base_url="https://api.hyperliquid.xyz",
     limits={"weight": Limit(1200, 60)},
     error=error,
-    instruments=instruments,
+    parse_instruments=instruments,
     endpoints=(
         Endpoint(
             "instruments",

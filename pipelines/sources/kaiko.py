@@ -17,8 +17,8 @@ import msgspec
 
 from pipelines.paging import hourly, linked, once
 from pipelines.records import MaybeNumber, Ms, Record
-from pipelines.shapes import enveloped, read_as
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
+from pipelines.shapes import decode_or_none, enveloped
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
 from pipelines.symbols import base_asset
 from pipelines.vendors import second_sources
 from pipelines.windows import HOUR, Window, iso
@@ -65,15 +65,15 @@ class ErrorBody(msgspec.Struct):
     result: str = "success"
 
 
-def error(status: int, body: bytes) -> VenueSays | None:
+def error(status: int, body: bytes) -> VenueProblem | None:
     """`{"message": …}` with a status; `result` other than `success` (U)."""
-    said = read_as(body, ErrorBody)
+    said = decode_or_none(body, ErrorBody)
     if said is None or (status == 200 and said.result == "success"):
         return None
     message = said.message or said.result
     if status in (401, 403):
-        return VenueSays("key", message)
-    return VenueSays.by_status(status, message)
+        return VenueProblem("key", message)
+    return VenueProblem.by_status(status, message)
 
 
 def instruments(page: Any) -> list[Instrument]:
@@ -115,7 +115,7 @@ def _source(venue: str, exchange: str) -> Source:
         # By plan; gently.
         limits={"requests": Limit(5, 1)},
         error=error,
-        instruments=instruments,
+        parse_instruments=instruments,
         key_header="X-Api-Key",
         host="kaiko",
         endpoints=(

@@ -17,8 +17,8 @@ import msgspec
 
 from pipelines.paging import hourly, once
 from pipelines.records import IsoMs, Ms, Number, Record, Seconds
-from pipelines.shapes import enveloped, read_as
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
+from pipelines.shapes import decode_or_none, enveloped
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window
 
@@ -152,15 +152,15 @@ class ErrorBody(msgspec.Struct):
     error: str | None = None
 
 
-def error(status: int, body: bytes) -> VenueSays | None:
+def error(status: int, body: bytes) -> VenueProblem | None:
     """`{"result": "error", "error": "apiLimitExceeded"}`, with HTTP 200 too."""
-    said = read_as(body, ErrorBody)
+    said = decode_or_none(body, ErrorBody)
     if said is None or (said.result != "error" and said.error is None):
         return None
     message = said.error or "error"
     if message in ("apiLimitExceeded", "requestLimitExceeded"):
-        return VenueSays("limited", message)
-    return VenueSays("transient" if message in ("Unavailable", "Server Error", "unknownError") else "rejected", message)
+        return VenueProblem("limited", message)
+    return VenueProblem("transient" if message in ("Unavailable", "Server Error", "unknownError") else "rejected", message)
 
 
 def instruments(page: Symbols) -> list[Instrument]:
@@ -266,7 +266,7 @@ SOURCE = Source(
     # Public endpoints cost nothing of the documented budget; this is our own moderation.
     limits={"requests": Limit(200, 10)},
     error=error,
-    instruments=instruments,
+    parse_instruments=instruments,
     endpoints=(
         Endpoint(
             "instruments",
@@ -332,7 +332,7 @@ SOURCE = Source(
             wire_type=Execution,
             ignored_fields=frozenset({"makerOrder", "oldTakerOrder", "limitFilled", "executionType"}),
             context=("symbol",),
-            default_days=3,
+            is_event=True,
         ),
     ),
 )

@@ -13,8 +13,8 @@ import msgspec
 
 from pipelines.paging import hourly, once
 from pipelines.records import MaybeNumber, Ms, Number, Record
-from pipelines.shapes import Bar, enveloped, read_as
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
+from pipelines.shapes import Bar, decode_or_none, enveloped
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window
 
@@ -63,15 +63,15 @@ class ErrorBody(msgspec.Struct):
     msg: str = ""
 
 
-def error(status: int, body: bytes) -> VenueSays | None:
+def error(status: int, body: bytes) -> VenueProblem | None:
     """A `code` other than 200000, whatever the status."""
-    said = read_as(body, ErrorBody)
+    said = decode_or_none(body, ErrorBody)
     if said is None or said.code == "200000":
         return None
     message = f"{said.code} {said.msg}".rstrip()
     if said.code == "429000":
-        return VenueSays("limited", message)
-    return VenueSays("transient" if said.code.startswith("5") else "rejected", message)
+        return VenueProblem("limited", message)
+    return VenueProblem("transient" if said.code.startswith("5") else "rejected", message)
 
 
 def instruments(page: object) -> list[Instrument]:
@@ -100,7 +100,7 @@ SOURCE = Source(
     base_url="https://api-futures.kucoin.com",
     limits={"public": Limit(2000, 30)},
     error=error,
-    instruments=instruments,
+    parse_instruments=instruments,
     endpoints=(
         Endpoint(
             "instruments",

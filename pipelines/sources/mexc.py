@@ -12,10 +12,10 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from pipelines.paging import from_newest, hourly, once, unnamed, windowed
+from pipelines.paging import from_newest, hourly, no_params, once, windowed
 from pipelines.records import MaybeMs, MaybeNumber, Ms, Number, Record, Seconds
-from pipelines.shapes import Bar, enveloped, read_as, rows_of
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
+from pipelines.shapes import Bar, decode_or_none, enveloped, rows_from_columns
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window
 
@@ -85,15 +85,15 @@ class ErrorBody(msgspec.Struct):
     message: str = ""
 
 
-def error(status: int, body: bytes) -> VenueSays | None:
+def error(status: int, body: bytes) -> VenueProblem | None:
     """`{"success": false, "code": 510, "message": …}`, in any status; 510 is too often, as a status too."""
-    said = read_as(body, ErrorBody)
+    said = decode_or_none(body, ErrorBody)
     if status == 510 or (said and said.code == 510):
-        return VenueSays("limited", f"510 {said.message if said else ''}".rstrip())
+        return VenueProblem("limited", f"510 {said.message if said else ''}".rstrip())
     if said is None or said.success:
         return None
     message = f"{said.code} {said.message}".rstrip()
-    return VenueSays("transient" if status >= 500 or said.code in (500, 501) else "rejected", message)
+    return VenueProblem("transient" if status >= 500 or said.code in (500, 501) else "rejected", message)
 
 
 def instruments(page: object) -> list[Instrument]:
@@ -110,7 +110,7 @@ def _bars(page: Chart) -> Sequence[Candle]:
     c = page.data
     none = [0.0] * len(c.time)
     times = [second * 1000 for second in c.time]
-    return rows_of(Candle, times, c.open, c.high, c.low, c.close, c.vol or none, c.amount or none)
+    return rows_from_columns(Candle, times, c.open, c.high, c.low, c.close, c.vol or none, c.amount or none)
 
 
 def _now(name: str, endpoint: str, record: type[Record], known: str) -> Endpoint:
@@ -139,7 +139,9 @@ def _candles(name: str, endpoint: str) -> Endpoint:
         Candle,
         key=("symbol", "open_time"),
         time="open_time",
-        plan=hourly(BARS, windowed(path, None, {endpoint: 1}, asked=unnamed, ends=ends, unit=1000, interval="Min60")),
+        plan=hourly(
+            BARS, windowed(path, None, {endpoint: 1}, instrument_params=no_params, bounds=ends, unit=1000, interval="Min60")
+        ),
         page=Chart,
         rows=_bars,
         context=("symbol",),
@@ -168,7 +170,7 @@ SOURCE = Source(
         },
     },
     error=error,
-    instruments=instruments,
+    parse_instruments=instruments,
     endpoints=(
         _now(
             "instruments",

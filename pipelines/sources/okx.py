@@ -17,8 +17,8 @@ import msgspec
 
 from pipelines.paging import hourly, once
 from pipelines.records import MaybeMs, MaybeNumber, Ms, Number, Record
-from pipelines.shapes import Bar, PriceBar, enveloped, read_as
-from pipelines.source import Endpoint, Instrument, Limit, NextPage, Request, Source, VenueSays
+from pipelines.shapes import Bar, PriceBar, decode_or_none, enveloped
+from pipelines.source import Endpoint, Instrument, Limit, NextPage, Request, Source, VenueProblem
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window
 
@@ -136,14 +136,14 @@ class ErrorBody(msgspec.Struct):
     msg: str = ""
 
 
-def error(status: int, body: bytes) -> VenueSays | None:
+def error(status: int, body: bytes) -> VenueProblem | None:
     """A `code` other than "0"; what is no such body is left to its status."""
-    said = read_as(body, ErrorBody)
+    said = decode_or_none(body, ErrorBody)
     if said is None or said.code == "0":
         return None
     # 50011: too many requests. Maintenance, a timeout, offline, busy, a system error.
     kinds = {"50011": "limited"} | dict.fromkeys(("50001", "50004", "50005", "50013", "50026"), "transient")
-    return VenueSays(kinds.get(said.code, "rejected"), f"code {said.code} {said.msg}")  # type: ignore[arg-type]
+    return VenueProblem(kinds.get(said.code, "rejected"), f"code {said.code} {said.msg}")  # type: ignore[arg-type]
 
 
 def instruments(page: Any) -> list[Instrument]:
@@ -274,7 +274,7 @@ SOURCE = Source(
         "index_candles": Limit(10, 2),
     },
     error=error,
-    instruments=instruments,
+    parse_instruments=instruments,
     endpoints=(
         _bulk(
             "instruments",
@@ -326,7 +326,7 @@ SOURCE = Source(
             rows=_events,
             next_page=_earlier,
             history_days=7,
-            default_days=3,
+            is_event=True,
             wire_type=Detail,
             ignored_fields=frozenset({"bkLoss", "ccy"}),
         ),

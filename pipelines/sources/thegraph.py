@@ -15,8 +15,8 @@ from typing import Any, Literal
 import msgspec
 
 from pipelines.records import Ms, Number, Record, Seconds
-from pipelines.shapes import Stamped, read_as
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueSays
+from pipelines.shapes import Stamped, decode_or_none
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
 from pipelines.windows import DAY, Window
 
 WEIGHTS = {"requests": 1}
@@ -93,17 +93,17 @@ class ErrorBody(msgspec.Struct):
     errors: list[Problem] = []
 
 
-def error(status: int, body: bytes) -> VenueSays | None:
+def error(status: int, body: bytes) -> VenueProblem | None:
     """`{"errors": [{"message": …}]}` in HTTP 200."""
-    said = read_as(body, ErrorBody)
+    said = decode_or_none(body, ErrorBody)
     if said is None or not said.errors:
         return None
     message = said.errors[0].message
     low = message.lower()
     if "auth error" in low or "payment" in low or "api key" in low:
-        return VenueSays("key", message)
+        return VenueProblem("key", message)
     later = status >= 500 or "bad indexers" in low or "timed out" in low
-    return VenueSays("limited" if status == 429 else "transient" if later else "rejected", message)
+    return VenueProblem("limited" if status == 429 else "transient" if later else "rejected", message)
 
 
 def _whole(page: Any) -> Sequence[Any]:

@@ -100,7 +100,7 @@ def talk(
         async with Client(of, str(server.make_url("")), limiter, clock, **{"timeout": 0.5, "tries": 3, **kw}) as client:
             [request] = list(of.endpoint(dataset).plan(Instrument(symbol, ""), WINDOW))
             try:
-                done.page = await client.ask(request, of.endpoint(dataset))
+                done.page = await client.fetch_page(request, of.endpoint(dataset))
             except VenueError as problem:
                 done.error = problem
             done.warnings = client.warnings
@@ -157,7 +157,7 @@ def test_a_limit_told_to_one_request_holds_back_the_others(tmp_path: Path) -> No
             async def one(nth: int, after: float) -> None:
                 await asyncio.sleep(after)
                 [request] = list(dataset.plan(Instrument(f"S{nth}", ""), WINDOW))
-                await client.ask(request, dataset)
+                await client.fetch_page(request, dataset)
 
             await asyncio.gather(one(0, 0), *(one(i, 0.3) for i in range(1, 5)))
         limiter.close()
@@ -228,7 +228,7 @@ def test_a_venue_that_is_not_there(tmp_path: Path) -> None:
         limiter = Limiter(tmp_path / "limits.sqlite", "binance_usdm", BINANCE.limits)
         async with Client(BINANCE, "http://127.0.0.1:1", limiter, Clock(), tries=2) as client:
             with pytest.raises(Transient) as found:
-                await client.ask(Request("/fapi/v1/exchangeInfo", weights={"weight": 1}), BINANCE.endpoint("instruments"))
+                await client.fetch_page(Request("/fapi/v1/exchangeInfo", weights={"weight": 1}), BINANCE.endpoint("instruments"))
         return found.value
 
     assert "the connection failed" in str(asyncio.run(main()))
@@ -257,7 +257,7 @@ def test_the_answer_to_another_question_is_not_taken(tmp_path: Path) -> None:
         limiter = Limiter(tmp_path / "limits.sqlite", "binance_usdm", BINANCE.limits)
         dataset = BINANCE.endpoint("candles")
         async with Client(BINANCE, str(server.make_url("")), limiter, Clock()) as client:
-            pages = [await client.ask(next(iter(dataset.plan(Instrument(s, ""), WINDOW))), dataset) for s in ("A", "B")]
+            pages = [await client.fetch_page(next(iter(dataset.plan(Instrument(s, ""), WINDOW))), dataset) for s in ("A", "B")]
         limiter.close()
         await server.close()
         return [[r.volume for r in page.rows] for page in pages]
@@ -330,9 +330,11 @@ def test_an_archive_that_cannot_be_reached(tmp_path: Path, monkeypatch: pytest.M
     async def main() -> VenueError:
         limiter = Limiter(tmp_path / "limits.sqlite", archive.name, archive.limits)
         async with Client(archive, archive.base_url, limiter, Clock(), tries=1, s3_endpoint="http://127.0.0.1:1") as client:
-            client._library._fs.retries = 1  # type: ignore[union-attr]
+            client._transport._fs.retries = 1  # type: ignore[union-attr]
             with pytest.raises(VenueError) as found:
-                await client.ask(Request("/asset_ctxs/20251010.csv.lz4", weights={"requests": 1}), archive.endpoint("asset_ctxs"))
+                await client.fetch_page(
+                    Request("/asset_ctxs/20251010.csv.lz4", weights={"requests": 1}), archive.endpoint("asset_ctxs")
+                )
         limiter.close()
         return found.value
 

@@ -20,11 +20,11 @@ from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served, serve
 from pipelines.clock import Clock
 from pipelines.errors import LandingFull
-from pipelines.fetch import Fetched, fetch
-from pipelines.load import Loaded, arrow_tables, load
+from pipelines.fetch import FetchResult, fetch
+from pipelines.load import LoadResult, arrow_tables, load
 from pipelines.records import BOOKKEEPING
 from pipelines.registry import source_rows
-from pipelines.run import Emulator, Run
+from pipelines.run import EmulatorInfo, Run
 from pipelines.settings import Settings
 from pipelines.sources import get_source
 from pipelines.windows import DAY, Window, to_ms
@@ -53,29 +53,29 @@ def _no_faults_left(emulator: Served) -> Iterator[None]:
 
 def begin(home: Path, emulator: Served, window: Window = TWO_DAYS, **settings: Any) -> Run:
     known = {"home": home, "assets": ["BTC", "PEPE"], "timeout_seconds": 30, "tries": 4}
-    return Run.begin(Settings(**{**known, **settings}), window, Clock(NOW), Emulator(emulator.url, "synthetic; seed=7"))
+    return Run.begin(Settings(**{**known, **settings}), window, Clock(NOW), EmulatorInfo(emulator.url, "synthetic; seed=7"))
 
 
-def fetched(run: Run) -> dict[str, Fetched]:
-    return {f.source: f for f in asyncio.run(fetch(run, run.chosen()[0]))}
+def fetched(run: Run) -> dict[str, FetchResult]:
+    return {f.source: f for f in asyncio.run(fetch(run, run.chosen_sources()[0]))}
 
 
-def rows(run: Run, results: dict[str, Fetched]) -> dict[str, set[str]]:
+def rows(run: Run, results: dict[str, FetchResult]) -> dict[str, set[str]]:
     """All rows with a time that the pages of a fetch hold, as a load would take them."""
     found: dict[str, set[str]] = {}
     for result in results.values():
         for entry in result.entries:
             dataset = get_source(entry.source).endpoint(entry.dataset)
             if dataset.time and not entry.problem:
-                name = get_source(entry.source).table(dataset)
-                for table in arrow_tables(run, dataset, [entry], Loaded(entry.source)):
+                name = get_source(entry.source).raw_table(dataset)
+                for table in arrow_tables(run, dataset, [entry], LoadResult(entry.source)):
                     said = table.drop_columns(list(BOOKKEEPING)).to_pylist()
                     found.setdefault(name, set()).update(map(str, said))
     return found
 
 
 @pytest.fixture(scope="module")
-def good(emulator: Served, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, dict[str, Fetched], list[dict[str, Any]]]:
+def good(emulator: Served, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, dict[str, FetchResult], list[dict[str, Any]]]:
     """A fetch without a fault, loaded; and its requests."""
     emulator.clear_requests()
     run = begin(tmp_path_factory.mktemp("good"), emulator)
@@ -257,7 +257,7 @@ def test_each_fault_once_at_each_venue(kind: str, good: Any, emulator: Served, t
                     assert f"{name}: the venue's clock is 10.0 minutes behind ours" in told
                 case _:
                     [bad] = result.quarantined
-                    assert bad.source == name and path in bad.endpoint and bad.field.endswith(field), bad
+                    assert bad.source == name and path in bad.path_label and bad.field.endswith(field), bad
                     assert bad.value == ("(absent)" if kind == "missing_field" else "'n/a'")
         elif result.failures:
             # Not every venue's error body is one that may pass (Bybit's parameter error, Kraken's unknown contract).

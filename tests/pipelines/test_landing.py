@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 def entry(body: bytes, run: str = "r1", **fields: object) -> Entry:
     known: dict[str, object] = {
-        "run": run, "source": "binance_usdm", "dataset": "candles", "market": "m", "method": "GET", "url": "http://x/", "endpoint": "/fapi/v1/klines",  # noqa: E501
+        "run": run, "source": "binance_usdm", "dataset": "candles", "market": "m", "method": "GET", "url": "http://x/", "path_label": "/fapi/v1/klines",  # noqa: E501
         "context": {"symbol": "BTCUSDT"}, "window": (0, 10), "observed_at": 5, "status": 200, "sha256": hashlib.sha256(body).hexdigest(),  # noqa: E501
         "size": len(body),
     }  # fmt: skip

@@ -39,7 +39,7 @@ def begin(home: Path, window: Window = BOTH, **settings: Any) -> Run:
 def land(run: Run, dataset: str, body: object, window: Window | None = DAY_ONE, of: Any = BINANCE, **fields: Any) -> Entry:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     known: dict[str, Any] = {
-        "run": run.id, "source": of.name, "dataset": dataset, "market": run.settings.market, "method": "GET", "url": "http://x/", "endpoint": "/x",  # noqa: E501
+        "run": run.id, "source": of.name, "dataset": dataset, "market": run.settings.market, "method": "GET", "url": "http://x/", "path_label": "/x",  # noqa: E501
         "context": {"symbol": "BTCUSDT"}, "window": (window.start, window.end) if window else None, "observed_at": T0 + 20 * DAY, "status": 200,  # noqa: E501
         "sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "last": True,
     }  # fmt: skip
@@ -102,7 +102,9 @@ class Once:
         self.run = run = begin(home, DAY_ONE)
         load(run, BINANCE, [])
         self.before = {
-            get_source(n).table(d): columns(run, get_source(n).table(d)) for n in source_rows() for d in get_source(n).endpoints
+            get_source(n).raw_table(d): columns(run, get_source(n).raw_table(d))
+            for n in source_rows()
+            for d in get_source(n).endpoints
         }
         self.problem = "Expected `float`, got `str` - at `$[0].fundingRate`"
         self.good = land(run, "funding_rates", rates(BOTH), DAY_ONE)

@@ -105,10 +105,10 @@ def test_a_source_without_its_key_is_left_out_when_live(monkeypatch: pytest.Monk
     window, clock = resolve_window_and_clock(Settings())
     monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
     live = Run.begin(Settings(mode="live", home=tmp_path, venues="hyperliquid"), window, clock)  # type: ignore[arg-type]
-    found, left_out = live.chosen()
+    found, left_out = live.chosen_sources()
     assert [s.name for s in found] == ["hyperliquid"] and "AWS_ACCESS_KEY_ID" in left_out[0] and "open_interest" in left_out[0]
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
-    assert [s.name for s in live.chosen()[0]] == ["hyperliquid", "hyperliquid_archive"]
+    assert [s.name for s in live.chosen_sources()[0]] == ["hyperliquid", "hyperliquid_archive"]
 
 
 def test_an_unknown_source_names_those_there_are() -> None:

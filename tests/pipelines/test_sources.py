@@ -81,7 +81,7 @@ def test_the_perpetuals_of_a_list() -> None:
         symbol("BTCUSDT", "PERPETUAL"), symbol("BTCUSDT_251226", "CURRENT_QUARTER"), symbol("BTCUSDC", "PERPETUAL", "USDC"),
         symbol("TSLAUSDT", "TRADIFI_PERPETUAL"), symbol("1000PEPEUSDT", "PERPETUAL"),
     ]  # fmt: skip
-    found = get_source("binance_usdm").instruments(dataset.read(json.dumps({"symbols": rows}).encode()))  # type: ignore[misc]
+    found = get_source("binance_usdm").parse_instruments(dataset.read(json.dumps({"symbols": rows}).encode()))  # type: ignore[misc]
     assert [(i.symbol, i.base_asset) for i in found] == [("BTCUSDT", "BTC"), ("TSLAUSDT", "TSLA"), ("1000PEPEUSDT", "PEPE")]
 
     dataset = get_source("kraken_futures").endpoint("instruments")
@@ -98,7 +98,7 @@ def test_the_perpetuals_of_a_list() -> None:
         },
         {"symbol": "in_xbtusd", "type": "spot index", "tradeable": False},
     ]
-    found = get_source("kraken_futures").instruments(dataset.read(json.dumps({"instruments": rows}).encode()))  # type: ignore[misc]
+    found = get_source("kraken_futures").parse_instruments(dataset.read(json.dumps({"instruments": rows}).encode()))  # type: ignore[misc]
     assert [(i.symbol, i.base_asset) for i in found] == [("PF_XBTUSD", "BTC"), ("PF_ETHUSD", "ETH")]
 
 

@@ -242,7 +242,7 @@ def test_the_table_of_endpoints_is_what_the_source_asks(name: str) -> None:
     asked = {}
     for dataset in get_source(name).endpoints:
         request = next(iter(dataset.plan(Instrument("*", "*"), Window(1_700_000_000_000 // DAY * DAY, 1_700_000_000_000))))
-        asked[request.endpoint.replace("/*/1h", "/*/*")] = dataset.name
+        asked[request.path_label.replace("/*/1h", "/*/*")] = dataset.name
     assert asked == ENDPOINTS[name]
 
 

@@ -22,9 +22,9 @@ from infra.emulator.testing import Served
 from infra.emulator.venues import profiles
 from pipelines import records
 from pipelines.clock import Clock
-from pipelines.fetch import Fetched, fetch
+from pipelines.fetch import FetchResult, fetch
 from pipelines.load import load
-from pipelines.run import Emulator, Run
+from pipelines.run import EmulatorInfo, Run
 from pipelines.settings import Settings
 from pipelines.source import Endpoint, Instrument, Request
 from pipelines.sources import get_source
@@ -163,10 +163,10 @@ def market(name: str) -> str | None:
     return next((found for found in (name, get_source(name).host, get_source(name).venue) if found in profiles()), None)
 
 
-def fetched(name: str, emulator: Served, home: Path, window: Window = WINDOW, **settings: Any) -> tuple[Run, Fetched]:
+def fetched(name: str, emulator: Served, home: Path, window: Window = WINDOW, **settings: Any) -> tuple[Run, FetchResult]:
     """One source fetched from the emulator: BTC and PEPE unless told."""
     chosen = {"home": home, "assets": ["BTC", "PEPE"], "timeout_seconds": 2, "tries": 4, "limits_scale": 1e6, **settings}
-    run = Run.begin(Settings(**chosen), window, Clock(NOW), Emulator(emulator.url, "synthetic; seed=7"))
+    run = Run.begin(Settings(**chosen), window, Clock(NOW), EmulatorInfo(emulator.url, "synthetic; seed=7"))
     [result] = asyncio.run(fetch(run, [get_source(name)]))
     return run, result
 

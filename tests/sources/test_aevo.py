@@ -12,7 +12,7 @@ import pytest
 from infra.emulator.store import MS_HOUR
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served
-from pipelines.source import Instrument, VenueSays
+from pipelines.source import Instrument, VenueProblem
 from pipelines.sources.aevo import SOURCE, error, instruments
 from pipelines.windows import Window
 from tests.sources.kit import DAY, NOW, WINDOW, loaded, planned, seen
@@ -39,14 +39,14 @@ def test_the_requests_of_two_days() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "says"),
     [
-        (429, {"error": "RATE_LIMIT_EXCEEDED"}, VenueSays("limited", "RATE_LIMIT_EXCEEDED")),
-        (404, {"error": "INSTRUMENT_NOT_FOUND"}, VenueSays("rejected", "INSTRUMENT_NOT_FOUND")),
-        (500, {"error": "INTERNAL"}, VenueSays("transient", "INTERNAL")),
+        (429, {"error": "RATE_LIMIT_EXCEEDED"}, VenueProblem("limited", "RATE_LIMIT_EXCEEDED")),
+        (404, {"error": "INSTRUMENT_NOT_FOUND"}, VenueProblem("rejected", "INSTRUMENT_NOT_FOUND")),
+        (500, {"error": "INTERNAL"}, VenueProblem("transient", "INTERNAL")),
         (200, {"funding_history": []}, None),
         (200, [], None),
     ],
 )
-def test_errors_by_kind(status: int, body: Any, says: VenueSays | None) -> None:
+def test_errors_by_kind(status: int, body: Any, says: VenueProblem | None) -> None:
     assert error(status, json.dumps(body).encode()) == says
 
 

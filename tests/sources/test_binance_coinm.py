@@ -119,7 +119,7 @@ def test_the_perpetuals_of_a_list() -> None:
     ]  # fmt: skip
     of = get_source(NAME)
     page = of.endpoint("instruments").read(json.dumps({"symbols": rows}).encode())
-    assert of.instruments and [(i.symbol, i.base_asset) for i in of.instruments(page)] == [
+    assert of.parse_instruments and [(i.symbol, i.base_asset) for i in of.parse_instruments(page)] == [
         ("BTCUSD_PERP", "BTC"),
         ("GALAUSD_PERP", "GALA"),
     ]

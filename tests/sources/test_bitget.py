@@ -14,7 +14,7 @@ import pytest
 from infra.emulator.store import MS_HOUR
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served
-from pipelines.source import Instrument, Request, VenueSays
+from pipelines.source import Instrument, Request, VenueProblem
 from pipelines.sources.bitget import SOURCE, error, instruments
 from pipelines.windows import Window
 from tests.pipelines.samples import WIRE
@@ -86,15 +86,15 @@ def test_funding_is_paged_until_it_reaches_before_the_window() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "says"),
     [
-        (429, {"code": "429", "msg": "Too Many Requests"}, VenueSays("limited", "429 Too Many Requests")),
-        (400, {"code": "40034", "msg": "Parameter does not exist"}, VenueSays("rejected", "40034 Parameter does not exist")),
-        (500, {"code": "40725", "msg": "service return an error"}, VenueSays("transient", "40725 service return an error")),
-        (200, {"code": "40725", "msg": ""}, VenueSays("transient", "40725")),
+        (429, {"code": "429", "msg": "Too Many Requests"}, VenueProblem("limited", "429 Too Many Requests")),
+        (400, {"code": "40034", "msg": "Parameter does not exist"}, VenueProblem("rejected", "40034 Parameter does not exist")),
+        (500, {"code": "40725", "msg": "service return an error"}, VenueProblem("transient", "40725 service return an error")),
+        (200, {"code": "40725", "msg": ""}, VenueProblem("transient", "40725")),
         (200, enveloped(), None),
         (200, {"data": []}, None),
     ],
 )
-def test_errors_by_kind(status: int, body: Any, says: VenueSays | None) -> None:
+def test_errors_by_kind(status: int, body: Any, says: VenueProblem | None) -> None:
     """Success is the text of five zeros; a number would be no answer of this venue."""
     assert error(status, json.dumps(body).encode()) == says
     assert error(status, b"<html>") is None

@@ -19,7 +19,7 @@ from pipelines.load import load
 from pipelines.registry import closed_at
 from pipelines.run import Run, resolve_window_and_clock
 from pipelines.settings import Settings
-from pipelines.source import Instrument, VenueSays
+from pipelines.source import Instrument, VenueProblem
 from pipelines.sources.bitmex import SOURCE, error, instruments
 from pipelines.windows import Window
 from tests.pipelines.samples import WIRE
@@ -46,13 +46,13 @@ def test_the_requests_of_two_days() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "says"),
     [
-        (429, {"error": {"message": "Slow", "name": "RateLimitError"}}, VenueSays("limited", "Slow")),
-        (503, {"error": {"message": "Overloaded", "name": "HTTPError"}}, VenueSays("transient", "Overloaded")),
-        (400, {"error": {"message": "'symbol' is invalid."}}, VenueSays("rejected", "'symbol' is invalid.")),
+        (429, {"error": {"message": "Slow", "name": "RateLimitError"}}, VenueProblem("limited", "Slow")),
+        (503, {"error": {"message": "Overloaded", "name": "HTTPError"}}, VenueProblem("transient", "Overloaded")),
+        (400, {"error": {"message": "'symbol' is invalid."}}, VenueProblem("rejected", "'symbol' is invalid.")),
         (200, [], None),
     ],
 )
-def test_errors_by_kind(status: int, body: Any, says: VenueSays | None) -> None:
+def test_errors_by_kind(status: int, body: Any, says: VenueProblem | None) -> None:
     assert error(status, json.dumps(body).encode()) == says
 
 
@@ -94,7 +94,7 @@ def test_it_is_never_asked_live(tmp_path: Path) -> None:
     assert closed_at("bitmex") == CLOSED and closed_at("binance") is None
     window, clock = resolve_window_and_clock(Settings())
     live = Run.begin(Settings(mode="live", home=tmp_path, venues=["bitmex"]), window, clock)
-    found, [line] = live.chosen()
+    found, [line] = live.chosen_sources()
     assert not found and line.startswith("bitmex is not asked: bitmex closed on 2026-09-23. Files in its format")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pipelines.clock import Clock
-from pipelines.run import Emulator, Run
+from pipelines.run import EmulatorInfo, Run
 from pipelines.settings import Settings
 from pipelines.source import Instrument
 from pipelines.windows import HOUR, Window
@@ -113,7 +113,7 @@ def test_the_perpetuals_of_a_list() -> None:
     rows = [contract("BTCUSD"), contract("BTCUSDZ25", "InverseFutures"), contract("XUSDT", quoteCoin="USDT")]
     of = get_source(NAME)
     body = of.endpoint("instruments").read(json.dumps(page(*rows, contract("BTCUSDT", "LinearPerpetual"))).encode())
-    assert of.instruments and [(i.symbol, i.base_asset) for i in of.instruments(body)] == [("BTCUSD", "BTC")]
+    assert of.parse_instruments and [(i.symbol, i.base_asset) for i in of.parse_instruments(body)] == [("BTCUSD", "BTC")]
 
 
 ENDPOINTS = {
@@ -224,7 +224,7 @@ def test_the_emulators_errors_come_with_http_200(emulator: Served, path: str, pa
 
 def test_linear_and_inverse_spend_from_one_limit(tmp_path: Path) -> None:
     """The venue counts 600 requests in 5 seconds over the whole host: what one source spent the other can't."""
-    emulator = Emulator("http://127.0.0.1:9", "synthetic; seed=7")
+    emulator = EmulatorInfo("http://127.0.0.1:9", "synthetic; seed=7")
     run = Run.begin(Settings(home=tmp_path, limits_scale=1), WINDOW, Clock(NOW), emulator)
     linear, inverse, other = (run.client(get_source(n)).limiter for n in ("bybit_linear", NAME, "kraken_futures"))
 

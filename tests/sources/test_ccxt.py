@@ -19,9 +19,9 @@ import pytest
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served, serve
 from pipelines.clock import Clock
-from pipelines.fetch import Fetched, fetch
+from pipelines.fetch import FetchResult, fetch
 from pipelines.load import load
-from pipelines.run import Emulator, Run
+from pipelines.run import EmulatorInfo, Run
 from pipelines.settings import Settings
 from pipelines.source import Instrument, Request, Source
 from pipelines.sources import expand_multi_venue
@@ -45,17 +45,20 @@ def part(name: str, origin: str = "synthetic") -> Source:
     return found
 
 
-def asked(emulator: Served, home: Path, names: str, over: Window = WINDOW, **settings: Any) -> tuple[Run, Fetched]:
+def asked(emulator: Served, home: Path, names: str, over: Window = WINDOW, **settings: Any) -> tuple[Run, FetchResult]:
     """What those venues of ccxt give of BTC and PEPE, in landing."""
     chosen = {"home": home, "assets": ["BTC", "PEPE"], "timeout_seconds": 2, "tries": 3, "limits_scale": 1e6, "venues": []}
     run = Run.begin(
-        Settings(**{**chosen, "ccxt_venues": names, **settings}), over, Clock(NOW), Emulator(emulator.url, "synthetic; seed=7")
+        Settings(**{**chosen, "ccxt_venues": names, **settings}),
+        over,
+        Clock(NOW),
+        EmulatorInfo(emulator.url, "synthetic; seed=7"),
     )
-    [result] = asyncio.run(fetch(run, run.chosen()[0]))
+    [result] = asyncio.run(fetch(run, run.chosen_sources()[0]))
     return run, result
 
 
-def raw(run: Run, result: Fetched, sql: str) -> list[tuple[Any, ...]]:
+def raw(run: Run, result: FetchResult, sql: str) -> list[tuple[Any, ...]]:
     """The warehouse's answer once the pages are loaded."""
     assert not result.failures and not result.quarantined, [*map(str, result.failures), *result.quarantined]
     load(run, get_source("ccxt"), result.entries)
@@ -249,7 +252,7 @@ def test_a_symbol_that_ccxt_does_not_know(emulator: Served, tmp_path: Path) -> N
     async def one() -> Any:
         async with run.client(of) as client:
             dataset = of.endpoint("candles")
-            return await client.ask(next(iter(dataset.plan(Instrument("NOPE", "NOPE"), WINDOW))), dataset)
+            return await client.fetch_page(next(iter(dataset.plan(Instrument("NOPE", "NOPE"), WINDOW))), dataset)
 
     with pytest.raises(Exception, match=r"ccxt /bybit/fetchOHLCV: BadSymbol: bybit does not have market symbol NOPE.*Look the"):
         asyncio.run(one())
@@ -365,7 +368,7 @@ def test_instruments_by_the_rules_of_names() -> None:
         market("QUANTO", "ETH", "ETH", linear=None, inverse=None),
     ]  # fmt: skip
     page = get_source("ccxt").endpoint("instruments").read(json.dumps({"rows": rows, "answers": []}).encode())
-    found = get_source("ccxt").instruments(page)  # type: ignore[misc]
+    found = get_source("ccxt").parse_instruments(page)  # type: ignore[misc]
     assert [(i.symbol, i.base_asset) for i in found] == [
         ("1000PEPEUSDT", "PEPE"), ("kBONK", "BONK"), ("PF_XBTUSD", "BTC"), ("0", "HYPE"), ("BTCUSD", "BTC"),
     ]  # fmt: skip

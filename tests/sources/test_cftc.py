@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from infra.emulator.testing import Served
-from pipelines.source import Instrument, VenueSays
+from pipelines.source import Instrument, VenueProblem
 from pipelines.sources.cftc import SOURCE, error
 from pipelines.windows import Window
 from tests.sources.kit import DAY, NOW, WINDOW, loaded
@@ -55,13 +55,13 @@ def test_what_is_no_number_or_no_date_is_refused(change: dict[str, str]) -> None
 @pytest.mark.parametrize(
     ("status", "body", "says"),
     [
-        (400, {"code": "query.soql.no-such-column", "error": True, "message": "No"}, VenueSays("rejected", "No")),
-        (429, {"error": True, "message": "Throttled"}, VenueSays("limited", "Throttled")),
-        (503, {"error": True, "message": "Later"}, VenueSays("transient", "Later")),
+        (400, {"code": "query.soql.no-such-column", "error": True, "message": "No"}, VenueProblem("rejected", "No")),
+        (429, {"error": True, "message": "Throttled"}, VenueProblem("limited", "Throttled")),
+        (503, {"error": True, "message": "Later"}, VenueProblem("transient", "Later")),
         (200, [LINE], None),
     ],
 )
-def test_errors_by_kind(status: int, body: Any, says: VenueSays | None) -> None:
+def test_errors_by_kind(status: int, body: Any, says: VenueProblem | None) -> None:
     assert error(status, json.dumps(body).encode()) == says
 
 

@@ -14,7 +14,7 @@ from infra.emulator.store import MS_HOUR
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served
 from infra.emulator.venues.coinbase import CONTRACTS, product_id
-from pipelines.source import Instrument, VenueSays
+from pipelines.source import Instrument, VenueProblem
 from pipelines.sources.coinbase import SOURCE, error, instruments
 from pipelines.windows import Window
 from tests.pipelines.samples import WIRE
@@ -38,13 +38,13 @@ def test_the_requests_of_two_days() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "says"),
     [
-        (429, {"error": "RESOURCE_EXHAUSTED"}, VenueSays("limited", "RESOURCE_EXHAUSTED")),
-        (400, {"error": "INVALID_ARGUMENT", "message": "start"}, VenueSays("rejected", "INVALID_ARGUMENT start")),
-        (500, {"error": "INTERNAL", "message": ""}, VenueSays("transient", "INTERNAL")),
+        (429, {"error": "RESOURCE_EXHAUSTED"}, VenueProblem("limited", "RESOURCE_EXHAUSTED")),
+        (400, {"error": "INVALID_ARGUMENT", "message": "start"}, VenueProblem("rejected", "INVALID_ARGUMENT start")),
+        (500, {"error": "INTERNAL", "message": ""}, VenueProblem("transient", "INTERNAL")),
         (200, {"products": []}, None),
     ],
 )
-def test_errors_by_kind(status: int, body: Any, says: VenueSays | None) -> None:
+def test_errors_by_kind(status: int, body: Any, says: VenueProblem | None) -> None:
     assert error(status, json.dumps(body).encode()) == says
     assert error(status, b"<html>") is None
 

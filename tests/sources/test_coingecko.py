@@ -15,7 +15,7 @@ import pytest
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served, serve
 from pipelines import keys
-from pipelines.source import VenueSays
+from pipelines.source import VenueProblem
 from pipelines.sources.coingecko import SOURCE, error
 from tests.pipelines.samples import WIRE
 from tests.sources.kit import NOW, Sample, decoded, exact, fetched, loaded, planned, samples, told
@@ -38,18 +38,18 @@ def test_the_requests() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "says"),
     [
-        (429, {"status": {"error_code": 429, "error_message": "Slow"}}, VenueSays("limited", "429 Slow")),
-        (401, {"status": {"error_code": 10002, "error_message": "Missing"}}, VenueSays("key", "10002 Missing")),
-        (200, {"status": {"error_code": 10010, "error_message": "Pro key"}}, VenueSays("key", "10010 Pro key")),
-        (404, {"error": "coin not found"}, VenueSays("rejected", "404 coin not found")),
-        (500, {"error": "later"}, VenueSays("transient", "500 later")),
+        (429, {"status": {"error_code": 429, "error_message": "Slow"}}, VenueProblem("limited", "429 Slow")),
+        (401, {"status": {"error_code": 10002, "error_message": "Missing"}}, VenueProblem("key", "10002 Missing")),
+        (200, {"status": {"error_code": 10010, "error_message": "Pro key"}}, VenueProblem("key", "10010 Pro key")),
+        (404, {"error": "coin not found"}, VenueProblem("rejected", "404 coin not found")),
+        (500, {"error": "later"}, VenueProblem("transient", "500 later")),
         (200, {"data": {}}, None),
         (200, [], None),
     ],
 )
-def test_errors_by_kind(status: int, body: Any, says: VenueSays | None) -> None:
+def test_errors_by_kind(status: int, body: Any, says: VenueProblem | None) -> None:
     assert error(status, json.dumps(body).encode()) == says
-    assert error(401, b"<html>") == VenueSays("key", "HTTP 401")
+    assert error(401, b"<html>") == VenueProblem("key", "HTTP 401")
 
 
 SAMPLES = samples({"/api/v3/derivatives": "tickers"}, ["api.coingecko.com"], examples="coingecko")
@@ -100,15 +100,15 @@ def test_a_wrong_key_says_so_once_and_is_left_alone(emulator: Served, tmp_path: 
     run, result = fetched("coingecko", emulator, tmp_path, venues=["coingecko"])
     [failure] = result.failures
     assert str(failure).startswith("coingecko /api/v3/derivatives: 10002 API Key Missing or invalid. Set a key")
-    assert run.chosen()[0] == [] and "CG-wrong" not in (run.settings.folder / "keys.json").read_text()
-    [line] = run.chosen()[1]
+    assert run.chosen_sources()[0] == [] and "CG-wrong" not in (run.settings.folder / "keys.json").read_text()
+    [line] = run.chosen_sources()[1]
     assert "left alone until" in line and "COINGECKO_DEMO_API_KEY" in line and "10002" in line
     monkeypatch.setattr(keys, "EMULATED", "emulator")
-    assert [s.name for s in run.chosen()[0]] == ["coingecko"], "another key is tried at once"
+    assert [s.name for s in run.chosen_sources()[0]] == ["coingecko"], "another key is tried at once"
     monkeypatch.setattr(keys, "EMULATED", "CG-wrong")
     now = keys.time.time()
     monkeypatch.setattr(keys.time, "time", lambda: now + keys.REST + 1)
-    assert [s.name for s in run.chosen()[0]] == ["coingecko"], "and the old one after a while"
+    assert [s.name for s in run.chosen_sources()[0]] == ["coingecko"], "and the old one after a while"
 
 
 # --- against our own sums ---------------------------------------------------------------------------------------------------

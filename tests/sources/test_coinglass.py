@@ -15,7 +15,7 @@ from infra.emulator.testing import Served
 from infra.emulator.venues.coingecko import NAMES
 from pipelines.run import Run, resolve_window_and_clock
 from pipelines.settings import Settings
-from pipelines.source import VenueSays
+from pipelines.source import VenueProblem
 from pipelines.sources.coinglass import EXCHANGES, SOURCE, error
 from tests.sources.kit import DAY, NOW, WINDOW, loaded, planned
 
@@ -38,17 +38,17 @@ def test_the_requests_of_two_days() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "says"),
     [
-        (200, {"code": "401", "msg": "API key missing."}, VenueSays("key", "401 API key missing.")),
-        (200, {"code": "403", "msg": "Upgrade plan"}, VenueSays("key", "403 Upgrade plan")),
-        (200, {"code": "429", "msg": "Too Many Requests"}, VenueSays("limited", "429 Too Many Requests")),
-        (200, {"code": "400", "msg": "Bad"}, VenueSays("rejected", "400 Bad")),
-        (200, {"code": "500", "msg": "Server"}, VenueSays("transient", "500 Server")),
+        (200, {"code": "401", "msg": "API key missing."}, VenueProblem("key", "401 API key missing.")),
+        (200, {"code": "403", "msg": "Upgrade plan"}, VenueProblem("key", "403 Upgrade plan")),
+        (200, {"code": "429", "msg": "Too Many Requests"}, VenueProblem("limited", "429 Too Many Requests")),
+        (200, {"code": "400", "msg": "Bad"}, VenueProblem("rejected", "400 Bad")),
+        (200, {"code": "500", "msg": "Server"}, VenueProblem("transient", "500 Server")),
         (200, {"code": "0", "msg": "success", "data": []}, None),
     ],
 )
-def test_errors_by_kind(status: int, body: Any, says: VenueSays | None) -> None:
+def test_errors_by_kind(status: int, body: Any, says: VenueProblem | None) -> None:
     assert error(status, json.dumps(body).encode()) == says
-    assert error(401, b"") == VenueSays("key", "HTTP 401")
+    assert error(401, b"") == VenueProblem("key", "HTTP 401")
 
 
 @pytest.mark.parametrize("time", [1658880000000, 1658880000])
@@ -65,9 +65,9 @@ def test_without_a_key_it_is_left_out_with_a_line(tmp_path: Path, monkeypatch: p
     monkeypatch.delenv("COINGLASS_API_KEY", raising=False)
     window, clock = resolve_window_and_clock(Settings())
     live = Run.begin(Settings(mode="live", home=tmp_path, venues=["coinglass"]), window, clock)
-    assert live.chosen() == ([], ["coinglass is left out: set COINGLASS_API_KEY to have references of coinglass"])
+    assert live.chosen_sources() == ([], ["coinglass is left out: set COINGLASS_API_KEY to have references of coinglass"])
     monkeypatch.setenv("COINGLASS_API_KEY", "x")
-    assert [s.name for s in live.chosen()[0]] == ["coinglass"]
+    assert [s.name for s in live.chosen_sources()[0]] == ["coinglass"]
 
 
 def test_the_emulator_sums_up_the_store(emulator: Served, store: SyntheticMarket, tmp_path: Path) -> None:

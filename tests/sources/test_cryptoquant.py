@@ -11,7 +11,7 @@ import pytest
 
 from infra.emulator.testing import Served
 from pipelines import keys
-from pipelines.source import Instrument, VenueSays
+from pipelines.source import Instrument, VenueProblem
 from pipelines.sources.cryptoquant import SOURCE, error
 from tests.sources.kit import DAY, NOW, WINDOW, loaded
 
@@ -32,17 +32,17 @@ def test_the_requests_of_two_days() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "says"),
     [
-        (401, {"status": {"code": 401, "message": "Unauthorized"}}, VenueSays("key", "401 Unauthorized")),
-        (403, {"status": {"code": 403, "message": "Plan"}}, VenueSays("key", "403 Plan")),
-        (400, {"status": {"code": 400, "message": "Bad"}}, VenueSays("rejected", "400 Bad")),
-        (429, {"status": {"code": 429, "message": ""}}, VenueSays("limited", "429")),
-        (500, {"status": {"code": 500, "message": ""}}, VenueSays("transient", "500")),
+        (401, {"status": {"code": 401, "message": "Unauthorized"}}, VenueProblem("key", "401 Unauthorized")),
+        (403, {"status": {"code": 403, "message": "Plan"}}, VenueProblem("key", "403 Plan")),
+        (400, {"status": {"code": 400, "message": "Bad"}}, VenueProblem("rejected", "400 Bad")),
+        (429, {"status": {"code": 429, "message": ""}}, VenueProblem("limited", "429")),
+        (500, {"status": {"code": 500, "message": ""}}, VenueProblem("transient", "500")),
         (200, {"status": {"code": 200, "message": "success"}, "result": {}}, None),
     ],
 )
-def test_errors_by_kind(status: int, body: Any, says: VenueSays | None) -> None:
+def test_errors_by_kind(status: int, body: Any, says: VenueProblem | None) -> None:
     assert error(status, json.dumps(body).encode()) == says
-    assert error(403, b"<html>") == VenueSays("key", "403") and error(200, b"<html>") is None
+    assert error(403, b"<html>") == VenueProblem("key", "403") and error(200, b"<html>") is None
 
 
 def test_a_row_without_the_endpoints_field_is_refused() -> None:

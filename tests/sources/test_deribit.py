@@ -98,7 +98,7 @@ def test_dated_futures_and_options_are_no_instruments_of_ours() -> None:
     ]
     page, of = (
         get_source("deribit").endpoint("instruments").read(json.dumps({"result": rows}).encode()),
-        get_source("deribit").instruments,
+        get_source("deribit").parse_instruments,
     )
     assert of and of(page) == [Instrument("BTC-PERPETUAL", "BTC"), Instrument("SOL_USDC-PERPETUAL", "SOL")]
 

@@ -14,7 +14,7 @@ from dune_client.models import QueryFailedError
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served
 from pipelines.records import IsoMs, read_iso
-from pipelines.source import Instrument, VenueSays
+from pipelines.source import Instrument, VenueProblem
 from pipelines.sources import dune
 from pipelines.sources.dune import SOURCE, error
 from tests.sources.kit import DAY, NOW, WINDOW, fetched, loaded, planned
@@ -40,15 +40,15 @@ def test_the_requests_of_two_days() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "says"),
     [
-        (401, {"error": "invalid API Key"}, VenueSays("key", "HTTP 401 invalid API Key")),
-        (402, {"error": "credit limit"}, VenueSays("key", "HTTP 402 credit limit")),
-        (429, {"error": "too many requests"}, VenueSays("limited", "too many requests")),
-        (500, {"error": "internal"}, VenueSays("transient", "internal")),
-        (200, {"state": "QUERY_STATE_FAILED", "error": {"message": "Line 1:1"}}, VenueSays("rejected", "Line 1:1")),
+        (401, {"error": "invalid API Key"}, VenueProblem("key", "HTTP 401 invalid API Key")),
+        (402, {"error": "credit limit"}, VenueProblem("key", "HTTP 402 credit limit")),
+        (429, {"error": "too many requests"}, VenueProblem("limited", "too many requests")),
+        (500, {"error": "internal"}, VenueProblem("transient", "internal")),
+        (200, {"state": "QUERY_STATE_FAILED", "error": {"message": "Line 1:1"}}, VenueProblem("rejected", "Line 1:1")),
         (200, {"pages": []}, None),
     ],
 )
-def test_errors_by_kind(status: int, body: Any, says: VenueSays | None) -> None:
+def test_errors_by_kind(status: int, body: Any, says: VenueProblem | None) -> None:
     assert error(status, json.dumps(body).encode()) == says
 
 

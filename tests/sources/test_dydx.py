@@ -109,7 +109,7 @@ def test_the_base_stands_before_the_first_comma() -> None:
         .endpoint("instruments")
         .read(json.dumps({"markets": {t: {"ticker": t, "status": "ACTIVE"} for t in ("BTC-USD", POOL)}}).encode())
     )
-    of = get_source("dydx").instruments
+    of = get_source("dydx").parse_instruments
     assert of and of(page) == [Instrument("BTC-USD", "BTC"), Instrument(POOL, "FARTCOIN")]
 
 

@@ -17,7 +17,7 @@ from infra.emulator.store import MS_HOUR
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served
 from infra.emulator.venues.gate import Gate
-from pipelines.source import Instrument, Request, VenueSays
+from pipelines.source import Instrument, Request, VenueProblem
 from pipelines.sources.gate import SOURCE, error
 from pipelines.windows import Window
 from tests.pipelines.samples import WIRE
@@ -121,19 +121,19 @@ def test_statistics_go_on_where_a_page_was_cut_and_end_with_the_hours_asked() ->
 @pytest.mark.parametrize(
     ("status", "body", "says"),
     [
-        (429, {"label": "TOO_MANY_REQUESTS", "message": "slow"}, VenueSays("limited", "TOO_MANY_REQUESTS slow")),
-        (400, {"label": "TOO_FAST"}, VenueSays("limited", "TOO_FAST")),
-        (403, {"label": "FORBIDDEN", "message": "no"}, VenueSays("blocked", "FORBIDDEN no")),
-        (500, {"label": "SERVER_ERROR", "message": "oh"}, VenueSays("transient", "SERVER_ERROR oh")),
-        (200, {"label": "INTERNAL", "message": "oh"}, VenueSays("transient", "INTERNAL oh")),
-        (503, {"label": "TOO_BUSY"}, VenueSays("transient", "TOO_BUSY")),
-        (400, {"label": "INVALID_PARAM_VALUE", "message": "..."}, VenueSays("rejected", "INVALID_PARAM_VALUE ...")),
-        (400, {"label": "CONTRACT_NOT_FOUND"}, VenueSays("rejected", "CONTRACT_NOT_FOUND")),
+        (429, {"label": "TOO_MANY_REQUESTS", "message": "slow"}, VenueProblem("limited", "TOO_MANY_REQUESTS slow")),
+        (400, {"label": "TOO_FAST"}, VenueProblem("limited", "TOO_FAST")),
+        (403, {"label": "FORBIDDEN", "message": "no"}, VenueProblem("blocked", "FORBIDDEN no")),
+        (500, {"label": "SERVER_ERROR", "message": "oh"}, VenueProblem("transient", "SERVER_ERROR oh")),
+        (200, {"label": "INTERNAL", "message": "oh"}, VenueProblem("transient", "INTERNAL oh")),
+        (503, {"label": "TOO_BUSY"}, VenueProblem("transient", "TOO_BUSY")),
+        (400, {"label": "INVALID_PARAM_VALUE", "message": "..."}, VenueProblem("rejected", "INVALID_PARAM_VALUE ...")),
+        (400, {"label": "CONTRACT_NOT_FOUND"}, VenueProblem("rejected", "CONTRACT_NOT_FOUND")),
         (200, [contract()], None),
         (200, [], None),
     ],
 )
-def test_errors_by_kind(status: int, body: Any, says: VenueSays | None) -> None:
+def test_errors_by_kind(status: int, body: Any, says: VenueProblem | None) -> None:
     assert error(status, json.dumps(body).encode()) == says
     assert error(status, b"<html>") is None
 
@@ -214,8 +214,8 @@ def test_sizes_may_come_as_text_with_decimals() -> None:
 def test_instruments_are_the_linear_ones() -> None:
     page = [contract("BTC_USDT"), contract("1INCH_USDT"), contract("1000RATS_USDT"), contract("BTC_USD", type="inverse")]
     read = SOURCE.endpoint("instruments").read(json.dumps(page).encode())
-    assert SOURCE.instruments
-    assert [(i.symbol, i.base_asset) for i in SOURCE.instruments(read)] == [
+    assert SOURCE.parse_instruments
+    assert [(i.symbol, i.base_asset) for i in SOURCE.parse_instruments(read)] == [
         ("BTC_USDT", "BTC"),
         ("1INCH_USDT", "1INCH"),
         ("1000RATS_USDT", "RATS"),

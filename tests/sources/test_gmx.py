@@ -12,7 +12,7 @@ import pytest
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served
 from infra.emulator.venues.gmx import MARKETS, PATH, whole
-from pipelines.source import Instrument, Request, VenueSays
+from pipelines.source import Instrument, Request, VenueProblem
 from pipelines.sources.gmx import SOURCE, error, instruments
 from pipelines.windows import Window
 from tests.sources.kit import DAY, NOW, WINDOW, following, loaded, seen
@@ -28,7 +28,7 @@ def test_the_requests_of_two_days() -> None:
     """2026-11-20 and -21: the spelling of an address as it came, seconds, the end left out."""
     [request] = SOURCE.endpoint("instruments").plan(Instrument("", ""), WINDOW)
     assert (request.method, request.path) == ("POST", "/gmx-synthetics-arbitrum:prod/api/graphql")
-    assert request.endpoint.endswith("graphql Markets") and "isDisabled_eq: false" in request.body["query"]  # type: ignore[index]
+    assert request.path_label.endswith("graphql Markets") and "isDisabled_eq: false" in request.body["query"]  # type: ignore[index]
     span = {"market": BTC.symbol, "from": 1795132800, "to": 1795305600, "limit": 1000}
     for dataset, operation, field in (
         ("funding_rates", "Rates", "fundingRateSnapshots"),
@@ -56,13 +56,13 @@ def test_liquidations_go_on_after_a_full_page() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "says"),
     [
-        (200, {"errors": [{"message": "Query timeout"}]}, VenueSays("transient", "Query timeout")),
-        (400, {"errors": [{"message": "Syntax Error"}]}, VenueSays("rejected", "Syntax Error")),
-        (429, {"errors": [{"message": "Slow"}]}, VenueSays("limited", "Slow")),
+        (200, {"errors": [{"message": "Query timeout"}]}, VenueProblem("transient", "Query timeout")),
+        (400, {"errors": [{"message": "Syntax Error"}]}, VenueProblem("rejected", "Syntax Error")),
+        (429, {"errors": [{"message": "Slow"}]}, VenueProblem("limited", "Slow")),
         (200, {"data": {"marketInfos": []}}, None),
     ],
 )
-def test_errors_by_kind(status: int, body: Any, says: VenueSays | None) -> None:
+def test_errors_by_kind(status: int, body: Any, says: VenueProblem | None) -> None:
     assert error(status, json.dumps(body).encode()) == says
 
 

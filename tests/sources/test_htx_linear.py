@@ -15,7 +15,7 @@ from infra.emulator.store import MS_HOUR
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served
 from infra.emulator.venues.htx import COINS, DOLLARS
-from pipelines.source import Instrument, Request, VenueSays
+from pipelines.source import Instrument, Request, VenueProblem
 from pipelines.sources.htx_linear import SOURCE, error, instruments
 from pipelines.windows import Window
 from tests.pipelines.samples import WIRE
@@ -96,17 +96,17 @@ def test_funding_is_paged_until_it_reaches_before_the_window() -> None:
         (
             200,
             {"status": "error", "err_code": 1014, "err_msg": "Invalid contract."},
-            VenueSays("rejected", "1014 Invalid contract."),
+            VenueProblem("rejected", "1014 Invalid contract."),
         ),
-        (200, {"code": 1014, "message": "Invalid contract."}, VenueSays("rejected", "1014 Invalid contract.")),
-        (200, {"status": "error", "err_code": 1032, "err_msg": "Exceeded"}, VenueSays("limited", "1032 Exceeded")),
-        (429, {"status": "error", "err_code": 1, "err_msg": ""}, VenueSays("limited", "1")),
-        (200, {"status": "error", "err_code": 1004, "err_msg": "Busy"}, VenueSays("transient", "1004 Busy")),
+        (200, {"code": 1014, "message": "Invalid contract."}, VenueProblem("rejected", "1014 Invalid contract.")),
+        (200, {"status": "error", "err_code": 1032, "err_msg": "Exceeded"}, VenueProblem("limited", "1032 Exceeded")),
+        (429, {"status": "error", "err_code": 1, "err_msg": ""}, VenueProblem("limited", "1")),
+        (200, {"status": "error", "err_code": 1004, "err_msg": "Busy"}, VenueProblem("transient", "1004 Busy")),
         (200, {"code": 200, "msg": "ok", "data": []}, None),
         (200, enveloped([]), None),
     ],
 )
-def test_errors_by_kind_in_both_envelopes(status: int, body: Any, says: VenueSays | None) -> None:
+def test_errors_by_kind_in_both_envelopes(status: int, body: Any, says: VenueProblem | None) -> None:
     assert error(status, json.dumps(body).encode()) == says
     assert error(status, b"<html>") is None
 

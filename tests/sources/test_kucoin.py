@@ -16,7 +16,7 @@ import pytest
 from infra.emulator.store import MS_HOUR
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served
-from pipelines.source import Instrument, VenueSays
+from pipelines.source import Instrument, VenueProblem
 from pipelines.sources.kucoin import SOURCE, error
 from pipelines.windows import Window
 from tests.pipelines.samples import WIRE
@@ -66,16 +66,16 @@ def rate(**more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("status", "body", "says"),
     [
-        (429, {"code": "429000", "msg": "Too many requests"}, VenueSays("limited", "429000 Too many requests")),
-        (200, {"code": "429000", "msg": "Too many requests"}, VenueSays("limited", "429000 Too many requests")),
-        (500, {"code": "500000", "msg": "Internal Server Error"}, VenueSays("transient", "500000 Internal Server Error")),
-        (200, {"code": "400100", "msg": "Parameter Error"}, VenueSays("rejected", "400100 Parameter Error")),
-        (404, {"code": "404000"}, VenueSays("rejected", "404000")),
+        (429, {"code": "429000", "msg": "Too many requests"}, VenueProblem("limited", "429000 Too many requests")),
+        (200, {"code": "429000", "msg": "Too many requests"}, VenueProblem("limited", "429000 Too many requests")),
+        (500, {"code": "500000", "msg": "Internal Server Error"}, VenueProblem("transient", "500000 Internal Server Error")),
+        (200, {"code": "400100", "msg": "Parameter Error"}, VenueProblem("rejected", "400100 Parameter Error")),
+        (404, {"code": "404000"}, VenueProblem("rejected", "404000")),
         (200, enveloped(), None),
         (200, {"data": []}, None),
     ],
 )
-def test_errors_by_kind(status: int, body: Any, says: VenueSays | None) -> None:
+def test_errors_by_kind(status: int, body: Any, says: VenueProblem | None) -> None:
     assert error(status, json.dumps(body).encode()) == says
     assert error(status, b"<html>") is None
 
@@ -160,8 +160,8 @@ def test_perpetuals_settled_in_usdt_and_xbt_is_btc() -> None:
         contract(symbol="XBTUSDM", quoteCurrency="USD", settleCurrency="XBT", multiplier=-1, isInverse=True),
         contract(symbol="XBTMZ26", type="FFICSX"),
     )
-    assert SOURCE.instruments
-    found = SOURCE.instruments(SOURCE.endpoint("instruments").read(json.dumps(page).encode()))
+    assert SOURCE.parse_instruments
+    found = SOURCE.parse_instruments(SOURCE.endpoint("instruments").read(json.dumps(page).encode()))
     assert [(i.symbol, i.base_asset) for i in found] == [("XBTUSDTM", "BTC"), ("1000PEPEUSDTM", "PEPE")]
 
 

@@ -15,7 +15,7 @@ from infra.emulator.store import MS_HOUR
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served
 from infra.emulator.venues.mexc import COINS_A_CONTRACT
-from pipelines.source import Instrument, Request, VenueSays
+from pipelines.source import Instrument, Request, VenueProblem
 from pipelines.sources.mexc import SOURCE, error, instruments
 from pipelines.windows import Window
 from tests.pipelines.samples import WIRE
@@ -85,16 +85,16 @@ def test_funding_is_paged_until_it_reaches_before_the_window() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "says"),
     [
-        (200, {"success": False, "code": 510, "message": "Too frequent"}, VenueSays("limited", "510 Too frequent")),
-        (429, {"success": False, "code": 510}, VenueSays("limited", "510")),
-        (200, {"success": False, "code": 1001, "message": "No contract"}, VenueSays("rejected", "1001 No contract")),
-        (500, {"success": False, "code": 500}, VenueSays("transient", "500")),
+        (200, {"success": False, "code": 510, "message": "Too frequent"}, VenueProblem("limited", "510 Too frequent")),
+        (429, {"success": False, "code": 510}, VenueProblem("limited", "510")),
+        (200, {"success": False, "code": 1001, "message": "No contract"}, VenueProblem("rejected", "1001 No contract")),
+        (500, {"success": False, "code": 500}, VenueProblem("transient", "500")),
         (200, enveloped([]), None),
     ],
 )
-def test_errors_by_kind(status: int, body: Any, says: VenueSays | None) -> None:
+def test_errors_by_kind(status: int, body: Any, says: VenueProblem | None) -> None:
     assert error(status, json.dumps(body).encode()) == says
-    assert error(510, b"<html>") == VenueSays("limited", "510"), "as a status too"
+    assert error(510, b"<html>") == VenueProblem("limited", "510"), "as a status too"
     assert error(200, b"<html>") is None
 
 

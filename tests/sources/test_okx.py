@@ -257,7 +257,7 @@ def test_instruments_are_swaps_in_usdt_and_usd_by_their_pair() -> None:
     ]
     instruments = get_source(NAME).endpoint("instruments")
     body = instruments.read(json.dumps({"code": "0", "msg": "", "data": rows}).encode())
-    found = get_source(NAME).instruments
+    found = get_source(NAME).parse_instruments
     assert found is not None
     assert [(i.symbol, i.base_asset) for i in found(body)] == [
         ("BTC-USDT-SWAP", "BTC"),

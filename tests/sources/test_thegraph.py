@@ -17,9 +17,9 @@ from infra.emulator.testing import Served
 from pipelines.clock import Clock
 from pipelines.fetch import fetch
 from pipelines.load import load
-from pipelines.run import Emulator, Run, resolve_window_and_clock
+from pipelines.run import EmulatorInfo, Run, resolve_window_and_clock
 from pipelines.settings import Settings
-from pipelines.source import Instrument, VenueSays
+from pipelines.source import Instrument, VenueProblem
 from pipelines.sources import thegraph
 from pipelines.sources.thegraph import LIQUIDATIONS, POOLS, SOURCE, error, expand_multi_venue
 from tests.sources.kit import DAY, NOW, WINDOW
@@ -45,7 +45,7 @@ def test_the_requests_of_two_days() -> None:
         "variables": {"from": 20777, "to": 20779, "last": "0x", "block": None},
     }
     assert forced.body["variables"] == {"from": "1795132800", "to": "1795305600", "last": "0x", "block": None}
-    assert forced.body["query"] == LIQUIDATIONS and pools.endpoint.endswith("Pools")
+    assert forced.body["query"] == LIQUIDATIONS and pools.path_label.endswith("Pools")
     assert (of.key_header, of.key_prefix, pools.context) == ("Authorization", "Bearer ", {"project": "gmx"})
 
 
@@ -60,7 +60,7 @@ def test_the_requests_of_two_days() -> None:
     ],
 )
 def test_errors_by_kind(status: int, message: str, kind: Any) -> None:
-    assert error(status, json.dumps({"errors": [{"message": message}]}).encode()) == VenueSays(kind, message)
+    assert error(status, json.dumps({"errors": [{"message": message}]}).encode()) == VenueProblem(kind, message)
     assert error(200, b'{"data": {}}') is None
 
 
@@ -93,17 +93,17 @@ def test_subgraphs_are_named_by_the_user(tmp_path: Path, monkeypatch: pytest.Mon
     window, clock = resolve_window_and_clock(Settings())
     monkeypatch.delenv("THEGRAPH_API_KEY", raising=False)
     live = Settings(mode="live", home=tmp_path, venues=["all"], subgraphs=["gmx=Abc123"])
-    lines = Run.begin(live, window, clock).chosen()[1]
+    lines = Run.begin(live, window, clock).chosen_sources()[1]
     assert "thegraph is left out: set THEGRAPH_API_KEY to have references of thegraph" in lines
     monkeypatch.setenv("THEGRAPH_API_KEY", "x")
-    assert "thegraph" in [s.name for s in Run.begin(live, window, clock).chosen()[0]]
+    assert "thegraph" in [s.name for s in Run.begin(live, window, clock).chosen_sources()[0]]
     unnamed = live.model_copy(update={"subgraphs": []})
-    assert any("name subgraphs by `project=id`" in line for line in Run.begin(unnamed, window, clock).chosen()[1])
+    assert any("name subgraphs by `project=id`" in line for line in Run.begin(unnamed, window, clock).chosen_sources()[1])
 
 
 def test_the_raw_tables_hold_the_store(emulator: Served, store: SyntheticMarket, tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, venues=["all"], limits_scale=1e6, timeout_seconds=5)
-    run = Run.begin(settings, WINDOW, Clock(NOW), Emulator(emulator.url, "synthetic; seed=7"))
+    run = Run.begin(settings, WINDOW, Clock(NOW), EmulatorInfo(emulator.url, "synthetic; seed=7"))
     of, _ = settings.expand_multi_venue("thegraph")
     [result] = asyncio.run(fetch(run, list(of)))
     assert not result.failures and not result.quarantined and not result.warnings

@@ -18,9 +18,9 @@ from infra.emulator.testing import Served
 from pipelines.clock import Clock
 from pipelines.fetch import fetch
 from pipelines.load import load
-from pipelines.run import Emulator, Run, resolve_window_and_clock
+from pipelines.run import EmulatorInfo, Run, resolve_window_and_clock
 from pipelines.settings import Settings
-from pipelines.source import Instrument, Source, VenueSays
+from pipelines.source import Instrument, Source, VenueProblem
 from pipelines.sources import amberdata, coinapi, get_source, kaiko
 from tests.sources.kit import NOW, WINDOW, seen
 
@@ -100,7 +100,7 @@ OK = {"status": 200, "title": "OK", "description": "Successful request", "payloa
         (amberdata.error, 200, OK, None),
     ],
 )
-def test_errors_by_kind(error: Callable[[int, bytes], VenueSays | None], status: int, body: Any, kind: str | None) -> None:
+def test_errors_by_kind(error: Callable[[int, bytes], VenueProblem | None], status: int, body: Any, kind: str | None) -> None:
     said = error(status, json.dumps(body).encode())
     assert (said.kind if said else None) == kind
 
@@ -134,18 +134,18 @@ def test_vendors_are_asked_by_name_and_with_a_key(tmp_path: Path, monkeypatch: p
         monkeypatch.delenv(variable, raising=False)
     window, clock = resolve_window_and_clock(Settings())
     live = Settings(mode="live", home=tmp_path, venues=["core"], vendor_venues=["binance", "aevo"])
-    found, lines = Run.begin(live, window, clock).chosen()
+    found, lines = Run.begin(live, window, clock).chosen_sources()
     assert not {s.name for s in found} & set(VENDORS)
     assert (
         "kaiko is left out: set KAIKO_API_KEY to have instruments, running_rates, open_interest, candles, references of kaiko"
         in lines
     )
     monkeypatch.setenv("KAIKO_API_KEY", "x")
-    found, lines = Run.begin(live, window, clock).chosen()
+    found, lines = Run.begin(live, window, clock).chosen_sources()
     assert [(s.name, s.venue) for s in found if s.name == "kaiko"] == [("kaiko", "binance")]
     assert "kaiko is not asked about aevo: it is known here for binance, bybit, okx" in lines
     core = live.model_copy(update={"vendor_venues": []})
-    assert not any("kaiko" in line for line in Run.begin(core, window, clock).chosen()[1])
+    assert not any("kaiko" in line for line in Run.begin(core, window, clock).chosen_sources()[1])
 
 
 TIMES = {"coinapi": '"time" + 3600000', "kaiko": '"time" + 3600000', "amberdata": '"time"'}
@@ -157,7 +157,7 @@ NAMES = {"coinapi": "BYBIT_PERP_{}_USDT", "kaiko": "{}-usdt", "amberdata": "{}US
 def test_the_raw_tables_hold_the_store(name: str, emulator: Served, store: SyntheticMarket, tmp_path: Path) -> None:
     """Bars as the venue has them; open interest of Bybit counts both sides here too."""
     settings = Settings(home=tmp_path, venues=["all"], assets=["BTC", "PEPE"], limits_scale=1e6, timeout_seconds=5)
-    run = Run.begin(settings, WINDOW, Clock(NOW), Emulator(emulator.url, "synthetic; seed=7"))
+    run = Run.begin(settings, WINDOW, Clock(NOW), EmulatorInfo(emulator.url, "synthetic; seed=7"))
     of, lines = settings.expand_multi_venue(name)
     assert [s.venue for s in of] == ["binance", "bybit"] and not lines
     results = asyncio.run(fetch(run, list(of)))

@@ -17,7 +17,7 @@ from pipelines.run import Run
 from pipelines.source import Endpoint, Source
 
 
-def bring(run: Run, of: Source, dataset: Endpoint, files: Sequence[Path], context: Mapping[str, str]) -> int:
+def import_files(run: Run, of: Source, dataset: Endpoint, files: Sequence[Path], context: Mapping[str, str]) -> int:
     """Put files into landing; returns how many rows they hold.
 
     Raises `ValueError` naming the file for one that can't be read as that dataset, for one without rows, and where the rows
@@ -43,7 +43,7 @@ def bring(run: Run, of: Source, dataset: Endpoint, files: Sequence[Path], contex
                 market=run.settings.market,
                 method="FILE",
                 url=file.name,
-                endpoint=f"file:{file.name}",
+                path_label=f"file:{file.name}",
                 context=dict(context),
                 window=(min(times), max(times) + 1) if times else None,
                 observed_at=run.started,
