@@ -8,10 +8,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
 .DEFAULT_GOAL := help
-.PHONY: help run test ui lint bench torture docs clean lock
+.PHONY: help run test ui lint bench torture docs docs-build clean lock
 
 help:  ## what there is to make
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
 $(READY): pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
@@ -28,9 +28,12 @@ test: $(READY)  ## all tests
 ui: $(READY)  ## the Dagster UI on http://127.0.0.1:3000, the venue emulator running
 	$(BIN)/perps ui
 
-lint: $(READY)  ## lint, format, types, import rules
+lint: $(READY)  ## lint, format, SQL, YAML, secrets, types, import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/sqlfluff lint --processes 2 --disable-progress-bar dbt_project
+	$(BIN)/yamllint --strict .
+	git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --baseline .secrets.baseline
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
@@ -40,12 +43,15 @@ bench: $(READY)  ## speed as ratios against peers and limits, in one run (about 
 torture: $(READY)  ## a small job killed at 50 random moments, then run again (about 45 minutes)
 	$(BIN)/python -m pytest tests/torture --kills 50
 
-docs: $(READY)  ## dbt's documentation of every table and column on http://127.0.0.1:8081
+docs: $(READY)  ## the documentation, built and served on http://127.0.0.1:8081
 	$(BIN)/perps docs
+
+docs-build: $(READY)  ## the documentation as a folder, site/, that opens without a server
+	$(BIN)/mkdocs build --strict --quiet
 
 lock: $(READY)  ## resolve pyproject.toml anew into requirements.lock
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --extra dev --no-header --no-annotate --no-emit-index-url --quiet --output-file requirements.lock
 
 clean:  ## forget everything that was made (data too)
-	rm -rf $(VENV) .perplake dbt_project/target dbt_project/logs
+	rm -rf $(VENV) .perplake site dbt_project/target dbt_project/logs

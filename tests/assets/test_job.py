@@ -80,7 +80,7 @@ def test_the_reference_is_whole(reference: Reference) -> None:
     ]
 
 
-@pytest.mark.parametrize("sql", re.findall(r"```sql\n(.*?)```", (ROOT / "infra/bi/queries.md").read_text(), re.DOTALL))
+@pytest.mark.parametrize("sql", re.findall(r"```sql\n(.*?)```", (ROOT / "docs/queries.md").read_text(), re.DOTALL))
 def test_the_example_queries_answer(sql: str, reference: Reference) -> None:
     # The core venues alone are no one to be held against others.
     assert query(published(reference.home), sql) or "reconciliation_daily" in sql

@@ -1,0 +1,350 @@
+"""The generated pages of the documentation: tables, venues, commands, settings and the changelog.
+
+MkDocs calls `on_files` at each build (`hooks` in mkdocs.yml), so a generated page is never older than what it describes, and
+none is committed. Tables come from dbt's manifest (models with contracts, sources, seeds) and from the pandera schemas of the
+regime tables; venues and settings from the commands that print them; commands from the Typer application. Neither a run nor a
+network is needed. Alone: `python docs/generate.py tables` prints one page.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.testing import CliRunner
+
+ROOT = Path(__file__).parents[1]
+PICTURE = ROOT / "assets" / "report" / "example.png"
+Row = tuple[str, ...]
+
+TABLES_INTRO = """# Tables
+
+Every table of the [published copy](quickstart.md#where-the-data-is), by schema. Times are UTC without a zone, rates are
+fractions (0.0001 is 0.01 %), money is US dollars unless the column says otherwise, and `instrument_id` is
+`<venue>:<venue symbol>`. Null means unknown; a missing value is never zero. The descriptions are also comments in the
+published DuckDB file: `perps query "select column_name, comment from duckdb_columns() where table_name = 'daily_assets'"`.
+"""
+
+INTERNAL_INTRO = """# Tables behind the marts
+
+The layers of the warehouse file between the venues' answers and the marts. They are not published: read them with
+`duckdb -readonly` while no run writes. [Architecture](architecture.md) shows the order.
+"""
+
+
+def page(intro: str, sections: Iterable[str]) -> str:
+    """A page of an introduction and sections."""
+    return "\n".join([intro, *sections])
+
+
+def table(header: Row, rows: Iterable[Row]) -> str:
+    """A Markdown table; line breaks and bars in cells are escaped."""
+    lines = [header, ("---",) * len(header), *rows]
+    return "\n".join("| " + " | ".join(re.sub(r"\s+", " ", cell).replace("|", "\\|") for cell in row) + " |" for row in lines) + "\n"
+
+
+@cache
+def manifest() -> dict[str, Any]:
+    """dbt's manifest of the project as it is now."""
+    from assets.transform import manifest
+
+    return manifest()
+
+
+def models(schema: str) -> list[dict[str, Any]]:
+    """The models and sources of a schema, as dbt knows them, by name."""
+    nodes = [node for node in manifest()["nodes"].values() if node["resource_type"] in ("model", "seed")]
+    found = [node for node in (*nodes, *manifest()["sources"].values()) if node["schema"] == schema]
+    return sorted(found, key=lambda node: str(node["name"]))
+
+
+def key(node: Mapping[str, Any]) -> str:
+    """The columns that make a row unique, from the test of the same name."""
+    for test in manifest()["nodes"].values():
+        if test["resource_type"] == "test" and test.get("attached_node") == node["unique_id"]:
+            meta = test["test_metadata"]
+            if meta["name"] == "unique_key":
+                return " × ".join(f"`{column}`" for column in meta["kwargs"]["columns"])
+    return ""
+
+
+def columns(node: Mapping[str, Any]) -> list[Row]:
+    """Name, type and description of each column that dbt describes."""
+    return [
+        (f"`{name}`", column.get("data_type") or "", column["description"]) for name, column in node["columns"].items()
+    ]
+
+
+def regime_schemas() -> dict[str, Any]:
+    """The pandera schemas of the regime tables by table."""
+    from assets.regimes import audit, schemas
+    from assets.regimes.forecasts import schemas as forecasts
+
+    found = (schemas.FEATURES, schemas.LABELS, forecasts.FORECASTS, forecasts.EVENTS, forecasts.SCORECARD, audit.CHANGES)
+    return {schema.name: schema for schema in found}
+
+
+def schema_columns(schema: Any) -> list[Row]:
+    """Name, type and description of each column of a pandera schema."""
+    return [
+        (f"`{name}`", str(column.dtype).replace("datetime64[us]", "date"), column.description or "")
+        for name, column in schema.columns.items()
+    ]
+
+
+def section(name: str, description: str, unique: str, rows: list[Row]) -> str:
+    """One table: its name, what a row is, its columns."""
+    grain = f"\nOne row per {unique}.\n" if unique else ""
+    body = table(("column", "type", "description"), rows) if rows else ""
+    return f"### {name}\n\n{description}\n{grain}\n{body}"
+
+
+def tables() -> str:
+    """The published schemas `marts` and `meta`."""
+    schemas = regime_schemas()
+    sections = ["## Schema `marts`\n"]
+    for node in models("marts"):
+        if node["name"] not in schemas:
+            sections.append(section(node["name"], node["description"], key(node), columns(node)))
+    described = {node["name"]: node["description"] for node in models("marts")}
+    for name, schema in schemas.items():
+        unique = " × ".join(f"`{column}`" for column in schema.unique or ())
+        sections.append(section(name, schema.description or described.get(name, ""), unique, schema_columns(schema)))
+    sections.append("## Schema `meta`\n\nWhat perplake records about its own loads and runs.\n")
+    sections += [section(node["name"], node["description"], key(node), columns(node)) for node in models("meta")]
+    return page(TABLES_INTRO, sections)
+
+
+def internal() -> str:
+    """The schemas `intermediate`, `staging`, `seeds` and `raw`."""
+    sections = []
+    for schema, text in {
+        "intermediate": "One table per canonical dataset, all sources in one unit.",
+        "seeds": "Facts that are maintained by hand, as CSV files in `dbt_project/seeds`.",
+        "staging": "One view per source and dataset: the source's fields under canonical names. The columns of each dataset are the "
+        "same for all sources; a column that a source does not state is absent.",
+    }.items():
+        sections.append(f"## Schema `{schema}`\n\n{text}\n")
+        nodes = models(schema)
+        if schema != "staging":
+            sections += [section(node["name"], node["description"], key(node), columns(node)) for node in nodes]
+            continue
+        by_text: dict[str, list[dict[str, Any]]] = {}
+        for node in nodes:
+            by_text.setdefault(node["description"], []).append(node)
+        for description, alike in by_text.items():
+            dataset = alike[0]["name"].partition("__")[2].removesuffix("_now")
+            names = ", ".join(f"`{node['name']}`" for node in alike)
+            sections.append(f"### {dataset if len(alike) > 1 else alike[0]['name']}\n\n{description}\n\nModels: {names}\n")
+    raw = [(f"`{node['identifier']}`", node["description"]) for node in models("raw")]
+    sections.append("## Schema `raw`\n\nOne table per source and endpoint: the source's records, typed, in its own units.\n")
+    sections.append(table(("table", "content"), sorted(raw)))
+    return page(INTERNAL_INTRO, sections)
+
+
+@contextmanager
+def clean_environment() -> Iterator[None]:
+    """No setting of this machine: neither variables nor a `perplake.toml`."""
+    saved, folder = dict(os.environ), Path.cwd()
+    for name in [name for name in os.environ if name.startswith("PERPLAKE_")]:
+        del os.environ[name]
+    os.chdir(ROOT / "docs")
+    try:
+        yield
+    finally:
+        os.chdir(folder)
+        os.environ.clear()
+        os.environ.update(saved)
+
+
+def printed(*arguments: str) -> str:
+    """What a `perps` command prints."""
+    from assets.cli import app
+
+    with clean_environment():
+        result = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def venues() -> str:
+    """Every source, from the table of sources, the modules and the venue facts."""
+    return f"""# Venues
+
+Every system that perplake reads, as `perps venues --markdown` prints it. `perps venues` adds this machine's keys and the last
+load. `core` venues (the first four) are covered by default; the setting `venues` chooses others.
+
+* **back to** is how far back the venue answers; without an entry it answers for all of its history.
+* **unproven** are facts about the venue's numbers that no recording or independent client confirms yet. Every fact, with its
+  evidence, is a row of [`dim_venue_facts`](tables.md#dim_venue_facts).
+
+{printed("venues", "--markdown")}"""
+
+
+def settings() -> str:
+    """Every setting, as `perps settings` prints it."""
+    return f"""# Settings
+
+Command-line options override environment variables, which override `perplake.toml` in the working folder, which overrides the
+defaults. `perps settings` prints this table with the values of the machine.
+
+Secrets are not settings. API keys and AWS credentials are read from environment variables (`perps venues` names them), sent in a
+header, and written nowhere. `PERPLAKE_NOTIFY` holds the addresses of [notifications](live.md#notifications) and
+`PERPLAKE_LOG` the log level of the command line (`info`, `debug`).
+
+{printed("settings")}"""
+
+
+def help_text(parameter: Any) -> str:
+    """The help of an argument or option."""
+    return getattr(parameter, "help", "") or ""
+
+
+def metavar(argument: Any) -> str:
+    """The name of an argument as usage lines show it."""
+    return argument.metavar or argument.name.upper()
+
+
+def default(option: Any) -> str:
+    """The default of an option as `--help` shows it."""
+    shown = getattr(option, "show_default", False)
+    if isinstance(shown, str):
+        return shown
+    value = option.default
+    return f"`{getattr(value, 'value', value)}`" if value not in (None, False, ()) else ""
+
+
+def commands() -> str:
+    """Every `perps` command with its arguments and options."""
+    from assets.cli import app
+
+    group = typer.main.get_group(app)
+    sections = []
+    for name, command in sorted(group.commands.items()):
+        arguments = [p for p in command.params if p.param_type_name == "argument"]
+        rows = [(f"`{metavar(p)}`", help_text(p), "") for p in arguments]
+        rows += [
+            (", ".join(f"`{spelling}`" for spelling in (*p.opts, *p.secondary_opts)), help_text(p), default(p))
+            for p in command.params
+            if p not in arguments
+        ]
+        options = table(("argument or option", "meaning", "default"), rows) if rows else ""
+        usage = "    " + " ".join(["perps", name, "[OPTIONS]", *map(metavar, arguments)])
+        sections.append(f"## {name}\n\n{command.help}\n\n{usage}\n\n{options}")
+    return page(
+        "# Commands\n\nEvery command prints this text with `--help`. A command that reads uses the published copy of the last run "
+        "unless `--mode` or `--warehouse` names another one. Exit status: 0 success, 1 a step, a blocking check or a part of the "
+        "window failed, 2 a wrong option or setting, 130 interrupted.\n",
+        sections,
+    )
+
+
+def changelog() -> str:
+    """The changelog at the root."""
+    return (ROOT / "CHANGELOG.md").read_text()
+
+
+def rules() -> str:
+    """The labels with their rules, in order of precedence."""
+    from assets.regimes.thresholds import RULES
+
+    def rule(parts: Iterable[Row]) -> str:
+        return " **and** ".join(" or ".join(f"[`{name}`](#thresholds)" for name in one_of) for one_of in parts)
+
+    return table(("label", "rule"), [(f"`{label}`", rule(parts) or "no rule holds") for label, parts in RULES.items()])
+
+
+def thresholds() -> str:
+    """Every threshold of the rules."""
+    from assets.regimes.thresholds import READABLE, THRESHOLDS
+
+    rows = [
+        (
+            f"`{t.name}`",
+            f"{READABLE[t.feature].text} (`{t.feature}`)",
+            "≥" if t.side == 1 else "≤",
+            f"{t.quantile:.0%} quantile" if t.quantile is not None else "",
+            f"{t.fixed:g}",
+            "" if t.bound is None else f"{'at least' if t.side == 1 else 'at most'} {t.bound:g}",
+        )
+        for t in THRESHOLDS.values()
+    ]
+    return table(("threshold", "feature", "", "limit", "fixed value", "bound"), rows)
+
+
+def inputs() -> str:
+    """The inputs of the confidence and their weights."""
+    from assets.regimes.thresholds import INPUTS
+
+    rows = [(i.text, f"{i.weight:g}", ", ".join(f"`{name}`" for name in i.features)) for i in INPUTS]
+    return table(("input", "weight", "features"), rows)
+
+
+def targets() -> str:
+    """What is forecast."""
+    from assets.regimes.forecasts.plan import TARGETS
+
+    return table(("target", "meaning"), [(f"`{t.name}`", t.what) for t in TARGETS.values()])
+
+
+def methods() -> str:
+    """The methods with their kind, what they read, and the method that lacks the data of perpetuals."""
+    from assets.regimes.forecasts.methods import ASIDE, METHODS
+
+    rows = []
+    for method in METHODS.values():
+        reads = [name for name in method.columns if name not in ASIDE]
+        shown = ", ".join(f"`{name}`" for name in reads) if len(reads) < 10 else f"all {len(reads)} features"
+        rows.append((f"`{method.name}`", method.kind, shown, f"`{method.beside}`" if method.beside else ""))
+    return table(("method", "kind", "reads", "compared with, for what perpetuals' data add"), rows)
+
+
+def features() -> str:
+    """The features that forecasts read, each with its reason."""
+    from assets.regimes.forecasts.plan import FEATURES
+
+    rows = [(f"`{f.name}`", f.why, "yes" if f.perp else "") for f in FEATURES if f.used]
+    return table(("feature", "why it should matter", "data of perpetuals"), rows)
+
+
+BLOCKS: dict[str, Callable[[], str]] = {f.__name__: f for f in (rules, thresholds, inputs, targets, methods, features)}
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "tables": tables,
+    "tables-internal": internal,
+    "venues": venues,
+    "settings": settings,
+    "commands": commands,
+    "changelog": changelog,
+}
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """MkDocs: add the generated pages and the picture to the site's files."""
+    from mkdocs.structure.files import File
+
+    for name, make in PAGES.items():
+        files.append(File.generated(config, f"{name}.md", content=make()))
+    files.append(File.generated(config, "example.png", abs_src_path=str(PICTURE)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
+    """MkDocs: replace each `<!-- generated: name -->` of a page by the block of that name."""
+    return re.sub(r"<!-- generated: (\w+) -->", lambda found: BLOCKS[found[1]](), markdown)
+
+
+def main(name: Annotated[str, typer.Argument(help="A page or a block: " + ", ".join([*PAGES, *BLOCKS]))]) -> None:
+    """Print one generated page or block."""
+    typer.echo((PAGES | BLOCKS)[name]())
+
+
+if __name__ == "__main__":
+    typer.run(main)
