@@ -6,6 +6,7 @@ READY := $(VENV)/.ready
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
+export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help run test ui lint bench torture docs docs-build clean lock
@@ -28,14 +29,8 @@ test: $(READY)  ## all tests
 ui: $(READY)  ## the Dagster UI on http://127.0.0.1:3000, the venue emulator running
 	$(BIN)/perps ui
 
-lint: $(READY)  ## lint, format, SQL, YAML, secrets, types, import rules
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/sqlfluff lint --processes 2 --disable-progress-bar dbt_project
-	$(BIN)/yamllint --strict .
-	git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --baseline .secrets.baseline
-	$(BIN)/mypy
-	$(BIN)/lint-imports
+lint: $(READY)  ## the checks of .pre-commit-config.yaml on all tracked files: Python, SQL, YAML, secrets, types, import rules
+	PATH="$(CURDIR)/$(BIN):$$PATH" pre-commit run --all-files
 
 bench: $(READY)  ## speed as ratios against peers and limits, in one run (about 20 minutes)
 	$(BIN)/python -m infra.bench

@@ -46,13 +46,15 @@ def page(intro: str, sections: Iterable[str]) -> str:
 def table(header: Row, rows: Iterable[Row]) -> str:
     """A Markdown table; line breaks and bars in cells are escaped."""
     lines = [header, ("---",) * len(header), *rows]
-    return "\n".join("| " + " | ".join(re.sub(r"\s+", " ", cell).replace("|", "\\|") for cell in row) + " |" for row in lines) + "\n"
+    return (
+        "\n".join("| " + " | ".join(re.sub(r"\s+", " ", cell).replace("|", "\\|") for cell in row) + " |" for row in lines) + "\n"
+    )
 
 
 @cache
 def manifest() -> dict[str, Any]:
     """dbt's manifest of the project as it is now."""
-    from assets.transform import manifest
+    from assets.defs.dbt import manifest
 
     return manifest()
 
@@ -76,9 +78,7 @@ def key(node: Mapping[str, Any]) -> str:
 
 def columns(node: Mapping[str, Any]) -> list[Row]:
     """Name, type and description of each column that dbt describes."""
-    return [
-        (f"`{name}`", column.get("data_type") or "", column["description"]) for name, column in node["columns"].items()
-    ]
+    return [(f"`{name}`", column.get("data_type") or "", column["description"]) for name, column in node["columns"].items()]
 
 
 def regime_schemas() -> dict[str, Any]:
@@ -127,7 +127,7 @@ def internal() -> str:
     for schema, text in {
         "intermediate": "One table per canonical dataset, all sources in one unit.",
         "seeds": "Facts that are maintained by hand, as CSV files in `dbt_project/seeds`.",
-        "staging": "One view per source and dataset: the source's fields under canonical names. The columns of each dataset are the "
+        "staging": "One view per source and dataset: the source's fields under canonical names. The columns of a dataset are the "
         "same for all sources; a column that a source does not state is absent.",
     }.items():
         sections.append(f"## Schema `{schema}`\n\n{text}\n")
@@ -203,12 +203,12 @@ header, and written nowhere. `PERPLAKE_NOTIFY` holds the addresses of [notificat
 
 def help_text(parameter: Any) -> str:
     """The help of an argument or option."""
-    return getattr(parameter, "help", "") or ""
+    return str(getattr(parameter, "help", "") or "")
 
 
 def metavar(argument: Any) -> str:
     """The name of an argument as usage lines show it."""
-    return argument.metavar or argument.name.upper()
+    return str(argument.metavar or argument.name.upper())
 
 
 def default(option: Any) -> str:
@@ -235,12 +235,12 @@ def commands() -> str:
             if p not in arguments
         ]
         options = table(("argument or option", "meaning", "default"), rows) if rows else ""
-        usage = "    " + " ".join(["perps", name, "[OPTIONS]", *map(metavar, arguments)])
+        usage = "```\n" + " ".join(["perps", name, "[OPTIONS]", *map(metavar, arguments)]) + "\n```"
         sections.append(f"## {name}\n\n{command.help}\n\n{usage}\n\n{options}")
     return page(
-        "# Commands\n\nEvery command prints this text with `--help`. A command that reads uses the published copy of the last run "
-        "unless `--mode` or `--warehouse` names another one. Exit status: 0 success, 1 a step, a blocking check or a part of the "
-        "window failed, 2 a wrong option or setting, 130 interrupted.\n",
+        "# Commands\n\nEvery command prints this text with `--help`. A command that reads uses the published copy of the last "
+        "run unless `--mode` or `--warehouse` names another one. Exit status: 0 success, 1 a step, a blocking check or a part of "
+        "the window failed, 2 a wrong option or setting, 130 interrupted.\n",
         sections,
     )
 

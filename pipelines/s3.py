@@ -19,6 +19,7 @@ class S3:
         from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
 
         self.source, self._unreachable = source, BotoCoreError
+        # pragma: allowlist nextline secret
         known = {"key": "emulator", "secret": "emulator", "endpoint_url": endpoint} if endpoint else {}
         self._fs = s3fs.S3FileSystem(asynchronous=True, requester_pays=True, skip_instance_cache=True, **known)
 

@@ -10,9 +10,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -366,15 +367,11 @@ def ui(port: Annotated[int, typer.Option(help="of the Dagster UI")] = 3000, mode
 
 @app.command()
 def docs(port: Annotated[int, typer.Option(help="of the documentation")] = 8081) -> None:
-    """dbt's documentation of every table and column, made and served on loopback."""
-    from assets.defs.dbt import PROJECT
-
+    """Build the documentation and serve it on loopback: guides, every table and column, venues, settings, commands."""
     with _messages():
-        current = Settings().home / "current" / "warehouse.duckdb"
-        os.environ["PERPLAKE_WAREHOUSE"] = str(current.resolve())
-        folders = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
-        for command in (
-            ["docs", "generate"],
-            ["docs", "serve", "--host", "127.0.0.1", "--port", str(port), "--no-browser"],
-        ):
-            subprocess.run([str(Path(sys.executable).with_name("dbt")), *command, *folders], check=True)
+        if find_spec("material") is None:
+            raise ValueError("the documentation needs MkDocs Material: `pip install -e '.[dev]'`")
+    config = str(Path(__file__).parents[2] / "mkdocs.yml")
+    command = [sys.executable, "-m", "mkdocs", "serve", "--config-file", config, "--dev-addr", f"127.0.0.1:{port}"]
+    with suppress(KeyboardInterrupt):
+        subprocess.run(command, check=True)

@@ -1,7 +1,7 @@
 """The systems that perplake speaks with, as one table: what each gives, how far back, what it needs, what is unproven of it.
 
 Everything comes from where it is used: the table of sources, the sources' modules, the seeds. `perps venues` prints it with the
-last load beside, `perps venues --markdown` as it stands in `pipelines/sources/VENUES.md` (a test holds the two together).
+last load beside, `perps venues --markdown` as the documentation's page of venues shows it.
 """
 
 from __future__ import annotations

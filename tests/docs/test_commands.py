@@ -129,7 +129,7 @@ def module_command(name: str) -> click.Command | None:
     """
     file = ROOT.joinpath(*name.split("."))
     file = file / "__main__.py" if file.is_dir() else file.with_suffix(".py")
-    if not file.exists() or "__main__" not in file.read_text():
+    if not file.exists() or (file.name != "__main__.py" and "__main__" not in file.read_text()):
         import_module(name)
         return None
     module = import_module(f"{name}.__main__" if file.name == "__main__.py" else name)
