@@ -132,7 +132,9 @@ def module_command(name: str) -> click.Command | None:
     if not file.exists() or (file.name != "__main__.py" and "__main__" not in file.read_text()):
         import_module(name)
         return None
-    module = import_module(f"{name}.__main__" if file.name == "__main__.py" else name)
+    module = import_module(name)
+    if file.name == "__main__.py" and not hasattr(module, "app"):
+        module = import_module(f"{name}.__main__")
     if isinstance(getattr(module, "app", None), typer.Typer):
         return typer.main.get_command(module.app)
     if "typer.run(main)" not in file.read_text():
