@@ -175,7 +175,11 @@ def printed(*arguments: str) -> str:
 
 def venues() -> str:
     """Every source, from the table of sources, the modules and the venue facts."""
-    return f"""# Venues
+    return f"""---
+hide: [toc]
+---
+
+# Venues
 
 Every system that perplake reads, as `perps venues --markdown` prints it. `perps venues` adds this machine's keys and the last
 load. `core` venues (the first four) are covered by default; the setting `venues` chooses others.
@@ -189,7 +193,11 @@ load. `core` venues (the first four) are covered by default; the setting `venues
 
 def settings() -> str:
     """Every setting, as `perps settings` prints it."""
-    return f"""# Settings
+    return f"""---
+hide: [toc]
+---
+
+# Settings
 
 Command-line options override environment variables, which override `perplake.toml` in the working folder, which overrides the
 defaults. `perps settings` prints this table with the values of the machine.
