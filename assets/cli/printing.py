@@ -73,7 +73,7 @@ def outlook(db: duckdb.DuckDBPyConnection, asset: str, day: date | None) -> None
     console.print(f"{asset} on {at}, from what was known by its close")
     console.print(f"nowcast       [{COLOURS.get(label, 'default')}]{label}[/], confidence {confidence:.2f}: {escape(reasons)}")
     daily = with_market(db.sql("FROM marts.daily_assets ORDER BY asset, day").df())
-    console.print(f"posture       {posture.of(daily, asset, at)}")
+    console.print(f"posture       {posture.suggest(daily, asset, at)}")
     if not db.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'regime_forecasts'").fetchone():
         console.print("no forecasts are made yet: `perps run --forecasts`")
         return

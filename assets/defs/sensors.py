@@ -67,7 +67,7 @@ def news(published: Path) -> list[Notice]:
     for asset, day, label, reasons, before, over, probability, flag, auroc, verdict in rows:
         if not flag and (not before or label == before):
             continue
-        ending = f"{posture.of(daily, asset, day)}\n\n{link}"
+        ending = f"{posture.suggest(daily, asset, day)}\n\n{link}"
         if before and label != before:
             title = f"{synthetic}{asset}: {before} is now {label} ({day})"
             found.append(Notice(f"{asset}:{day}:{label}", title, f"{reasons}\n\n{ending}"))

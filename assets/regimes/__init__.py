@@ -1,14 +1,14 @@
-"""Market regimes: one label per UTC day and asset, by a rule that a person can read and check.
+"""Market regimes: one label per UTC day and asset, by rules that a person can read and check.
 
-Daily market rows go in, features and labels come out, both pure functions of the rows given:
+Daily rows go in, features and labels come out; both are pure functions of the rows given:
 
     marts.daily_assets ──► with_market ──► features.build ──► regime_features ──► rules.apply ──► regime_labels
 
-`thresholds` holds every number of the method, `schemas` the shape of each frame. Nothing looks forward: a row of day d is
-made from rows with day <= d, and the quantiles it is held against from the 180 days *before* d.
+`thresholds` holds every regime and number, `schemas` the schema of each frame, `tables` all published tables. A row of day d is
+computed from rows with day <= d, and its trailing quantiles from the 180 days before d: no label uses the future.
 
-`MARKET` is one asset more: the average of the others. `METHOD` names the version of the rule; v2 tells a crash (a low 10 % or
-more under the last close, with no evidence of forced closing) from the volatility that is stress.
+`MARKET` is an additional asset: the average of the others. `METHOD` is the version of the rules; v2 separates a crash (a low
+10 % or more under the last close, without evidence of forced closing) from stress.
 
 Alone: ``features, labels = regimes.label(duckdb.connect(path).sql("from marts.daily_assets").df())``.
 """
@@ -23,12 +23,12 @@ __all__ = ["MARKET", "METHOD", "label", "with_market"]
 
 
 def label(daily: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Features and labels of daily market rows (`schemas.DAILY`; any row order, one row per day x asset).
+    """Features and labels of daily rows (`schemas.DAILY`; any row order, one row per day and asset).
 
     Returns `regime_features` (`schemas.FEATURES`) and `regime_labels` (`schemas.LABELS`), sorted by day and asset, with the
-    same keys as the input. Raises `pandera.errors.SchemaErrors`, with all failing rows, when the input is not of its schema.
+    same keys as the input. Raises `pandera.errors.SchemaErrors`, with all failing rows, where the input violates its schema.
     """
     # Pandera can't report duplicate keys of a frame whose index repeats.
-    checked = schemas.DAILY.validate(daily.reset_index(drop=True), lazy=True)
-    built = schemas.FEATURES.validate(features.build(checked), lazy=True)
-    return built, schemas.LABELS.validate(rules.apply(built), lazy=True)
+    rows = schemas.DAILY.validate(daily.reset_index(drop=True), lazy=True)
+    computed = schemas.FEATURES.validate(features.build(rows), lazy=True)
+    return computed, schemas.LABELS.validate(rules.apply(computed), lazy=True)

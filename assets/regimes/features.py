@@ -1,7 +1,9 @@
-"""Daily market rows to regime features: what a rule looks at, and the trailing limits it is held against.
+"""Daily rows to regime features: the features that rules read, and the trailing limits that they are compared with.
 
-Each quantity is laid out as days x assets on the full calendar, so that "the day before" is yesterday and never merely the row
-before, and a quantile of 180 days spans 180 days. A day that is missing stays missing.
+Each quantity is pivoted to days x assets on the full calendar, so that "the day before" is yesterday and not the row before,
+and a quantile of 180 days covers 180 days. A missing day stays missing.
+
+Alone: ``features.build(schemas.DAILY.validate(daily))``.
 """
 
 import math
@@ -12,7 +14,7 @@ import pandas as pd
 from assets.regimes.schemas import KEY
 from assets.regimes.thresholds import INPUTS, MIN_HISTORY_DAYS, THRESHOLDS, WINDOW_DAYS, Threshold
 
-_AS_GIVEN = (
+_UNCHANGED = (
     "realised_vol_7d", "realised_vol_1d", "low_vs_prev_close", "drawdown_7d",
     "liq_over_oi", "oi_change_1d", "funding_8h", "oi_to_volume",
 )  # fmt: skip
@@ -23,24 +25,24 @@ def build(daily: pd.DataFrame) -> pd.DataFrame:
     """Features of `schemas.DAILY` rows, one row per row given, sorted by day and asset (`schemas.FEATURES`)."""
     rows = daily.set_index(KEY).sort_index()
     rows["_partial"] = _liquidations_partial(rows)
-    wide = {name: rows[name].unstack("asset").asfreq("D") for name in (*_AS_GIVEN, "high", "close", "_partial")}
+    wide = {name: rows[name].unstack("asset").asfreq("D") for name in (*_UNCHANGED, "high", "close", "_partial")}
 
-    features = {name: wide[name] for name in _AS_GIVEN}
+    features = {name: wide[name] for name in _UNCHANGED}
     features["high_vs_prev_close"] = wide["high"] / wide["close"].shift() - 1
     change = features["oi_change_1d"]
-    features["oi_change_unrefuted"] = change.where(wide["_partial"] == 1.0)
+    features["oi_change_liq_incomplete"] = change.where(wide["_partial"] == 1.0)
     growth = math.prod((1 + change.shift(n) for n in range(1, _OI_DAYS)), start=1 + change)
     features["oi_change_5d"] = growth - 1
     features["oi_falling_days_5d"] = change.lt(0).rolling(_OI_DAYS).sum().where(growth.notna())
     features["funding_abs"] = features["funding_8h"].abs()
 
     columns = dict(features)
-    for name, threshold in THRESHOLDS.items():
-        columns |= _limits(name, threshold, features[threshold.feature])
+    for threshold in THRESHOLDS.values():
+        columns |= _limits(threshold, features[threshold.feature])
     history = features["realised_vol_7d"].notna().rolling(WINDOW_DAYS, min_periods=1).sum().shift(fill_value=0)
     columns["history_days"] = history
 
-    evidence = ["venues_total", *(i.venues for i in INPUTS), *(i.coverage for i in INPUTS), "funding_weighting"]
+    evidence = ["venues_total", *(i.venues_column for i in INPUTS), *(i.coverage_column for i in INPUTS), "funding_weighting"]
     evidence += ["oi_venue_names"] if "oi_venue_names" in rows else []
     days, assets = (rows.index.get_level_values(level) for level in KEY)
     at = change.index.get_indexer(days), change.columns.get_indexer(assets)
@@ -51,20 +53,20 @@ def build(daily: pd.DataFrame) -> pd.DataFrame:
 def _liquidations_partial(rows: pd.DataFrame) -> pd.Series:
     """1.0 where liquidations are unknown or come from fewer than half of the venues.
 
-    Such a total is a lower bound: it can show forced closing but never rule it out, so the fall of open interest may speak.
+    Such a total is a lower bound: it can show forced closing but not rule it out, so a fall of open interest counts as well.
     """
     return (rows["liq_over_oi"].isna() | (2 * rows["liq_venues"] < rows["venues_total"])).astype(float)
 
 
-def _limits(name: str, threshold: Threshold, feature: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The trailing quantile of a threshold (if it has one) and the limit that follows from it, days x assets."""
+def _limits(threshold: Threshold, feature: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Trailing quantile of a threshold (if it has one) and its limit, days x assets."""
     limit = pd.DataFrame(np.nan, feature.index, feature.columns)
-    found = {}
+    columns = {}
     if threshold.quantile is not None:
-        # The day itself is left out: it is compared with what was known before it.
+        # The day itself is left out: it is compared with the days before it.
         limit = feature.rolling(WINDOW_DAYS, min_periods=MIN_HISTORY_DAYS).quantile(threshold.quantile).shift()
-        found[f"{name}_quantile"] = limit
+        columns[f"{threshold.name}_quantile"] = limit
     limit = limit.fillna(threshold.fixed)
     if threshold.bound is not None:
         limit = limit.clip(lower=threshold.bound) if threshold.side == 1 else limit.clip(upper=threshold.bound)
-    return found | {f"{name}_limit": limit}
+    return columns | {f"{threshold.name}_limit": limit}

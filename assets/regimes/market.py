@@ -1,63 +1,131 @@
-"""The market as one asset: the average of the assets' daily rows, each weighing by its open interest or else its volume.
+"""The market as one asset: the average of the assets' daily rows, weighted by open interest or volume.
 
-`MARKET` is an average coin, not an index's path: its volatility is the coins' mean, not that of their sum, and its low is the
-mean of lows that need not have come at one time. A weight of a day is what was traded in the thirty days before it, so that
-nothing of the day decides how much it counts. Rows go the way of any asset's: labels, forecasts, scores.
+`MARKET` is an average coin and not the path of an index: its volatility is the mean of the coins' volatilities, and its low the
+mean of lows that need not have come at one time. Weights are the traded volume of the thirty days before, or the open interest
+of the day before, so that nothing of the day itself decides how much it counts. MARKET gets labels, forecasts and scores like
+any asset.
 
 Alone: ``with_market(duckdb.connect(path).sql("from marts.daily_assets").df())``.
 """
+
+from enum import Enum, auto
 
 import numpy as np
 import pandas as pd
 
 MARKET = "MARKET"
-_SUMS = ("volume_usd", "oi_usd", "liq_long_usd", "liq_short_usd")
-_BY_VOLUME = ("return_1d", "low_vs_prev_close", "high_vs_prev_close", "realised_vol_1d", "realised_vol_7d", "basis")
-_BY_OI = ("oi_change_1d", "funding_8h", "liq_over_oi", "oi_to_volume")
-_COVERAGES = ("coverage_price", "coverage_funding", "coverage_oi", "coverage_liquidations")
-_COUNTS = ("venues_total", "price_venues", "funding_venues", "oi_venues", "liq_venues")
+
+
+class Aggregation(Enum):
+    """How a column of the assets becomes the column of MARKET."""
+
+    SUM = auto()
+    """Sum of the known values."""
+    MEAN_BY_VOLUME = auto()
+    """Mean, weighted by the traded volume of the thirty days before."""
+    MEAN_BY_OI = auto()
+    """Mean, weighted by the open interest of the day before."""
+    MEAN = auto()
+    MAX = auto()
+    OWN = auto()
+    """Set by `with_market`: keys, texts, and prices, which follow from MARKET's own returns."""
+    NULL = auto()
+    """Has no meaning for MARKET, such as coins of several assets."""
+
+
+#: Every column of `marts.daily_assets`; `with_market` raises for a column that is not here.
+AGGREGATIONS = {
+    "day": Aggregation.OWN,
+    "asset": Aggregation.OWN,
+    "close": Aggregation.OWN,
+    "high": Aggregation.OWN,
+    "low": Aggregation.OWN,
+    "volume_usd": Aggregation.SUM,
+    "oi_usd": Aggregation.SUM,
+    "oi_base": Aggregation.NULL,
+    "oi_change_1d": Aggregation.MEAN_BY_OI,
+    "funding_8h": Aggregation.MEAN_BY_OI,
+    "funding_weighting": Aggregation.OWN,
+    "liq_long_usd": Aggregation.SUM,
+    "liq_short_usd": Aggregation.SUM,
+    "realised_vol_1d": Aggregation.MEAN_BY_VOLUME,
+    "realised_vol_7d": Aggregation.MEAN_BY_VOLUME,
+    "return_1d": Aggregation.MEAN_BY_VOLUME,
+    "drawdown_7d": Aggregation.OWN,
+    "low_vs_prev_close": Aggregation.MEAN_BY_VOLUME,
+    "basis": Aggregation.MEAN_BY_VOLUME,
+    "oi_to_volume": Aggregation.MEAN_BY_OI,
+    "liq_over_oi": Aggregation.MEAN_BY_OI,
+    "venues_total": Aggregation.MAX,
+    "price_venues": Aggregation.MAX,
+    "funding_venues": Aggregation.MAX,
+    "oi_venues": Aggregation.MAX,
+    "liq_venues": Aggregation.MAX,
+    "oi_venue_names": Aggregation.NULL,
+    "coverage_price": Aggregation.MEAN,
+    "coverage_funding": Aggregation.MEAN,
+    "coverage_oi": Aggregation.MEAN,
+    "coverage_liquidations": Aggregation.MEAN,
+    "origin": Aggregation.OWN,
+}
 
 
 def with_market(daily: pd.DataFrame) -> pd.DataFrame:
-    """`marts.daily_assets` (a row per day and asset) with `MARKET`'s rows added; as given where there is but one asset."""
+    """`marts.daily_assets` (a row per day and asset) and the rows of `MARKET`; unchanged where there is only one asset.
+
+    Raises ValueError for a column without an aggregation: it would be null for MARKET without a notice.
+    """
+    if unknown := sorted(set(daily) - set(AGGREGATIONS)):
+        raise ValueError(f"daily_assets: no aggregation for {', '.join(unknown)}; add it to AGGREGATIONS in {__name__}")
     if daily["asset"].nunique() < 2:
         return daily
     rows = daily.assign(day=pd.to_datetime(daily["day"])).set_index(["day", "asset"]).sort_index()
     wide = {str(name): rows[name].unstack("asset").asfreq("D") for name in rows.select_dtypes("number")}
-    wide["high_vs_prev_close"] = wide["high"] / wide["close"].shift() - 1
-    traded = wide["volume_usd"].rolling(30, min_periods=1).mean().shift().fillna(0.0)
-    held = wide["oi_usd"].shift().fillna(0.0)
+    by_volume = wide["volume_usd"].rolling(30, min_periods=1).mean().shift().fillna(0.0)
+    by_oi = wide["oi_usd"].shift().fillna(0.0)
 
-    made = pd.DataFrame({name: wide[name].sum(axis=1, min_count=1) for name in _SUMS})
-    for names, weights in ((_BY_VOLUME, traded), (_BY_OI, held)):
-        for name in names:
-            made[name] = _mean(wide[name], weights)
-    made["funding_weighting"] = np.where(_weighted(wide["funding_8h"], held), "oi", "equal")
-    for name in _COVERAGES:
-        made[name] = wide[name].mean(axis=1)
-    for name in _COUNTS:
-        made[name] = wide[name].max(axis=1)
-    there = wide["close"].notna().any(axis=1)
-    made["close"] = (100 * (1 + made["return_1d"].fillna(0.0)).cumprod()).where(there)
-    before = made["close"].shift()
-    made["low"], made["high"] = (before * (1 + made[f"{end}_vs_prev_close"]) for end in ("low", "high"))
-    made["drawdown_7d"] = made["close"] / made["high"].rolling(7).max() - 1
-    made["drawdown_7d"] = made["drawdown_7d"].clip(upper=0.0)
-    made = made[there & made["venues_total"].notna()]
-    made = made.astype(dict.fromkeys(_COUNTS, int)).assign(asset=MARKET).rename_axis("day").reset_index()
-    for name in ("origin", "oi_venue_names"):
-        if name in daily:
-            made[name] = daily[name].iloc[0] if name == "origin" else None
-    return pd.concat([daily, made.reindex(columns=list(daily))], ignore_index=True)
+    columns = {name: _aggregate(values, AGGREGATIONS[name], by_volume, by_oi) for name, values in wide.items()}
+    market = pd.DataFrame({name: values for name, values in columns.items() if values is not None})
+    market["funding_weighting"] = np.where(_has_weight(wide["funding_8h"], by_oi), "oi", "equal")
+    priced = wide["close"].notna().any(axis=1)
+    market["close"] = (100 * (1 + market["return_1d"].fillna(0.0)).cumprod()).where(priced)
+    market["low"] = market["close"].shift() * (1 + market["low_vs_prev_close"])
+    market["high"] = market["close"].shift() * (1 + _mean(wide["high"] / wide["close"].shift() - 1, by_volume))
+    market["drawdown_7d"] = (market["close"] / market["high"].rolling(7).max() - 1).clip(upper=0.0)
+    market = market[priced & market["venues_total"].notna()]
+    counts = [name for name, how in AGGREGATIONS.items() if how is Aggregation.MAX]
+    market = market.astype(dict.fromkeys(counts, int)).assign(asset=MARKET).rename_axis("day").reset_index()
+    if "origin" in daily:
+        market["origin"] = daily["origin"].iloc[0]
+    if "oi_venue_names" in daily:
+        market["oi_venue_names"] = None
+    return pd.concat([daily, market.reindex(columns=list(daily))], ignore_index=True)
 
 
-def _weighted(values: pd.DataFrame, weights: pd.DataFrame) -> pd.Series:
-    """Days on which something that has a weight has a value."""
+def _aggregate(values: pd.DataFrame, how: Aggregation, by_volume: pd.DataFrame, by_oi: pd.DataFrame) -> pd.Series | None:
+    """A column of MARKET by day from days x assets; None for a column that is set otherwise or stays null."""
+    match how:
+        case Aggregation.SUM:
+            return values.sum(axis=1, min_count=1)
+        case Aggregation.MEAN_BY_VOLUME:
+            return _mean(values, by_volume)
+        case Aggregation.MEAN_BY_OI:
+            return _mean(values, by_oi)
+        case Aggregation.MEAN:
+            return values.mean(axis=1)
+        case Aggregation.MAX:
+            return values.max(axis=1)
+        case _:
+            return None
+
+
+def _has_weight(values: pd.DataFrame, weights: pd.DataFrame) -> pd.Series:
+    """True on days on which an asset with a known value has a weight above zero."""
     return weights.where(values.notna(), 0.0).sum(axis=1) > 0
 
 
 def _mean(values: pd.DataFrame, weights: pd.DataFrame) -> pd.Series:
-    """The weighted mean of what is known; where nothing that is known has a weight, the plain one."""
+    """Weighted mean of the known values; the plain mean on days on which none of them has a weight."""
     known = weights.where(values.notna(), 0.0)
-    found = (values.fillna(0.0) * known).sum(axis=1) / known.sum(axis=1).replace(0.0, np.nan)
-    return found.where(_weighted(values, weights), values.mean(axis=1))
+    mean = (values.fillna(0.0) * known).sum(axis=1) / known.sum(axis=1).replace(0.0, np.nan)
+    return mean.where(_has_weight(values, weights), values.mean(axis=1))

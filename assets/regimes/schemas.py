@@ -1,90 +1,135 @@
-"""The shapes of the frames that go into and come out of the regime method (pandera, checked at both ends).
+"""The schemas of the regime step's frames (pandera): daily rows in, `regime_features` and `regime_labels` out.
 
-Days are UTC calendar days as naive midnights; rates, returns and shares are fractions; money is USD. Null means unknown.
+Every column of a published table has a description with its unit, and every table one of its own; the step that writes a table
+writes them as comments (`assets.regimes.tables` lists all tables). Days are UTC calendar days as naive midnights; rates,
+returns and shares are fractions; money is USD. Null means unknown.
+
+Alone: ``schemas.DAILY.validate(frame, lazy=True)``.
 """
+
+from __future__ import annotations
 
 import sys
 
 import pandera.pandas as pa
 
-from assets.regimes.thresholds import INPUTS, READABLE, RULES, THRESHOLDS
+from assets.regimes.thresholds import INPUTS, MIN_HISTORY_DAYS, REGIMES, RULE_FEATURES, THRESHOLDS, WINDOW_DAYS, Threshold
 
 KEY = ["day", "asset"]
 
 
-def _number(low: float = -sys.float_info.max, high: float = sys.float_info.max, *, nullable: bool = True) -> pa.Column:
-    return pa.Column(float, pa.Check.in_range(low, high), nullable=nullable, coerce=True)
+def number(
+    description: str, low: float = -sys.float_info.max, high: float = sys.float_info.max, *, nullable: bool = True
+) -> pa.Column:
+    """A finite float within bounds."""
+    return pa.Column(float, pa.Check.in_range(low, high), nullable=nullable, coerce=True, description=description)
 
 
-def _count() -> pa.Column:
-    return pa.Column(int, pa.Check.ge(0), coerce=True)
+def count(description: str, low: int = 0) -> pa.Column:
+    """A whole number, never null."""
+    return pa.Column(int, pa.Check.ge(low), coerce=True, description=description)
 
 
-def _day() -> pa.Column:
+def day(description: str) -> pa.Column:
+    """A UTC calendar day, as a naive midnight."""
     midnight = pa.Check(lambda day: day == day.dt.normalize(), error="not a UTC midnight")
-    return pa.Column("datetime64[us]", midnight, coerce=True)
+    return pa.Column("datetime64[us]", midnight, coerce=True, description=description)
 
 
-def _text(*allowed: str, nullable: bool = False, required: bool = True) -> pa.Column:
-    return pa.Column(str, pa.Check.isin(allowed) if allowed else None, nullable=nullable, required=required, coerce=True)
+def text(description: str, *allowed: str, nullable: bool = False, required: bool = True) -> pa.Column:
+    """A string; one of `allowed`, where there are any."""
+    checks = pa.Check.isin(allowed) if allowed else None
+    return pa.Column(str, checks, nullable=nullable, required=required, coerce=True, description=description)
 
 
+_ASSET = text("Base asset, such as `BTC`; `MARKET` is the average of all assets.")
 _EVIDENCE = {
-    "venues_total": pa.Column(int, pa.Check.ge(1), coerce=True),
-    **{i.venues: _count() for i in INPUTS},
-    **{i.coverage: _number(0, 1) for i in INPUTS},
-    "funding_weighting": _text("oi", "equal", nullable=True),
-    # Optional: comma-separated names of the venues behind open interest, shown in the reasons.
-    "oi_venue_names": _text(nullable=True, required=False),
-}
+    "venues_total": count("Selected venues that list the asset on the day.", low=1),
+    **{i.venues_column: count(f"Venues behind the {i.name} of the day.") for i in INPUTS},
+    **{
+        i.coverage_column: number(f"Observations of {i.name} seen, over those expected of the selected venues, fraction.", 0, 1)
+        for i in INPUTS
+    },
+    "funding_weighting": text(
+        "How venues are weighted in `funding_8h`: `oi` by open interest, `equal` where that is unknown.",
+        "oi", "equal", nullable=True,
+    ),
+    "oi_venue_names": text("Names of the venues behind open interest, by comma.", nullable=True, required=False),
+}  # fmt: skip
 
 DAILY = pa.DataFrameSchema(
     {
-        "day": _day(),
-        "asset": _text(),
-        "close": _number(0),
-        "high": _number(0),
-        "low": _number(0),
-        "oi_change_1d": _number(-1),
-        "funding_8h": _number(),
-        "realised_vol_1d": _number(0),
-        "realised_vol_7d": _number(0),
-        "drawdown_7d": _number(-1, 0),
-        "low_vs_prev_close": _number(-1),
-        "oi_to_volume": _number(0),
-        "liq_over_oi": _number(0),
+        "day": day("UTC day."),
+        "asset": _ASSET,
+        "close": number("Last price of the day, median over venues, USD.", 0),
+        "high": number("Highest price of the day, USD.", 0),
+        "low": number("Lowest price of the day, USD.", 0),
+        "oi_change_1d": number(RULE_FEATURES["oi_change_1d"].description, -1),
+        "funding_8h": number(RULE_FEATURES["funding_8h"].description),
+        "realised_vol_1d": number(RULE_FEATURES["realised_vol_1d"].description, 0),
+        "realised_vol_7d": number(RULE_FEATURES["realised_vol_7d"].description, 0),
+        "drawdown_7d": number(RULE_FEATURES["drawdown_7d"].description, -1, 0),
+        "low_vs_prev_close": number(RULE_FEATURES["low_vs_prev_close"].description, -1),
+        "oi_to_volume": number(RULE_FEATURES["oi_to_volume"].description, 0),
+        "liq_over_oi": number(RULE_FEATURES["liq_over_oi"].description, 0),
         **_EVIDENCE,
     },
     unique=KEY,
     strict=False,
     name="daily_assets",
+    description="What the regime method reads of the daily rows of an asset.",
 )
+
+
+def _quantile(threshold: Threshold) -> str:
+    return (
+        f"The {threshold.quantile:.0%} quantile of `{threshold.feature}` over the {WINDOW_DAYS} days before the day, in the "
+        f"feature's unit; null under {MIN_HISTORY_DAYS} days of history."
+    )
+
+
+def _limit(threshold: Threshold) -> str:
+    side = "above" if threshold.side == 1 else "below"
+    return f"Threshold `{threshold.name}` holds where `{threshold.feature}` is at or {side} this limit, in the feature's unit."
+
 
 FEATURES = pa.DataFrameSchema(
     {
-        "day": _day(),
-        "asset": _text(),
-        **{name: _number() for name in READABLE},
-        **{f"{name}_quantile": _number() for name, t in THRESHOLDS.items() if t.quantile is not None},
-        **{f"{name}_limit": _number(nullable=False) for name in THRESHOLDS},
-        "history_days": _count(),
+        "day": day("UTC day."),
+        "asset": _ASSET,
+        **{name: number(feature.description) for name, feature in RULE_FEATURES.items()},
+        **{f"{name}_quantile": number(_quantile(t)) for name, t in THRESHOLDS.items() if t.quantile is not None},
+        **{f"{name}_limit": number(_limit(t), nullable=False) for name, t in THRESHOLDS.items()},
+        "history_days": count(f"Days with a known 7-day volatility among the {WINDOW_DAYS} days before the day."),
         **_EVIDENCE,
     },
     unique=KEY,
     strict=True,
     name="regime_features",
+    description=(
+        "Inputs of the regime rules by UTC day and asset: features, the trailing quantiles and limits they are compared with, "
+        "and the completeness of the data behind them."
+    ),
 )
 
 LABELS = pa.DataFrameSchema(
     {
-        "day": _day(),
-        "asset": _text(),
-        "label": _text(*RULES),
-        "confidence": _number(0, 1, nullable=False),
-        "reasons": pa.Column(str, pa.Check.str_length(min_value=1)),
-        "method": _text(),
+        "day": day("UTC day; the label uses no later day."),
+        "asset": _ASSET,
+        "label": text("The regime: " + " ".join(f"`{r.name}`: {r.meaning}" for r in REGIMES.values()), *REGIMES),
+        "confidence": number(
+            "Share of the required inputs that is known, 0 to 1. It measures completeness and is not the probability that the "
+            "label is right.",
+            0, 1, nullable=False,
+        ),
+        "reasons": pa.Column(
+            str, pa.Check.str_length(min_value=1),
+            description="Comparisons that gave the label, with values and limits, and the missing inputs; separated by `; `.",
+        ),
+        "method": text("Version of the rules."),
     },
     unique=KEY,
     strict=True,
     name="regime_labels",
-)
+    description="One regime label by UTC day and asset, with its confidence and reasons. No label uses a later day.",
+)  # fmt: skip

@@ -1,18 +1,25 @@
-"""Every number of the regime method, in one table.
+"""Every regime and every number of the rules, in one place; rules, schemas, report, command line and documentation read it.
 
-A threshold compares one feature with one limit. The limit is the feature's own trailing quantile, where it has one and
-there is history enough, else the fixed value; `bound` keeps a limit from becoming meaningless in a market that has been very
-calm or very wild (a day can't be "stress" at 30 % volatility because the year was quieter still).
+* `REGIMES`: a record for each regime (name, meaning, rule, colours), in order of precedence. A new label is one record here.
+* `THRESHOLDS`: one comparison of a feature with a limit. The limit is the feature's own trailing quantile where there is one
+  and enough history, else the fixed value; `bound` limits it in a market that has been very calm or very volatile (30 %
+  volatility is not "stress", however quiet the year was).
+* `RULE_FEATURES`: the features that thresholds read, with their description and format.
+* `INPUTS`: the datasets behind the features, with their weight in the confidence.
 
-The fixed values are round numbers chosen from the daily ranges of BTC, ETH and SOL over 2025 and from the venues' own
-constants (0.01 % per 8 hours is the resting rate of Binance and Bybit). They were not fitted to any one event.
+The fixed values are round numbers chosen from the daily ranges of BTC, ETH and SOL in 2025 and from the venues' constants
+(0.01 % per 8 hours is the resting rate of Binance and Bybit). They were not fitted to any one event.
+
+Alone: ``python -c "from assets.regimes.thresholds import REGIMES; print(*REGIMES)"``.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
 WINDOW_DAYS = 180
+"""Days of a trailing quantile."""
 MIN_HISTORY_DAYS = 20
+"""Under this many days of history a limit is the fixed value."""
 
 Format = Literal["percent", "signed", "rate", "ratio", "days"]
 
@@ -42,7 +49,7 @@ THRESHOLDS = {
         Threshold("high_steep", "high_vs_prev_close", 1, 0.08, quantile=0.95, bound=0.08),
         Threshold("drawdown_deep", "drawdown_7d", -1, -0.20, quantile=0.05, bound=-0.12),
         Threshold("liquidations_high", "liq_over_oi", 1, 0.03, quantile=0.95, bound=0.02),
-        Threshold("oi_collapse", "oi_change_unrefuted", -1, -0.15, quantile=0.05, bound=-0.15),
+        Threshold("oi_collapse", "oi_change_liq_incomplete", -1, -0.15, quantile=0.05, bound=-0.15),
         Threshold("oi_shrinking", "oi_change_5d", -1, -0.15, quantile=0.10, bound=-0.10),
         Threshold("oi_falls_often", "oi_falling_days_5d", 1, 3),
         Threshold("funding_high", "funding_8h", 1, 0.0002, quantile=0.90, bound=0.00012),
@@ -52,56 +59,142 @@ THRESHOLDS = {
     )
 }
 
-RULES: dict[str, tuple[tuple[str, ...], ...]] = {
-    "cascade": (("low_deep", "high_steep", "vol_1d_extreme"), ("liquidations_high", "oi_collapse")),
-    "crash": (("low_crash",),),
-    "stress": (("vol_7d_extreme", "vol_1d_extreme", "low_deep", "drawdown_deep"),),
-    "deleveraging": (("oi_shrinking",), ("oi_falls_often",)),
-    "crowded_long": (("funding_high",), ("oi_to_volume_high",), ("vol_7d_not_high",)),
-    "crowded_short": (("funding_low",), ("oi_to_volume_high",), ("vol_7d_not_high",)),
-    "quiet": (("vol_7d_low",), ("funding_small",)),
-    "neutral": (),
-}
-"""Label to rule, in order of precedence: of each inner tuple one threshold must hold, of the outer all. The first rule that
-holds gives the label. A threshold whose feature is unknown doesn't hold."""
+
+@dataclass(frozen=True)
+class Regime:
+    """One label.
+
+    `rule` names thresholds: at least one of each inner tuple must hold, and all inner tuples. A threshold whose feature is
+    unknown does not hold. `is_shock` marks single days of violent moves: figures mark them, and the scorecard tests whether the
+    label names them. `colour` is for the report (hex), `terminal_style` for the command line (Rich).
+    """
+
+    name: str
+    meaning: str
+    rule: tuple[tuple[str, ...], ...]
+    colour: str
+    terminal_style: str
+    is_shock: bool = False
+
+
+# Colours from Paul Tol's "bright" and "vibrant" sets, which common kinds of colour blindness can distinguish.
+REGIMES = {
+    r.name: r
+    for r in (
+        Regime(
+            "cascade",
+            "A violent fall or rise with forced closing: high liquidations or a collapse of open interest.",
+            (("low_deep", "high_steep", "vol_1d_extreme"), ("liquidations_high", "oi_collapse")),
+            "#bb1133", "bold red", is_shock=True,
+        ),
+        Regime(
+            "crash",
+            "A low 10 % or more under the last close, without evidence of forced closing.",
+            (("low_crash",),),
+            "#661100", "bold dark_red", is_shock=True,
+        ),
+        Regime(
+            "stress",
+            "Very high volatility or a deep fall, without evidence of forced closing.",
+            (("vol_7d_extreme", "vol_1d_extreme", "low_deep", "drawdown_deep"),),
+            "#ee7733", "red",
+        ),
+        Regime(
+            "deleveraging",
+            "Open interest falls over several days.",
+            (("oi_shrinking",), ("oi_falls_often",)),
+            "#aa4499", "magenta",
+        ),
+        Regime(
+            "crowded_long",
+            "Funding and open interest over volume are high, volatility is not: many traders pay to stay long.",
+            (("funding_high",), ("oi_to_volume_high",), ("vol_7d_not_high",)),
+            "#0077bb", "yellow",
+        ),
+        Regime(
+            "crowded_short",
+            "Funding is far below zero and open interest over volume high, volatility is not: many traders pay to stay short.",
+            (("funding_low",), ("oi_to_volume_high",), ("vol_7d_not_high",)),
+            "#33bbcc", "yellow",
+        ),
+        Regime(
+            "quiet",
+            "Low volatility and funding near zero.",
+            (("vol_7d_low",), ("funding_small",)),
+            "#88aa55", "green",
+        ),
+        Regime(
+            "neutral",
+            "No rule holds.",
+            (),
+            "#eceef1", "default",
+        ),
+    )
+}  # fmt: skip
+"""Name to regime, in order of precedence: the first rule that holds gives the label. The last has no rule and always holds."""
 
 
 @dataclass(frozen=True)
 class Feature:
-    """How a feature is called and written in a reason."""
+    """A feature of the rules: `text` and `format` in a reason, `description` (with its unit) of the column."""
 
     text: str
     format: Format
+    description: str
 
 
-READABLE = {
-    "realised_vol_7d": Feature("7-day volatility", "percent"),
-    "realised_vol_1d": Feature("1-day volatility", "percent"),
-    "low_vs_prev_close": Feature("low vs yesterday's close", "signed"),
-    "high_vs_prev_close": Feature("high vs yesterday's close", "signed"),
-    "drawdown_7d": Feature("close vs 7-day high", "signed"),
-    "liq_over_oi": Feature("liquidations over open interest", "percent"),
-    "oi_change_1d": Feature("1-day change of open interest", "signed"),
-    "oi_change_unrefuted": Feature("1-day change of open interest", "signed"),
-    "oi_change_5d": Feature("5-day change of open interest", "signed"),
-    "oi_falling_days_5d": Feature("open interest falling on", "days"),
-    "funding_8h": Feature("funding per 8 h", "rate"),
-    "funding_abs": Feature("absolute funding per 8 h", "rate"),
-    "oi_to_volume": Feature("open interest over daily volume", "ratio"),
+RULE_FEATURES = {
+    "realised_vol_7d": Feature(
+        "7-day volatility", "percent", "Realised volatility of the last 7 days, by hourly returns, annualised, fraction."
+    ),
+    "realised_vol_1d": Feature(
+        "1-day volatility", "percent", "Realised volatility of the day, by hourly returns, annualised, fraction."
+    ),
+    "low_vs_prev_close": Feature(
+        "low vs yesterday's close", "signed", "The day's low over the close of the day before, less one, fraction."
+    ),
+    "high_vs_prev_close": Feature(
+        "high vs yesterday's close", "signed", "The day's high over the close of the day before, less one, fraction."
+    ),
+    "drawdown_7d": Feature(
+        "close vs 7-day high", "signed", "Close over the highest high of the last 7 days, less one, fraction, zero or below."
+    ),
+    "liq_over_oi": Feature(
+        "liquidations over open interest", "percent", "Liquidations of both sides over open interest, both USD, fraction."
+    ),
+    "oi_change_1d": Feature(
+        "1-day change of open interest", "signed", "Change of open interest over one day, in contracts (not in USD), fraction."
+    ),
+    "oi_change_liq_incomplete": Feature(
+        "1-day change of open interest",
+        "signed",
+        "`oi_change_1d` on days whose liquidations are unknown or come from fewer than half of the venues; null on other days.",
+    ),
+    "oi_change_5d": Feature(
+        "5-day change of open interest", "signed", "Change of open interest over five days, in contracts (not in USD), fraction."
+    ),
+    "oi_falling_days_5d": Feature(
+        "open interest falling on", "days", "Days of the last five on which open interest fell, 0 to 5; null if one is unknown."
+    ),
+    "funding_8h": Feature("funding per 8 h", "rate", "Mean funding rate per 8 hours, fraction; positive: longs pay shorts."),
+    "funding_abs": Feature("absolute funding per 8 h", "rate", "Absolute value of `funding_8h`, fraction."),
+    "oi_to_volume": Feature(
+        "open interest over daily volume", "ratio", "Open interest over the mean daily volume of the last 7 days, ratio."
+    ),
 }
 
 
 @dataclass(frozen=True)
 class Input:
-    """A dataset behind the features: its share of the confidence, and the columns that tell how well it is known."""
+    """A dataset behind the features: its weight in the confidence, and the columns that state its venues and completeness."""
 
-    text: str
+    name: str
     weight: float
-    venues: str
-    coverage: str
+    venues_column: str
+    coverage_column: str
     features: tuple[str, ...]
-    names: str = ""
-    """Optional column with the names of the venues, shown in the reasons."""
+    venue_names_column: str = ""
+    """Optional column with the names of the venues, which reasons show."""
 
 
 INPUTS = (
@@ -114,7 +207,7 @@ INPUTS = (
     Input("liquidations", 0.15, "liq_venues", "coverage_liquidations", ("liq_over_oi",)),
 )  # fmt: skip
 """Confidence = history x sum over inputs of weight x coverage x share of the input's features that are known, where history
-= 0.5 + 0.5 x min(1, days of history / 180). Equal-weighted funding counts `EQUAL_WEIGHT_FACTOR`."""
+= 0.5 + 0.5 x min(1, days of history / 180). Funding with equal weights counts `EQUAL_WEIGHT_FACTOR`."""
 
 EQUAL_WEIGHT_FACTOR = 0.75
-UNWEIGHTED_HISTORY = 0.5
+MIN_HISTORY_FACTOR = 0.5

@@ -71,7 +71,7 @@ def _outlook(marts: Marts, assets: list[str], said: dict[str, pd.DataFrame]) -> 
     made = []
     for asset in assets:
         for row in last[last["asset"] == asset].to_dict("records"):
-            made.append({**row, "posture": posture.of(daily, asset, row["day"])})
+            made.append({**row, "posture": posture.suggest(daily, asset, row["day"])})
     return made
 
 

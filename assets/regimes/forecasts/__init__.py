@@ -1,15 +1,14 @@
-"""Forecasts of the coming week, made walking forward, and how good they were.
+"""Forecasts of the coming week, made walking forward, and their skill.
 
-Three things are kept apart. The **nowcast** is `regime_labels`: what today is, by its close. The **risk state** is how volatile
-the coming week will be, the **early warning** whether it brings a crash or a cascade; both are probabilities here.
+Three things are separate. The **nowcast** is `regime_labels`: what today is, by its close. The **risk state** is how volatile the
+coming week will be, the **early warning** whether it brings a crash or a cascade; both are probabilities here.
 
-    marts ──► inputs.build ──► methods (fitted on the past alone) ──► regime_forecasts ──► score ──► regime_scorecard,
-    regime_events
+    marts ──► inputs.build ──► methods.walk_forward ──► regime_forecasts ──► score ──► regime_scorecard, regime_events
 
-`plan` holds what was decided before anything was scored: targets, features, refits, the flag; its hash stands in every row.
-A forecast of day d uses days up to d; a fit uses days whose week was over a week before (`plan.EMBARGO_DAYS`).
+`plan` holds what was fixed before any scoring: targets, features, length of fits, the flag rule; every row has its hash.
+A forecast of day d uses days up to d; a fit uses days whose week was over `plan.EMBARGO_DAYS` before.
 
-Alone: ``forecasts.of_database(duckdb.connect(path))``.
+Alone: ``forecasts.tables_from_marts(duckdb.connect(path))``.
 """
 
 from __future__ import annotations
@@ -19,6 +18,8 @@ import pandas as pd
 
 from assets.regimes.forecasts import plan
 from assets.regimes.market import with_market
+
+Tables = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
 
 QUERY = """
 SELECT m.*, l.label, d.funding_dispersion, d.positive_share, i.hhi_volume, i.dex_volume_share, c.market_cap
@@ -37,34 +38,36 @@ ORDER BY asset, day
 """
 
 
-def of_database(connection: duckdb.DuckDBPyConnection) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """`regime_forecasts`, `regime_events` and `regime_scorecard` of a warehouse's marts, of the days that are over."""
-    over = "FROM marts.daily_assets WHERE day < (SELECT as_of FROM meta.scope)::DATE"
-    connection.register("daily_and_market", with_market(connection.sql(over).df()))
-    markets = connection.sql(QUERY).df()
+def tables_from_marts(connection: duckdb.DuckDBPyConnection) -> Tables:
+    """`regime_forecasts`, `regime_events` and `regime_scorecard` of a warehouse's marts, from the days that are over."""
+    complete_days = "FROM marts.daily_assets WHERE day < (SELECT as_of FROM meta.scope)::DATE"
+    connection.register("daily_and_market", with_market(connection.sql(complete_days).df()))
+    daily = connection.sql(QUERY).df()
     connection.unregister("daily_and_market")
-    return of_markets(markets, synthetic=bool(markets["origin"].eq("synthetic").any()))
+    return tables_from_rows(daily, synthetic=bool(daily["origin"].eq("synthetic").any()))
 
 
-def of_markets(markets: pd.DataFrame, *, synthetic: bool) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """The same of daily rows: a row per day and asset with the columns of `inputs.NEEDS`. Too few days give no rows."""
+def tables_from_rows(daily: pd.DataFrame, *, synthetic: bool) -> Tables:
+    """The same from daily rows: a row per day and asset with `inputs.REQUIRED_COLUMNS`. Too few days give empty tables."""
     from assets.regimes.forecasts import schemas
 
-    shapes = (schemas.FORECASTS, schemas.EVENTS, schemas.SCORECARD)
-    if markets["day"].nunique() <= plan.MIN_TRAIN_DAYS:
-        made: tuple[pd.DataFrame, ...] = tuple(schemas.empty(shape) for shape in shapes)
-    else:
-        from assets.regimes.forecasts import inputs, methods, score  # seconds of imports, for those who have days enough
+    if daily["day"].nunique() <= plan.MIN_TRAIN_DAYS:
+        return schemas.empty(schemas.FORECASTS), schemas.empty(schemas.EVENTS), schemas.empty(schemas.SCORECARD)
 
-        frame = inputs.build(markets)
-        forecasts = methods.walk_forward(frame)
-        known = score.events(frame)
-        made = (forecasts, known, score.card(frame, forecasts, known, synthetic=synthetic))
-        made = tuple(shape.validate(_rounded(table), lazy=True) for shape, table in zip(shapes, made, strict=True))
-    return made[0], made[1], made[2]
+    from assets.regimes.forecasts import events, inputs, methods, score  # scikit-learn takes seconds to import
+
+    frame = inputs.build(daily)
+    forecasts = methods.walk_forward(frame)
+    found = events.find_events(frame)
+    scorecard = score.build_scorecard(frame, forecasts, found, synthetic=synthetic)
+    return (
+        schemas.FORECASTS.validate(_rounded(forecasts), lazy=True),
+        schemas.EVENTS.validate(_rounded(found), lazy=True),
+        schemas.SCORECARD.validate(_rounded(scorecard), lazy=True),
+    )
 
 
 def _rounded(table: pd.DataFrame) -> pd.DataFrame:
-    """To six digits: what another order of summation changes is no number."""
+    """Floats to six digits, so that another order of summation gives the same table."""
     numbers = table.select_dtypes("float").columns
     return table.assign(**{name: table[name].round(6) for name in numbers})

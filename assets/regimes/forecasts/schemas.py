@@ -1,5 +1,7 @@
-"""The shapes of the three tables of forecasts (pandera): every column with its unit. Days are UTC calendar days as naive
+"""The schemas of the three tables of forecasts (pandera): every column with its unit. Days are UTC calendar days as naive
 midnights.
+
+Alone: ``schemas.FORECASTS.validate(frame, lazy=True)``.
 """
 
 from __future__ import annotations
@@ -7,125 +9,126 @@ from __future__ import annotations
 import pandas as pd
 import pandera.pandas as pa
 
-from assets.regimes.forecasts.plan import NOWCASTS, TARGETS
+from assets.regimes.forecasts.plan import ENOUGH_EVENTS, FRESH_DAYS, HORIZON_DAYS, NOWCASTS, SAME_EVENT_DAYS, TARGETS
+from assets.regimes.schemas import count, day, number, text
 
 VERDICTS = (
     "insufficient", "a null", "adds to volatility alone", "less than volatility alone", "adds nothing over volatility",
     "too good: taken for a bug until shown otherwise", "a nowcast",
 )  # fmt: skip
+KINDS = ("null", "rule", "volatility", "state", "learned")
 
-
-def _text(description: str, *allowed: str) -> pa.Column:
-    return pa.Column(str, pa.Check.isin(allowed) if allowed else None, coerce=True, description=description)
-
-
-def _day(description: str) -> pa.Column:
-    return pa.Column("datetime64[us]", coerce=True, description=description)
-
-
-def _number(description: str, low: float | None = None, high: float | None = None) -> pa.Column:
-    check = None if low is None else pa.Check.in_range(low, high)
-    return pa.Column(float, check, nullable=True, coerce=True, description=description)
-
-
-def _count(description: str) -> pa.Column:
-    return pa.Column(int, pa.Check.ge(0), coerce=True, description=description)
-
-
-_TARGET = _text("What the coming week brings or doesn't: " + "; ".join(f"{t.name}: {t.what}" for t in TARGETS.values()), *TARGETS)
+_ASSET = text("Base asset, such as `BTC`; `MARKET` is the average of all assets.")
+_TARGET = text(
+    f"What may happen in the {HORIZON_DAYS} days after the day. "
+    + "; ".join(f"`{t.name}`: {t.description}" for t in TARGETS.values())
+    + ".",
+    *TARGETS,
+)
+_PLAN_HASH = text("Hash of the code and constants that made the row.")
 
 FORECASTS = pa.DataFrameSchema(
     {
-        "day": _day("The day by whose close this was known."),
-        "asset": _text("Base asset."),
+        "day": day("UTC day; the forecast uses nothing after its close."),
+        "asset": _ASSET,
         "target": _TARGET,
-        "method": _text("Who says it: see `assets/regimes/forecasts/methods.py`."),
-        "kind": _text("What kind of method it is.", "null", "rule", "volatility", "state", "learned"),
-        "horizon_days": _count("Days ahead, the day itself left out."),
-        "probability": pa.Column(float, pa.Check.in_range(0, 1), coerce=True, description="Of the target, 0 to 1."),
+        "method": text("Forecasting method, a key of METHODS in `assets/regimes/forecasts/methods.py`."),
+        "kind": text("Kind of method.", *KINDS),
+        "horizon_days": count("Days after `day` that the forecast covers; `day` itself is not among them."),
+        "probability": number("Probability of the target, 0 to 1.", 0, 1, nullable=False),
         "flag": pa.Column(
-            "boolean",
-            nullable=True,
-            coerce=True,
-            description="In the top tenth of its own past year; null while it is short.",
+            "boolean", nullable=True, coerce=True,
+            description="True if the probability is in the top tenth of the asset's past year; null while that is too short.",
         ),
-        "fitted_on": _day("The last day that the fit had learnt from."),
-        "run_type": _text("`backtest`: made walking forward from what is held now; `live`: said on the day.", "backtest", "live"),
-        "plan_hash": _text("Of the code and settings that made it."),
+        "fitted_on": day("Last UTC day in the data that the method was fitted to."),
+        "run_type": text(
+            "`backtest`: made walking forward from the data loaded now; `live`: made on the day and never changed.",
+            "backtest", "live",
+        ),
+        "plan_hash": _PLAN_HASH,
     },
     unique=["day", "asset", "target", "method", "run_type"],
     strict=True,
     name="regime_forecasts",
-)
+    description="Forecasts of the coming week by UTC day, asset, target and method, each from the past of its day alone.",
+)  # fmt: skip
 
 EVENTS = pa.DataFrameSchema(
     {
-        "asset": _text("Base asset."),
+        "asset": _ASSET,
         "target": _TARGET,
-        "started_on": _day("The first day that triggered it."),
-        "ended_on": _day("The last such day less than a week after the one before."),
-        "worst": _number("The deepest low under the highest close of the week before, fraction; null for a cascade.", -1, 0),
-        "fresh": pa.Column(bool, coerce=True, description="NextPage than 30 days after the last one ended, or the first."),
+        "started_on": day("First UTC day that meets the target's condition."),
+        "ended_on": day(f"Last such day; days less than {SAME_EVENT_DAYS} days apart are one event."),
+        "deepest_fall": number(
+            "Deepest low over the highest close of the week before, less one, fraction, zero or below; null for a cascade.", -1, 0
+        ),
+        "after_calm": pa.Column(
+            bool, coerce=True,
+            description=f"True for the first event and for one more than {FRESH_DAYS} days after the end of the last.",
+        ),
     },
     unique=["asset", "target", "started_on"],
     strict=True,
     name="regime_events",
-)
+    description="Crashes and cascades that happened: the events that forecasts should have warned of.",
+)  # fmt: skip
 
 SCORECARD = pa.DataFrameSchema(
     {
-        "target": _text(
-            "As in regime_forecasts; or what the day's own label is held against: "
-            + "; ".join(f"{t.name}: {t.what}" for t in NOWCASTS.values()),
+        "target": text(
+            "As in regime_forecasts; or the truth that the day's own label is compared with. "
+            + "; ".join(f"`{t.name}`: {t.description}" for t in NOWCASTS.values())
+            + ".",
             *TARGETS,
             *NOWCASTS,
         ),
-        "method": _text("The method."),
-        "kind": _text("Its kind."),
-        "asset": _text("Base asset; `all` is pooled over them, `MARKET` is their average as an asset of its own."),
-        "auroc": _number("Chance that a day before the target had the higher probability than one that wasn't.", 0, 1),
-        "auroc_low": _number("2.5 % bound: see `assets/regimes/forecasts/score.py`.", 0, 1),
-        "auroc_high": _number("97.5 % bound.", 0, 1),
-        "auroc_within_years": _number("The same within each calendar year, averaged by days.", 0, 1),
-        "auroc_over_volatility": _number("Less that of 7-day volatility alone.", -1, 1),
-        "over_low": _number("2.5 % bound of that difference, paired.", -1, 1),
-        "over_high": _number("97.5 % bound.", -1, 1),
-        "perps_add": _number("AUROC less that of the nearest method that knows nothing of perpetuals alone.", -1, 1),
-        "perps_add_low": _number("2.5 % bound of that difference, paired.", -1, 1),
-        "perps_add_high": _number("97.5 % bound.", -1, 1),
-        "p_best": _number("Max-t p-value of that difference over all methods tried for the target.", 0, 1),
-        "average_precision": _number("Area under precision and recall, to be held against base_rate.", 0, 1),
-        "base_rate": _number("Share of days whose week brought it.", 0, 1),
-        "brier_skill": _number("1 - Brier score over that of climatology."),
-        "brier_skill_over_volatility": _number("1 - Brier score over that of 7-day volatility alone."),
-        "calibration": _number("Mean probability less base_rate.", -1, 1),
-        "calibration_error": _number("Mean distance of probability and rate over tenths of the probability.", 0, 1),
-        "flag_rate": _number("Share of days flagged.", 0, 1),
-        "precision": _number("Share of flagged days whose week brought it.", 0, 1),
-        "p_shifted": _number("How often the same flags, turned round the calendar, were as precise.", 0, 1),
-        "recall_events": _number("Share of events with a flag in the 7 days before; of a nowcast, of the days themselves.", 0, 1),
-        "recall_fresh": _number("The same of fresh events.", 0, 1),
-        "lead_days": _number("Median days from the first flag of that week to the event.", 1, 7),
-        "false_alarms_per_year": _number(
-            "Alarms (flags less than a week apart) that nothing followed, per asset; of a nowcast, other days on which it fires.",
-            0,
-            366,
+        "method": text("Forecasting method, or the version of the label rules."),
+        "kind": text("Kind of method.", *KINDS, "nowcast"),
+        "asset": text("Base asset; `all` pools all assets, `MARKET` is their average as an asset of its own."),
+        "auroc": number("Probability that a day before the target got the higher forecast than another day, 0 to 1.", 0, 1),
+        "auroc_low": number("Lower bound of the 95 % interval of `auroc`, by a bootstrap of days.", 0, 1),
+        "auroc_high": number("Upper bound of that interval.", 0, 1),
+        "auroc_within_years": number("`auroc` within each calendar year, averaged by days.", 0, 1),
+        "auroc_over_volatility": number("`auroc` less that of 7-day volatility alone on the same days.", -1, 1),
+        "auroc_over_volatility_low": number("Lower bound of the 95 % interval of that difference, paired.", -1, 1),
+        "auroc_over_volatility_high": number("Upper bound of that interval.", -1, 1),
+        "perp_data_gain": number("`auroc` less that of the nearest method without data of perpetuals.", -1, 1),
+        "perp_data_gain_low": number("Lower bound of the 95 % interval of that difference, paired.", -1, 1),
+        "perp_data_gain_high": number("Upper bound of that interval.", -1, 1),
+        "p_max_t": number("p-value of `auroc_over_volatility` by max-t over all methods of the target.", 0, 1),
+        "average_precision": number("Area under the precision-recall curve, 0 to 1; `base_rate` has no skill.", 0, 1),
+        "base_rate": number("Share of days that the target followed, 0 to 1.", 0, 1),
+        "brier_skill": number("1 less the Brier score over that of climatology; above zero is better."),
+        "brier_skill_over_volatility": number("1 less the Brier score over that of 7-day volatility alone."),
+        "calibration_bias": number("Mean probability less `base_rate`.", -1, 1),
+        "calibration_error": number("Mean distance of probability and frequency over tenths of the probability.", 0, 1),
+        "flag_rate": number("Share of days flagged, 0 to 1.", 0, 1),
+        "precision": number("Share of flagged days that the target followed, 0 to 1.", 0, 1),
+        "p_shifted_flags": number("p-value of `precision`: share of circular shifts of the flags that are as precise.", 0, 1),
+        "recall_events": number("Share of events with a flag in the 7 days before; of a nowcast, share of the days.", 0, 1),
+        "recall_after_calm": number("The same for events with `after_calm`.", 0, 1),
+        "lead_days": number("Median days from the first flag in the 7 days before an event to the event.", 1, 7),
+        "false_alarms_per_year": number(
+            f"Alarms (flags less than {SAME_EVENT_DAYS} days apart) without the target, per asset and year; of a nowcast, other "
+            "days with the label.",
+            0, 366,
         ),
-        "first_day": _day("The first day scored."),
-        "last_day": _day("The last."),
-        "days": _count("Days scored."),
-        "events": _count("Events in that time; what befalls several assets within a week is one."),
-        "fresh_events": _count("Fresh ones among them."),
-        "methods_tried": _count("Methods scored for the target, nulls among them."),
-        "verdict": _text("What may be said of it, and no more.", *VERDICTS),
-        "plan_hash": _text("Of the code and settings."),
+        "first_day": day("First UTC day scored."),
+        "last_day": day("Last UTC day scored."),
+        "days": count("Days scored."),
+        "events": count("Events in that time; events of several assets within a week are one."),
+        "events_after_calm": count("Events with `after_calm` among them."),
+        "methods_tried": count("Methods scored for the target, including nulls."),
+        "verdict": text(f"Verdict on the method; `insufficient` under {ENOUGH_EVENTS} events.", *VERDICTS),
+        "plan_hash": _PLAN_HASH,
     },
     unique=["target", "method", "asset"],
     strict=True,
     name="regime_scorecard",
-)
+    description="Skill of each forecasting method by target and asset, with 95 % intervals and comparison with null methods.",
+)  # fmt: skip
 
 
 def empty(schema: pa.DataFrameSchema) -> pd.DataFrame:
-    """A frame of a schema without rows."""
+    """A frame without rows that satisfies a schema."""
     return schema.validate(pd.DataFrame({name: pd.Series(dtype=str(column.dtype)) for name, column in schema.columns.items()}))
