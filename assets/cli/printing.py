@@ -17,19 +17,10 @@ from rich.table import Column, Table
 from assets.cli.venues import HEADER, Row
 from assets.regimes import posture, with_market
 from assets.regimes.forecasts.plan import RISK, TARGETS, WARNING
+from assets.regimes.thresholds import REGIMES
 from assets.runtime.job import Outcome
 
 console = Console(highlight=False, width=max(100, shutil.get_terminal_size((140, 40)).columns), soft_wrap=True)
-COLOURS = {
-    "cascade": "bold red",
-    "stress": "red",
-    "crowded_long": "yellow",
-    "crowded_short": "yellow",
-    "crash": "bold dark_red",
-    "deleveraging": "magenta",
-    "quiet": "green",
-    "neutral": "default",
-}
 
 
 def regimes(db: duckdb.DuckDBPyConnection, assets: list[str], days: int = 14) -> None:
@@ -51,8 +42,13 @@ def regimes(db: duckdb.DuckDBPyConnection, assets: list[str], days: int = 14) ->
             box=None,
         )
         for day, label, confidence, reasons in rows:
-            table.add_row(str(day), f"[{COLOURS.get(label, 'default')}]{label}[/]", f"{confidence:.2f}", escape(reasons))
+            table.add_row(str(day), _styled(label), f"{confidence:.2f}", escape(reasons))
         console.print(table, "")
+
+
+def _styled(label: str) -> str:
+    """A label in its colour; one of an older version is plain."""
+    return f"[{REGIMES[label].terminal_style}]{label}[/]" if label in REGIMES else label
 
 
 def outlook(db: duckdb.DuckDBPyConnection, asset: str, day: date | None) -> None:
@@ -71,7 +67,7 @@ def outlook(db: duckdb.DuckDBPyConnection, asset: str, day: date | None) -> None
     if origin == "synthetic":
         console.print("[bold]SYNTHETIC DATA[/]: a made-up market of this seed, not the real one.")
     console.print(f"{asset} on {at}, from what was known by its close")
-    console.print(f"nowcast       [{COLOURS.get(label, 'default')}]{label}[/], confidence {confidence:.2f}: {escape(reasons)}")
+    console.print(f"nowcast       {_styled(label)}, confidence {confidence:.2f}: {escape(reasons)}")
     daily = with_market(db.sql("FROM marts.daily_assets ORDER BY asset, day").df())
     console.print(f"posture       {posture.suggest(daily, asset, at)}")
     if not db.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'regime_forecasts'").fetchone():
@@ -87,7 +83,9 @@ def outlook(db: duckdb.DuckDBPyConnection, asset: str, day: date | None) -> None
             console.print(f"{title:<13} nothing was said: too little had been seen of it by then")
             continue
         flag = {True: "[bold red]flag[/]", False: "no flag", None: "no flag yet"}[said[1]]
-        console.print(f"{title:<13} {said[0]:.0%}, {flag}: {TARGETS[target].what} ({method}, fitted on days up to {said[2]})")
+        console.print(
+            f"{title:<13} {said[0]:.0%}, {flag}: {TARGETS[target].description} ({method}, fitted on days up to {said[2]})"
+        )
         scored = db.execute(
             "SELECT auroc, auroc_low, auroc_high, precision, base_rate, events, verdict FROM marts.regime_scorecard "
             "WHERE asset = 'all' AND target = ? AND method = ?",

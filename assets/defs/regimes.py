@@ -1,59 +1,53 @@
-"""Regime features, labels, forecasts and their scores as assets: a read of marts, the pure functions of `assets.regimes`, a
-write.
+"""Regime features, labels, forecasts and their scores as assets: read the marts, call `assets.regimes`, write the tables.
 
-They are rebuilt whole: a label depends on 180 trailing days, a fit on all of the past, and the tables are small.
+The tables are rebuilt whole: a label depends on 180 trailing days, a fit on all of the past, and the tables are small. Their
+descriptions come from `assets.regimes.tables` and become comments of the tables and columns.
+
+Alone: `dagster asset materialize -m assets.definitions --select "group:regimes"`, or `perps run --forecasts`.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import dagster as dg
+import duckdb
 import pandas as pd
 
 from assets.defs.resources import WAREHOUSE_POOL
+from assets.regimes.tables import TABLES
 from assets.runtime.session import Session
 from pipelines import warehouse
 
-FEATURES, LABELS = (dg.AssetKey(["marts", name]) for name in ("regime_features", "regime_labels"))
-FORECASTS, EVENTS, SCORECARD, CHANGES = (
-    dg.AssetKey(["marts", f"regime_{name}"]) for name in ("forecasts", "events", "scorecard", "changes")
-)
-#: What runs make that ask for it.
+FEATURES, LABELS, FORECASTS, EVENTS, SCORECARD, CHANGES = (dg.AssetKey(["marts", name]) for name in TABLES)
+#: Assets built only with `--forecasts`.
 ON_DEMAND = (FORECASTS, EVENTS, SCORECARD, CHANGES)
+
+
+def _spec(key: dg.AssetKey, deps: list[dg.AssetKey], *kinds: str) -> dg.AssetSpec:
+    description = TABLES[key.path[-1]].description
+    return dg.AssetSpec(key, deps=deps, group_name="regimes", kinds={"pandas", *kinds}, description=description)
+
+
+def _marts(*names: str) -> list[dg.AssetKey]:
+    return [dg.AssetKey(["marts", name]) for name in names]
 
 
 @dg.multi_asset(
     name="label_regimes",
-    specs=[
-        dg.AssetSpec(
-            FEATURES,
-            deps=[["marts", "daily_assets"]],
-            group_name="regimes",
-            kinds={"pandas", "pandera"},
-            description="Inputs of the regime rule per UTC day and asset, with the trailing quantiles they are held against.",
-        ),
-        dg.AssetSpec(
-            LABELS,
-            deps=[["marts", "daily_assets"]],
-            group_name="regimes",
-            kinds={"pandas", "pandera"},
-            description="One label per UTC day and asset with its confidence and reasons. No label uses a later day.",
-        ),
-    ],
+    specs=[_spec(FEATURES, _marts("daily_assets"), "pandera"), _spec(LABELS, _marts("daily_assets"), "pandera")],
     pool=WAREHOUSE_POOL,
 )
 def label_regimes(session: dg.ResourceParam[Session]) -> Iterator[dg.MaterializeResult[None]]:
-    """Label every day anew."""
+    """Label all days."""
     from assets import regimes
 
     with warehouse.one_writer(session.database), warehouse.connect(session.database) as connection:
         daily = connection.sql("SELECT * FROM marts.daily_assets ORDER BY day, asset").df()
-        made = regimes.label(regimes.with_market(daily))
+        tables = dict(zip((FEATURES, LABELS), regimes.label(regimes.with_market(daily)), strict=True))
         connection.begin()
-        for key, frame in zip((FEATURES, LABELS), made, strict=True):
-            _replace(connection, key.path[-1], frame)
+        for key, frame in tables.items():
+            write_table(connection, key.path[-1], frame)
         connection.commit()
-    for key, frame in zip((FEATURES, LABELS), made, strict=True):
+    for key, frame in tables.items():
         counts = frame["label"].value_counts().to_dict() if "label" in frame else {}
         window = f"{frame['day'].min():%Y-%m-%d} to {frame['day'].max():%Y-%m-%d}" if len(frame) else ""
         metadata = {"dagster/row_count": len(frame), "window": window, "labels": counts}
@@ -63,60 +57,62 @@ def label_regimes(session: dg.ResourceParam[Session]) -> Iterator[dg.Materialize
 @dg.multi_asset(
     name="forecast_regimes",
     specs=[
-        dg.AssetSpec(key, deps=[LABELS, *deps], group_name="regimes", kinds={"pandas", "scikitlearn"}, description=told)
-        for key, deps, told in (
-            (
-                FORECASTS,
-                [["marts", name] for name in ("daily_assets", "daily_instruments", "daily_industry", "fct_references")],
-                "What each method said of the coming week on each day, from the past alone; live rows stay as they were said.",
-            ),
-            (EVENTS, [], "Crashes and cascades: what there was to be warned of."),
-            (SCORECARD, [FORECASTS, EVENTS], "How good each method was, with intervals, against its nulls."),
-            (CHANGES, [FEATURES], "Where levels changed, told in hindsight: an audit of the labels that feeds none."),
-        )
+        _spec(
+            FORECASTS,
+            [LABELS, *_marts("daily_assets", "daily_instruments", "daily_industry", "fct_references")],
+            "scikitlearn",
+        ),
+        _spec(EVENTS, [LABELS], "scikitlearn"),
+        _spec(SCORECARD, [LABELS, FORECASTS, EVENTS], "scikitlearn"),
+        _spec(CHANGES, [LABELS, FEATURES], "scikitlearn"),
     ],
     pool=WAREHOUSE_POOL,
 )
 def forecast_regimes(session: dg.ResourceParam[Session]) -> Iterator[dg.MaterializeResult[None]]:
-    """Forecast every day that is over anew, walking forward, and score it; what was said live is kept as it was said."""
+    """Forecast all days that are over, walking forward, and score the forecasts; live forecasts are kept unchanged."""
     from assets.regimes import audit, forecasts
-    from assets.regimes.forecasts import schemas
 
-    shapes = (schemas.FORECASTS, schemas.EVENTS, schemas.SCORECARD, audit.CHANGES)
     with warehouse.one_writer(session.database), warehouse.connect(session.database) as connection:
-        said, events, card = forecasts.of_database(connection)
+        backtest, events, scorecard = forecasts.tables_from_marts(connection)
         labelled = "FROM marts.regime_features JOIN marts.regime_labels USING (day, asset) ORDER BY asset, day"
-        changed = audit.changes(connection.sql(labelled).df())
+        changes = audit.changes(connection.sql(labelled).df())
         if session.settings.mode == "live":
-            said = pd.concat([said, _said_live(connection, said)], ignore_index=True)
+            backtest = pd.concat([backtest, live_forecasts(connection, backtest)], ignore_index=True)
+        tables = dict(zip(ON_DEMAND, (backtest, events, scorecard, changes), strict=True))
         connection.begin()
-        for key, frame, shape in zip(ON_DEMAND, (said, events, card, changed), shapes, strict=True):
-            _replace(connection, key.path[-1], frame, shape.columns)
+        for key, frame in tables.items():
+            write_table(connection, key.path[-1], frame)
         connection.commit()
-    for key, frame in zip(ON_DEMAND, (said, events, card, changed), strict=True):
+    for key, frame in tables.items():
         verdicts = frame["verdict"].value_counts().to_dict() if "verdict" in frame else {}
         yield dg.MaterializeResult(asset_key=key, metadata={"dagster/row_count": len(frame), "verdicts": verdicts})
 
 
-def _said_live(connection: object, said: pd.DataFrame) -> pd.DataFrame:
-    """All that was ever said live, with today's last closed day added to it where it is new."""
-    execute = connection.execute  # type: ignore[attr-defined]
-    execute("CREATE TABLE IF NOT EXISTS meta.forecasts_live AS SELECT * FROM said LIMIT 0")
-    latest = said[said["day"] == said["day"].max()].assign(run_type="live")  # noqa: F841 (DuckDB reads it by its name)
-    execute(
-        "INSERT INTO meta.forecasts_live SELECT * FROM latest ANTI JOIN meta.forecasts_live USING (day, asset, target, method)"
+def live_forecasts(connection: duckdb.DuckDBPyConnection, backtest: pd.DataFrame) -> pd.DataFrame:
+    """All live forecasts (`meta.forecasts_live`), after adding those of the last day that is over where they are new."""
+    connection.execute("CREATE TABLE IF NOT EXISTS meta.forecasts_live AS SELECT * FROM backtest LIMIT 0")
+    if "basis" in connection.table("meta.forecasts_live").columns:  # its old name
+        connection.execute("ALTER TABLE meta.forecasts_live RENAME COLUMN basis TO run_type")
+    latest = backtest[backtest["day"] == backtest["day"].max()].assign(run_type="live")  # noqa: F841 (DuckDB reads it by name)
+    connection.execute(
+        "INSERT INTO meta.forecasts_live BY NAME "
+        "FROM latest ANTI JOIN meta.forecasts_live USING (day, asset, target, method) SELECT *"
     )
-    found: pd.DataFrame = execute("FROM meta.forecasts_live").df()
-    return found
+    return connection.sql("FROM meta.forecasts_live").df()
 
 
-def _replace(connection: object, name: str, frame: pd.DataFrame, described: Mapping[str, Any] | None = None) -> None:
-    """Write a table anew; `described` are columns of a schema whose descriptions become comments."""
-    connection.register("made", frame)  # type: ignore[attr-defined]
-    days = ("day", "started_on", "ended_on", "fitted_on", "first_day", "last_day")
+def write_table(connection: duckdb.DuckDBPyConnection, name: str, frame: pd.DataFrame) -> None:
+    """Replace `marts.<name>` with a frame; the descriptions of its schema become comments."""
+    schema = TABLES[name]
+    days = [column for column in frame if str(schema.columns[column].dtype).startswith("datetime64")]
     columns = ", ".join(f'"{c}"::DATE AS "{c}"' if c in days else f'"{c}"' for c in frame.columns)
-    connection.execute(f'CREATE OR REPLACE TABLE marts."{name}" AS SELECT {columns} FROM made')  # type: ignore[attr-defined]
-    connection.unregister("made")  # type: ignore[attr-defined]
-    for column, schema in (described or {}).items():
-        text = schema.description.replace("'", "''")
-        connection.execute(f'COMMENT ON COLUMN marts."{name}"."{column}" IS \'{text}\'')  # type: ignore[attr-defined]
+    connection.register("frame", frame)
+    connection.execute(f'CREATE OR REPLACE TABLE marts."{name}" AS SELECT {columns} FROM frame')
+    connection.unregister("frame")
+    connection.execute(f'COMMENT ON TABLE marts."{name}" IS {_quoted(schema.description)}')
+    for column in frame:
+        connection.execute(f'COMMENT ON COLUMN marts."{name}"."{column}" IS {_quoted(schema.columns[column].description)}')
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

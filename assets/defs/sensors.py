@@ -75,7 +75,8 @@ def news(published: Path) -> list[Notice]:
             worth = (
                 f"Its score: AUROC {auroc:.2f}, {verdict}." if auroc is not None and not isnan(auroc) else "It has no score yet."
             )
-            said = f"{probability:.0%} for {TARGETS[WARNING[0]].what}, in the top tenth of its past year ({WARNING[1]}). {worth}"
+            target = TARGETS[WARNING[0]].description
+            said = f"{probability:.0%} for {target}, in the top tenth of its past year ({WARNING[1]}). {worth}"
             found.append(Notice(f"{asset}:{over}:flag", f"{synthetic}{asset}: red flag ({over})", f"{said}\n\n{ending}"))
     return found
 

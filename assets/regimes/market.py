@@ -75,7 +75,7 @@ def with_market(daily: pd.DataFrame) -> pd.DataFrame:
 
     Raises ValueError for a column without an aggregation: it would be null for MARKET without a notice.
     """
-    if unknown := sorted(set(daily) - set(AGGREGATIONS)):
+    if unknown := sorted(str(name) for name in daily if name not in AGGREGATIONS):
         raise ValueError(f"daily_assets: no aggregation for {', '.join(unknown)}; add it to AGGREGATIONS in {__name__}")
     if daily["asset"].nunique() < 2:
         return daily

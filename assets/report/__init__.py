@@ -1,7 +1,10 @@
 """The report: HTML pages that open offline, and a PNG of the main figure, from the marts alone.
 
-`page.write_report` reads a DuckDB file with the schema `marts` (`marts.Marts`), `figure` draws, `*.html.j2` lay the pages out;
-`regimes` and `claims` have what their pages show.
+    DuckDB file ──► marts.Marts ──► figure, regimes, claims ──► page.write_report (*.html.j2) ──► HTML and PNG
+
+`figure` draws, `regimes` and `claims` compute the values of their pages.
+
+Alone: ``write_report(Path("perplake.duckdb"), Path("out"))``.
 """
 
 from assets.report.page import write_report

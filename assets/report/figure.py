@@ -1,7 +1,9 @@
 """The figures of the report, as matplotlib figures without pyplot (no global state, nothing to close).
 
-A day is drawn over its whole 24 hours, its values at noon UTC. What is missing is hatched or left open: a line breaks, a bar
-is not drawn, a heat strip shows hatching. Nothing missing is ever drawn as zero.
+A day covers its whole 24 hours, its values are at noon UTC. Missing values are hatched or left open: a line breaks, a bar is not
+drawn, a heat strip shows hatching. A missing value is never drawn as zero.
+
+Alone: ``png(market("BTC", daily, labels, "caption", synthetic=False))``.
 """
 
 from collections.abc import Iterator
@@ -19,17 +21,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
-# Paul Tol's "bright" and "vibrant" sets: told apart with the common kinds of colour blindness, and in grey by the legend.
-REGIME_COLOURS = {
-    "cascade": "#bb1133",
-    "crash": "#661100",
-    "stress": "#ee7733",
-    "deleveraging": "#aa4499",
-    "crowded_long": "#0077bb",
-    "crowded_short": "#33bbcc",
-    "quiet": "#88aa55",
-    "neutral": "#eceef1",
-}
+from assets.regimes.thresholds import REGIMES
+
+# Paul Tol's "bright" set, which common kinds of colour blindness can distinguish.
 VENUE_COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#777777")
 LONG, SHORT, INK, MUTED, GRID, HATCH = "#cc3311", "#228833", "#1c2430", "#5b6675", "#e3e6ea", "#c3c9d1"
 COVERAGE = LinearSegmentedColormap.from_list("coverage", ["#d3e3ef", "#6fa8cf", "#12456e"])
@@ -101,20 +95,22 @@ def market(asset: str, daily: pd.DataFrame, labels: pd.DataFrame, caption: str, 
         panel["funding"].axhline(0, color=MUTED, linewidth=0.8)
         _liquidations(panel["liq"], rows)
         _strips(panel["coverage"], rows[list(DATASETS.values())].T.to_numpy(float), list(DATASETS), _days(rows))
-        panel["coverage"].set_title("Coverage: observations seen of those expected (dark all, pale few, hatched none)")
+        panel["coverage"].set_title("Coverage: share of the expected observations seen (dark: all; pale: few; hatched: none)")
 
         _dates(panel["coverage"], _days(rows))
         _heading(figure, f"{asset} perpetual futures", caption, synthetic=synthetic)
-        shown = [Patch(color=colour, label=name.replace("_", " ")) for name, colour in REGIME_COLOURS.items()]
+        keys = [Patch(color=regime.colour, label=regime.name.replace("_", " ")) for regime in REGIMES.values()]
         hatched = Patch(facecolor="white", edgecolor=HATCH, hatch="////", label="missing")
-        figure.legend(handles=[*shown, hatched], loc="upper left", bbox_to_anchor=(0.079, 0.96), ncols=9, handlelength=1.2)
+        figure.legend(
+            handles=[*keys, hatched], loc="upper left", bbox_to_anchor=(0.079, 0.96), ncols=len(REGIMES) + 1, handlelength=1.2
+        )
     return figure
 
 
 def shares(venues: pd.DataFrame, caption: str, *, synthetic: bool) -> Figure:
     """Volume and open interest by venue as shares, from `marts.daily_venues`.
 
-    A venue that did not report on a day is no part of that day's whole; a day on which none did is hatched.
+    The shares of a day are of the venues that reported on it; a day without any is hatched.
     """
     names = sorted(venues["venue"].unique())
     with mpl.rc_context(STYLE):
@@ -150,52 +146,50 @@ def coverage(table: pd.DataFrame, caption: str, *, synthetic: bool) -> Figure:
     return figure
 
 
-def history(
-    asset: str, said: dict[str, pd.DataFrame], titles: dict[str, str], events: pd.DataFrame, caption: str, *, synthetic: bool
-) -> Figure:
-    """Probabilities by day, a panel each (`day`, `probability`, `flag`), their flags as marks, the events' days shaded.
+def history(asset: str, forecasts: dict[str, pd.DataFrame], events: pd.DataFrame, caption: str, *, synthetic: bool) -> Figure:
+    """Probabilities by day (`day`, `probability`, `flag`), a panel for each title, with flags as marks and events shaded.
 
-    `titles` names the panels; `events` has `started_on` and `ended_on`.
+    `events` has `started_on` and `ended_on`.
     """
-    days = pd.DatetimeIndex(pd.concat([rows["day"] for rows in said.values()]).sort_values().unique())
+    days = pd.DatetimeIndex(pd.concat([rows["day"] for rows in forecasts.values()]).sort_values().unique())
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(12, 4.4), facecolor="white")
-        axes = figure.subplots(len(said), 1, sharex=True)
+        axes = figure.subplots(len(forecasts), 1, sharex=True)
         figure.subplots_adjust(left=0.085, right=0.985, top=0.79, bottom=0.075, hspace=0.45)
-        for ax, (name, rows) in zip(axes, said.items(), strict=True):
-            told = rows.set_index("day").reindex(pd.date_range(days[0], days[-1]))
+        for ax, (title, rows) in zip(axes, forecasts.items(), strict=True):
+            by_day = rows.set_index("day").reindex(pd.date_range(days[0], days[-1]))
             for event in events.to_dict("records"):
                 if event["ended_on"] >= days[0]:
                     ax.axvspan(_at(event["started_on"]), _at(event["ended_on"] + _DAY), color=LONG, alpha=0.25, linewidth=0)
-            _line(ax, told["probability"], titles[name], _percent(0), floor=0)
-            raised = told["probability"][told["flag"].fillna(False).astype(bool)]
+            _line(ax, by_day["probability"], title, _percent(0), floor=0)
+            raised = by_day["probability"][by_day["flag"].fillna(False).astype(bool)]
             ax.plot(_days(raised) + _NOON, raised, "o", color=LONG, markersize=3)
         _dates(axes[-1], days)
         _heading(figure, f"{asset}: the coming week", caption, synthetic=synthetic)
         keys = [
-            Line2D([], [], color=INK, lw=1.4, label="probability, from the day’s past alone"),
-            Line2D([], [], color=LONG, marker="o", markersize=3, linestyle="none", label="flag: the top tenth of its past year"),
-            Patch(color=LONG, alpha=0.25, label="low 10 % under a close of the week before"),
+            Line2D([], [], color=INK, lw=1.4, label="probability, from the past of its day alone"),
+            Line2D([], [], color=LONG, marker="o", markersize=3, linestyle="none", label="flag: top tenth of the past year"),
+            Patch(color=LONG, alpha=0.25, label="event: a low 10 % under the highest close of the week before"),
         ]
         figure.legend(handles=keys, loc="upper left", bbox_to_anchor=(0.079, 0.93), ncols=3, handlelength=1.4)
     return figure
 
 
 def calibration(curves: dict[str, pd.DataFrame], caption: str, *, synthetic: bool) -> Figure:
-    """How often a target came by tenths of its probability (`said`, `came`): a panel each, the diagonal being right."""
+    """Frequency of targets by tenths of their probability (`reliability`), a panel each; the diagonal is perfect calibration."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(12, 4.6), facecolor="white")
         axes = figure.subplots(1, len(curves), squeeze=False)[0]
         figure.subplots_adjust(left=0.085, right=0.985, top=0.76, bottom=0.13, wspace=0.25)
         for ax, (title, curve) in zip(axes, curves.items(), strict=True):
-            top = max(0.1, float(curve[["said", "came"]].to_numpy().max()) * 1.05)
+            top = max(0.1, float(curve[["probability", "frequency"]].to_numpy().max()) * 1.05)
             ax.plot([0, top], [0, top], color=MUTED, linewidth=0.8)
-            ax.plot(curve["said"], curve["came"], color=INK, marker="o", markersize=4, linewidth=1.2)
+            ax.plot(curve["probability"], curve["frequency"], color=INK, marker="o", markersize=4, linewidth=1.2)
             ax.xaxis.set_major_formatter(_percent(0))
             ax.yaxis.set_major_formatter(_percent(0))
-            ax.set_xlabel("probability given")
-            ax.set_ylabel("share of days on which it came")
-            ax.set_title(f"{title}\n({int(curve['days'].sum()):,} days, tenths)")
+            ax.set_xlabel("mean probability")
+            ax.set_ylabel("share of days that the target followed")
+            ax.set_title(f"{title}\n({int(curve['days'].sum()):,} days in tenths)")
         _heading(figure, "Calibration", caption, synthetic=synthetic)
     return figure
 
@@ -233,19 +227,20 @@ def _runs(values: pd.Series) -> Iterator[tuple[object, float, float]]:
 
 def _shade(ax: Axes, regimes: pd.Series) -> None:
     for label, start, end in _runs(regimes.fillna("")):
-        if label in REGIME_COLOURS and label != "neutral":
-            ax.axvspan(start, end, color=REGIME_COLOURS[str(label)], alpha=0.22, linewidth=0, zorder=0)
+        if (regime := REGIMES.get(str(label))) and regime.rule:
+            ax.axvspan(start, end, color=regime.colour, alpha=0.22, linewidth=0, zorder=0)
 
 
 def _regime_strip(ax: Axes, regimes: pd.Series) -> None:
     for label, start, end in _runs(regimes.fillna("")):
-        if label in REGIME_COLOURS:
-            ax.axvspan(start, end, color=REGIME_COLOURS[str(label)], linewidth=0)
+        if regime := REGIMES.get(str(label)):
+            ax.axvspan(start, end, color=regime.colour, linewidth=0)
     _hatch(ax, regimes.isna())
-    # One day of a long window is a hair's breadth, and the days that matter most are single ones.
-    for label in ("cascade", "crash"):
-        noon = _days(regimes)[regimes == label] + _NOON
-        ax.plot(noon, np.full(len(noon), 1.5), "v", color=REGIME_COLOURS[label], markersize=5, clip_on=False)
+    # A single day of a long window is too narrow to see, so shocks get a mark.
+    for regime in REGIMES.values():
+        if regime.is_shock:
+            noon = _days(regimes)[regimes == regime.name] + _NOON
+            ax.plot(noon, np.full(len(noon), 1.5), "v", color=regime.colour, markersize=5, clip_on=False)
     ax.set_yticks([0.5], ["regime"])
     ax.set_ylim(0, 1)
     ax.grid(False)
@@ -257,8 +252,8 @@ def _hatch(ax: Axes, missing: pd.Series) -> None:
         if is_missing:
             ax.axvspan(start, end, facecolor="white", edgecolor=HATCH, hatch="////", linewidth=0, zorder=0.5)
     if missing.all():
-        words = {"facecolor": "white", "edgecolor": "none", "pad": 4}
-        ax.text(0.5, 0.5, "no data", transform=ax.transAxes, ha="center", va="center", color=MUTED, bbox=words)
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 4}
+        ax.text(0.5, 0.5, "no data", transform=ax.transAxes, ha="center", va="center", color=MUTED, bbox=box)
         ax.set_yticks([])
 
 
@@ -271,7 +266,7 @@ def _line(ax: Axes, values: pd.Series, title: str, form: FuncFormatter, floor: f
         return
     noon = _days(values) + _NOON
     ax.plot(noon, values, color=INK, linewidth=1.4, solid_capstyle="round")
-    # A value between two gaps has no line to lie on.
+    # A single value between two gaps has no line to be drawn on.
     alone = values.notna() & values.shift().isna() & values.shift(-1).isna()
     ax.plot(noon[alone], values[alone], color=INK, marker="o", markersize=2.5, linestyle="none")
     ax.set_ylim(bottom=floor)
@@ -317,7 +312,7 @@ def _stack(ax: Axes, wide: pd.DataFrame) -> None:
     _hatch(ax, ~known)
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     ax.set_ylim(0, 1)
-    # Each day is a step over its 24 hours: nothing is drawn between a day that is known and one that isn't.
+    # Each day is a step over its 24 hours, so that nothing is drawn between a known day and an unknown one.
     top = wide.fillna(0.0).where(known).cumsum(axis=1).to_numpy()
     bottom = np.zeros_like(top)
     bottom[:, 1:] = top[:, :-1]
@@ -335,7 +330,7 @@ def _venue_colour(position: int) -> str:
 
 
 def _venues(rows: pd.DataFrame, column: str) -> str:
-    """ "2–4 of 4 venues": how many venues stood behind a quantity over the window."""
+    """ "2–4 of 4 venues": the number of venues with the quantity over the window."""
     low, high, total = rows[column].min(), rows[column].max(), rows["venues_total"].max()
     count = f"{low:.0f}" if low == high else f"{low:.0f}–{high:.0f}"
     return f"{count} of {total:.0f} venues"

@@ -1,8 +1,10 @@
-"""The report's pages: reads the marts, has the figures drawn, fills the templates, writes them and `report.png`.
+"""The report's pages: read the marts, draw the figures, fill the templates, write the pages and `report.png`.
 
-`report.html` is the market, `regimes.html` what is forecast and how good that is (`assets.report.regimes`), `claims.html` what
-is said of the market and what the data say. A page holds its style and pictures inside itself and refers to nothing but its
-neighbours, so it can be mailed and opens without a network. Alone: ``write_report(Path("perplake.duckdb"), Path("out"))``.
+`report.html` shows the market, `regimes.html` the forecasts and their skill (`assets.report.regimes`), `claims.html` common
+claims about the market and whether the data support them. Style and pictures are inside a page, which refers to nothing but
+the other pages, so it can be mailed and opens without a network.
+
+Alone: ``write_report(Path("perplake.duckdb"), Path("out"))``.
 """
 
 from base64 import b64encode
@@ -15,22 +17,12 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
+from assets.regimes.thresholds import REGIMES
 from assets.report import figure, regimes
 from assets.report.marts import Marts
 
-PAGES = {"report.html": "Market", "regimes.html": "Regimes, risk and warnings", "claims.html": "What is said"}
+PAGES = {"report.html": "Market", "regimes.html": "Regimes, risk and warnings", "claims.html": "Claims"}
 TABLE_DAYS = 14
-
-REGIME_MEANINGS = {
-    "cascade": "a violent fall or rise with forced closing: liquidations, or a collapse of open interest",
-    "crash": "a low 10 % or more under the last close, without evidence of forced closing",
-    "stress": "very high volatility or a deep fall, without evidence of forced closing",
-    "deleveraging": "open interest falling over several days",
-    "crowded long": "funding and leverage high while volatility is not: many pay to stay long",
-    "crowded short": "funding far below zero and leverage high while volatility is not: many pay to stay short",
-    "quiet": "low volatility and funding near zero",
-    "neutral": "no rule met",
-}
 
 
 def write_report(
@@ -43,9 +35,11 @@ def write_report(
     """
     marts, checks = Marts.read(Path(db_path)), list(checks)
     failed = [check for check in checks if not check["passed"]]
-    caption = f"{marts.source} · {_date(marts.run['window_start'])} to {_date(marts.run['window_end'])}"
+    caption = f"{marts.mode} · {_date(marts.run['window_start'])} to {_date(marts.run['window_end'])}"
     figures = {
-        asset: figure.market(asset, _of(marts.daily, asset), _of(marts.labels, asset), caption, synthetic=marts.synthetic)
+        asset: figure.market(
+            asset, _rows_of(marts.daily, asset), _rows_of(marts.labels, asset), caption, synthetic=marts.synthetic
+        )
         for asset in marts.assets
     }
     pictures = {asset: figure.png(drawn) for asset, drawn in figures.items()}
@@ -56,31 +50,30 @@ def write_report(
     shared = {
         "run": marts.run,
         "synthetic": marts.synthetic,
-        "source": marts.source,
+        "mode": marts.mode,
         "pages": PAGES,
-        "colours": figure.REGIME_COLOURS,
+        "regimes": REGIMES,
     }
-    of_its_own: dict[str, dict[str, Any]] = {
+    by_page: dict[str, dict[str, Any]] = {
         "report.html": {
             "table_days": TABLE_DAYS,
             "warehouse": str(db_path),
             "generated_at": generated_at or datetime.now(UTC),
             "pictures": pictures,
-            "shares": _picture_of(figure.shares, marts.venues, caption, marts),
-            "coverage_picture": _picture_of(figure.coverage, marts.coverage, caption, marts),
-            "regimes": _last_days(marts),
+            "shares": _picture(figure.shares, marts.venues, caption, marts),
+            "coverage_picture": _picture(figure.coverage, marts.coverage, caption, marts),
+            "last_days": _last_days(marts),
             "coverage": _coverage(marts.coverage),
             "checks": checks,
             "failed": sorted(failed, key=lambda check: (check["severity"] != "error", check["name"])),
-            "meanings": REGIME_MEANINGS,
         },
         "regimes.html": regimes.context(marts, caption),
         "claims.html": {"claims": marts.claims},
     }
     environment = _environment()
-    for page, told in of_its_own.items():
+    for page, values in by_page.items():
         template = environment.get_template(f"{page}.j2")
-        (out_dir / page).write_text(template.render(**shared, **told, page=page), encoding="utf-8")
+        (out_dir / page).write_text(template.render(**shared, **values, page=page), encoding="utf-8")
     return {
         "html": html,
         "png": png,
@@ -91,25 +84,25 @@ def write_report(
     }
 
 
-def _of(table: pd.DataFrame, asset: str) -> pd.DataFrame:
+def _rows_of(table: pd.DataFrame, asset: str) -> pd.DataFrame:
     return table[table["asset"] == asset]
 
 
-def _picture_of(draw: Callable[..., Figure], table: pd.DataFrame, caption: str, marts: Marts) -> bytes | None:
+def _picture(draw: Callable[..., Figure], table: pd.DataFrame, caption: str, marts: Marts) -> bytes | None:
     return None if table.empty else figure.png(draw(table, caption, synthetic=marts.synthetic))
 
 
 def _last_days(marts: Marts) -> dict[str, list[dict[Hashable, Any]]]:
-    """Asset to its labels of the last `TABLE_DAYS` days, newest first, reasons as a list (a unit stays beside its number)."""
+    """By asset the labels of the last `TABLE_DAYS` days, newest first, reasons as a list (units joined to their numbers)."""
     since = marts.daily["day"].max() - pd.Timedelta(days=TABLE_DAYS - 1)
     recent = marts.labels[marts.labels["day"] >= since].sort_values("day", ascending=False)
     unbroken = recent["reasons"].str.replace(r"(?<=[\d.]) (?=%|h\b)", "\u00a0", regex=True)
     recent = recent.assign(reasons=unbroken.str.split("; "))
-    return {asset: _of(recent, asset).to_dict("records") for asset in marts.assets}
+    return {asset: _rows_of(recent, asset).to_dict("records") for asset in marts.assets}
 
 
 def _coverage(table: pd.DataFrame) -> list[dict[Hashable, Any]]:
-    """Per dataset and venue over the window: days, observations expected and seen, the days with gaps and without any."""
+    """By dataset and venue: observations expected and seen, days with gaps and days without any, over the window."""
     days = table.assign(
         short=(table["seen"] < table["expected"]) & (table["seen"] > 0), none=(table["seen"] == 0) & (table["expected"] > 0)
     )
@@ -133,6 +126,7 @@ def _environment() -> Environment:
         "minute": lambda moment: f"{pd.Timestamp(moment):%Y-%m-%d %H:%M} UTC",
         "base64": lambda data: b64encode(data).decode("ascii"),
         "score": lambda number: "–" if pd.isna(number) else f"{number:.2f}",
+        "whole": lambda number: "–" if pd.isna(number) else f"{number:.0f}",
         "percent": lambda share: "unknown" if pd.isna(share) else f"{share * 100:.1f} %",
         "count": lambda number: f"{int(number):,}".replace(",", "\u202f"),
     }

@@ -1,6 +1,8 @@
-"""What the page of regimes shows: today, the history of what was said, the scorecard, events, false alarms, the audit.
+"""The values of the page `regimes.html`: today, forecasts over time, scorecard, events, false alarms, the audit of labels.
 
-Everything is read from the marts; nothing is scored here. `context(marts)` gives the template its values.
+Everything is read from the marts; nothing is scored here.
+
+Alone: ``context(Marts.read(path), "caption")``.
 """
 
 from __future__ import annotations
@@ -10,119 +12,119 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from assets.regimes import MARKET, audit, posture, with_market
 from assets.regimes.forecasts import plan
-from assets.regimes.forecasts.plan import POOLED
-from assets.regimes.thresholds import READABLE
+from assets.regimes.forecasts.plan import POOLED, TARGETS
+from assets.regimes.thresholds import RULE_FEATURES
 from assets.report import figure
 from assets.report.marts import Marts
 
-_TENTHS = 10
+#: The forecasts that the page shows by day: title, target, method.
+HEADLINES = {"risk": ("Risk state", *plan.RISK), "warning": ("Early warning", *plan.WARNING)}
+_FALSE_ALARMS_SHOWN = 10
 
 
 def context(marts: Marts, caption: str) -> dict[str, Any]:
     """The values of `regimes.html.j2`; empty lists where no run has made forecasts."""
     assets = [*marts.assets, *([MARKET] if (marts.labels["asset"] == MARKET).any() else [])]
-    said = {name: _said(marts, *of) for name, of in {"risk": plan.RISK, "warning": plan.WARNING}.items()}
-    drawn = [asset for asset in assets if (said["warning"]["asset"] == asset).any() or (said["risk"]["asset"] == asset).any()]
-    came = _came(marts, said)
+    forecasts = {name: _backtest(marts, target, method) for name, (_, target, method) in HEADLINES.items()}
+    outcomes = _outcomes(marts, forecasts)
     pooled = marts.scorecard[(marts.scorecard["asset"] == POOLED)].sort_values("auroc", ascending=False)
     return {
-        "outlook": _outlook(marts, assets, said),
-        "histories": {asset: figure.png(_history(marts, asset, said, caption)) for asset in drawn},
-        "scorecard": {
-            target: rows.to_dict("records") for target in plan.TARGETS if len(rows := pooled[pooled["target"] == target])
-        },
-        "silent": _silent(marts),
-        "calibration": _calibration(marts, said, came, caption),
+        "outlook": _outlook(marts, assets, forecasts),
+        "histories": _histories(marts, assets, forecasts, caption),
+        "scorecard": {target: rows.to_dict("records") for target in TARGETS if len(rows := pooled[pooled["target"] == target])},
+        "methods_without_forecasts": _methods_without_forecasts(marts),
+        "calibration": _calibration(marts, forecasts, outcomes, caption),
         "nowcasts": _nowcasts(marts, assets),
-        "events": _events(marts, assets, said["warning"]),
-        "wolf": _cried_wolf(marts, said["warning"], came),
+        "events": _events(marts, assets, forecasts["warning"]),
+        "false_alarms": _false_alarms(marts, forecasts["warning"], outcomes),
         "changes": marts.changes[marts.changes["asset"].isin(assets)].sort_values(["asset", "day"]).to_dict("records"),
-        "near": _near(marts.changes),
+        "near_changes": marts.changes["days_to_label_change"].le(audit.NEAR_DAYS).mean(),
+        "near_by_chance": marts.changes["near_share"].mean(),
         "near_days": audit.NEAR_DAYS,
-        "targets": plan.TARGETS,
+        "targets": TARGETS,
         "truths": plan.NOWCASTS,
-        "risk": plan.RISK,
-        "warning": plan.WARNING,
+        "headlines": HEADLINES,
         "enough": plan.ENOUGH_EVENTS,
         "features": plan.FEATURES,
-        "readable": READABLE,
+        "rule_features": RULE_FEATURES,
     }
 
 
-def _said(marts: Marts, target: str, method: str) -> pd.DataFrame:
-    """What a method said of a target in the backtest, with its rank in the asset's own past year."""
+def _backtest(marts: Marts, target: str, method: str) -> pd.DataFrame:
+    """Backtest of one method and target, with `rank`: the share of the asset's past year with a lower probability."""
     rows = marts.forecasts
     rows = rows[(rows["target"] == target) & (rows["method"] == method) & (rows["run_type"] == "backtest")].sort_values("day")
     rank = rows.groupby("asset")["probability"].transform(lambda p: p.rolling(365, min_periods=30).rank(pct=True))
     return rows.assign(rank=rank)
 
 
-def _outlook(marts: Marts, assets: list[str], said: dict[str, pd.DataFrame]) -> list[dict[Hashable, Any]]:
-    """Per asset the last day's label and why, and what was said of the coming week on that day."""
+def _outlook(marts: Marts, assets: list[str], forecasts: dict[str, pd.DataFrame]) -> list[dict[Hashable, Any]]:
+    """For each asset the last day's label with its reasons, that day's forecasts, and the posture."""
     last = marts.labels.sort_values("day").groupby("asset", as_index=False).last()
-    for name, rows in said.items():
-        told = rows[["asset", "day", "probability", "flag", "rank"]]
-        last = last.merge(told.add_prefix(f"{name}_").rename(columns={f"{name}_asset": "asset", f"{name}_day": "day"}), "left")
+    for name, rows in forecasts.items():
+        columns = rows[["asset", "day", "probability", "flag", "rank"]].add_prefix(f"{name}_")
+        last = last.merge(columns.rename(columns={f"{name}_asset": "asset", f"{name}_day": "day"}), "left")
     daily = with_market(marts.daily)
-    made = []
+    return [
+        {**row, "posture": posture.suggest(daily, asset, row["day"])}
+        for asset in assets
+        for row in last[last["asset"] == asset].to_dict("records")
+    ]
+
+
+def _histories(marts: Marts, assets: list[str], forecasts: dict[str, pd.DataFrame], caption: str) -> dict[str, bytes]:
+    """For each asset with forecasts a picture of both probabilities over time, their flags, and the warning's events."""
+    pictures = {}
     for asset in assets:
-        for row in last[last["asset"] == asset].to_dict("records"):
-            made.append({**row, "posture": posture.suggest(daily, asset, row["day"])})
-    return made
+        panels = {
+            f"{title}: {TARGETS[target].description} ({method.replace('_', ' ')})": forecasts[name][
+                forecasts[name]["asset"] == asset
+            ]
+            for name, (title, target, method) in HEADLINES.items()
+        }
+        if not all(rows.empty for rows in panels.values()):
+            events = marts.events[(marts.events["asset"] == asset) & (marts.events["target"] == plan.WARNING[0])]
+            pictures[asset] = figure.png(figure.history(asset, panels, events, caption, synthetic=marts.synthetic))
+    return pictures
 
 
-def _history(marts: Marts, asset: str, said: dict[str, pd.DataFrame], caption: str) -> Figure:
-    """The two probabilities of an asset over time, its flags, and the events of the warning."""
-    events = marts.events[(marts.events["asset"] == asset) & (marts.events["target"] == plan.WARNING[0])]
-    of = {name: rows[rows["asset"] == asset] for name, rows in said.items()}
-    titles = {
-        "risk": f"Risk state: {plan.TARGETS[plan.RISK[0]].what} ({plan.RISK[1].replace('_', ' ')})",
-        "warning": f"Early warning: {plan.TARGETS[plan.WARNING[0]].what} ({plan.WARNING[1].replace('_', ' ')})",
-    }
-    return figure.history(asset, of, titles, events, caption, synthetic=marts.synthetic)
-
-
-def _silent(marts: Marts) -> list[str]:
-    """The methods that said nothing: what they read is not known, or too little had happened."""
+def _methods_without_forecasts(marts: Marts) -> list[str]:
+    """Methods without any forecast: their inputs are unknown, or too few events have happened."""
     if marts.forecasts.empty:
         return []
-    from assets.regimes.forecasts.methods import METHODS  # seconds of imports, for those who have forecasts
+    from assets.regimes.forecasts.methods import METHODS  # scikit-learn takes seconds to import
 
-    spoke = set(marts.forecasts["method"])
-    return [name for name in METHODS if name not in spoke]
-
-
-def _calibration(marts: Marts, said: dict[str, pd.DataFrame], came: pd.DataFrame, caption: str) -> bytes | None:
-    """Of both spoken methods, pooled: how often the target came by tenths of its probability."""
-    if all(rows.empty for rows in said.values()):
-        return None
-    from assets.regimes.forecasts.score import reliability  # seconds of imports, for those who have forecasts
-
-    curves = {}
-    for name, (target, _) in {"risk": plan.RISK, "warning": plan.WARNING}.items():
-        rows = _known(said[name][said[name]["asset"] != MARKET], came, target)
-        if len(rows) > _TENTHS:
-            curves[plan.TARGETS[target].what] = reliability(rows["probability"].to_numpy(), rows[target].to_numpy(float))
-    return figure.png(figure.calibration(curves, caption, synthetic=marts.synthetic)) if curves else None
+    return sorted(set(METHODS) - set(marts.forecasts["method"]))
 
 
-def _came(marts: Marts, said: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """`asset`, `day` and a column for each target (0, 1 or null), as the scorecard has them; no rows where nothing was said."""
-    if all(rows.empty for rows in said.values()):
-        return marts.daily[["asset", "day"]].head(0).assign(**dict.fromkeys(plan.TARGETS, np.nan))
+def _outcomes(marts: Marts, forecasts: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """`asset`, `day` and a column for each target (0, 1 or null), as in the scorecard; no rows without forecasts."""
+    if all(rows.empty for rows in forecasts.values()):
+        return marts.daily[["asset", "day"]].head(0).assign(**dict.fromkeys(TARGETS, np.nan))
     from assets.regimes.forecasts import inputs
 
-    markets = marts.daily.merge(marts.labels[["day", "asset", "label"]], on=["day", "asset"], how="left")
-    return inputs.build(markets.reindex(columns=list(inputs.NEEDS)))[["asset", "day", *plan.TARGETS]]
+    daily = marts.daily.merge(marts.labels[["day", "asset", "label"]], on=["day", "asset"], how="left")
+    return inputs.build(daily.reindex(columns=list(inputs.REQUIRED_COLUMNS)))[["asset", "day", *TARGETS]]
 
 
-def _known(said: pd.DataFrame, came: pd.DataFrame, target: str) -> pd.DataFrame:
-    """What was said on the days of which it is known whether the target came, with that."""
-    return said.merge(came[["asset", "day", target]].dropna(), on=["asset", "day"])
+def _with_outcome(forecasts: pd.DataFrame, outcomes: pd.DataFrame, target: str) -> pd.DataFrame:
+    """Forecasts of the days whose outcome is known, with the outcome in a column named like the target."""
+    return forecasts.merge(outcomes[["asset", "day", target]].dropna(), on=["asset", "day"])
+
+
+def _calibration(marts: Marts, forecasts: dict[str, pd.DataFrame], outcomes: pd.DataFrame, caption: str) -> bytes | None:
+    """Frequency of each target by tenths of its probability, all assets pooled; None without enough forecasts."""
+    curves = {}
+    for name, (_, target, _) in HEADLINES.items():
+        rows = _with_outcome(forecasts[name][forecasts[name]["asset"] != MARKET], outcomes, target)
+        if len(rows) > 10:
+            from assets.regimes.forecasts.metrics import reliability
+
+            curves[TARGETS[target].description] = reliability(rows["probability"].to_numpy(), rows[target].to_numpy(float))
+    return figure.png(figure.calibration(curves, caption, synthetic=marts.synthetic)) if curves else None
 
 
 def _nowcasts(marts: Marts, assets: list[str]) -> list[dict[Hashable, Any]]:
@@ -130,35 +132,32 @@ def _nowcasts(marts: Marts, assets: list[str]) -> list[dict[Hashable, Any]]:
     return rows[rows["asset"].isin([POOLED, *assets])].to_dict("records")
 
 
-def _events(marts: Marts, assets: list[str], said: pd.DataFrame) -> list[dict[Hashable, Any]]:
-    """Every event of the warning's target, with the probability that was given 1, 3 and 7 days before; the newest first."""
-    told = said.set_index(["asset", "day"])
+def _events(marts: Marts, assets: list[str], forecasts: pd.DataFrame) -> list[dict[Hashable, Any]]:
+    """Events of the warning's target, newest first, with the probabilities 1, 3 and 7 days before.
+
+    `flagged` tells whether one of the seven days before had a flag; None where there was no flag yet.
+    """
+    by_day = forecasts.set_index(["asset", "day"])
     rows = marts.events[(marts.events["target"] == plan.WARNING[0]) & marts.events["asset"].isin(assets)]
     rows = rows.sort_values(["started_on", "asset"], ascending=[False, True])
-    spoke, flagged = np.zeros(len(rows), bool), np.zeros(len(rows), bool)
+    known, flagged = np.zeros(len(rows), bool), np.zeros(len(rows), bool)
     for days in range(1, plan.HORIZON_DAYS + 1):
-        at = told.reindex(pd.MultiIndex.from_arrays([rows["asset"], rows["started_on"] - pd.Timedelta(days=days)]))
-        spoke |= at["flag"].notna().to_numpy()
-        flagged |= at["flag"].fillna(False).to_numpy(bool)
+        before = by_day.reindex(pd.MultiIndex.from_arrays([rows["asset"], rows["started_on"] - pd.Timedelta(days=days)]))
+        known |= before["flag"].notna().to_numpy()
+        flagged |= before["flag"].fillna(False).to_numpy(bool)
         if days in (1, 3, 7):
-            rows = rows.assign(**{f"before_{days}": at["probability"].to_numpy()})
-    told_of = pd.Series(flagged, rows.index).astype(object).where(spoke, None)
-    return rows.assign(flagged=told_of).to_dict("records")
+            rows = rows.assign(**{f"before_{days}": before["probability"].to_numpy()})
+    return rows.assign(flagged=pd.Series(flagged, rows.index).astype(object).where(known, None)).to_dict("records")
 
 
-def _cried_wolf(marts: Marts, said: pd.DataFrame, came: pd.DataFrame) -> list[dict[str, Any]]:
-    """The warning's flags whose week brought no such low: per asset how many of those that are over, and the last of them."""
+def _false_alarms(marts: Marts, forecasts: pd.DataFrame, outcomes: pd.DataFrame) -> list[dict[str, Any]]:
+    """For each asset the days flagged by the warning whose week is over, and those without the target, the last by date."""
     target = plan.WARNING[0]
-    flagged = _known(said[said["flag"].fillna(False).astype(bool)], came, target)
-    made = []
+    flagged = _with_outcome(forecasts[forecasts["flag"].fillna(False).astype(bool)], outcomes, target)
+    records = []
     for asset in marts.assets:
         rows = flagged[flagged["asset"] == asset].sort_values("day", ascending=False)
-        false = rows.loc[rows[target] == 0, "day"]
-        made.append({"asset": asset, "flags": len(rows), "false": len(false), "last": [f"{day:%Y-%m-%d}" for day in false[:10]]})
-    return made
-
-
-def _near(changes: pd.DataFrame) -> dict[str, float]:
-    """The share of changes of level near a change of label, and of days in general."""
-    near = changes["label_days"].le(audit.NEAR_DAYS).mean()
-    return {"near": float(near), "chance": float(changes["near_share"].mean())}
+        days = rows.loc[rows[target] == 0, "day"]
+        last = [f"{day:%Y-%m-%d}" for day in days[:_FALSE_ALARMS_SHOWN]]
+        records.append({"asset": asset, "flagged": len(rows), "false": len(days), "last": last})
+    return records

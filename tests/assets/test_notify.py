@@ -87,7 +87,7 @@ def test_a_change_and_a_flag_are_told_once(
     assert said == "told of BTC:2025-10-10:cascade, BTC:2025-10-10:flag"
     assert [message["title"] for message in got] == ["BTC: quiet is now cascade (2025-10-10)", "BTC: red flag (2025-10-10)"]
     assert "a deep low" in got[0]["message"] and "No advice." in got[0]["message"]
-    assert "leverage at most 3.1" in got[0]["message"] and "regimes.html" in got[0]["message"]
+    assert "leverage of at most 3.1" in got[0]["message"] and "regimes.html" in got[0]["message"]
     assert "31% for a low 10 % or more" in got[1]["message"] and "AUROC 0.57, insufficient" in got[1]["message"]
     said, again = tick(session, cursor)
     assert said == "nothing new" and again == cursor and len(got) == 2

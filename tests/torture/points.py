@@ -11,6 +11,6 @@ POINTS = [
     Point("load-extracted", "dlt:Pipeline.normalize"),
     Point("load-merged", "dlt:Pipeline.load", after=True),
     Point("dbt-mid", "dbt.adapters.duckdb.connections:DuckDBConnectionManager.add_query", nth=60),
-    Point("regimes", "assets.defs.regimes:_replace", after=True),
+    Point("regimes", "assets.defs.regimes:write_table", after=True),
     Point("publish", "pathlib:Path.symlink_to", after=True),
 ]

@@ -1,7 +1,7 @@
-"""Daily market rows from the recorded series, made without the warehouse.
+"""Daily rows from the recorded series, without the warehouse.
 
-A second, short implementation of the daily roll-up (pandas instead of SQL), so that the regime rules can be tried on real
-data alone. Open interest is Hyperliquid's only, liquidations begin on 2025-12-07; what a day lacks stays null.
+A second, short implementation of the daily aggregation (pandas instead of SQL), so that the regime rules can be tested on real
+data alone. Open interest is Hyperliquid's only, liquidations begin on 2025-12-07; missing values stay null.
 """
 
 from pathlib import Path

@@ -1,26 +1,30 @@
-"""The market as one asset: by hand, and that nothing of a day decides how much it counts."""
+"""The market as one asset: rows worked by hand, weights from earlier days, an aggregation for every column."""
+
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from assets import regimes
 from assets.regimes import MARKET, schemas, with_market
+from assets.regimes.market import AGGREGATIONS
 
 COUNTS = {"venues_total": 2, "price_venues": 2, "funding_venues": 2, "oi_venues": 2, "liq_venues": 0}
 SHARES = {f"coverage_{name}": 1.0 for name in ("price", "funding", "oi", "liquidations")}
 
 
 def rows(asset: str, close: list[float], volume: list[float], oi: list[float], **more: object) -> pd.DataFrame:
-    made = pd.DataFrame({"day": pd.date_range("2025-10-01", periods=len(close)), "asset": asset, "close": close})
-    before = made["close"].shift()
-    made["high"], made["low"] = made["close"] * 1.02, made["close"] * 0.95
-    made["low_vs_prev_close"], made["return_1d"] = made["low"] / before - 1, made["close"] / before - 1
-    made["volume_usd"], made["oi_usd"], made["oi_change_1d"] = volume, oi, pd.Series(oi).pct_change()
-    made["drawdown_7d"], made["liq_over_oi"], made["oi_to_volume"] = 0.0, np.nan, 0.5
-    made["liq_long_usd"], made["liq_short_usd"], made["basis"] = np.nan, np.nan, 0.0
-    made["realised_vol_1d"], made["realised_vol_7d"], made["funding_8h"] = 0.5, 0.5, 0.0001
-    return made.assign(funding_weighting="oi", origin="recorded", oi_venue_names=None, **COUNTS, **SHARES, **more)
+    table = pd.DataFrame({"day": pd.date_range("2025-10-01", periods=len(close)), "asset": asset, "close": close})
+    before = table["close"].shift()
+    table["high"], table["low"] = table["close"] * 1.02, table["close"] * 0.95
+    table["low_vs_prev_close"], table["return_1d"] = table["low"] / before - 1, table["close"] / before - 1
+    table["volume_usd"], table["oi_usd"], table["oi_change_1d"] = volume, oi, pd.Series(oi).pct_change()
+    table["drawdown_7d"], table["liq_over_oi"], table["oi_to_volume"] = 0.0, np.nan, 0.5
+    table["liq_long_usd"], table["liq_short_usd"], table["basis"] = np.nan, np.nan, 0.0
+    table["realised_vol_1d"], table["realised_vol_7d"], table["funding_8h"] = 0.5, 0.5, 0.0001
+    return table.assign(funding_weighting="oi", origin="recorded", oi_venue_names=None, **COUNTS, **SHARES, **more)
 
 
 @pytest.fixture
@@ -30,31 +34,44 @@ def daily() -> pd.DataFrame:
     return pd.concat([btc, eth], ignore_index=True)
 
 
-def test_by_hand(daily: pd.DataFrame) -> None:
-    """BTC was traded three times as much before: -10 % and -20 % weigh 3 to 1, whatever was traded on the day itself."""
-    made = with_market(daily)
-    last = made[made["asset"] == MARKET].iloc[-1]
+def test_averages_by_hand(daily: pd.DataFrame) -> None:
+    """BTC had three times the volume before: -10 % and -20 % weigh 3 to 1, whatever the volume of the day itself."""
+    table = with_market(daily)
+    last = table[table["asset"] == MARKET].iloc[-1]
     assert last["return_1d"] == pytest.approx(-0.125) and last["close"] == pytest.approx(87.5)
     assert last["low_vs_prev_close"] == pytest.approx(0.75 * (0.855 - 1) + 0.25 * (0.76 - 1))
-    assert last["oi_usd"] == 450 and last["oi_change_1d"] == pytest.approx((-0.75 + 1.0) / 2), "by the open interest before"
+    assert last["oi_usd"] == 450 and last["oi_change_1d"] == pytest.approx((-0.75 + 1.0) / 2), (
+        "weights are the open interest of the day before"
+    )
     assert last["funding_8h"] == pytest.approx(0.0002) and last["venues_total"] == 2
-    assert np.isnan(last["liq_long_usd"]), "what is unknown of all is unknown"
-    pd.testing.assert_frame_equal(made.iloc[: len(daily)], daily)
+    assert np.isnan(last["liq_long_usd"]), "unknown for all assets"
+    pd.testing.assert_frame_equal(table.iloc[: len(daily)], daily)
 
 
-def test_it_goes_the_way_of_any_asset(daily: pd.DataFrame) -> None:
-    made = with_market(daily)
-    schemas.DAILY.validate(made)
-    labels = regimes.label(made)[1]
+def test_the_market_is_labelled_like_an_asset(daily: pd.DataFrame) -> None:
+    table = with_market(daily)
+    schemas.DAILY.validate(table)
+    labels = regimes.label(table)[1]
     assert labels.loc[labels["asset"] == MARKET, "label"].tolist() == ["neutral", "neutral", "crash"]
 
 
-def test_no_later_day_changes_it(daily: pd.DataFrame) -> None:
+def test_a_later_day_does_not_change_the_market(daily: pd.DataFrame) -> None:
     whole, cut = (with_market(rows) for rows in (daily, daily[daily["day"] < "2025-10-03"]))
     whole = whole[(whole["asset"] == MARKET) & (whole["day"] < "2025-10-03")].reset_index(drop=True)
     pd.testing.assert_frame_equal(whole, cut[cut["asset"] == MARKET].reset_index(drop=True))
 
 
-def test_one_asset_is_no_market(daily: pd.DataFrame) -> None:
+def test_one_asset_has_no_market(daily: pd.DataFrame) -> None:
     btc = daily[daily["asset"] == "BTC"]
     pd.testing.assert_frame_equal(with_market(btc), btc)
+
+
+def test_every_column_of_daily_assets_has_an_aggregation() -> None:
+    models = yaml.safe_load((Path(__file__).parents[3] / "dbt_project/models/marts/_marts.yml").read_text())["models"]
+    [columns] = [[column["name"] for column in model["columns"]] for model in models if model["name"] == "daily_assets"]
+    assert set(columns) == set(AGGREGATIONS)
+
+
+def test_a_column_without_an_aggregation_is_refused(daily: pd.DataFrame) -> None:
+    with pytest.raises(ValueError, match=r"no aggregation for liq_count; add it to AGGREGATIONS in assets\.regimes\.market"):
+        with_market(daily.assign(liq_count=1))

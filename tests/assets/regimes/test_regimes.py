@@ -1,5 +1,8 @@
-"""The regime rules against hand-worked days, missing inputs, cuts of the future and arbitrary data."""
+"""The regime rules: days worked by hand, missing inputs, data cut at random days, arbitrary data."""
 
+from collections.abc import Callable
+
+import duckdb
 import numpy as np
 import pandas as pd
 import pandera.errors
@@ -9,7 +12,8 @@ from hypothesis import strategies as st
 
 from assets import regimes
 from assets.regimes import rules
-from assets.regimes.thresholds import INPUTS, MIN_HISTORY_DAYS, READABLE, RULES, THRESHOLDS
+from assets.regimes.tables import TABLES
+from assets.regimes.thresholds import INPUTS, MIN_HISTORY_DAYS, REGIMES, RULE_FEATURES, THRESHOLDS, Input
 
 CALM = {
     "close": 100.0, "high": 101.0, "low": 99.0, "realised_vol_1d": 0.45, "realised_vol_7d": 0.50, "drawdown_7d": -0.01,
@@ -29,7 +33,7 @@ def calm(days: int, asset: str = "BTC") -> pd.DataFrame:
 
 
 def last_day(days: int = 10, **changed: object) -> pd.Series:
-    """The label of the last of `days` days, all calm but for what is `changed` on the last one."""
+    """The label of the last of `days` calm days, with the columns `changed` on that day."""
     daily = calm(days)
     for column, value in changed.items():
         daily.loc[days - 1, column] = value
@@ -37,7 +41,7 @@ def last_day(days: int = 10, **changed: object) -> pd.Series:
 
 
 def market(days: int, seed: int, asset: str = "BTC") -> pd.DataFrame:
-    """A random, wild market with one value in twelve missing and some days absent, so that every rule gets its turn."""
+    """A random, volatile market with one value in twelve missing and some days absent, on which every rule holds some day."""
     rng = np.random.default_rng(seed)
     state = np.repeat(rng.choice([0.3, 0.6, 1.5], days // 10 + 1), 10)[:days]
     daily = calm(days, asset).assign(
@@ -58,7 +62,7 @@ def market(days: int, seed: int, asset: str = "BTC") -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(
-    ("label", "changed", "said"),
+    ("label", "changed", "reason"),
     [
         ("neutral", {}, "no rule met: 7-day volatility 50 %"),
         ("cascade", {"low_vs_prev_close": -0.12, "liq_over_oi": 0.05},
@@ -66,9 +70,9 @@ def market(days: int, seed: int, asset: str = "BTC") -> pd.DataFrame:
         ("cascade", {"high": 115.0, "liq_over_oi": 0.05}, "high vs yesterday's close +15.0 % ≥ limit +8.0 %"),
         ("cascade", {"low_vs_prev_close": -0.12, "oi_change_1d": -0.3, **NO_LIQUIDATIONS},
          "1-day change of open interest -30.0 % ≤ limit -15.0 %"),
-        # Liquidations of one venue in four are a lower bound: they do not refute what open interest shows ...
+        # Liquidations of one venue in four are a lower bound and do not refute the fall of open interest.
         ("cascade", {"low_vs_prev_close": -0.12, "oi_change_1d": -0.3, "liq_venues": 1}, "liquidations from 1 of 4 venues"),
-        # ... those of all venues do.
+        # Liquidations of all venues refute it.
         ("crash", {"low_vs_prev_close": -0.12, "oi_change_1d": -0.3}, "low vs yesterday's close -12.0 % ≤ limit -10.0 % (fixed)"),
         ("crash", {"low_vs_prev_close": -0.12, "oi_change_1d": -0.1, **NO_LIQUIDATIONS}, "liquidations missing"),
         ("stress", {"low_vs_prev_close": -0.09}, "low vs yesterday's close -9.0 % ≤ limit -8.0 %"),
@@ -83,13 +87,13 @@ def market(days: int, seed: int, asset: str = "BTC") -> pd.DataFrame:
         ("neutral", {"realised_vol_7d": 0.2, "funding_8h": 0.00015}, "no rule met"),
     ],
 )  # fmt: skip
-def test_each_label_by_hand(label: str, changed: dict[str, object], said: str) -> None:
+def test_each_label_by_hand(label: str, changed: dict[str, object], reason: str) -> None:
     row = last_day(**changed)
     assert (row.label, row.method) == (label, regimes.METHOD)
-    assert said in row.reasons
+    assert reason in row.reasons
 
 
-def test_deleveraging_is_a_fall_over_days_not_of_one() -> None:
+def test_deleveraging_needs_a_fall_over_several_days() -> None:
     daily = calm(12)
     daily.loc[7:, "oi_change_1d"] = [-0.05, -0.04, 0.01, -0.05, -0.05]
     features, labels = regimes.label(daily)
@@ -112,7 +116,7 @@ def test_limits_become_trailing_quantiles_after_twenty_days() -> None:
     assert "(95 % quantile of the trailing 180 days)" in labels.reasons[30]
 
 
-def test_a_bound_keeps_a_calm_past_from_making_a_calm_day_stress() -> None:
+def test_a_bound_keeps_a_calm_day_after_calmer_days_from_being_stress() -> None:
     daily = calm(60).assign(realised_vol_7d=0.10)
     daily.loc[59, "realised_vol_7d"] = 0.40
     assert regimes.label(daily)[1].label.iloc[-1] != "stress"
@@ -126,7 +130,7 @@ def test_yesterday_is_the_day_before_not_the_row_before() -> None:
     assert np.isnan(features.oi_change_5d.iloc[-1])
 
 
-def test_whole_inputs_and_full_history_give_full_confidence() -> None:
+def test_complete_inputs_and_full_history_give_full_confidence() -> None:
     assert last_day(200).confidence == 1.0
     # 10 days: nine lie behind the last, 0.5 + 0.5 x 9 / 180
     assert last_day(10).confidence == pytest.approx(0.525)
@@ -136,29 +140,31 @@ def test_whole_inputs_and_full_history_give_full_confidence() -> None:
     assert "open interest from 1 of 4 venues; liquidations missing" in partial.reasons
 
 
-@pytest.mark.parametrize("source", INPUTS, ids=lambda i: i.text)
-def test_what_is_missing_lowers_confidence_and_is_named(source) -> None:
+@pytest.mark.parametrize("source", INPUTS, ids=lambda i: i.name)
+def test_a_missing_input_lowers_confidence_and_is_named(source: Input) -> None:
     given = [f for f in source.features if f in CALM]
-    missing = last_day(200, **dict.fromkeys(given, np.nan), **{source.venues: 0, source.coverage: 0.0})
+    missing = last_day(200, **dict.fromkeys(given, np.nan), **{source.venues_column: 0, source.coverage_column: 0.0})
     assert missing.confidence == pytest.approx(1 - source.weight)
-    assert f"{source.text} missing" in missing.reasons
+    assert f"{source.name} missing" in missing.reasons
     for feature in given:
         one = last_day(200, **{feature: np.nan})
         assert one.confidence < 1
-        assert READABLE[feature].text in one.reasons.split("not known: ")[1]
+        assert RULE_FEATURES[feature].text in one.reasons.split("not known: ")[1]
 
 
-def test_no_label_or_feature_knows_the_future() -> None:
-    assert_blind_to_the_future(market(420, seed=7))
+def test_no_label_or_feature_uses_a_later_day() -> None:
+    assert_later_days_change_nothing(market(420, seed=7))
 
 
-def test_no_label_of_the_recorded_year_knows_the_future(recorded_daily: pd.DataFrame) -> None:
-    assert_blind_to_the_future(recorded_daily[recorded_daily.asset == "SOL"].reset_index(drop=True))
+def test_no_label_of_the_recorded_year_uses_a_later_day(recorded_daily: pd.DataFrame) -> None:
+    assert_later_days_change_nothing(recorded_daily[recorded_daily.asset == "SOL"].reset_index(drop=True))
 
 
-def assert_blind_to_the_future(daily: pd.DataFrame) -> None:
-    """Cut the data on 200 random days: no row before a cut may differ. The cuts stand side by side as assets of one call
-    (that assets do not touch each other is a test of its own), some also alone."""
+def assert_later_days_change_nothing(daily: pd.DataFrame) -> None:
+    """Cut the data on 200 random days: no row before a cut may differ.
+
+    All cuts are assets of one call (another test shows that assets are independent), and five are also calls of their own.
+    """
     whole = [f.drop(columns="asset") for f in regimes.label(daily)]
     cuts = np.random.default_rng(1).choice(len(daily) - 1, 200, replace=False) + 1
     side_by_side = regimes.label(pd.concat([daily[:cut].assign(asset=f"cut{cut}") for cut in cuts]))
@@ -171,11 +177,11 @@ def assert_blind_to_the_future(daily: pd.DataFrame) -> None:
             pd.testing.assert_frame_equal(got.drop(columns="asset"), expected[:cut], check_exact=True)
 
 
-def test_the_random_market_meets_every_rule() -> None:
-    assert set(regimes.label(market(420, seed=7))[1].label) == set(RULES)
+def test_every_label_occurs_in_the_random_market() -> None:
+    assert set(regimes.label(market(420, seed=7))[1].label) == set(REGIMES)
 
 
-def test_assets_and_the_order_of_rows_do_not_matter() -> None:
+def test_labels_depend_neither_on_the_order_of_rows_nor_on_other_assets() -> None:
     daily = pd.concat([market(120, seed=n, asset=a) for n, a in enumerate(["BTC", "ETH", "SOL"])], ignore_index=True)
     features, labels = regimes.label(daily)
     for shuffled, expected in zip(regimes.label(daily.sample(frac=1, random_state=3)), (features, labels), strict=True):
@@ -184,7 +190,7 @@ def test_assets_and_the_order_of_rows_do_not_matter() -> None:
     pd.testing.assert_frame_equal(alone, labels[labels.asset == "ETH"].reset_index(drop=True), check_exact=True)
 
 
-def test_the_input_is_left_as_it_was() -> None:
+def test_the_input_is_not_changed() -> None:
     daily = market(50, seed=1)
     before = daily.copy(deep=True)
     regimes.label(daily)
@@ -202,14 +208,13 @@ def test_the_input_is_left_as_it_was() -> None:
         lambda d: d.drop(columns="liq_venues"),
     ],
 )
-def test_rows_out_of_their_schema_are_refused(spoil) -> None:
+def test_rows_that_violate_the_schema_are_refused(spoil: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
     with pytest.raises(pandera.errors.SchemaErrors):
         regimes.label(spoil(calm(5)))
 
 
-def test_rows_as_duckdb_gives_them_are_taken() -> None:
-    duckdb = pytest.importorskip("duckdb")
-    daily = calm(30)  # noqa: F841  (read by DuckDB by its name)
+def test_rows_from_duckdb_are_labelled() -> None:
+    daily = calm(30)  # noqa: F841  (DuckDB reads it by name)
     rows = duckdb.sql("select * replace (day::date as day, null::double as oi_to_volume) from daily").df()
     assert len(regimes.label(rows)[1]) == 30
 
@@ -239,26 +244,33 @@ missing_or = st.none() | st.floats(0, 3)
     ),
     st.sampled_from(NULLABLE),
 )
-def test_any_day_gets_one_label_a_reason_and_an_honest_confidence(days: list[dict], lost: str) -> None:
+def test_any_day_gets_one_label_reasons_and_a_confidence_that_falls_with_missing_data(days: list[dict], lost: str) -> None:
     daily = calm(len(days)).assign(**pd.DataFrame(days).astype(float).to_dict("series")).astype({"liq_venues": int})
     fewer = daily.assign(asset="FEWER", **{lost: np.nan})
     features, both = regimes.label(pd.concat([daily, fewer]))
     labels, poorer = (both[both.asset == asset].reset_index() for asset in ("BTC", "FEWER"))
     assert len(labels) == len(poorer) == len(features) / 2 == len(days)
-    assert labels.label.isin(list(RULES)).all() and (labels.reasons.str.len() > 0).all()
+    assert labels.label.isin(list(REGIMES)).all() and (labels.reasons.str.len() > 0).all()
     assert not both.reasons.str.contains("nan|None").any()
     assert labels.confidence.between(0, 1).all()
-    assert (poorer.confidence <= labels.confidence).all(), "less data must never give more confidence"
+    assert (poorer.confidence <= labels.confidence).all(), "missing data must not raise the confidence"
 
 
-def test_tables_of_the_method_agree_with_each_other() -> None:
-    used = {name for rule in RULES.values() for one_of in rule for name in one_of}
+def test_regimes_thresholds_and_features_name_each_other() -> None:
+    used = {name for regime in REGIMES.values() for one_of in regime.rule for name in one_of}
     assert used == set(THRESHOLDS)
-    assert {t.feature for t in THRESHOLDS.values()} <= set(READABLE)
+    assert {t.feature for t in THRESHOLDS.values()} <= set(RULE_FEATURES)
     assert sum(i.weight for i in INPUTS) == pytest.approx(1)
 
 
-def test_10_october_2025_on_recorded_data(recorded_daily: pd.DataFrame) -> None:
+@pytest.mark.parametrize("table", TABLES)
+def test_every_published_column_has_a_description(table: str) -> None:
+    schema = TABLES[table]
+    assert schema.description
+    assert [name for name, column in schema.columns.items() if not column.description] == []
+
+
+def test_10_october_2025_in_the_recording(recorded_daily: pd.DataFrame) -> None:
     _, labels = regimes.label(recorded_daily)
     crash = labels[(labels.day == "2025-10-10") & labels.asset.isin(["BTC", "ETH", "SOL"])]
     assert len(crash) == 3
@@ -268,7 +280,7 @@ def test_10_october_2025_on_recorded_data(recorded_daily: pd.DataFrame) -> None:
     assert (crash.confidence < 0.5).all()
 
 
-def test_alarms_stay_rare_on_recorded_data(recorded_daily: pd.DataFrame) -> None:
+def test_alarms_are_rare_in_the_recording(recorded_daily: pd.DataFrame) -> None:
     labels = regimes.label(recorded_daily)[1]
     share = labels[labels.asset.isin(["BTC", "ETH", "SOL"])].groupby("asset").label.value_counts(normalize=True).unstack()
     assert (share["cascade"] < 0.04).all()

@@ -1,4 +1,4 @@
-"""A small warehouse with the marts that the report reads: a seeded market with a crash, holes and missing venues."""
+"""A small warehouse with the marts that the report reads: a random market with a crash, gaps and missing venues."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from assets import regimes
-from assets.regimes import audit, forecasts  # noqa: F401 (as `regimes.forecasts`)
+from assets.regimes import audit, forecasts
 from assets.regimes.forecasts import plan
 
 VENUES = {"binance": 0.55, "bybit": 0.25, "hyperliquid": 0.15, "kraken": 0.05}
@@ -78,7 +78,7 @@ def coverage_daily() -> pd.DataFrame:
 
 @pytest.fixture(scope="session")
 def marts() -> dict[str, pd.DataFrame]:
-    """The tables by name, origin "synthetic"; not to be changed in place."""
+    """Tables by name, origin "synthetic"; tests must not change them in place."""
     return make_marts("synthetic")
 
 
@@ -90,15 +90,15 @@ def make_marts(origin: str) -> dict[str, pd.DataFrame]:
     features, labels = regimes.label(regimes.with_market(daily))
     others = ("funding_dispersion", "positive_share", "hhi_volume", "dex_volume_share", "market_cap")
     joined = regimes.with_market(daily).merge(labels[["day", "asset", "label"]]).assign(**dict.fromkeys(others, np.nan))
-    with pytest.MonkeyPatch.context() as patch:  # this market has one crash
+    with pytest.MonkeyPatch.context() as patch:  # this market has one crash only
         patch.setattr(plan, "MIN_EVENTS", 1)
-        said, events, card = regimes.forecasts.of_markets(joined, synthetic=origin == "synthetic")
+        backtest, events, scorecard = forecasts.tables_from_rows(joined, synthetic=origin == "synthetic")
     return {
         "daily_assets": daily,
         "regime_labels": labels,
-        "regime_forecasts": said,
+        "regime_forecasts": backtest,
         "regime_events": events,
-        "regime_scorecard": card,
+        "regime_scorecard": scorecard,
         "regime_changes": audit.changes(features.merge(labels[["day", "asset", "label"]])),
         "daily_venues": daily_venues(),
         "coverage_daily": coverage_daily(),
@@ -117,7 +117,7 @@ def make_marts(origin: str) -> dict[str, pd.DataFrame]:
 
 @pytest.fixture(scope="session")
 def write_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Callable[[dict[str, pd.DataFrame]], Path]:
-    """Write tables into `marts` (`scope` into `meta`) of a new DuckDB file, days as DATE, and give its path."""
+    """Writes tables to `marts` (`scope` to `meta`) of a new DuckDB file, days as DATE; returns its path."""
     return lambda marts: write(marts, tmp_path_factory.mktemp("warehouse") / "warehouse.duckdb")
 
 

@@ -1,4 +1,4 @@
-"""Claims, by tables made by hand: true, false, and not to be known where the days or the data lack."""
+"""Claims against small tables: true, false, and unprovable where days or data are missing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from assets.report.claims import CLAIMS, UNPROVABLE, answers
 
 @pytest.fixture
 def marts() -> Iterator[duckdb.DuckDBPyConnection]:
-    """Bitcoin over the two falls of 2025: 126,000 and 101,000; nobody's liquidations; two venues' volume."""
+    """Bitcoin over the two falls of 2025, from 126,100 to 101,000; no liquidations; the volume of two venues."""
     with duckdb.connect() as db:
         db.execute("create schema marts")
         db.execute(
@@ -45,24 +45,24 @@ def marts() -> Iterator[duckdb.DuckDBPyConnection]:
         yield db
 
 
-def test_each_claim_is_answered_with_its_number(marts: duckdb.DuckDBPyConnection) -> None:
-    found = {answer.says: answer for answer in answers(marts)}
-    assert len(found) == len(CLAIMS)
-    said = {says: found[says].verdict for says in found}
-    assert said["On 10 October 2025 bitcoin fell from 126 to 104 thousand"] == "true"
-    assert "126,100 in the week before to 101,000" in found["On 10 October 2025 bitcoin fell from 126 to 104 thousand"].found
-    assert said["Annualised volatility was above 100 % then"] == "false"
-    assert said["Funding was positive throughout, up to the crash"] == "false", "one day was below zero"
-    assert said["In mid-November 2025 bitcoin broke 98 thousand"] == "true"
-    assert said["Binance trades about 15.5 bn USD a day"] == "false", "40 bn in a part of its assets is more"
-    assert "40.00 bn USD a day" in found["Binance trades about 15.5 bn USD a day"].found
-    assert said["Perpetuals are 75 to 78 % of crypto's volume"] == "true"
+def test_each_claim_has_a_verdict_with_its_numbers(marts: duckdb.DuckDBPyConnection) -> None:
+    by_claim = {answer.claim: answer for answer in answers(marts)}
+    assert len(by_claim) == len(CLAIMS)
+    verdicts = {claim: answer.verdict for claim, answer in by_claim.items()}
+    assert verdicts["On 10 October 2025 bitcoin fell from 126 to 104 thousand"] == "true"
+    assert "126,100 in the week before to 101,000" in by_claim["On 10 October 2025 bitcoin fell from 126 to 104 thousand"].result
+    assert verdicts["Annualised volatility was above 100 % on 10 October 2025"] == "false"
+    assert verdicts["Funding was positive throughout the days up to that crash"] == "false", "one day was below zero"
+    assert verdicts["In mid-November 2025 bitcoin broke 98 thousand"] == "true"
+    assert verdicts["Binance trades about 15.5 bn USD a day"] == "false", "a part of its assets already has 40 bn"
+    assert "40.00 bn USD a day" in by_claim["Binance trades about 15.5 bn USD a day"].result
+    assert verdicts["Perpetuals are 75 to 78 % of crypto's volume"] == "true"
 
 
-def test_what_is_not_loaded_is_not_judged(marts: duckdb.DuckDBPyConnection) -> None:
-    """No liquidations, no December, two venues of a score: what it would take is said instead."""
-    found = {answer.says: answer for answer in answers(marts)}
-    for says in (
+def test_a_claim_without_its_data_is_unprovable_and_names_them(marts: duckdb.DuckDBPyConnection) -> None:
+    """There are no liquidations, no December 2024, and two of eight venues."""
+    by_claim = {answer.claim: answer for answer in answers(marts)}
+    for claim in (
         "About 19 bn USD were liquidated on 10 October 2025",
         "Open interest was 131 bn USD in December 2024",
         "The three largest venues have above 75 % of the volume",
@@ -72,10 +72,10 @@ def test_what_is_not_loaded_is_not_judged(marts: duckdb.DuckDBPyConnection) -> N
         "OKX trades about 4.5 bn USD a day",
         "Above 4 trn USD were traded in a month at the peak of 2021",
     ):
-        assert found[says].verdict == UNPROVABLE and "it would take" in found[says].found, says
+        assert by_claim[claim].verdict == UNPROVABLE and "it needs" in by_claim[claim].result, claim
 
 
-def test_no_tables_no_verdicts(marts: duckdb.DuckDBPyConnection) -> None:
+def test_empty_tables_prove_nothing(marts: duckdb.DuckDBPyConnection) -> None:
     marts.execute("delete from marts.daily_assets; delete from marts.daily_industry; delete from marts.daily_venues")
     assert {answer.verdict for answer in answers(marts)} == {UNPROVABLE}
 
@@ -84,5 +84,7 @@ def test_no_tables_no_verdicts(marts: duckdb.DuckDBPyConnection) -> None:
     ("funding", "volatility", "leverage", "verdict"),
     [(0.9, 0.1, 0.9, True), (0.9, 0.1, 0.5, False), (0.9, 0.1, None, None), (0.5, 0.1, None, False), (0.9, 0.6, 0.9, False)],
 )
-def test_dear_and_leveraged_and_calm(funding: float, volatility: float, leverage: float | None, verdict: bool | None) -> None:
+def test_funding_leverage_and_volatility_are_judged_together(
+    funding: float, volatility: float, leverage: float | None, verdict: bool | None
+) -> None:
     assert CLAIMS[-1].judge(funding, volatility, leverage)[1] is verdict

@@ -1,4 +1,4 @@
-"""The report: stands alone, says what its data are, and leaves open what is missing."""
+"""The report: pages without outside references, the origin of the data, gaps where data are missing."""
 
 import hashlib
 import re
@@ -54,7 +54,7 @@ def recorded(marts: Marts, write_warehouse: Write, tmp_path_factory: pytest.Temp
 
 
 class Page(HTMLParser):
-    """What a page refers to, and whether its elements close in order."""
+    """The links, images, tags and ids of a page; asserts that its elements close in order."""
 
     VOID = frozenset({"meta", "img", "br", "link", "input", "hr"})
 
@@ -85,20 +85,20 @@ def panel(drawn: Any, title: str) -> Axes:
 
 
 @pytest.mark.parametrize(("name", "images"), [("report.html", 4 + 2), ("regimes.html", 5 + 1), ("claims.html", 0)])
-def test_a_page_refers_to_nothing_but_its_neighbours(synthetic: dict[str, Any], name: str, images: int) -> None:
+def test_a_page_refers_to_nothing_but_the_other_pages(synthetic: dict[str, Any], name: str, images: int) -> None:
     html = (synthetic["html"].parent / name).read_text(encoding="utf-8")
     assert not re.search(r"https?:|//[a-z]+\.|@import|url\(", re.sub(r"base64,[^\"]+", "", html), re.IGNORECASE)
     page = Page(html)
-    assert not page.open, "an element is not closed"
+    assert not page.open, "every element is closed"
     assert not {"script", "link", "iframe", "object", "embed"} & set(page.tags)
-    neighbours = {link for link in page.links if not link.startswith(("data:image/png;base64,", "#"))}
-    assert neighbours == set(PAGES) - {name} and all((synthetic["html"].parent / link).exists() for link in neighbours)
+    others = {link for link in page.links if not link.startswith(("data:image/png;base64,", "#"))}
+    assert others == set(PAGES) - {name} and all((synthetic["html"].parent / link).exists() for link in others)
     assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
     assert len(page.images) == images and all(image["alt"] for image in page.images)
     assert "SYNTHETIC DATA" in html
 
 
-def test_a_synthetic_report_says_so_loudly(synthetic: dict[str, Any], marts: Marts) -> None:
+def test_a_synthetic_report_is_marked_in_page_and_figures(synthetic: dict[str, Any], marts: Marts) -> None:
     html = synthetic["html"].read_text(encoding="utf-8")
     assert synthetic["synthetic"] and html.count("SYNTHETIC DATA") >= 2
     assert html.index('class="synthetic"') < html.index("<h1>")
@@ -111,21 +111,21 @@ def test_a_synthetic_report_says_so_loudly(synthetic: dict[str, Any], marts: Mar
         assert [text.get_text() for text in drawn.texts].count("SYNTHETIC DATA") == 2, "badge and watermark"
 
 
-def test_one_synthetic_row_is_enough_to_say_synthetic(marts: Marts, write_warehouse: Write, tmp_path: Path) -> None:
+def test_one_synthetic_row_makes_the_report_synthetic(marts: Marts, write_warehouse: Write, tmp_path: Path) -> None:
     mixed = only(marts, "BTC", origin="recorded")
     mixed["daily_assets"] = mixed["daily_assets"].assign(origin=["synthetic"] + ["recorded"] * (len(mixed["daily_assets"]) - 1))
     assert write_report(write_warehouse(mixed), tmp_path)["synthetic"]
 
 
-def test_another_report_names_its_source_and_window(recorded: dict[str, Any]) -> None:
+def test_a_recorded_report_names_its_mode_and_window(recorded: dict[str, Any]) -> None:
     html = recorded["html"].read_text(encoding="utf-8")
     assert not recorded["synthetic"] and "synthetic data" not in html.lower()
-    for said in ("recorded:series", "2025-01-01 to 2025-04-30", "2025-05-01 06:00 UTC", "warehouse.duckdb"):
-        assert said in html
+    for text in ("<dt>Mode</dt><dd>recorded:series</dd>", "2025-01-01 to 2025-04-30", "2025-05-01 06:00 UTC", "warehouse.duckdb"):
+        assert text in html
     assert "No results of checks were handed to this report." in html
 
 
-def test_regimes_reasons_and_checks_are_told(synthetic: dict[str, Any], marts: Marts) -> None:
+def test_the_page_shows_labels_reasons_and_failed_checks(synthetic: dict[str, Any], marts: Marts) -> None:
     html = synthetic["html"].read_text(encoding="utf-8").replace("\u00a0", " ")
     assert synthetic["assets"][:2] == ["BTC", "ETH"] and len(synthetic["assets"]) == 4
     days = only(marts, "BTC")["regime_labels"].sort_values("day").tail(14)
@@ -162,7 +162,7 @@ def test_a_day_without_a_row_is_a_gap(marts: Marts) -> None:
     assert np.isnan(np.asarray(price.lines[0].get_ydata(), float)).sum() == 1
 
 
-def test_a_dataset_that_is_wholly_missing_says_no_data(marts: Marts) -> None:
+def test_a_dataset_without_any_data_says_no_data(marts: Marts) -> None:
     btc = only(marts, "BTC")
     empty = btc["daily_assets"].assign(liq_long_usd=np.nan, liq_short_usd=np.nan, liq_venues=0, oi_usd=np.nan)
     drawn = figure.market("BTC", empty, btc["regime_labels"], "caption", synthetic=False)
@@ -181,7 +181,7 @@ def test_shares_leave_out_days_that_no_venue_reported(marts: Marts) -> None:
         assert list(unknown) == list(GAP)
 
 
-def test_the_picture_is_a_real_png(recorded: dict[str, Any]) -> None:
+def test_the_picture_is_a_valid_png(recorded: dict[str, Any]) -> None:
     data = recorded["png"].read_bytes()
     assert data.startswith(b"\x89PNG\r\n\x1a\n") and data.rstrip().endswith(b"IEND\xaeB`\x82")
     width, height = struct.unpack(">II", data[16:24])
@@ -190,7 +190,7 @@ def test_the_picture_is_a_real_png(recorded: dict[str, Any]) -> None:
     assert len(set(pixels)) > 100
 
 
-def test_the_same_data_give_the_same_picture_and_the_warehouse_is_only_read(
+def test_the_same_data_give_the_same_picture_and_do_not_change_the_warehouse(
     marts: Marts, write_warehouse: Write, recorded: dict[str, Any], tmp_path: Path
 ) -> None:
     warehouse = write_warehouse(only(marts, "BTC", origin="recorded"))
@@ -201,14 +201,14 @@ def test_the_same_data_give_the_same_picture_and_the_warehouse_is_only_read(
     assert again["png"].read_bytes() == recorded["png"].read_bytes()
 
 
-def test_a_warehouse_with_little_in_it_still_reports(marts: Marts, write_warehouse: Write, tmp_path: Path) -> None:
+def test_a_nearly_empty_warehouse_has_a_report(marts: Marts, write_warehouse: Write, tmp_path: Path) -> None:
     little = only(marts, "SOL", origin="live")
     for name in ("regime_labels", "daily_venues", "coverage_daily"):
         little[name] = little[name][:0]
     little["daily_assets"] = little["daily_assets"][:1]
     html = write_report(write_warehouse(little), tmp_path)["html"].read_text(encoding="utf-8")
-    for said in ("No regime labels in this warehouse", "No data by venue", "Coverage is unknown"):
-        assert said in html
+    for text in ("No regime labels in this warehouse", "No data by venue", "Coverage is unknown"):
+        assert text in html
 
 
 def test_an_empty_warehouse_is_refused_with_a_reason(marts: Marts, write_warehouse: Write, tmp_path: Path) -> None:
@@ -223,15 +223,16 @@ def hatches(ax: Axes) -> list[tuple[float, float]]:
 
 
 def chunks(data: bytes) -> list[tuple[bytes, bytes]]:
-    found, at = [], 8
+    """(type, content) of each chunk of a PNG."""
+    parts, at = [], 8
     while at < len(data):
         (size,) = struct.unpack(">I", data[at : at + 4])
-        found.append((data[at + 4 : at + 8], data[at + 8 : at + 8 + size]))
+        parts.append((data[at + 4 : at + 8], data[at + 8 : at + 8 + size]))
         at += size + 12
-    return found
+    return parts
 
 
-def test_a_warehouse_without_forecasts_says_how_to_have_them(marts: Marts, write_warehouse: Write, tmp_path: Path) -> None:
+def test_a_report_without_forecasts_names_the_option(marts: Marts, write_warehouse: Write, tmp_path: Path) -> None:
     without = {
         name: table for name, table in only(marts, "BTC").items() if not name.startswith("regime_") or name == "regime_labels"
     }
@@ -240,23 +241,23 @@ def test_a_warehouse_without_forecasts_says_how_to_have_them(marts: Marts, write
     assert "perps run --forecasts" in html
 
 
-def test_the_page_of_regimes_agrees_with_the_tables(marts: Marts, write_warehouse: Write, tmp_path: Path) -> None:
-    """Worked again from the tables by day: what was said before each event, and which flags nothing followed."""
-    write_report(write_warehouse(marts), tmp_path)
-    html = (tmp_path / "regimes.html").read_text(encoding="utf-8")
-    said = marts["regime_forecasts"].query("target == 'crash10' and method == 'logistic' and asset == 'BTC'").set_index("day")
+def test_the_page_of_regimes_agrees_with_the_tables(marts: Marts, synthetic: dict[str, Any]) -> None:
+    """Worked again from the tables by day: the probabilities before each event, and the flags without an event after them."""
+    html = (synthetic["html"].parent / "regimes.html").read_text(encoding="utf-8")
+    forecasts = (
+        marts["regime_forecasts"].query("target == 'crash10' and method == 'logistic' and asset == 'BTC'").set_index("day")
+    )
     events = marts["regime_events"].query("target == 'crash10' and asset == 'BTC'")
-    assert len(events) and len(said)
+    assert len(events) and len(forecasts)
     for event in events.to_dict("records"):
         start = pd.Timestamp(event["started_on"])
-        before = [said["probability"].get(start - pd.Timedelta(days=days), np.nan) for days in (7, 3, 1)]
-        told = ["unknown" if np.isnan(value) else f"{value * 100:.1f} %" for value in before]
+        before = [forecasts["probability"].get(start - pd.Timedelta(days=days), np.nan) for days in (7, 3, 1)]
+        shown = ["unknown" if np.isnan(value) else f"{value * 100:.1f} %" for value in before]
         row = re.search(rf"<tr><td>BTC</td><td class=\"d\">{start:%Y-%m-%d}</td>.*?</tr>", html)
-        assert row and re.findall(r'<td class="n">([^<]*)</td>', row[0])[1:] == told
+        assert row and re.findall(r'<td class="n">([^<]*)</td>', row[0])[1:] == shown
     close, low = (marts["daily_assets"].query("asset == 'BTC'").set_index("day")[name] for name in ("close", "low"))
-    flagged = [pd.Timestamp(day) for day in said.index[said["flag"].fillna(False).astype(bool)]]
+    flagged = [pd.Timestamp(day) for day in forecasts.index[forecasts["flag"].fillna(False).astype(bool)]]
     over = [day for day in flagged if day + pd.Timedelta(days=7) in close.index]
     false = [day for day in over if low[day + pd.Timedelta(days=1) : day + pd.Timedelta(days=7)].min() > 0.9 * close[day]]
-    [counted] = re.findall(r"<li>BTC: (\d+) of (\d+) flagged days", html)
+    [counted] = re.findall(r"<li><b>BTC</b>: (\d+) of (\d+) flagged days", html)
     assert int(counted[0]) == len(false) and int(counted[1]) >= len(over)
-    assert "claim" in html and "Calibration" not in html.split("</style>")[0]
