@@ -81,19 +81,11 @@ def columns(node: Mapping[str, Any]) -> list[Row]:
     return [(f"`{name}`", column.get("data_type") or "", column["description"]) for name, column in node["columns"].items()]
 
 
-def regime_schemas() -> dict[str, Any]:
-    """The pandera schemas of the regime tables by table."""
-    from assets.regimes import audit, schemas
-    from assets.regimes.forecasts import schemas as forecasts
-
-    found = (schemas.FEATURES, schemas.LABELS, forecasts.FORECASTS, forecasts.EVENTS, forecasts.SCORECARD, audit.CHANGES)
-    return {schema.name: schema for schema in found}
-
-
 def schema_columns(schema: Any) -> list[Row]:
     """Name, type and description of each column of a pandera schema."""
+    types = {"datetime": "date", "string": "varchar", "float": "double", "int": "bigint", "bool": "boolean"}
     return [
-        (f"`{name}`", str(column.dtype).replace("datetime64[us]", "date"), column.description or "")
+        (f"`{name}`", next(sql for prefix, sql in types.items() if str(column.dtype).startswith(prefix)), column.description)
         for name, column in schema.columns.items()
     ]
 
@@ -107,15 +99,15 @@ def section(name: str, description: str, unique: str, rows: list[Row]) -> str:
 
 def tables() -> str:
     """The published schemas `marts` and `meta`."""
-    schemas = regime_schemas()
+    from assets.regimes.tables import TABLES
+
     sections = ["## Schema `marts`\n"]
     for node in models("marts"):
-        if node["name"] not in schemas:
+        if node["name"] not in TABLES:
             sections.append(section(node["name"], node["description"], key(node), columns(node)))
-    described = {node["name"]: node["description"] for node in models("marts")}
-    for name, schema in schemas.items():
+    for name, schema in TABLES.items():
         unique = " × ".join(f"`{column}`" for column in schema.unique or ())
-        sections.append(section(name, schema.description or described.get(name, ""), unique, schema_columns(schema)))
+        sections.append(section(name, schema.description, unique, schema_columns(schema)))
     sections.append("## Schema `meta`\n\nWhat perplake records about its own loads and runs.\n")
     sections += [section(node["name"], node["description"], key(node), columns(node)) for node in models("meta")]
     return page(TABLES_INTRO, sections)
@@ -259,23 +251,24 @@ def changelog() -> str:
 
 
 def rules() -> str:
-    """The labels with their rules, in order of precedence."""
-    from assets.regimes.thresholds import RULES
+    """The labels with their meanings and rules, in order of precedence."""
+    from assets.regimes.thresholds import REGIMES
 
     def rule(parts: Iterable[Row]) -> str:
         return " **and** ".join(" or ".join(f"[`{name}`](#thresholds)" for name in one_of) for one_of in parts)
 
-    return table(("label", "rule"), [(f"`{label}`", rule(parts) or "no rule holds") for label, parts in RULES.items()])
+    rows = [(f"`{regime.name}`", regime.meaning, rule(regime.rule)) for regime in REGIMES.values()]
+    return table(("label", "meaning", "rule"), rows)
 
 
 def thresholds() -> str:
     """Every threshold of the rules."""
-    from assets.regimes.thresholds import READABLE, THRESHOLDS
+    from assets.regimes.thresholds import RULE_FEATURES, THRESHOLDS
 
     rows = [
         (
             f"`{t.name}`",
-            f"{READABLE[t.feature].text} (`{t.feature}`)",
+            f"{RULE_FEATURES[t.feature].text} (`{t.feature}`)",
             "≥" if t.side == 1 else "≤",
             f"{t.quantile:.0%} quantile" if t.quantile is not None else "",
             f"{t.fixed:g}",
@@ -290,7 +283,7 @@ def inputs() -> str:
     """The inputs of the confidence and their weights."""
     from assets.regimes.thresholds import INPUTS
 
-    rows = [(i.text, f"{i.weight:g}", ", ".join(f"`{name}`" for name in i.features)) for i in INPUTS]
+    rows = [(i.name, f"{i.weight:g}", ", ".join(f"`{name}`" for name in i.features)) for i in INPUTS]
     return table(("input", "weight", "features"), rows)
 
 
@@ -298,18 +291,18 @@ def targets() -> str:
     """What is forecast."""
     from assets.regimes.forecasts.plan import TARGETS
 
-    return table(("target", "meaning"), [(f"`{t.name}`", t.what) for t in TARGETS.values()])
+    return table(("target", "meaning"), [(f"`{t.name}`", t.description) for t in TARGETS.values()])
 
 
 def methods() -> str:
     """The methods with their kind, what they read, and the method that lacks the data of perpetuals."""
-    from assets.regimes.forecasts.methods import ASIDE, METHODS
+    from assets.regimes.forecasts.methods import HAR_EXTRA, METHODS
 
     rows = []
     for method in METHODS.values():
-        reads = [name for name in method.columns if name not in ASIDE]
+        reads = [name for name in method.columns if name not in HAR_EXTRA]
         shown = ", ".join(f"`{name}`" for name in reads) if len(reads) < 10 else f"all {len(reads)} features"
-        rows.append((f"`{method.name}`", method.kind, shown, f"`{method.beside}`" if method.beside else ""))
+        rows.append((f"`{method.name}`", method.kind, shown, f"`{method.without_perps}`" if method.without_perps else ""))
     return table(("method", "kind", "reads", "compared with, for what perpetuals' data add"), rows)
 
 
@@ -317,7 +310,7 @@ def features() -> str:
     """The features that forecasts read, each with its reason."""
     from assets.regimes.forecasts.plan import FEATURES
 
-    rows = [(f"`{f.name}`", f.why, "yes" if f.perp else "") for f in FEATURES if f.used]
+    rows = [(f"`{f.name}`", f.reason, "yes" if f.perp else "") for f in FEATURES if f.used]
     return table(("feature", "why it should matter", "data of perpetuals"), rows)
 
 
