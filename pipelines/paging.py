@@ -11,6 +11,9 @@ from urllib.parse import parse_qsl, urlsplit
 from pipelines.source import Instrument, NextPage, Plan, Request
 from pipelines.windows import HOUR, Window
 
+#: One request about one instrument and one window.
+WindowRequest = Callable[[Instrument, Window], Request]
+
 
 def once(request: Request) -> Plan:
     """The same single request whatever the window: bulk snapshots."""
@@ -21,7 +24,7 @@ def once(request: Request) -> Plan:
     return plan
 
 
-def hourly(rows: int, request: Callable[[Instrument, Window], Request]) -> Plan:
+def hourly(rows: int, request: WindowRequest) -> Plan:
     """Requests of `rows` hours each: where no two rows share an hour, no page can be cut short by a limit of `rows`."""
 
     def plan(instrument: Instrument, window: Window) -> Iterable[Request]:
@@ -48,7 +51,7 @@ def windowed(
     bounds: tuple[str, str] = ("startTime", "endTime"),
     unit: int = 1,
     **params: str | int,
-) -> Callable[[Instrument, Window], Request]:
+) -> WindowRequest:
     """A request about one instrument and one window, both ends inclusive, for at most `limit` rows (None: no such parameter).
 
     `instrument_params` gives the parameters that name the instrument, `bounds` the names of the parameters for the window's ends,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from infra.emulator.wire import Usage
+from infra.emulator.messages import Usage
 
 BAN_SECONDS = 120
 

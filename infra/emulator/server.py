@@ -212,7 +212,7 @@ def _instead(venue: Venue, ask: Ask, fault: Fault) -> Answer | None:
             own = venue.error(ask)
             return Answer(own.body if fault.body is None else fault.body.encode(), 200, own.content_type)
         case "region":
-            return venue.blocked()
+            return venue.blocked(ask)
         case "stall":
             return Answer(b"", 200)
     return None

@@ -8,12 +8,14 @@ Alone: `COINGLASS_API_KEY=… perps fetch --mode live --venues coinglass`.
 
 from __future__ import annotations
 
-import msgspec
+from typing import Any
 
+from pipelines.endpoints import series
+from pipelines.error_bodies import error_reader
 from pipelines.paging import hourly, windowed
 from pipelines.records import Number, Record
-from pipelines.shapes import decode_or_none, enveloped
-from pipelines.source import Endpoint, Limit, Source, VenueProblem
+from pipelines.shapes import enveloped
+from pipelines.source import Endpoint, Limit, Source
 from pipelines.windows import DAY
 
 ROOT = "/api/futures/"
@@ -47,36 +49,22 @@ class Liquidations(Dated):
     aggregated_short_liquidation_usd: Number
 
 
-class ErrorBody(msgspec.Struct):
-    code: str | int
-    msg: str = ""
+error = error_reader(
+    "code",
+    "msg",
+    success=("0",),
+    key=("401",),
+    limited=("429",),
+    transient=("500",),
+    statuses={401: "key"},
+    phrases={"upgrade": "key"},
+)
 
 
-def error(status: int, body: bytes) -> VenueProblem | None:
-    said = decode_or_none(body, ErrorBody)
-    if said is None or str(said.code) == "0":
-        return VenueProblem("key", f"HTTP {status}") if status == 401 else None
-    message = f"{said.code} {said.msg}".rstrip()
-    if str(said.code) == "401" or status == 401 or "upgrade" in said.msg.lower():
-        return VenueProblem("key", message)
-    if str(said.code) == "429":
-        return VenueProblem("limited", message)
-    return VenueProblem("transient" if str(said.code) == "500" or status >= 500 else "rejected", message)
-
-
-def _daily(name: str, path: str, record: type[Record], known: str = "", **params: str) -> Endpoint:
-    ask = windowed(ROOT + path, ROWS, WEIGHTS, bounds=("start_time", "end_time"), interval="1d", **params)  # type: ignore[arg-type]
-    return Endpoint(
-        name,
-        record,
-        key=("symbol", "time"),
-        time="time",
-        plan=hourly(24 * ROWS, ask),
-        **enveloped("data", list[record]),  # type: ignore[valid-type]
-        context=("symbol",),
-        bar=DAY,
-        ignored_fields=frozenset(known.split()),
-    )
+def _daily(name: str, path: str, record: type[Record], ignored_fields: str = "", **params: str) -> Endpoint:
+    request = windowed(ROOT + path, ROWS, WEIGHTS, bounds=("start_time", "end_time"), interval="1d", **params)  # type: ignore[arg-type]
+    rows: Any = enveloped("data", list[record])  # type: ignore[valid-type]
+    return series(name, record, "time", hourly(24 * ROWS, request), bar=DAY, ignored_fields=ignored_fields, **rows)
 
 
 SOURCE = Source(

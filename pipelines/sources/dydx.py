@@ -1,8 +1,8 @@
 """dYdX v4, by its indexer: perpetuals quoted in USD, settled in USDC.
 
 Facts: `shared/venues/dydx.md`. Times are ISO 8601, lists newest first and at most 1000 rows, errors
-`{"errors": [{"msg": …}]}`. The oracle price is mark and index in one. Open interest stands in the candles, as it was when the
-bar began. Funding can be told where to end but not where to start. A ticker may hold commas (`FARTCOIN,RAYDIUM,9BB6…-USD`).
+`{"errors": [{"msg": …}]}`. The oracle price is mark and index in one. A candle has the open interest as it was when the bar
+began. A request for funding names an end, no start. A ticker may hold commas (`FARTCOIN,RAYDIUM,9BB6…-USD`).
 Alone: `perps fetch --venues dydx --from 2025-10-10 --to 2025-10-10`.
 """
 
@@ -15,14 +15,18 @@ from urllib.parse import quote
 
 import msgspec
 
-from pipelines.paging import hourly, once
+from pipelines.endpoints import hourly_bars, series, snapshot
+from pipelines.error_bodies import Kind
+from pipelines.paging import hourly
 from pipelines.records import IsoMs, MaybeNumber, Number, Record
 from pipelines.shapes import decode_or_none, enveloped
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
+from pipelines.source import Instrument, Limit, Request, Source, VenueProblem
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window, iso_ms
 
 ROWS = 1000
+#: The kind of an error by its HTTP status; any other is transient.
+KINDS: dict[int, Kind] = {400: "rejected", 403: "blocked", 404: "rejected", 429: "limited"}
 
 
 class Market(Record, rename="camel"):
@@ -62,19 +66,12 @@ class ErrorBody(msgspec.Struct):
 
 
 def error(status: int, body: bytes) -> VenueProblem | None:
-    """`errors` in a body are one whatever the status; a 403 is a country that is refused, with a body of whatever shape."""
-    said = decode_or_none(body, ErrorBody)
-    if said is None:
+    """`errors` in a body are errors whatever the status; a 403 is a refused country, with a body of whatever shape."""
+    content = decode_or_none(body, ErrorBody)
+    if content is None:
         return VenueProblem("blocked", "HTTP 403") if status == 403 else None
-    message = "; ".join(e.msg for e in said.errors)
-    match status:
-        case 403:
-            return VenueProblem("blocked", message)
-        case 429:
-            return VenueProblem("limited", message)
-        case 400 | 404:
-            return VenueProblem("rejected", message)
-    return VenueProblem("transient", message)
+    message = "; ".join(e.msg for e in content.errors)
+    return VenueProblem(KINDS.get(status, "transient"), message)
 
 
 def _markets(page: Any) -> Sequence[Market]:
@@ -84,7 +81,7 @@ def _markets(page: Any) -> Sequence[Market]:
 
 
 def instruments(page: Any) -> list[Instrument]:
-    """All that are listed: one in final settlement still tells its history."""
+    """All that are listed: one in final settlement still has its history."""
     return [Instrument(m.ticker, base_asset(m.ticker.split(",")[0].removesuffix("-USD"))) for m in _markets(page)]
 
 
@@ -125,38 +122,34 @@ SOURCE = Source(
     error=error,
     parse_instruments=instruments,
     endpoints=(
-        Endpoint(
+        snapshot(
             "instruments",
             Market,
-            key=("ticker",),
-            plan=once(Request("/v4/perpetualMarkets", weights={"requests": 1})),
+            "ticker",
+            Request("/v4/perpetualMarkets", weights={"requests": 1}),
             **enveloped("markets", dict[str, Market]) | {"rows": _markets},
-            bulk=True,
-            ignored_fields=frozenset(
-                "clobPairId priceChange24H volume24H trades24H initialMarginFraction maintenanceMarginFraction "
-                "atomicResolution quantumConversionExponent tickSize stepSize stepBaseQuantums subticksPerTick marketType "
-                "openInterestLowerCap openInterestUpperCap baseOpenInterest defaultFundingRate1H".split()
-            ),
+            ignored_fields="clobPairId priceChange24H volume24H trades24H initialMarginFraction maintenanceMarginFraction "
+            "atomicResolution quantumConversionExponent tickSize stepSize stepBaseQuantums subticksPerTick marketType "
+            "openInterestLowerCap openInterestUpperCap baseOpenInterest defaultFundingRate1H",
         ),
-        Endpoint(
+        series(
             "funding_rates",
             FundingRate,
-            key=("ticker", "effective_at"),
-            time="effective_at",
-            plan=_funding,
+            "effective_at",
+            _funding,
+            instrument="ticker",
             **enveloped("historicalFunding", list[FundingRate]),
             next_page=_further_back,
-            ignored_fields=frozenset({"effectiveAtHeight"}),
+            ignored_fields="effectiveAtHeight",
         ),
-        Endpoint(
+        hourly_bars(
             "candles",
             Candle,
-            key=("ticker", "started_at"),
+            hourly(ROWS, _candles),
             time="started_at",
-            plan=hourly(ROWS, _candles),
+            instrument="ticker",
             **enveloped("candles", list[Candle]),
-            bar=HOUR,
-            ignored_fields=frozenset({"resolution", "orderbookMidPriceOpen", "orderbookMidPriceClose"}),
+            ignored_fields="resolution orderbookMidPriceOpen orderbookMidPriceClose",
         ),
     ),
 )

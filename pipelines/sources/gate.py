@@ -15,10 +15,12 @@ from typing import Any
 
 import msgspec
 
-from pipelines.paging import hourly, once
+from pipelines.endpoints import hourly_bars, series, snapshot
+from pipelines.error_bodies import error_reader
+from pipelines.paging import WindowRequest, hourly, windowed
 from pipelines.records import MaybeNumber, Number, Record, Seconds
-from pipelines.shapes import Stamped, decode_or_none
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
+from pipelines.shapes import Stamped
+from pipelines.source import Instrument, Limit, Plan, Request, Source
 from pipelines.symbols import base_asset
 from pipelines.windows import DAY, HOUR, Window
 
@@ -83,41 +85,30 @@ class Liquidation(Stamped):
     order_price: MaybeNumber = None
 
 
-class ErrorBody(msgspec.Struct):
-    label: str
-    message: str = ""
-
-
-def error(status: int, body: bytes) -> VenueProblem | None:
-    """A `label`, whatever the status."""
-    said = decode_or_none(body, ErrorBody)
-    if said is None:
-        return None
-    message = f"{said.label} {said.message}".rstrip()
-    if said.label in ("TOO_MANY_REQUESTS", "TOO_FAST"):
-        return VenueProblem("limited", message)
-    if said.label in ("FORBIDDEN", "IP_FORBIDDEN"):
-        return VenueProblem("blocked", message)
-    return VenueProblem("transient" if said.label in ("INTERNAL", "SERVER_ERROR", "TOO_BUSY") else "rejected", message)
+error = error_reader(
+    "label",
+    "message",
+    limited=("TOO_MANY_REQUESTS", "TOO_FAST"),
+    blocked=("FORBIDDEN", "IP_FORBIDDEN"),
+    transient=("INTERNAL", "SERVER_ERROR", "TOO_BUSY"),
+)
 
 
 def instruments(page: list[Contract]) -> list[Instrument]:
     return [Instrument(c.name, base_asset(c.name.split("_")[0])) for c in page if c.type == "direct"]
 
 
-def _request(endpoint: str, instrument: Instrument, window: Window, price: str = "", **params: str | int) -> Request:
-    """Both ends in seconds, inclusive."""
-    return Request(
+def _windowed(endpoint: str, limit: int | None = None, price: str = "", **params: str) -> WindowRequest:
+    """Both ends in seconds, inclusive; `price` stands before the contract's name."""
+    return windowed(
         ROOT + endpoint,
-        {"contract": price + instrument.symbol, "from": window.start // 1000, "to": (window.end - 1) // 1000, **params},
-        context={"symbol": instrument.symbol},
-        window=window,
-        weights={endpoint: 1},
+        limit,
+        {endpoint: 1},
+        instrument_params=lambda instrument: {"contract": price + instrument.symbol},
+        bounds=("from", "to"),
+        unit=1000,
+        **params,
     )
-
-
-def _funding(instrument: Instrument, window: Window) -> Request:
-    return _request("funding_rate", instrument, window, limit=PAGE)
 
 
 def _statistics(instrument: Instrument, window: Window) -> Request:
@@ -152,10 +143,6 @@ def _more_contracts(request: Request, page: Any, rows: Sequence[Any]) -> Request
     return replace(request, params={"limit": PAGE, "offset": offset}) if len(rows) == PAGE else None
 
 
-def _liquidations(instrument: Instrument, window: Window) -> Request:
-    return _request("liq_orders", instrument, window, limit=EVENTS)
-
-
 def _rest(request: Request, page: Any, rows: Sequence[Liquidation]) -> Request | None:
     """What a full page leaves of its hour, in whichever order it came: from its last second on, which is asked again."""
     if len(rows) < EVENTS or not request.window:
@@ -166,17 +153,9 @@ def _rest(request: Request, page: Any, rows: Sequence[Liquidation]) -> Request |
     return replace(request, params={**request.params, **ends}, window=rest)
 
 
-def _candles(name: str, price: str, record: type[PriceCandle]) -> Endpoint:
+def _bars(price: str = "") -> Plan:
     """A page holds 2000 points at most, and more is refused."""
-    return Endpoint(
-        name,
-        record,
-        key=("symbol", "time"),
-        time="time",
-        plan=hourly(1000, lambda instrument, window: _request("candlesticks", instrument, window, price, interval="1h")),
-        context=("symbol",),
-        bar=HOUR,
-    )
+    return hourly(1000, _windowed("candlesticks", price=price, interval="1h"))
 
 
 SOURCE = Source(
@@ -189,58 +168,41 @@ SOURCE = Source(
     error=error,
     parse_instruments=instruments,
     endpoints=(
-        Endpoint(
+        snapshot(
             "instruments",
             Contract,
-            key=("name",),
-            plan=once(Request(ROOT + "contracts", weights={"contracts": 1})),
+            "name",
+            Request(ROOT + "contracts", weights={"contracts": 1}),
             next_page=_more_contracts,
-            bulk=True,
-            ignored_fields=frozenset(
-                "config_change_time cross_leverage_default delisting_time enable_bonus enable_circuit_breaker enable_credit "
-                "enable_decimal funding_cap_ratio funding_impact_value funding_offset funding_rate_indicative "
-                "funding_rate_limit interest_rate is_pre_market last_price leverage_max leverage_min long_users "
-                "maintenance_rate maker_fee_rate mark_price_round mark_type market_order_size_max market_order_slip_ratio "
-                "order_price_deviate order_price_round order_size_max order_size_min orderbook_id orders_limit "
-                "ref_discount_rate ref_rebate_rate risk_limit_base risk_limit_max risk_limit_step short_users "
-                "taker_fee_rate trade_id trade_size voucher_leverage".split()
-            ),
+            ignored_fields="config_change_time cross_leverage_default delisting_time enable_bonus enable_circuit_breaker "
+            "enable_credit enable_decimal funding_cap_ratio funding_impact_value funding_offset funding_rate_indicative "
+            "funding_rate_limit interest_rate is_pre_market last_price leverage_max leverage_min long_users maintenance_rate "
+            "maker_fee_rate mark_price_round mark_type market_order_size_max market_order_slip_ratio order_price_deviate "
+            "order_price_round order_size_max order_size_min orderbook_id orders_limit ref_discount_rate ref_rebate_rate "
+            "risk_limit_base risk_limit_max risk_limit_step short_users taker_fee_rate trade_id trade_size voucher_leverage",
         ),
-        Endpoint(
+        series(
             "open_interest",
             Statistics,
-            key=("symbol", "time"),
-            time="time",
-            plan=hourly(PAGE, _statistics),
+            "time",
+            hourly(PAGE, _statistics),
             next_page=_later,
-            context=("symbol",),
-            ignored_fields=frozenset(
-                "lsr_taker lsr_account top_lsr_account top_lsr_size long_liq_size long_liq_amount long_liq_usd "
-                "short_liq_size short_liq_amount short_liq_usd".split()
-            ),
+            ignored_fields="lsr_taker lsr_account top_lsr_account top_lsr_size long_liq_size long_liq_amount long_liq_usd "
+            "short_liq_size short_liq_amount short_liq_usd",
         ),
-        Endpoint(
-            "funding_rates",
-            FundingRate,
-            key=("symbol", "time"),
-            time="time",
-            plan=hourly(PAGE, _funding),
-            context=("symbol",),
-            allow_identical_pages=True,
-        ),
-        Endpoint(
+        series("funding_rates", FundingRate, "time", hourly(PAGE, _windowed("funding_rate", PAGE)), allow_identical_pages=True),
+        series(
             "liquidations",
             Liquidation,
+            "time",
+            hourly(1, _windowed("liq_orders", EVENTS)),
             key=("symbol", "time", "size", "order_size", "fill_price", "left"),
-            time="time",
-            plan=hourly(1, _liquidations),
             next_page=_rest,
-            context=("symbol",),
             is_event=True,
-            ignored_fields=frozenset({"contract"}),
+            ignored_fields="contract",
         ),
-        _candles("candles", "", Candle),
-        _candles("mark_candles", "mark_", PriceCandle),
-        _candles("index_candles", "index_", PriceCandle),
+        hourly_bars("candles", Candle, _bars(), time="time"),
+        hourly_bars("mark_candles", PriceCandle, _bars("mark_"), time="time"),
+        hourly_bars("index_candles", PriceCandle, _bars("index_"), time="time"),
     ),
 )

@@ -34,23 +34,12 @@ SYMBOLS = {
     "kraken_futures": "PF_XBTUSD",
 }
 
-BINANCE, BYBIT = "https://fapi.binance.com", "https://api.bybit.com/v5/market"
+BYBIT = "https://api.bybit.com/v5/market"
 HYPERLIQUID, KRAKEN = "https://api.hyperliquid.xyz/info", "https://futures.kraken.com"
 SPAN = "startTime=1760054400000&endTime=1760227199999"
 INFO = {"startTime": 1760054400000, "endTime": 1760227199999}
 
 EXPECTED: dict[str, dict[str, list[str]]] = {
-    "binance_usdm": {
-        "instruments": [f"GET {BINANCE}/fapi/v1/exchangeInfo"],
-        "funding_info": [f"GET {BINANCE}/fapi/v1/fundingInfo"],
-        "premium_index": [f"GET {BINANCE}/fapi/v1/premiumIndex"],
-        "open_interest_now": [f"GET {BINANCE}/fapi/v1/openInterest?symbol=BTCUSDT"],
-        "open_interest": [f"GET {BINANCE}/futures/data/openInterestHist?symbol=BTCUSDT&period=1h&{SPAN}&limit=500"],
-        "funding_rates": [f"GET {BINANCE}/fapi/v1/fundingRate?symbol=BTCUSDT&{SPAN}&limit=1000"],
-        "candles": [f"GET {BINANCE}/fapi/v1/klines?symbol=BTCUSDT&interval=1h&{SPAN}&limit=1500"],
-        "mark_candles": [f"GET {BINANCE}/fapi/v1/markPriceKlines?symbol=BTCUSDT&interval=1h&{SPAN}&limit=1500"],
-        "index_candles": [f"GET {BINANCE}/fapi/v1/indexPriceKlines?pair=BTCUSDT&interval=1h&{SPAN}&limit=1500"],
-    },
     "bybit_linear": {
         "instruments": [f"GET {BYBIT}/instruments-info?category=linear&limit=1000"],
         "tickers": [f"GET {BYBIT}/tickers?category=linear"],
@@ -117,7 +106,6 @@ def test_two_days_make_exactly_these_requests(name: str, dataset: str) -> None:
 
 #: Hours in a page, by the venue pages. Binance's funding could hold 1000 hourly rows; half of it leaves room for `Special` rows.
 PAGES = {
-    "binance_usdm": {"open_interest": 500, "funding_rates": 500, "candles": 1500, "mark_candles": 1500, "index_candles": 1500},
     "bybit_linear": {"open_interest": 200, "funding_rates": 200, "candles": 1000, "mark_candles": 1000, "index_candles": 1000},
     "hyperliquid": {"funding_rates": 500, "candles": 5000},
     "kraken_futures": {"open_interest": 500, "candles": 2000, "mark_candles": 2000, "index_candles": 2000},
@@ -141,17 +129,11 @@ def test_weights_are_the_documented_ones() -> None:
         return dict(planned(name, dataset, window)[0].weights)
 
     assert {n: {k: (v.weight, v.seconds) for k, v in get_source(n).limits.items()} for n in EXPECTED} == {
-        "binance_usdm": {"weight": (2400, 60), "funding": (500, 300), "data": (1000, 300)},
         "bybit_linear": {"requests": (600, 5)},
         "hyperliquid": {"weight": (1200, 60)},
         "hyperliquid_archive": {"requests": (100, 1)},
         "kraken_futures": {"requests": (200, 10)},
     }
-    assert cost("binance_usdm", "candles") == {"weight": 10}  # limit 1500
-    assert cost("binance_usdm", "premium_index") == {"weight": 10}  # all symbols
-    assert cost("binance_usdm", "open_interest_now") == {"weight": 1}
-    assert cost("binance_usdm", "funding_rates") == cost("binance_usdm", "funding_info") == {"funding": 1}
-    assert cost("binance_usdm", "open_interest") == {"data": 1}
     whole = Window(500 * HOUR * 900, 500 * HOUR * 901)
     assert cost("hyperliquid", "funding_rates", whole) == {"weight": 20 + 500 // 20}
     whole = Window(5000 * HOUR * 90, 5000 * HOUR * 91)

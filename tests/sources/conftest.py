@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from infra.emulator.store import MS_HOUR
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served, serve
+from tests.sources.handmade import START, HandMade
 from tests.sources.kit import DAY, NOW
 
 
@@ -28,3 +30,10 @@ def _served(store: SyntheticMarket) -> Iterator[Served]:
 def emulator(_served: Served) -> Served:
     _served.clear_faults()
     return _served
+
+
+@pytest.fixture(scope="session")
+def bare() -> Iterator[Served]:
+    """The market made by hand."""
+    with serve(HandMade(), as_of=START + 4 * MS_HOUR) as served:
+        yield served

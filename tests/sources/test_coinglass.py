@@ -1,64 +1,32 @@
-"""CoinGlass, by what its page says: a key in a header, errors in HTTP 200, percent, and seconds where others are milliseconds."""
+"""CoinGlass, its traps: seconds or milliseconds, a key that is absent, and totals over all venues."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 
-from infra.emulator.store import MS_HOUR
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served
 from infra.emulator.venues.coingecko import NAMES
 from pipelines.run import Run, resolve_window_and_clock
 from pipelines.settings import Settings
-from pipelines.source import VenueProblem
-from pipelines.sources.coinglass import EXCHANGES, SOURCE, error
-from tests.sources.kit import DAY, NOW, WINDOW, loaded, planned
+from pipelines.sources.coinglass import SOURCE
+from tests.sources.kit import DAY, NOW, loaded
 
-ROOT = "https://open-api-v4.coinglass.com/api/futures"
 #: A page of the venue's documentation.
 CLOSES = {"open": "0.004603", "high": "0.009388", "low": "-0.005063", "close": "0.009229"}
 
 
-def test_the_requests_of_two_days() -> None:
-    days = "start_time=1795132800000&end_time=1795305599999&limit=1000"
-    asked = f"symbol=BTC&interval=1d&{days}"
-    exchanges = EXCHANGES.replace(",", "%2C")
-    assert planned("coinglass", "BTC", WINDOW) == {
-        "open_interest": [f"GET {ROOT}/open-interest/aggregated-history?{asked}"],
-        "funding_rates": [f"GET {ROOT}/funding-rate/oi-weight-history?{asked}"],
-        "liquidations": [f"GET {ROOT}/liquidation/aggregated-history?symbol=BTC&interval=1d&exchange_list={exchanges}&{days}"],
-    }
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "says"),
-    [
-        (200, {"code": "401", "msg": "API key missing."}, VenueProblem("key", "401 API key missing.")),
-        (200, {"code": "403", "msg": "Upgrade plan"}, VenueProblem("key", "403 Upgrade plan")),
-        (200, {"code": "429", "msg": "Too Many Requests"}, VenueProblem("limited", "429 Too Many Requests")),
-        (200, {"code": "400", "msg": "Bad"}, VenueProblem("rejected", "400 Bad")),
-        (200, {"code": "500", "msg": "Server"}, VenueProblem("transient", "500 Server")),
-        (200, {"code": "0", "msg": "success", "data": []}, None),
-    ],
-)
-def test_errors_by_kind(status: int, body: Any, says: VenueProblem | None) -> None:
-    assert error(status, json.dumps(body).encode()) == says
-    assert error(401, b"") == VenueProblem("key", "HTTP 401")
-
-
 @pytest.mark.parametrize("time", [1658880000000, 1658880000])
 def test_a_time_is_milliseconds_whatever_it_was(time: int) -> None:
-    of = SOURCE.endpoint("funding_rates")
+    endpoint = SOURCE.endpoint("funding_rates")
     body = {"code": "0", "msg": "success", "data": [{"time": time, **CLOSES}]}
-    [row] = of.rows(of.read(json.dumps(body).encode()))
+    [row] = endpoint.rows(endpoint.read(json.dumps(body).encode()))
     assert (row.time, row.close) == (1658880000000, 0.009229)
     with pytest.raises(ValueError, match="2014-2040"):
-        of.read(json.dumps({"data": [{"time": 1658880, **CLOSES}]}).encode())
+        endpoint.read(json.dumps({"data": [{"time": 1658880, **CLOSES}]}).encode())
 
 
 def test_without_a_key_it_is_left_out_with_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,13 +56,3 @@ def test_the_emulator_sums_up_the_store(emulator: Served, store: SyntheticMarket
     )
     assert (time, found) == (NOW - DAY, pytest.approx(longs))
     assert query('select count(*), min("time") from raw.coinglass__funding_rates') == [(2, NOW - 2 * DAY)], "seconds on the wire"
-
-
-def test_the_emulator_wants_a_key(emulator: Served) -> None:
-    url = f"{emulator.url}/coinglass/api/futures/open-interest/aggregated-history"
-    said = httpx.get(url, params={"symbol": "BTC", "interval": "1d"}).json()
-    assert said == {"code": "401", "msg": "API key missing."}
-    key = {"CG-API-KEY": "emulator"}
-    assert httpx.get(url, params={"symbol": "BTC", "interval": "1h"}, headers=key).json()["msg"] == "Upgrade plan"
-    rows = httpx.get(url, params={"symbol": "BTC", "interval": "1d"}, headers=key).json()["data"]
-    assert rows[-1]["time"] == NOW - DAY and rows[1]["time"] - rows[0]["time"] == 24 * MS_HOUR

@@ -14,14 +14,16 @@ import duckdb
 import numpy as np
 import pytest
 
-from infra.emulator.store import MS_HOUR
+from infra.emulator.store import MS_HOUR, PriceKind
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served, serve
 from pipelines.registry import source_rows
+from pipelines.sources import get_source
 from tests.sources.kit import market
 from tests.whole import AS_OF, DAYS, database, perps, window
 
 ASSETS = ("BTC", "PEPE")
+PRICE_KINDS: tuple[PriceKind, ...] = ("mark", "index")
 #: Contracts are whole numbers: what is less than one is lost on the wire.
 ROUNDED = 2e-3
 SOURCES = [name for name in source_rows() if market(name) and "candles" in source_rows()[name].datasets]
@@ -71,7 +73,8 @@ def test_candles(name: str, base: str, marts: Path, store: SyntheticMarket) -> N
     venue, listed, multiplier = truth(store, name, base)
     bars = store.candles(venue, listed, "trade")
     assert bars is not None
-    found = held(marts, "fct_candles", name, base, "opened_at", "open", "high", "low", "close", "volume_base", "volume_usd")
+    columns = ("open", "high", "low", "close", "volume_base", "volume_usd", "mark_close", "index_close")
+    found = held(marts, "fct_candles", name, base, "opened_at", *columns)
     here = np.isin(bars.opened_at, found["at"])
     assert len(found["at"]) == 72 == here.sum()
     for column in ("open", "high", "low", "close"):
@@ -79,6 +82,10 @@ def test_candles(name: str, base: str, marts: Path, store: SyntheticMarket) -> N
     np.testing.assert_allclose(found["volume_base"], bars.volume[here] * multiplier, rtol=ROUNDED)
     # Where a venue states no turnover it is volume times the typical price.
     np.testing.assert_allclose(found["volume_usd"], bars.quote_volume[here], rtol=0.02)
+    for kind in PRICE_KINDS:
+        prices = store.candles(venue, listed, kind)
+        if f"{kind}_candles" in [endpoint.name for endpoint in get_source(name).endpoints] and prices is not None:
+            np.testing.assert_allclose(found[f"{kind}_close"] * multiplier, prices.close[here], rtol=1e-9)
 
 
 @pytest.mark.parametrize("base", ASSETS)
@@ -111,3 +118,13 @@ def test_open_interest(name: str, base: str, marts: Path, store: SyntheticMarket
         known = ~np.isnan(found[column])
         assert known[1:].all()
         np.testing.assert_allclose(found[column][known], true[here][known], rtol=ROUNDED if column == "oi_base" else 0.02)
+
+
+@pytest.mark.parametrize("base", ASSETS)
+@pytest.mark.parametrize("name", [n for n in SOURCES if "running_rates" in source_rows()[n].datasets])
+def test_running_rates(name: str, base: str, marts: Path, store: SyntheticMarket) -> None:
+    venue, listed, _ = truth(store, name, base)
+    found = held(marts, "fct_running_rates", name, base, "observed_at", "rate_interval")
+    now = int(np.datetime64(AS_OF.rstrip("Z"), "ms").astype(int))
+    assert found["at"].tolist() == [now]
+    np.testing.assert_allclose(found["rate_interval"], [store.running_rate(venue, listed, now)], rtol=1e-9)

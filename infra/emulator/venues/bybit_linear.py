@@ -95,7 +95,7 @@ class Bybit(Venue):
     def error(self, ask: Ask) -> Answer:
         return refusal(10016, "Internal server error.", ask.now).answer
 
-    def blocked(self) -> Answer:
+    def blocked(self, ask: Ask) -> Answer:
         said = b"The Amazon CloudFront distribution is configured to block access from your country."
         return Answer(b"<html><head><title>403 Forbidden</title></head><body>%s</body></html>" % said, 403, "text/html")
 

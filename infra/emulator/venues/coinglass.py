@@ -6,61 +6,51 @@ Alone: `python -m infra.emulator` and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import msgspec
 
+from infra.emulator.messages import Ask
+from infra.emulator.rendering import encode, plain
 from infra.emulator.totals import Day, Totals
-from infra.emulator.venues.coingecko import KEY, NAMES
-from infra.emulator.wire import Answer, Ask, Refusal, Usage, Venue, encode, plain
-
-ROOT = "/api/futures/"
-
-
-def refusal(code: str, message: str) -> Refusal:
-    return Refusal(Answer(encode({"code": code, "msg": message}), charges={"calls": 1}))
+from infra.emulator.venue import Refused, Venue, route
+from infra.emulator.venues.coingecko import NAMES
 
 
 def closes(value: float, stamp: int) -> dict[str, object]:
-    said = plain(value)
-    return {"time": stamp, "open": said, "high": said, "low": said, "close": said}
+    text = plain(value)
+    return {"time": stamp, "open": text, "high": text, "low": text, "close": text}
 
 
 class CoinGlass(Venue):
     name = "coinglass"
-    limits: Mapping[str, tuple[int, int]] = {"calls": (30, 60)}
+    root = "/api/futures"
+    key_header = "CG-API-KEY"
 
-    def answer(self, ask: Ask) -> Answer:
-        if ask.headers.get("CG-API-KEY") != KEY:
-            raise refusal("401", "API key missing.")
-        endpoint, symbol = ask.path.removeprefix(ROOT), ask.query.get("symbol", "")
+    def envelope(self, data: bytes, ask: Ask) -> bytes:
+        return encode({"code": "0", "msg": "success", "data": msgspec.Raw(data)})
+
+    def _days(self, ask: Ask) -> list[tuple[int, Day]]:
+        """Day's start and totals."""
         if ask.query.get("interval") != "1d":
-            raise refusal("403", "Upgrade plan")
-        try:
-            start, end, limit = ask.integer("start_time") or 0, ask.integer("end_time") or ask.now, ask.integer("limit") or 1000
-        except ValueError:
-            raise refusal("400", "Bad request") from None
-        days = Totals(self.world, tuple(NAMES)).days(symbol, ask.now)
-        asked = [(day, total) for day, total in days.items() if start <= day <= end][:limit]
-        match endpoint:
-            case "open-interest/aggregated-history":
-                data = [closes(total.oi, day) for day, total in asked]
-            case "funding-rate/oi-weight-history":
-                data = [closes(total.rate * 100, day // 1000) for day, total in asked if total.rate is not None]
-            case "liquidation/aggregated-history" if "exchange_list" in ask.query:
-                data = [self._forced(day, total) for day, total in asked]
-            case _:
-                raise refusal("404", "Not found")
-        return Answer(encode({"code": "0", "msg": "success", "data": data}), charges={"calls": 1})
+            raise Refused("small_plan")
+        (start, end), limit = ask.window("start_time", "end_time"), ask.limit(1000, 1000)
+        days = Totals(self.world, tuple(NAMES)).days(ask.query.get("symbol", ""), ask.now)
+        return [(day, total) for day, total in days.items() if (start or 0) <= day <= end][:limit]
 
-    def refuse(self, ask: Ask, usage: Usage | None, *, banned: bool = False) -> Answer:
-        return refusal("429", "Too Many Requests").answer
+    @route("open-interest/aggregated-history", calls=1)
+    def open_interest(self, ask: Ask) -> object:
+        return [closes(total.oi, day) for day, total in self._days(ask)]
 
-    def error(self, ask: Ask) -> Answer:
-        return refusal("500", "Server Error").answer
+    @route("funding-rate/oi-weight-history", calls=1)
+    def funding(self, ask: Ask) -> object:
+        return [closes(total.rate * 100, day // 1000) for day, total in self._days(ask) if total.rate is not None]
 
-    @staticmethod
-    def _forced(day: int, total: Day) -> dict[str, object]:
-        names = ("aggregated_long_liquidation_usd", "aggregated_short_liquidation_usd")
-        return {"time": day, names[0]: total.longs, names[1]: total.shorts}
+    @route("liquidation/aggregated-history", calls=1)
+    def liquidations(self, ask: Ask) -> object:
+        ask.required("exchange_list")
+        return [
+            {"time": day, "aggregated_long_liquidation_usd": total.longs, "aggregated_short_liquidation_usd": total.shorts}
+            for day, total in self._days(ask)
+        ]
 
 
 VENUE = CoinGlass

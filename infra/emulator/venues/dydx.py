@@ -1,6 +1,6 @@
 """dYdX v4's indexer as its page describes it: text numbers, ISO times, lists newest first and at most 1000 rows.
 
-The oracle price is the store's index price; open interest stands in the candles, as it was when the bar began. Funding goes back
+The oracle price is the store's index price; a candle has the open interest as it was when the bar began. Funding goes back
 from an end, without a start. The bar in progress is left out; what the store doesn't hold is null.
 Alone: `python -m infra.emulator` and `curl "$URL/dydx/v4/historicalFunding/BTC-USD?limit=2"`.
 """
@@ -9,141 +9,108 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from infra.emulator.market import Snapshot, latest
+from infra.emulator.messages import Ask, Usage
+from infra.emulator.rendering import Rows, iso, plain, text, tick
 from infra.emulator.store import MS_HOUR, Candles, Funding, Listing, Profile
-from infra.emulator.wire import Answer, Ask, Refusal, Rows, Usage, Venue, encode, iso, latest, plain, tick
+from infra.emulator.venue import Venue, route
 
 ROWS = 1000
 
 
-def refusal(status: int, message: str, limit: str = "requests") -> Refusal:
-    return Refusal(Answer(encode({"errors": [{"msg": message}]}), status, charges={limit: 1}))
-
-
 class Dydx(Venue):
     name = "dydx"
+    root = "/v4"
     profile = Profile(0.012, tilt=0.00003, jitter_ms=600, decimals=12, hours=1, interest=False)
-    limits: Mapping[str, tuple[int, int]] = {"requests": (100, 10), "candles": (1000, 10)}
 
-    def answer(self, ask: Ask) -> Answer:
-        match ask.path.split("/")[1:]:
-            case ["v4", "perpetualMarkets"]:
-                return Answer(encode({"markets": self._markets(ask)}), charges={"requests": 1})
-            case ["v4", "historicalFunding", ticker]:
-                return Answer(self._funding(ask, self._coin(ticker, ask.now)), charges={"requests": 1})
-            case ["v4", "candles", "perpetualMarkets", ticker]:
-                return Answer(self._candles(ask, self._coin(ticker, ask.now)), charges={"candles": 1})
-            case ["v4", "time"]:
-                return Answer(encode({"iso": iso(ask.now), "epoch": ask.now / 1000}), charges={"requests": 1})
-        raise refusal(404, "Not Found")
-
-    def refuse(self, ask: Ask, usage: Usage | None, *, banned: bool = False) -> Answer:
-        return Answer(encode({"errors": [{"msg": "Too many requests"}]}), 429)
+    def symbol(self, listing: Listing) -> str:
+        return listing.listed + "-USD"
 
     def usage_headers(self, usages: Iterable[Usage]) -> Mapping[str, str]:
         u = next(iter(usages))
-        said = {"Limit": u.limit, "Remaining": max(0, u.limit - u.used), "Reset": u.resets_at}
-        return {f"RateLimit-{name}": str(value) for name, value in said.items()}
+        values = {"Limit": u.limit, "Remaining": max(0, u.limit - u.used), "Reset": u.resets_at}
+        return {f"RateLimit-{name}": str(value) for name, value in values.items()}
 
-    def error(self, ask: Ask) -> Answer:
-        return refusal(500, "Internal Server Error").answer
+    @route("time", requests=1)
+    def time(self, ask: Ask) -> object:
+        return {"iso": iso(ask.now), "epoch": ask.now / 1000}
 
-    def blocked(self) -> Answer:
-        said = "Because you appear to be a resident of, or trading from, a jurisdiction that violates our terms of use"
-        return Answer(encode({"errors": [{"msg": said, "code": "GEOBLOCKED"}]}), 403)
+    @route("perpetualMarkets", requests=1)
+    def markets(self, ask: Ask) -> object:
+        wanted = ask.query.get("market") or ask.query.get("ticker")
+        listings = [self.listing(wanted, ask.now)] if wanted else self.market.listings(ask.now)
+        return {"markets": {self.symbol(x): self._market(n, self.market.snapshot(x, ask.now)) for n, x in enumerate(listings)}}
 
-    def _coin(self, ticker: str, now: int) -> str:
-        for listing in self.market.listings(now):
-            if listing.listed + "-USD" == ticker:
-                return listing.listed
-        raise refusal(404, f"{ticker} not found in markets of type perpetual")
-
-    @staticmethod
-    def _asked(ask: Ask, *times: str) -> tuple[int, list[int | None]]:
-        """The limit and the times of a request."""
-        try:
-            limit, found = ask.integer("limit"), [ask.moment(name) for name in times]
-        except ValueError as problem:
-            raise refusal(400, str(problem)) from None
-        if limit is not None and not 1 <= limit <= ROWS:
-            raise refusal(400, f"limit must be a positive integer that is not greater than max: {ROWS}")
-        return limit or ROWS, found
-
-    def _markets(self, ask: Ask) -> dict[str, object]:
-        asked = ask.query.get("market") or ask.query.get("ticker")
-        if asked:
-            self._coin(asked, ask.now)
-        found = {x.listed + "-USD": x for x in self.market.listings(ask.now)}
-        return {name: self._contract(n, x, ask.now) for n, (name, x) in enumerate(found.items()) if asked in (None, name)}
-
-    def _contract(self, number: int, listing: Listing, now: int) -> object:
-        coin = listing.listed
-        day, oracle, rate = self.market.day(coin, now), self.market.price(coin, "index", now), self.market.running_rate(coin, now)
-        open_interest = latest(self.market.open_interest(coin), "size", now)
-        over = listing.delisted_at is not None and listing.delisted_at <= now
+    def _market(self, number: int, at: Snapshot) -> object:
         return {
             "clobPairId": str(number),
-            "ticker": coin + "-USD",
-            "status": "FINAL_SETTLEMENT" if over else "ACTIVE",
-            "oraclePrice": plain(oracle) or None,
-            "priceChange24H": "0" if day is None else plain(float(day.close[-1] - day.open[0])),
-            "volume24H": "0" if day is None else plain(float(day.quote_volume.sum())),
-            "trades24H": 0 if day is None else int(day.trades.sum()),
-            "nextFundingRate": None if rate is None else plain(rate),
+            "ticker": self.symbol(at.listing),
+            "status": "FINAL_SETTLEMENT" if at.over else "ACTIVE",
+            "oraclePrice": plain(at.index) or None,
+            "priceChange24H": "0" if at.day is None else plain(float(at.day.close[-1] - at.day.open[0])),
+            "volume24H": "0" if at.day is None else plain(float(at.day.quote_volume.sum())),
+            "trades24H": 0 if at.day is None else int(at.day.trades.sum()),
+            "nextFundingRate": None if at.rate is None else plain(at.rate),
             "initialMarginFraction": "0.02",
             "maintenanceMarginFraction": "0.012",
-            "openInterest": plain(open_interest) or None,
+            "openInterest": plain(at.size) or None,
             "atomicResolution": -10,
             "quantumConversionExponent": -9,
-            "tickSize": plain(tick(oracle)),
+            "tickSize": plain(tick(at.index)),
             "stepSize": "0.0001",
             "stepBaseQuantums": 1000000,
             "subticksPerTick": 100000,
             "marketType": "CROSS",
             "openInterestLowerCap": "0",
             "openInterestUpperCap": "0",
-            "baseOpenInterest": plain(open_interest) or None,
+            "baseOpenInterest": plain(at.size) or None,
             "defaultFundingRate1H": "0",
         }
 
-    def _funding(self, ask: Ask, coin: str) -> bytes:
-        limit, [until] = self._asked(ask, "effectiveBeforeOrAt")
-
-        def row(at: int, rate: float, price: float) -> bytes:
-            named = {"ticker": coin + "-USD", "rate": plain(rate), "price": plain(price) or None}
-            return encode(named | {"effectiveAtHeight": str(at // 640), "effectiveAt": iso(at)})
+    @route("historicalFunding/{ticker}", requests=1)
+    def funding(self, ask: Ask, ticker: str) -> bytes:
+        listing, limit, until = self.listing(ticker, ask.now), ask.limit(ROWS, ROWS), ask.moment("effectiveBeforeOrAt")
 
         def render(f: Funding) -> Rows:
-            columns = zip(f.settled_at.tolist(), f.rate.tolist(), f.mark.tolist(), strict=True)
-            return Rows(f.settled_at, [row(*values) for values in columns])
+            columns = {"ticker": ticker, "rate": text(f.rate), "price": text(f.mark, absent=None)}
+            times = f.settled_at.tolist()
+            heights = [str(at // 640) for at in times]
+            return Rows.objects(f.settled_at, {**columns, "effectiveAtHeight": heights, "effectiveAt": list(map(iso, times))})
 
-        rows = self.market.rows("funding", coin, self.market.funding(coin), render)
-        span = rows.span(ask, None, ask.now if until is None else min(until, ask.now), limit, newest=True)
-        return b'{"historicalFunding":%s}' % rows.array(span, descending=True)
+        rows = self.market.funding_rows(listing.listed, render)
+        end = ask.now if until is None else min(until, ask.now)
+        return b'{"historicalFunding":%s}' % rows.page(ask, None, end, limit, newest=True, descending=True)
 
-    def _candles(self, ask: Ask, coin: str) -> bytes:
-        limit, [start, end] = self._asked(ask, "fromISO", "toISO")
-        if ask.query.get("resolution") != "1HOUR":
-            raise refusal(400, "resolution must be a valid Candle Resolution (the emulator keeps 1HOUR)", "candles")
-        held = self.market.open_interest(coin)
-
-        def row(bars: Candles, n: int) -> bytes:
-            at = int(bars.opened_at[n])
-            prices = {name: plain(float(getattr(bars, name)[n])) for name in ("low", "high", "open", "close")}
-            return encode(
-                {"startedAt": iso(at), "ticker": coin + "-USD", "resolution": "1HOUR", **prices}
-                | {
-                    "baseTokenVolume": plain(float(bars.volume[n])) or None,
-                    "usdVolume": plain(float(bars.quote_volume[n])) or None,
-                }
-                | {"trades": max(0, int(bars.trades[n])), "startingOpenInterest": plain(latest(held, "size", at)) or None}
-            )
+    @route("candles/perpetualMarkets/{ticker}", candles=1)
+    def candles(self, ask: Ask, ticker: str) -> bytes:
+        listing, limit, start, end = (
+            self.listing(ticker, ask.now),
+            ask.limit(ROWS, ROWS),
+            ask.moment("fromISO"),
+            ask.moment("toISO"),
+        )
+        ask.choice("resolution", "1HOUR")
+        held = self.market.open_interest(listing.listed)
 
         def render(bars: Candles) -> Rows:
-            return Rows(bars.opened_at, [row(bars, n) for n in range(len(bars.opened_at))])
+            columns = {
+                "startedAt": list(map(iso, bars.opened_at.tolist())),
+                "ticker": ticker,
+                "resolution": "1HOUR",
+                "low": text(bars.low),
+                "high": text(bars.high),
+                "open": text(bars.open),
+                "close": text(bars.close),
+                "baseTokenVolume": text(bars.volume, absent=None),
+                "usdVolume": text(bars.quote_volume, absent=None),
+                "trades": bars.trades.clip(min=0),
+                "startingOpenInterest": [plain(latest(held, "size", at)) or None for at in bars.opened_at.tolist()],
+            }
+            return Rows.objects(bars.opened_at, columns)
 
-        rows = self.market.rows("candles", coin, self.market.candles(coin, "trade"), render)
-        until = ask.now - MS_HOUR if end is None else min(end - 1, ask.now - MS_HOUR)
-        return b'{"candles":%s}' % rows.array(rows.span(ask, start, until, limit, newest=True), descending=True)
+        rows = self.market.candle_rows("trade", listing.listed, render)
+        newest = ask.now - MS_HOUR if end is None else min(end - 1, ask.now - MS_HOUR)
+        return b'{"candles":%s}' % rows.page(ask, start, newest, limit, newest=True, descending=True)
 
 
 VENUE = Dydx

@@ -105,7 +105,7 @@ class Hyperliquid(Venue):
     def error(self, ask: Ask) -> Answer:
         return Answer(b"null", 500)
 
-    def blocked(self) -> Answer:
+    def blocked(self, ask: Ask) -> Answer:
         return Answer(b"<html><body><h1>403 Forbidden</h1></body></html>", 403, "text/html")
 
     @staticmethod

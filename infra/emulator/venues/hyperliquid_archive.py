@@ -83,7 +83,7 @@ class HyperliquidArchive(Venue):
     def error(self, ask: Ask) -> Answer:
         return denied(500, "InternalError", "We encountered an internal error. Please try again.").answer
 
-    def blocked(self) -> Answer:
+    def blocked(self, ask: Ask) -> Answer:
         return denied(403, "AccessDenied", "Access Denied").answer
 
     def _days(self, now: int) -> list[str]:

@@ -1,0 +1,186 @@
+"""The cases of a source: what its venue page says, written by hand as data beside the emulator's module.
+
+`venues/<source>.yaml` holds the requests that a window makes, the errors, the recorded samples and the columns of one source.
+The emulator takes its limits and its error answers from there; the tests hold client and emulator against all of it. The
+types below are the form of the file; an unknown key is refused. Alone: `cases("gate").errors["limited"].encoded`.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+FOLDER = Path(__file__).parent / "venues"
+Kind = Literal["limited", "blocked", "rejected", "transient", "key"]
+
+
+class Strict(msgspec.Struct, forbid_unknown_fields=True):
+    """Base of the types below: a misspelt key is an error."""
+
+
+class Many(Strict):
+    """A list of requests that is too long to write down."""
+
+    count: int
+    first: str
+    last: str
+
+
+class Error(Strict):
+    """An error of the venue, and what the client makes of it: `kind` and `message`, or neither where the status alone tells.
+
+    `body` is JSON, or text where the venue sends none. `{name}` in it stands for a value that the emulator fills in.
+    """
+
+    status: int
+    body: Any
+    kind: Kind | None = None
+    message: str = ""
+    headers: dict[str, str] = {}
+
+    @property
+    def encoded(self) -> bytes:
+        return self.body.encode() if isinstance(self.body, str) else msgspec.json.encode(self.body)
+
+
+class Page(Strict):
+    """An answer of the emulator, by the column `time` of `endpoint`: how many rows, and the times of its first and its last."""
+
+    endpoint: str
+    time: str
+    rows: int
+    first: str
+    last: str
+
+
+class Wire(Strict):
+    """A column that is not the wire's value itself: another unit of time, or a value for a field that is absent."""
+
+    field: str | int
+    unit: Literal["", "seconds", "nanoseconds", "iso"] = ""
+    default: Any = None
+
+
+class Samples(Strict):
+    """Where `../shared/recordings/wire` has bodies of this source.
+
+    Recorded exchanges are found by `hosts` and `paths` (`*` is one part of a path; a POST's type follows after a space), the
+    documented examples in the file `examples` by path. `files` names bodies that keep no path: nautilus_trader's by file,
+    examples by file and name; null is an endpoint that we don't read. `inside` is an envelope that only the samples have.
+    `left_out` gives, by endpoint, a piece of text and why a body with it is no answer to what we ask. `count` is how many
+    samples there are of each endpoint, counted by hand.
+    """
+
+    count: dict[str, int]
+    hosts: list[str] = []
+    paths: dict[str, str] = {}
+    examples: str = ""
+    files: dict[str, str | None] = {}
+    inside: str = ""
+    left_out: dict[str, dict[str, str]] = {}
+
+
+class Coin(Strict):
+    """The store's coin behind an instrument, how ccxt names its market, and coins in a contract (1: sizes are coins)."""
+
+    coin: str
+    symbol: str
+    contract: float = 1.0
+
+
+class Ccxt(Strict):
+    """What ccxt reads from the emulator, page by page over `days`: for each of its methods the most rows to ask for.
+
+    `swaps` is how many perpetuals it lists, and `inverse` whether these are. `volume` and `amount` say how sizes are counted:
+    in coins, in whole contracts of coins or of dollars, or in coins with both sides. `running_rate` is read for one
+    instrument, or for all at once.
+    """
+
+    exchange: str
+    host: str
+    instruments: dict[str, Coin]
+    swaps: int = 8
+    inverse: bool = False
+    options: dict[str, Any] = {}
+    days: int = 3
+    funding_history: int = 0
+    candles: int = 0
+    mark_candles: int = 0
+    index_candles: int = 0
+    open_interest_history: int = 0
+    running_rate: Literal["", "one", "all"] = ""
+    volume: Literal["coins", "contracts"] = "coins"
+    amount: Literal["coins", "contracts", "dollar contracts", "both sides"] = "coins"
+
+
+class Cases(Strict):
+    """One source.
+
+    `requests`: by endpoint, what the `days` (first and last, whole, UTC) make of `instrument`.
+    `weights`: by endpoint, what each of its requests costs of which of the `limits` (default: 1 of the only one).
+    `page_hours`: by endpoint, the most hours of one request, so that no limit of rows cuts its page short.
+    `history_days`: by endpoint, how far back the venue answers, where it forgets.
+    `errors`: by name. The emulator sends `limited` over a limit, `banned` after many refusals, `failing` for a fault of the
+    server, `blocked` to a forbidden region, and `no_key`, `unknown_path`, `unknown_instrument`, `invalid_parameter` or
+    `missing_parameter` for a wrong request; the others are the module's own, or the client's alone.
+    `errors_of` is a source that has the same errors, beside these.
+    `key_header`: the header of the key, where one is needed; without it the emulator answers `no_key`.
+    `not_errors`: bodies that the client must not take for an error.
+    `refused`: requests to the emulator, and the error that answers each. `pages`: requests to the emulator at a page's limit.
+    `rows`: by endpoint, where a body has its rows: a dotted path, `*` for all values of an object (default: the body itself).
+    `columns`: by endpoint, each raw column and its name or its position on the wire; under `same` those whose name is the
+    wire's, under `camel` those whose name is the wire's in camelCase.
+    """
+
+    host: str
+    instrument: str
+    days: tuple[date, date]
+    limits: dict[str, tuple[int, int]]
+    requests: dict[str, str | list[str] | Many]
+    errors: dict[str, Error] = {}
+    errors_of: str = ""
+    weights: dict[str, dict[str, int]] = {}
+    page_hours: dict[str, int] = {}
+    history_days: dict[str, float] = {}
+    not_errors: list[Any] = []
+    key_header: str = ""
+    key_prefix: str = ""
+    refused: dict[str, str] = {}
+    pages: dict[str, Page] = {}
+    rows: dict[str, str] = {}
+    columns: dict[str, dict[str, str | int | Wire]] = {}
+    samples: Samples | None = None
+    ccxt: Ccxt | None = None
+
+    def wire_columns(self, endpoint: str) -> dict[str, Wire]:
+        """`columns` of an endpoint, each written out."""
+        columns: dict[str, Wire] = {}
+        for name, where in self.columns[endpoint].items():
+            if name == "same":
+                columns |= {column: Wire(column) for column in str(where).split()}
+            elif name == "camel":
+                columns |= {column: Wire(re.sub("_(.)", lambda m: m[1].upper(), column)) for column in str(where).split()}
+            else:
+                columns[name] = where if isinstance(where, Wire) else Wire(where)
+        return columns
+
+
+def names() -> list[str]:
+    """The sources that have cases."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+@cache
+def cases(source: str) -> Cases:
+    """The cases of a source. Raises `ValueError` with file and field where the file is no such description."""
+    path = FOLDER / f"{source}.yaml"
+    try:
+        read = msgspec.yaml.decode(path.read_bytes(), type=Cases)
+    except (msgspec.ValidationError, msgspec.DecodeError) as problem:
+        raise ValueError(f"{path.name}: {problem}") from None
+    return msgspec.structs.replace(read, errors=cases(read.errors_of).errors | read.errors) if read.errors_of else read

@@ -1,0 +1,93 @@
+"""A request as a venue module sees it, and the answer that goes back. Nothing to run alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+JSON = "application/json"
+
+
+class MissingParameter(ValueError):
+    """A parameter that is required and absent, or that can't be read. Its text is the parameter's name."""
+
+
+class InvalidParameter(ValueError):
+    """A parameter whose value the venue doesn't take. Its text is the parameter's name."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A request: `path` without the venue's prefix, `now` the venue's clock in ms."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+    now: int
+    overlap: int = 0  # rows from before the window that a fault adds to the page
+
+    def required(self, name: str) -> str:
+        """A parameter. Raises MissingParameter."""
+        if value := self.query.get(name):
+            return value
+        raise MissingParameter(name)
+
+    def choice(self, name: str, *known: str) -> str:
+        """A parameter that is required and has one of the known values. Raises MissingParameter, InvalidParameter."""
+        if (value := self.required(name)) in known:
+            return value
+        raise InvalidParameter(name)
+
+    def integer(self, name: str) -> int | None:
+        """A parameter as a number; None when absent. Raises MissingParameter for what is none."""
+        value = self.query.get(name)
+        try:
+            return int(value) if value else None
+        except ValueError:
+            raise MissingParameter(name) from None
+
+    def limit(self, default: int, most: int, name: str = "limit") -> int:
+        """The number of rows asked for, 1 to `most`. Raises InvalidParameter."""
+        limit = self.integer(name)
+        if limit is not None and not 1 <= limit <= most:
+            raise InvalidParameter(name)
+        return default if limit is None else limit
+
+    def window(self, start: str, end: str, unit: int = 1) -> tuple[int | None, int]:
+        """The ends of a window in ms, its end not after now; `unit` is the milliseconds in which they are counted."""
+        first, last = self.integer(start), self.integer(end)
+        return None if first is None else first * unit, self.now if last is None else min(last * unit, self.now)
+
+    def moment(self, name: str) -> int | None:
+        """A parameter in ISO 8601, UTC, as ms; None when absent. Raises MissingParameter for what is none."""
+        value = self.query.get(name)
+        try:
+            return int(np.datetime64(value.removesuffix("Z"), "ms").astype(np.int64)) if value else None
+        except ValueError:
+            raise MissingParameter(name) from None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What goes back. `charges` is what the request costs, by the name of the venue's limit."""
+
+    body: bytes
+    status: int = 200
+    content_type: str = JSON
+    headers: Mapping[str, str] = field(default_factory=dict)
+    charges: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """How far one limit is used: what a venue tells in headers."""
+
+    name: str
+    used: int
+    limit: int
+    seconds_left: float  # until the window ends
+    resets_at: int  # wall clock, ms

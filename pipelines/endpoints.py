@@ -1,0 +1,55 @@
+"""The usual endpoints of a venue: a list of everything as it is now, a series of one instrument, its hourly bars.
+
+    series("funding_rates", FundingRate, "funding_time", hourly(500, windowed("/fundingRate", 1000, {"weight": 1})))
+
+What a source adds goes through to `Endpoint`. Nothing to run alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipelines.paging import once
+from pipelines.records import Record
+from pipelines.source import Endpoint, Plan, Request
+from pipelines.windows import HOUR
+
+
+def snapshot(name: str, record: type[Record], key: str, request: Request, *, ignored_fields: str = "", **more: Any) -> Endpoint:
+    """One request for all instruments as they are now; `key` is the column that names the instrument."""
+    return Endpoint(
+        name, record, key=(key,), plan=once(request), bulk=True, ignored_fields=frozenset(ignored_fields.split()), **more
+    )
+
+
+def series(
+    name: str,
+    record: type[Record],
+    time: str,
+    plan: Plan,
+    *,
+    instrument: str = "symbol",
+    ignored_fields: str = "",
+    key: tuple[str, ...] = (),
+    **more: Any,
+) -> Endpoint:
+    """Rows of one instrument by the column `time`.
+
+    `instrument` is the column that names it, taken from the request where the record has none. `key` is what identifies a row
+    (default: instrument and time).
+    """
+    return Endpoint(
+        name,
+        record,
+        key=key or (instrument, time),
+        time=time,
+        plan=plan,
+        context=() if instrument in record.__struct_fields__ else (instrument,),
+        ignored_fields=frozenset(ignored_fields.split()),
+        **more,
+    )
+
+
+def hourly_bars(name: str, record: type[Record], plan: Plan, time: str = "open_time", **more: Any) -> Endpoint:
+    """A series of bars of an hour, of trades or of a price."""
+    return series(name, record, time, plan, bar=HOUR, **more)

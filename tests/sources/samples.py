@@ -1,0 +1,159 @@
+"""Every recorded and documented body that answers an endpoint of ours, read in place from `../shared/recordings/wire`.
+
+`collect()` finds them by the cases of each source (`Cases.samples`); `wire_rows` reads a body by the standard library alone,
+numbers exact, as the cases name its columns: what our record types are compared with.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from functools import cache, reduce
+from operator import getitem
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+
+from infra.emulator.cases import Cases, Samples, Wire, cases, names
+from pipelines import records
+from pipelines.sources import get_source
+
+WIRE = Path(__file__).parents[3] / "shared" / "recordings" / "wire"
+recorded = pytest.mark.skipif(not WIRE.is_dir(), reason="../shared/recordings/wire is absent: no recorded bytes to compare with")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A recorded or documented body of an endpoint that we read."""
+
+    source: str
+    endpoint: str
+    file: str
+    status: int
+    body: bytes
+
+    def __str__(self) -> str:
+        return f"{self.source}.{self.endpoint} {self.file}"
+
+
+def matches(paths: Mapping[str, str], path: str) -> str | None:
+    """The endpoint of that path; `*` stands for one part of a path."""
+    for pattern, endpoint in paths.items():
+        if re.fullmatch(re.escape(pattern).replace(r"\*", "[^/]+"), path):
+            return endpoint
+    return None
+
+
+@cache
+def recorded_exchanges() -> list[tuple[str, str, str, int, bytes]]:
+    """File, URL, request body, status and body of every exchange under `recorded/`."""
+    return list(_recorded_exchanges()) if WIRE.is_dir() else []
+
+
+def _recorded_exchanges() -> Iterator[tuple[str, str, str, int, bytes]]:
+    for file in sorted((WIRE / "recorded" / "cryptofeed_rest").glob("*.gz")):
+        for line in gzip.decompress(file.read_bytes()).decode().splitlines():
+            url, arrow, rest = line.partition(" -> ")
+            if arrow:
+                yield str(file.relative_to(WIRE)), url, "", 200, rest.partition(": ")[2].encode()
+    for file in sorted((WIRE / "recorded").rglob("*.y*ml")):
+        tape = yaml.load(file.read_text(), yaml.CSafeLoader)
+        for exchange in tape.get("interactions") or tape.get("http_interactions"):
+            request, response = exchange["request"], exchange["response"]
+            asked = request["body"] if isinstance(request["body"], str) else ""
+            text = response["body"]["string"]
+            body = text.encode() if isinstance(text, str) else text
+            yield str(file.relative_to(WIRE)), request["uri"], asked, response["status"]["code"], body
+    file = WIRE / "recorded" / "binance_futures_http_recorded.json.gz"
+    for path, methods in json.loads(gzip.decompress(file.read_bytes()))["routes"].items():
+        host = "https://dapi.binance.com" if path.startswith("/dapi") else "https://fapi.binance.com"
+        for exchange in methods.get("GET", []):
+            yield str(file.relative_to(WIRE)), host + path, "", 200, json.dumps(exchange["data"]).encode()
+
+
+def _bodies(where: Samples) -> Iterator[tuple[str, str | None, int, bytes]]:
+    """File, endpoint (None: one that we don't read), status and body of everything that the cases point at."""
+    for file, url, asked, status, body in recorded_exchanges():
+        parts = urlsplit(url)
+        if parts.netloc in where.hosts:
+            path = f"{parts.path} {json.loads(asked)['type']}" if asked.startswith("{") else parts.path
+            yield f"{file} {parts.query}", matches(where.paths, path), status, body
+    if where.examples:
+        path = WIRE / "documented" / "client_endpoint_examples" / f"{where.examples}.json"
+        for entry in json.loads(path.read_text())["entries"]:
+            name = f"{where.examples}:{entry['endpoint']}"
+            yield name, where.files.get(name) or matches(where.paths, entry["path"]), 200, entry["body"].encode()
+    for name, endpoint in where.files.items():
+        if name.endswith(".json"):
+            yield name, endpoint, 200, (WIRE / "documented" / "nautilus_trader" / name).read_bytes()
+
+
+@cache
+def collect() -> tuple[list[Sample], list[str]]:
+    """The samples of all sources, and the reasons of those that are left out; both empty where the folder is absent."""
+    samples: list[Sample] = []
+    left_out: list[str] = []
+    for name in names() if WIRE.is_dir() else []:
+        if not (where := cases(name).samples):
+            continue
+        for file, endpoint, status, body in _bodies(where):
+            if endpoint is None:
+                continue
+            text = re.sub(rb"\s", b"", body).decode()
+            reasons = [reason for piece, reason in where.left_out.get(endpoint, {}).items() if piece in text]
+            if reasons:
+                left_out.append(reasons[0])
+                continue
+            if where.inside:
+                body = json.dumps(json.loads(body)[where.inside]).encode()
+            samples.append(Sample(name, endpoint, file, status, body))
+    return samples, left_out
+
+
+def decoded(sample: Sample) -> list[dict[str, Any]]:
+    """A sample's rows as they go into the raw table, without what the request adds."""
+    endpoint = get_source(sample.source).endpoint(sample.endpoint)
+    assert get_source(sample.source).error(sample.status, sample.body) is None, "an answer taken for an error"
+    rows = endpoint.rows(endpoint.read(sample.body))
+    arrays = records.columns(endpoint.record, endpoint.schema, rows)
+    columns = dict(zip(endpoint.record.__struct_fields__, (a.to_pylist() for a in arrays), strict=True))
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def exact(body: bytes) -> Any:
+    """JSON by the standard library, numbers as decimals."""
+    return json.loads(body, parse_float=Decimal)
+
+
+def rows_at(case: Cases, endpoint: str, body: Any) -> list[Any]:
+    """The rows of a body, by the cases: a list, the values of an object (`*`), or one object; null is none."""
+    path = case.rows.get(endpoint, "")
+    inside = reduce(getitem, [part for part in path.split(".") if part not in ("", "*")], body)
+    if path.endswith("*"):
+        return list(inside.values())
+    return inside if isinstance(inside, list) else [] if inside is None else [inside]
+
+
+def wire_value(row: Any, where: Wire) -> Any:
+    """What a row of the wire has for one of our columns; times in ms."""
+    value = row.get(where.field, where.default) if isinstance(where.field, str) else row[where.field]
+    if value in (None, "") or not where.unit:
+        return value
+    if where.unit == "iso":
+        return int(Decimal(str(datetime.fromisoformat(value.replace(" UTC", "Z")).timestamp())) * 1000)
+    return int(Decimal(value) * 1000) if where.unit == "seconds" else int(value) // 1_000_000
+
+
+def same(ours: Any, wire: Any) -> bool:
+    """Whether a value is the wire's: numbers to the last digit; null, and the empty text for a number, as None."""
+    if ours is None or wire is None:
+        return ours is None and wire in ("", None)
+    return bool(ours == (wire if isinstance(ours, str | bool) else type(ours)(Decimal(wire))))

@@ -1,0 +1,95 @@
+"""Binance USD-M's traps: which contracts are perpetual, mixed rates, the running bar, thirty days of open interest, gaps."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+
+from infra.emulator.store import MS_HOUR
+from infra.emulator.synthetic import SyntheticMarket
+from infra.emulator.testing import Served, serve
+from pipelines.sources.binance_usdm import SOURCE
+from pipelines.windows import Window
+from tests.sources.handmade import HOURS
+from tests.sources.kit import DAY, NOW, seen
+
+
+def get(emulator: Served, path: str, **params: Any) -> Any:
+    return httpx.get(f"{emulator.url}/binance{path}", params=params).json()
+
+
+def symbol(name: str, kind: str, quote: str = "USDT") -> dict[str, object]:
+    assets = {"baseAsset": name.removesuffix(quote), "quoteAsset": quote, "marginAsset": quote}
+    return {"symbol": name, "pair": name, "contractType": kind, "status": "TRADING", **assets}
+
+
+def test_the_perpetuals_of_a_list() -> None:
+    """What is dated or quoted in another coin is not asked for."""
+    rows = [
+        symbol("BTCUSDT", "PERPETUAL"), symbol("BTCUSDT_251226", "CURRENT_QUARTER"), symbol("BTCUSDC", "PERPETUAL", "USDC"),
+        symbol("TSLAUSDT", "TRADIFI_PERPETUAL"), symbol("1000PEPEUSDT", "PERPETUAL"),
+    ]  # fmt: skip
+    page = SOURCE.endpoint("instruments").read(json.dumps({"symbols": rows}).encode())
+    assert SOURCE.parse_instruments
+    found = [(i.symbol, i.base_asset) for i in SOURCE.parse_instruments(page)]
+    assert found == [("BTCUSDT", "BTC"), ("TSLAUSDT", "TSLA"), ("1000PEPEUSDT", "PEPE")]
+
+
+def test_the_funding_of_all_symbols_is_mixed_in_one_order_of_time(emulator: Served, store: SyntheticMarket) -> None:
+    times = [r["fundingTime"] for r in get(emulator, "/fapi/v1/fundingRate", startTime=NOW - DAY, limit=1000)]
+    assert times == sorted(times)
+    window = Window(NOW - DAY, NOW + 1)
+    assert len(times) == sum(len(list(seen(store.funding("binance", x.listed), window))) for x in store.listings("binance"))
+
+
+def test_the_running_bar_is_sent_and_none_after_it(store: SyntheticMarket) -> None:
+    with serve(store, as_of=NOW + MS_HOUR // 2, days=5, limits_scale=1e6) as emulator:
+        bars = get(emulator, "/fapi/v1/klines", symbol="BTCUSDT", interval="1h")
+    assert [bars[-1][0], bars[-1][6]] == [NOW, NOW + MS_HOUR - 1]
+    trades = list(seen(store.candles("binance", "BTC", "trade"), Window(NOW - 5 * DAY, NOW + 1)))
+    assert [(b[0], *map(float, b[1:6]), float(b[7]), b[8]) for b in bars] == trades
+
+
+def test_price_bars_have_no_volume(emulator: Served) -> None:
+    for path, name in (("markPriceKlines", "symbol"), ("indexPriceKlines", "pair")):
+        bars = get(emulator, f"/fapi/v1/{path}", **{name: "1000PEPEUSDT", "interval": "1h"})
+        assert {(bar[5], bar[7]) for bar in bars} == {("0", "0")}
+
+
+def test_open_interest_is_kept_thirty_days(emulator: Served, store: SyntheticMarket) -> None:
+    path, old = "/futures/data/openInterestHist", {"startTime": NOW - 40 * DAY, "endTime": NOW - 35 * DAY - 1}
+    params = {"symbol": "ETHUSDT", "period": "1h", "limit": 500}
+    assert get(emulator, path, **params, **old)["code"] == -1130
+    with serve(store, as_of=NOW, limits_scale=1e6, history_limits=False) as unlimited:
+        assert len(get(unlimited, path, **params, **old)) == 120
+
+
+def test_funding_info_lists_what_is_not_every_eight_hours(emulator: Served, store: SyntheticMarket) -> None:
+    hours = {
+        x.listed + "USDT": [h for since, h in x.funding_interval_hours if since <= NOW][-1] for x in store.listings("binance")
+    }
+    rows = {r["symbol"]: r["fundingIntervalHours"] for r in get(emulator, "/fapi/v1/fundingInfo")}
+    assert rows == {symbol: h for symbol, h in hours.items() if h != 8} != {}
+
+
+def test_snapshots(emulator: Served, store: SyntheticMarket) -> None:
+    index = {r["symbol"]: r for r in get(emulator, "/fapi/v1/premiumIndex")}
+    for listing in store.listings("binance"):
+        row = index[listing.listed + "USDT"]
+        assert float(row["lastFundingRate"]) == store.running_rate("binance", listing.listed, NOW)
+        assert row["nextFundingTime"] > NOW and row["nextFundingTime"] % (4 * MS_HOUR) == 0
+    *_, (_, size, _) = seen(store.open_interest("binance", "BTC"), Window(NOW - DAY, NOW + 1))
+    assert float(get(emulator, "/fapi/v1/openInterest", symbol="BTCUSDT")["openInterest"]) == size
+
+
+def test_what_is_not_held_is_sent_as_nothing(bare: Served) -> None:
+    bar = get(bare, "/fapi/v1/klines", symbol="TINYUSDT", interval="1h")[0]
+    assert bar[1:6] == ["", "", "", "0.00001208", ""] and bar[7:9] == ["", None]
+    assert get(bare, "/fapi/v1/markPriceKlines", symbol="TINYUSDT", interval="1h") == []
+    rates = get(bare, "/fapi/v1/fundingRate", symbol="TINYUSDT")
+    assert [r["fundingRate"] for r in rates] == ["0.00001", "-0.0000025", "0.0", "0.0000125"]
+    assert {r["markPrice"] for r in rates} == {""} and [r["fundingTime"] for r in rates] == HOURS.tolist()
+    assert get(bare, "/fapi/v1/premiumIndex", symbol="TINYUSDT")["lastFundingRate"] == ""
+    assert get(bare, "/fapi/v1/openInterest", symbol="TINYUSDT")["openInterest"] == ""

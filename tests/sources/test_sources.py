@@ -1,0 +1,320 @@
+"""Every source against its cases: the requests, errors, samples, limits and answers that its venue page states.
+
+The cases (`infra/emulator/venues/<source>.yaml`, form in `infra.emulator.cases`) are written by hand from the venue page. What
+is expected comes from there, from recorded bytes read by the standard library, or from ccxt; never from the code under test.
+What one venue alone does is in `test_<source>.py`. How a source gets its cases: `pipelines/sources/README.md`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cache
+from itertools import pairwise
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+import pytest
+
+from infra.emulator.cases import Ccxt, Many, cases, names
+from infra.emulator.store import MS_HOUR
+from infra.emulator.synthetic import SyntheticMarket
+from infra.emulator.testing import Served
+from infra.emulator.venue import KEY
+from infra.emulator.venues import venues
+from pipelines.source import Instrument, Request, VenueProblem
+from pipelines.sources import get_source
+from pipelines.windows import Window
+from tests.sources.kit import DAY, NOW, seen, through_ccxt
+from tests.sources.samples import Sample, collect, decoded, exact, recorded, rows_at, same, wire_value
+
+SOURCES = names()
+SAMPLES, LEFT_OUT = collect()
+
+
+def each(part: str) -> list[Any]:
+    """(source, key) for each key of a part of the cases."""
+    return [pytest.param(name, key, id=f"{name} {key}") for name in SOURCES for key in getattr(cases(name), part)]
+
+
+# --- requests ---------------------------------------------------------------------------------------------------------------
+
+
+def written(request: Request) -> str:
+    """A request as the cases write it: method, path, parameters, body."""
+    query = "?" + urlencode(request.params) if request.params else ""
+    return f"{request.method} {request.path}{query}" + (f" {json.dumps(request.body)}" if request.body else "")
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_each_endpoint_has_its_requests(name: str) -> None:
+    assert [e.name for e in get_source(name).endpoints] == list(cases(name).requests)
+    assert get_source(name).base_url == cases(name).host
+
+
+@pytest.mark.parametrize(("name", "endpoint"), each("requests"))
+def test_two_days_make_exactly_these_requests(name: str, endpoint: str) -> None:
+    case = cases(name)
+    requests = list(get_source(name).endpoint(endpoint).plan(Instrument(case.instrument, ""), Window.of_days(*case.days)))
+    lines, expected = list(map(written, requests)), case.requests[endpoint]
+    if isinstance(expected, Many):
+        assert (len(lines), lines[0], lines[-1]) == (expected.count, expected.first, expected.last)
+    else:
+        assert lines == ([expected] if isinstance(expected, str) else expected)
+    weights = case.weights.get(endpoint) or dict.fromkeys(case.limits, 1)
+    assert len(weights) == 1 or endpoint in case.weights, "more than one limit: the cases must say which"
+    assert [dict(request.weights) for request in requests] == [weights] * len(requests)
+
+
+@pytest.mark.parametrize(("name", "endpoint"), each("page_hours"))
+def test_a_year_is_asked_in_pages_that_no_limit_cuts_short(name: str, endpoint: str) -> None:
+    year, hours = Window(NOW - 365 * DAY, NOW), cases(name).page_hours[endpoint]
+    windows = [r.window for r in get_source(name).endpoint(endpoint).plan(Instrument(cases(name).instrument, ""), year)]
+    starts = [window.start for window in windows if window]
+    assert len(starts) == len(windows) <= 8760 / hours + 2 and starts[0] == year.start and windows[-1].end >= year.end
+    assert max(b - a for a, b in pairwise([*starts, year.end])) <= hours * MS_HOUR
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_no_endpoint_reaches_beyond_what_the_venue_keeps(name: str) -> None:
+    assert {e.name: e.history_days for e in get_source(name).endpoints if e.history_days} == cases(name).history_days
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_the_limits_are_the_documented_ones(name: str) -> None:
+    assert {limit: (x.weight, x.seconds) for limit, x in get_source(name).limits.items()} == cases(name).limits
+
+
+# --- errors -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "error"), each("errors"))
+def test_an_error_has_its_kind_and_its_message(name: str, error: str) -> None:
+    case = cases(name).errors[error]
+    expected = VenueProblem(case.kind, case.message) if case.kind else None
+    assert get_source(name).error(case.status, case.encoded) == expected
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_what_is_no_error(name: str) -> None:
+    for body in cases(name).not_errors:
+        assert get_source(name).error(200, json.dumps(body).encode()) is None
+    assert get_source(name).error(200, b"<html>") is None
+
+
+# --- samples ----------------------------------------------------------------------------------------------------------------
+
+
+@recorded
+@pytest.mark.parametrize("name", [name for name in SOURCES if cases(name).samples])
+def test_no_sample_is_left_out(name: str) -> None:
+    where = cases(name).samples
+    assert where and Counter(s.endpoint for s in SAMPLES if s.source == name) == where.count
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=str)
+def test_a_sample_decodes_to_exactly_what_it_holds(sample: Sample) -> None:
+    case = cases(sample.source)
+    columns, rows = case.wire_columns(sample.endpoint), decoded(sample)
+    wire = rows_at(case, sample.endpoint, exact(sample.body))
+    assert len(rows) == len(wire)
+    assert rows or sample.body == b"null"
+    for row, raw in zip(rows, wire, strict=True):
+        assert row.keys() == columns.keys(), "a column that the cases do not know"
+        for column, where in columns.items():
+            assert same(row[column], wire_value(raw, where)), (column, row[column], raw)
+
+
+# --- the emulator -----------------------------------------------------------------------------------------------------------
+
+
+@cache
+def prefix(name: str) -> str:
+    """The emulator's path for a source."""
+    hosts = {venue.name for venue in venues()}
+    return "/" + next(host for host in (name, get_source(name).host, get_source(name).venue) if host in hosts)
+
+
+def ask(emulator: Served, name: str, path: str, *, with_key: bool = True) -> httpx.Response:
+    """`path`, or a POST written as `/path {"json": …}`."""
+    url, _, body = path.partition(" ")
+    key = {cases(name).key_header: cases(name).key_prefix + KEY} if cases(name).key_header and with_key else {}
+    return httpx.request("POST" if body else "GET", emulator.url + prefix(name) + url, content=body or None, headers=key)
+
+
+@pytest.mark.parametrize(("name", "path"), each("refused"))
+def test_the_emulator_refuses_as_the_venue_does(name: str, path: str, emulator: Served) -> None:
+    case = cases(name)
+    error, answer = case.errors[case.refused[path]], ask(emulator, name, path)
+    pattern = re.sub(r"\\\{\w+\\\}|\"\\\{\w+\\\}\"", ".*", re.escape(error.encoded.decode()))
+    assert answer.status_code == error.status and re.fullmatch(pattern, answer.text), answer.text
+
+
+@pytest.mark.parametrize("name", [name for name in SOURCES if cases(name).key_header])
+def test_without_a_key_the_emulator_refuses(name: str, emulator: Served) -> None:
+    error, [path, *_] = cases(name).errors["no_key"], cases(name).refused
+    answer = ask(emulator, name, path, with_key=False)
+    assert (answer.status_code, answer.content) == (error.status, error.encoded)
+    assert (get_source(name).key_header, get_source(name).key_prefix) == (cases(name).key_header, cases(name).key_prefix)
+
+
+@pytest.mark.parametrize(("name", "path"), each("pages"))
+def test_the_emulator_cuts_and_orders_a_page_as_the_venue_does(name: str, path: str, emulator: Served) -> None:
+    case, answer = cases(name), ask(emulator, name, path)
+    page = case.pages[path]
+    rows = rows_at(case, page.endpoint, exact(answer.content))
+    times = [wire_value(row, case.wire_columns(page.endpoint)[page.time]) for row in rows]
+    ends = [datetime.fromtimestamp(int(at) / 1000, UTC).strftime("%Y-%m-%dT%H:%M") for at in (times[0], times[-1])]
+    assert (len(rows), *ends) == (page.rows, page.first, page.last)
+    assert times in (sorted(times), sorted(times, reverse=True))
+
+
+# --- ccxt reads the emulator ------------------------------------------------------------------------------------------------
+
+CLIENTS = {name: client for name in SOURCES if (client := cases(name).ccxt)}
+INSTRUMENTS = [pytest.param(name, symbol, id=f"{name} {symbol}") for name, c in CLIENTS.items() for symbol in c.instruments]
+
+
+@pytest.fixture(scope="session")
+def exchanges(_served: Served) -> Callable[[str], Any]:
+    """ccxt's exchange of a source, its markets loaded from the emulator."""
+    pytest.importorskip("ccxt")
+
+    @cache
+    def exchange(name: str) -> Any:
+        client = CLIENTS[name]
+        return through_ccxt(client.exchange, _served, client.host, prefix(name), **client.options)
+
+    return exchange
+
+
+def pages(fetch: Callable[[int], list[Any]], since: int, time: Callable[[Any], int]) -> list[Any]:
+    """Forward pages until one brings nothing new."""
+    rows: list[Any] = []
+    while page := [row for row in fetch(since) if not rows or time(row) > time(rows[-1])]:
+        rows += page
+        since = time(page[-1]) + 1
+    return rows
+
+
+class Read:
+    """One instrument through ccxt, and the same of the store."""
+
+    def __init__(self, name: str, symbol: str, exchanges: Callable[[str], Any], store: SyntheticMarket) -> None:
+        self.client: Ccxt = CLIENTS[name]
+        self.exchange, self.store, self.venue = exchanges(name), store, prefix(name)[1:]
+        self.of = self.client.instruments[symbol]
+        [self.market] = [m for m in self.exchange.markets.values() if m["id"] == symbol and m["swap"]]
+        self.since = NOW - self.client.days * DAY
+        # Between two rows: from a row on, some clients ask for one more than the limit.
+        self.before = self.since - MS_HOUR // 2
+
+    def seen(self, bundle: Any, until: int = NOW + 1) -> list[tuple[Any, ...]]:
+        rows = list(seen(bundle, Window(self.since, until)))
+        assert rows
+        return rows
+
+    def counted(self, size: float, how: str, mark: float = 1.0) -> float:
+        """A size in coins as the venue counts it."""
+        match how:
+            case "contracts":
+                return round(size / self.of.contract)
+            case "dollar contracts":
+                return round(size * mark / self.of.contract)
+        return 2 * size if how == "both sides" else size
+
+
+@pytest.fixture
+def read(name: str, symbol: str, exchanges: Callable[[str], Any], store: SyntheticMarket) -> Read:
+    return Read(name, symbol, exchanges, store)
+
+
+def only(method: str) -> Any:
+    """Parametrised over the instruments of the sources of which ccxt has the method."""
+    chosen = [p for p in INSTRUMENTS if getattr(CLIENTS[str(p.values[0])], method)]
+    return pytest.mark.parametrize(("name", "symbol"), chosen)
+
+
+@pytest.mark.parametrize(("name", "symbol"), INSTRUMENTS)
+def test_ccxt_reads_the_instruments(read: Read) -> None:
+    assert read.market["symbol"] == read.of.symbol and read.market["active"] is not False
+    assert (read.market["contractSize"], read.market["inverse"]) == (read.of.contract, read.client.inverse)
+    assert len([m for m in read.exchange.markets.values() if m["swap"]]) == read.client.swaps
+
+
+@only("funding_history")
+def test_ccxt_reads_the_funding_history(read: Read) -> None:
+    symbol, limit = read.of.symbol, read.client.funding_history
+    rates = pages(
+        lambda since: read.exchange.fetch_funding_rate_history(symbol, since, limit),
+        read.before,
+        lambda rate: rate["timestamp"],
+    )
+    funding = read.seen(read.store.funding(read.venue, read.of.coin))
+    assert [(r["timestamp"], r["fundingRate"]) for r in rates] == [row[:2] for row in funding]
+
+
+@only("candles")
+def test_ccxt_reads_the_candles(read: Read) -> None:
+    symbol, limit, newest = read.of.symbol, read.client.candles, NOW - MS_HOUR
+    bars = pages(
+        lambda since: read.exchange.fetch_ohlcv(symbol, "1h", since, limit) if since <= newest else [],
+        read.since,
+        lambda bar: bar[0],
+    )
+    trades = read.seen(read.store.candles(read.venue, read.of.coin, "trade"), until=NOW)
+    expected = [(*row[:5], read.counted(row[5], read.client.volume)) for row in trades]
+    assert [tuple(bar) for bar in bars if bar[0] <= newest] == expected
+
+
+def price_candles(read: Read, kind: Any, limit: int) -> None:
+    newest = NOW - MS_HOUR
+    bars = pages(
+        lambda since: read.exchange.fetch_ohlcv(read.of.symbol, "1h", since, limit, {"price": kind}) if since <= newest else [],
+        read.since,
+        lambda bar: bar[0],
+    )
+    prices = read.seen(read.store.candles(read.venue, read.of.coin, kind), until=NOW)
+    assert [tuple(bar[:5]) for bar in bars if bar[0] <= newest] == [row[:5] for row in prices]
+
+
+@only("mark_candles")
+def test_ccxt_reads_the_mark_candles(read: Read) -> None:
+    price_candles(read, "mark", read.client.mark_candles)
+
+
+@only("index_candles")
+def test_ccxt_reads_the_index_candles(read: Read) -> None:
+    price_candles(read, "index", read.client.index_candles)
+
+
+@only("open_interest_history")
+def test_ccxt_reads_the_open_interest_history(read: Read) -> None:
+    symbol, limit = read.of.symbol, read.client.open_interest_history
+    history = pages(
+        lambda since: read.exchange.fetch_open_interest_history(symbol, "1h", since, limit) if since <= NOW else [],
+        read.before,
+        lambda point: point["timestamp"],
+    )
+    held = read.seen(read.store.open_interest(read.venue, read.of.coin))
+    amounts = [(at, read.counted(size, read.client.amount, mark)) for at, size, mark in held]
+    assert [(h["timestamp"], h["openInterestAmount"]) for h in history] == amounts
+    values = [h["openInterestValue"] for h in history]
+    assert values in ([size if read.client.inverse else size * mark for _, size, mark in held], [None] * len(held))
+
+
+@only("running_rate")
+def test_ccxt_reads_the_running_rate(read: Read) -> None:
+    symbol = read.of.symbol
+    every = read.client.running_rate == "all"
+    now = read.exchange.fetch_funding_rates([symbol])[symbol] if every else read.exchange.fetch_funding_rate(symbol)
+    assert now["fundingRate"] == read.store.running_rate(read.venue, read.of.coin, NOW)
+    [listing] = [x for x in read.store.listings(read.venue) if x.listed == read.of.coin]
+    hours = next(hours for since, hours in reversed(listing.funding_interval_hours) if since <= NOW)
+    upcoming = (NOW // (hours * MS_HOUR) + 1) * hours * MS_HOUR
+    assert now["interval"] in (None, f"{hours}h")
+    assert {now["fundingTimestamp"], now["nextFundingTimestamp"]} & {upcoming, None}
