@@ -165,6 +165,12 @@ def printed(*arguments: str) -> str:
     return result.output
 
 
+def breakable(text: str) -> str:
+    """Text whose long identifiers may break after an underscore or a dot, those in inline code left out."""
+    parts = re.split(r"(`[^`]+`)", text)
+    return "".join(part if part.startswith("`") else re.sub(r"(?<=\w[_.])(?=\w)", "<wbr>", part) for part in parts)
+
+
 def venues() -> str:
     """Every source, from the table of sources, the modules and the venue facts."""
     return f"""---
@@ -174,13 +180,13 @@ hide: [toc]
 # Venues
 
 Every system that perplake reads, as `perps venues --markdown` prints it. `perps venues` adds this machine's keys and the last
-load. `core` venues (the first four) are covered by default; the setting `venues` chooses others.
+load. The core (Binance USD-M, Bybit linear, Hyperliquid, Kraken Futures) is covered by default; `--venues` chooses others.
 
 * **back to** is how far back the venue answers; without an entry it answers for all of its history.
 * **unproven** are facts about the venue's numbers that no recording or independent client confirms yet. Every fact, with its
   evidence, is a row of [`dim_venue_facts`](tables.md#dim_venue_facts).
 
-{printed("venues", "--markdown")}"""
+{breakable(printed("venues", "--markdown"))}"""
 
 
 def settings() -> str:
