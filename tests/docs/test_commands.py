@@ -44,15 +44,8 @@ QUOTED = re.compile(r"""(["']).*?\1""")
 Places = Mapping[tuple[str, ...], list[str]]
 
 
-def texts(file: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a file that people read, numbered: of Python the comments and every string with a blank in it."""
-    source = file.read_text()
-    if file.suffix != ".py":
-        yield from enumerate(source.splitlines(), 1)
-        return
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            yield token.start[0], token.string
+def strings(source: str) -> Iterator[tuple[int, str]]:
+    """The strings of a Python module that have a blank, with their lines; `…` in place of what an f-string puts in."""
     nodes = list(ast.walk(ast.parse(source)))
     parts = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
     for node in nodes:
@@ -65,7 +58,20 @@ def texts(file: Path) -> Iterator[tuple[int, str]]:
         else:
             continue
         if " " in value.strip():
-            yield from enumerate(value.splitlines(), node.lineno)
+            yield node.lineno, value
+
+
+def texts(file: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a file that people read, numbered: of Python the comments and the strings."""
+    source = file.read_text()
+    if file.suffix != ".py":
+        yield from enumerate(source.splitlines(), 1)
+        return
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string
+    for number, value in strings(source):
+        yield from enumerate(value.splitlines(), number)
 
 
 def files() -> list[Path]:
