@@ -17,7 +17,6 @@ from urllib.parse import urlencode, urlsplit
 import duckdb
 
 from infra.emulator.store import MS_HOUR
-from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served
 from infra.emulator.venues import profiles
 from pipelines import records
@@ -26,7 +25,7 @@ from pipelines.fetch import FetchResult, fetch
 from pipelines.load import load
 from pipelines.run import EmulatorInfo, Run
 from pipelines.settings import Settings
-from pipelines.source import Endpoint, Instrument, Request
+from pipelines.source import Instrument, Request
 from pipelines.sources import get_source
 from pipelines.windows import Window
 from tests.pipelines.samples import WIRE, matches, plain, recorded_exchanges
@@ -45,7 +44,7 @@ def written(name: str, request: Request) -> str:
     return f"{request.method} {url}" + (f" {json.dumps(request.body)}" if request.body else "")
 
 
-def planned(name: str, symbol: str, window: Window, without: str = "") -> dict[str, list[str]]:
+def planned_requests(name: str, symbol: str, window: Window, without: str = "") -> dict[str, list[str]]:
     """By dataset: the requests that a window of one instrument makes, but for those of a dataset that is tested elsewhere."""
     instrument = Instrument(symbol, "")
     return {
@@ -53,8 +52,8 @@ def planned(name: str, symbol: str, window: Window, without: str = "") -> dict[s
     }
 
 
-def following(name: str, dataset: str, request: Request, body: object) -> Request | None:
-    """What is asked after a body came back."""
+def next_request(name: str, dataset: str, request: Request, body: object) -> Request | None:
+    """The request for the page after a body; None where it was the last."""
     of = get_source(name).endpoint(dataset)
     page = of.read(body if isinstance(body, bytes) else json.dumps(body).encode())
     return of.next_page(request, page, of.rows(page))
@@ -76,7 +75,7 @@ class Sample:
         return f"{self.dataset} {self.file}"
 
 
-def samples(
+def wire_samples(
     endpoints: Mapping[str, str], hosts: Sequence[str], *, examples: str = "", nautilus: Mapping[str, str] | None = None
 ) -> list[Sample]:
     """Every sample in `../shared/recordings/wire` of the paths in `endpoints` (path, `*` for one part: dataset) at `hosts`.
@@ -124,7 +123,7 @@ def same(ours: Any, wire: Any) -> bool:
     return bool(ours == (wire if isinstance(ours, str | bool) else type(ours)(Decimal(wire))))
 
 
-def told(ours: Sequence[dict[str, Any]], wire: Sequence[Any], columns: Mapping[str, str | int]) -> bool:
+def rows_match_wire(ours: Sequence[dict[str, Any]], wire: Sequence[Any], columns: Mapping[str, str | int]) -> bool:
     """Whether decoded rows are the rows of the wire; `columns` names what each of our columns is called there, or its place."""
 
     def value(row: Any, where: str | int) -> Any:
@@ -158,22 +157,24 @@ def through_ccxt(exchange: str, emulator: Served, host: str, prefix: str, **opti
     return found
 
 
-def market(name: str) -> str | None:
+def market_name(name: str) -> str | None:
     """The synthetic market behind a source: named as the source, its host or its venue; None where it has none."""
     return next((found for found in (name, get_source(name).host, get_source(name).venue) if found in profiles()), None)
 
 
-def fetched(name: str, emulator: Served, home: Path, window: Window = WINDOW, **settings: Any) -> tuple[Run, FetchResult]:
-    """One source fetched from the emulator: BTC and PEPE unless told."""
+def fetch_from_emulator(
+    name: str, emulator: Served, home: Path, window: Window = WINDOW, **settings: Any
+) -> tuple[Run, FetchResult]:
+    """One source fetched from the emulator; `settings` replace the defaults, among them the assets BTC and PEPE."""
     chosen = {"home": home, "assets": ["BTC", "PEPE"], "timeout_seconds": 2, "tries": 4, "limits_scale": 1e6, **settings}
     run = Run.begin(Settings(**chosen), window, Clock(NOW), EmulatorInfo(emulator.url, "synthetic; seed=7"))
     [result] = asyncio.run(fetch(run, [get_source(name)]))
     return run, result
 
 
-def loaded(name: str, emulator: Served, home: Path, **settings: Any) -> Callable[[str], list[tuple[Any, ...]]]:
-    """The same, loaded: a function that asks the warehouse. Nothing failed, nothing was quarantined."""
-    run, result = fetched(name, emulator, home, **settings)
+def load_and_query(name: str, emulator: Served, home: Path, **settings: Any) -> Callable[[str], list[tuple[Any, ...]]]:
+    """A function that queries the warehouse after fetch and load, which had no failure and no quarantined page."""
+    run, result = fetch_from_emulator(name, emulator, home, **settings)
     assert not result.failures and not result.quarantined, [*map(str, result.failures), *result.quarantined]
     load(run, get_source(name), result.entries)
 
@@ -184,13 +185,7 @@ def loaded(name: str, emulator: Served, home: Path, **settings: Any) -> Callable
     return query
 
 
-def seen(bundle: Any, window: Window = WINDOW) -> Iterator[tuple[Any, ...]]:
+def store_rows(bundle: Any, window: Window = WINDOW) -> Iterator[tuple[Any, ...]]:
     """The rows of one of the store's bundles whose time lies in a window."""
     columns = [column.tolist() for column in vars(bundle).values()]
     return (row for row in zip(*columns, strict=True) if row[0] in window)
-
-
-__all__ = [
-    "DAY", "NOW", "WINDOW", "Endpoint", "Sample", "SyntheticMarket", "decoded", "exact", "fetched", "following", "get_source",
-    "loaded", "market", "planned", "redirected", "same", "samples", "seen", "through_ccxt", "told", "written",
-]  # fmt: skip

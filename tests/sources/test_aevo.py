@@ -15,14 +15,14 @@ from infra.emulator.testing import Served
 from pipelines.source import Instrument, VenueProblem
 from pipelines.sources.aevo import SOURCE, error, instruments
 from pipelines.windows import Window
-from tests.sources.kit import DAY, NOW, WINDOW, loaded, planned, seen
+from tests.sources.kit import DAY, NOW, WINDOW, load_and_query, planned_requests, store_rows
 
 ROOT = "https://api.aevo.xyz"
 
 
 def test_the_requests_of_two_days() -> None:
     """2026-11-20 and -21 in nanoseconds: pages end on multiples of fifty hours."""
-    found = planned("aevo", "ETH-PERP", WINDOW)
+    found = planned_requests("aevo", "ETH-PERP", WINDOW)
     history = found.pop("funding_rates")
     assert found == {
         "instruments": [f"GET {ROOT}/markets?instrument_type=PERPETUAL"],
@@ -89,12 +89,12 @@ def test_the_emulator_keeps_the_venues_limits(emulator: Served) -> None:
 
 
 def test_the_raw_tables_hold_the_store(emulator: Served, store: SyntheticMarket, tmp_path: Path) -> None:
-    query = loaded("aevo", emulator, tmp_path)
+    query = load_and_query("aevo", emulator, tmp_path)
     for coin in ("BTC", "1000PEPE"):
         asked = f"select settled_at, funding_rate from raw.aevo__funding_rates where instrument_name = '{coin}-PERP' order by 1"
         rows = query(asked)
-        assert rows == [row[:2] for row in seen(store.funding("aevo", coin))] and len(rows) == 48
-        *_, held = seen(store.open_interest("aevo", coin), Window(NOW - DAY, NOW + 1))
+        assert rows == [row[:2] for row in store_rows(store.funding("aevo", coin))] and len(rows) == 48
+        *_, held = store_rows(store.open_interest("aevo", coin), Window(NOW - DAY, NOW + 1))
         assert query(f"select open_interest from raw.aevo__statistics where symbol = '{coin}-PERP'") == [(held[1],)]
         assert query(f"select funding_rate, next_epoch from raw.aevo__running_rates where symbol = '{coin}-PERP'") == [
             (store.running_rate("aevo", coin, NOW), NOW + MS_HOUR)

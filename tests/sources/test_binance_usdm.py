@@ -13,7 +13,7 @@ from infra.emulator.testing import Served, serve
 from pipelines.sources.binance_usdm import SOURCE
 from pipelines.windows import Window
 from tests.sources.handmade import HOURS
-from tests.sources.kit import DAY, NOW, seen
+from tests.sources.kit import DAY, NOW, store_rows
 
 
 def get(emulator: Served, path: str, **params: Any) -> Any:
@@ -41,14 +41,14 @@ def test_the_funding_of_all_symbols_is_mixed_in_one_order_of_time(emulator: Serv
     times = [r["fundingTime"] for r in get(emulator, "/fapi/v1/fundingRate", startTime=NOW - DAY, limit=1000)]
     assert times == sorted(times)
     window = Window(NOW - DAY, NOW + 1)
-    assert len(times) == sum(len(list(seen(store.funding("binance", x.listed), window))) for x in store.listings("binance"))
+    assert len(times) == sum(len(list(store_rows(store.funding("binance", x.listed), window))) for x in store.listings("binance"))
 
 
 def test_the_running_bar_is_sent_and_none_after_it(store: SyntheticMarket) -> None:
     with serve(store, as_of=NOW + MS_HOUR // 2, days=5, limits_scale=1e6) as emulator:
         bars = get(emulator, "/fapi/v1/klines", symbol="BTCUSDT", interval="1h")
     assert [bars[-1][0], bars[-1][6]] == [NOW, NOW + MS_HOUR - 1]
-    trades = list(seen(store.candles("binance", "BTC", "trade"), Window(NOW - 5 * DAY, NOW + 1)))
+    trades = list(store_rows(store.candles("binance", "BTC", "trade"), Window(NOW - 5 * DAY, NOW + 1)))
     assert [(b[0], *map(float, b[1:6]), float(b[7]), b[8]) for b in bars] == trades
 
 
@@ -80,7 +80,7 @@ def test_snapshots(emulator: Served, store: SyntheticMarket) -> None:
         row = index[listing.listed + "USDT"]
         assert float(row["lastFundingRate"]) == store.running_rate("binance", listing.listed, NOW)
         assert row["nextFundingTime"] > NOW and row["nextFundingTime"] % (4 * MS_HOUR) == 0
-    *_, (_, size, _) = seen(store.open_interest("binance", "BTC"), Window(NOW - DAY, NOW + 1))
+    *_, (_, size, _) = store_rows(store.open_interest("binance", "BTC"), Window(NOW - DAY, NOW + 1))
     assert float(get(emulator, "/fapi/v1/openInterest", symbol="BTCUSDT")["openInterest"]) == size
 
 

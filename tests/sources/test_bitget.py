@@ -25,14 +25,14 @@ from tests.sources.kit import (
     Sample,
     decoded,
     exact,
-    fetched,
-    following,
-    loaded,
-    planned,
-    samples,
-    seen,
+    fetch_from_emulator,
+    load_and_query,
+    next_request,
+    planned_requests,
+    rows_match_wire,
+    store_rows,
     through_ccxt,
-    told,
+    wire_samples,
 )
 
 ROOT = "https://api.bitget.com/api/v2/mix/market"
@@ -49,7 +49,7 @@ def enveloped(*rows: Any, code: str = "00000") -> dict[str, Any]:
 def test_the_requests_of_two_days() -> None:
     """2026-11-20 and -21: both ends of a window of bars are sent, inclusive; funding takes none."""
     bars = "symbol=BTCUSDT&granularity=1H&productType=USDT-FUTURES&startTime=1795132800000&endTime=1795305599999&limit=200"
-    assert planned("bitget", "BTCUSDT", WINDOW, without="liquidations") == {
+    assert planned_requests("bitget", "BTCUSDT", WINDOW, without="liquidations") == {
         "instruments": [f"GET {ROOT}/contracts?productType=USDT-FUTURES"],
         "tickers": [f"GET {ROOT}/tickers?productType=USDT-FUTURES"],
         "running_rates": [f"GET {ROOT}/current-fund-rate?productType=USDT-FUTURES"],
@@ -74,10 +74,10 @@ def settled(*hours: int) -> dict[str, Any]:
 
 def test_funding_is_paged_until_it_reaches_before_the_window() -> None:
     asked = Request("/", {"pageSize": 3, "pageNo": 2}, window=WINDOW, clip_start=True, clip_end=True)
-    assert (more := following("bitget", "funding_rates", asked, settled(32, 40, 48))) and more.params["pageNo"] == 3
-    assert following("bitget", "funding_rates", asked, settled(40, 48, 56)) is None, "the last lies before the window"
-    assert following("bitget", "funding_rates", asked, settled(40, 48)) is None, "a short page is the last"
-    assert following("bitget", "funding_rates", asked, settled()) is None
+    assert (more := next_request("bitget", "funding_rates", asked, settled(32, 40, 48))) and more.params["pageNo"] == 3
+    assert next_request("bitget", "funding_rates", asked, settled(40, 48, 56)) is None, "the last lies before the window"
+    assert next_request("bitget", "funding_rates", asked, settled(40, 48)) is None, "a short page is the last"
+    assert next_request("bitget", "funding_rates", asked, settled()) is None
 
 
 # --- errors -----------------------------------------------------------------------------------------------------------------
@@ -111,7 +111,7 @@ ENDPOINTS = {
     }.items()
 }  # fmt: skip
 #: What was recorded is of v1, whose names were others.
-SAMPLES = samples(ENDPOINTS, ["api.bitget.com"], examples="bitget")
+SAMPLES = wire_samples(ENDPOINTS, ["api.bitget.com"], examples="bitget")
 recorded = pytest.mark.skipif(not WIRE.is_dir(), reason="../shared/recordings/wire is absent: no recorded bytes to hold against")
 
 COLUMNS: dict[str, dict[str, str | int]] = {
@@ -142,7 +142,7 @@ def test_all_samples_are_here() -> None:
 @pytest.mark.parametrize("sample", SAMPLES, ids=str)
 def test_a_sample_decodes_to_what_it_holds(sample: Sample) -> None:
     rows = decoded("bitget", sample)
-    assert rows and told(rows, exact(sample)["data"], COLUMNS[sample.dataset])
+    assert rows and rows_match_wire(rows, exact(sample)["data"], COLUMNS[sample.dataset])
 
 
 # --- traps ------------------------------------------------------------------------------------------------------------------
@@ -196,29 +196,29 @@ def test_ccxt_reads_the_emulator(emulator: Served, store: SyntheticMarket) -> No
         market = bitget.market(f"{coin}/USDT:USDT")
         assert (market["linear"], market["swap"], market["contractSize"]) == (True, True, 1)
         rates = bitget.fetch_funding_rate_history(market["symbol"], since, 100)
-        expected = [row[:2] for row in seen(store.funding("bitget", coin), Window(since, NOW + 1))]
+        expected = [row[:2] for row in store_rows(store.funding("bitget", coin), Window(since, NOW + 1))]
         assert [(r["timestamp"], r["fundingRate"]) for r in rates] == expected
         bars = bitget.fetch_ohlcv(market["symbol"], "1h", since, 72)
-        trades = [row[:6] for row in seen(store.candles("bitget", coin, "trade"), Window(since, NOW))]
+        trades = [row[:6] for row in store_rows(store.candles("bitget", coin, "trade"), Window(since, NOW))]
         assert [tuple(bar) for bar in bars] == trades and len(trades) == 72
         held = bitget.fetch_tickers([market["symbol"]])[market["symbol"]]["info"]["holdingAmount"]
-        *_, last = seen(store.open_interest("bitget", coin), Window(NOW - DAY, NOW + 1))
+        *_, last = store_rows(store.open_interest("bitget", coin), Window(NOW - DAY, NOW + 1))
         assert float(held) == last[1]
 
 
 def test_the_raw_tables_hold_the_store(emulator: Served, store: SyntheticMarket, tmp_path: Path) -> None:
-    query = loaded("bitget", emulator, tmp_path, assets=list(COINS))
+    query = load_and_query("bitget", emulator, tmp_path, assets=list(COINS))
     for coin in COINS:
         where = f"where symbol = '{coin}USDT' order by 1"
         assert query(f"select funding_time, funding_rate from raw.bitget__funding_rates {where}") == [
-            row[:2] for row in seen(store.funding("bitget", coin))
+            row[:2] for row in store_rows(store.funding("bitget", coin))
         ]
         for table, kind in {"candles": "trade", "mark_candles": "mark", "index_candles": "index"}.items():
-            bars = list(seen(store.candles("bitget", coin, kind)))  # type: ignore[arg-type]
+            bars = list(store_rows(store.candles("bitget", coin, kind)))  # type: ignore[arg-type]
             assert len(bars) == 48
             found = query(f"select open_time, open, high, low, close from raw.bitget__{table} {where}")
             assert found == [row[:5] for row in bars]
-        *_, held = seen(store.open_interest("bitget", coin), Window(NOW - DAY, NOW + 1))
+        *_, held = store_rows(store.open_interest("bitget", coin), Window(NOW - DAY, NOW + 1))
         assert query(f"select holding_amount from raw.bitget__tickers {where}") == [(held[1],)]
 
 
@@ -227,6 +227,6 @@ def test_tomorrows_first_page_is_asked_for_anew(emulator: Served, tmp_path: Path
     asked = []
     for window in (Window(NOW - 3 * DAY, NOW - DAY), WINDOW, WINDOW):
         emulator.clear_requests()
-        assert not fetched("bitget", emulator, tmp_path, window, assets=["BTC"])[1].failures
+        assert not fetch_from_emulator("bitget", emulator, tmp_path, window, assets=["BTC"])[1].failures
         asked.append(sum(r["path"].endswith("history-fund-rate") for r in emulator.requests()))
     assert asked == [1, 1, 0], "the same window again is answered from landing"

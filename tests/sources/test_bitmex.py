@@ -23,7 +23,7 @@ from pipelines.source import Instrument, VenueProblem
 from pipelines.sources.bitmex import SOURCE, error, instruments
 from pipelines.windows import Window
 from tests.pipelines.samples import WIRE
-from tests.sources.kit import DAY, Sample, decoded, exact, fetched, planned, samples, seen
+from tests.sources.kit import DAY, Sample, decoded, exact, fetch_from_emulator, planned_requests, store_rows, wire_samples
 
 ROOT = "https://www.bitmex.com/api/v1"
 CLOSED = 1790208000000  # 2026-09-24T00:00Z: the end of the last day
@@ -34,7 +34,7 @@ def test_the_requests_of_two_days() -> None:
     """Both ends inclusive; a bar is stamped with its end, an hour after what is asked for."""
     days = "startTime=2026-09-21T00%3A00%3A00Z&endTime=2026-09-22T23%3A59%3A59Z"
     bars = "startTime=2026-09-21T01%3A00%3A00Z&endTime=2026-09-23T00%3A59%3A59Z"
-    assert planned("bitmex", "XBTUSD", TWO_DAYS) == {
+    assert planned_requests("bitmex", "XBTUSD", TWO_DAYS) == {
         "instruments": [f"GET {ROOT}/instrument/active"],
         "funding_rates": [f"GET {ROOT}/funding?symbol=XBTUSD&count=500&{days}"],
         "candles": [f"GET {ROOT}/trade/bucketed?symbol=XBTUSD&binSize=1h&partial=false&count=500&{bars}"],
@@ -58,7 +58,7 @@ def test_errors_by_kind(status: int, body: Any, says: VenueProblem | None) -> No
 
 # --- samples ----------------------------------------------------------------------------------------------------------------
 
-SAMPLES = samples(
+SAMPLES = wire_samples(
     {"/api/v1/instrument/active": "instruments"}, ["www.bitmex.com"], nautilus={"bitmex/http_get_trade_bins.json": "candles"}
 )
 recorded = pytest.mark.skipif(not WIRE.is_dir(), reason="../shared/recordings/wire is absent: no recorded bytes to hold against")
@@ -100,13 +100,13 @@ def test_it_is_never_asked_live(tmp_path: Path) -> None:
 
 def test_nothing_is_asked_for_after_it_closed(emulator: Served, tmp_path: Path) -> None:
     emulator.clear_requests()
-    _, result = fetched("bitmex", emulator, tmp_path, Window(CLOSED - DAY, CLOSED + 9 * DAY), assets=["BTC"])
+    _, result = fetch_from_emulator("bitmex", emulator, tmp_path, Window(CLOSED - DAY, CLOSED + 9 * DAY), assets=["BTC"])
     ends = {r["query"].get("endTime") for r in emulator.requests() if r["venue"] == "bitmex"} - {None}
     assert ends == {"2026-09-23T23:59:59Z", "2026-09-24T00:59:59Z"} and not result.failures
 
 
 def test_the_raw_tables_hold_the_store(emulator: Served, store: SyntheticMarket, tmp_path: Path) -> None:
-    run, result = fetched("bitmex", emulator, tmp_path, TWO_DAYS, assets=["BTC", "ETH"])
+    run, result = fetch_from_emulator("bitmex", emulator, tmp_path, TWO_DAYS, assets=["BTC", "ETH"])
     assert not result.failures and not result.quarantined
     load(run, SOURCE, result.entries)
     import duckdb
@@ -117,11 +117,11 @@ def test_the_raw_tables_hold_the_store(emulator: Served, store: SyntheticMarket,
                 "select opened_at, open, high, low, close, home_notional, foreign_notional from raw.bitmex__candles "
                 "where symbol = ? order by 1", [name],
             ).fetchall()  # fmt: skip
-            assert bars == [row[:7] for row in seen(store.candles("bitmex", coin, "trade"), TWO_DAYS)] and len(bars) == 48
+            assert bars == [row[:7] for row in store_rows(store.candles("bitmex", coin, "trade"), TWO_DAYS)] and len(bars) == 48
             rates = db.execute(
                 "select timestamp, funding_rate from raw.bitmex__funding_rates where symbol = ? order by 1", [name]
             ).fetchall()
-            assert rates == [row[:2] for row in seen(store.funding("bitmex", coin), TWO_DAYS)]
+            assert rates == [row[:2] for row in store_rows(store.funding("bitmex", coin), TWO_DAYS)]
 
 
 def test_the_emulator_ends_where_the_venue_did(emulator: Served) -> None:

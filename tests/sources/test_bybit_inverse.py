@@ -26,14 +26,14 @@ from tests.sources.kit import (
     SyntheticMarket,
     decoded,
     exact,
-    following,
     get_source,
-    loaded,
-    planned,
-    samples,
-    seen,
+    load_and_query,
+    next_request,
+    planned_requests,
+    rows_match_wire,
+    store_rows,
     through_ccxt,
-    told,
+    wire_samples,
     written,
 )
 
@@ -50,7 +50,7 @@ def test_two_days_make_exactly_these_requests() -> None:
     """Both ends always, as a lone start is refused; bars call them otherwise."""
     span = "startTime=1760054400000&endTime=1760227199999&limit=200"
     bars = f"{ASKED}&interval=60&start=1760054400000&end=1760227199999&limit=1000"
-    assert planned(NAME, "BTCUSD", TWO_DAYS) == {
+    assert planned_requests(NAME, "BTCUSD", TWO_DAYS) == {
         "instruments": [f"GET {MARKET}/instruments-info?category=inverse&limit=1000"],
         "tickers": [f"GET {MARKET}/tickers?category=inverse"],
         "open_interest": [f"GET {MARKET}/open-interest?{ASKED}&intervalTime=1h&{span}"],
@@ -84,10 +84,10 @@ def page(*rows: object, cursor: str | None = "") -> dict[str, Any]:
 
 def test_the_list_goes_on_by_cursor() -> None:
     [first] = get_source(NAME).endpoint("instruments").plan(Instrument("", ""), TWO_DAYS)
-    second = following(NAME, "instruments", first, page(contract("BTCUSD"), cursor="a%3D1"))
+    second = next_request(NAME, "instruments", first, page(contract("BTCUSD"), cursor="a%3D1"))
     assert second and written(NAME, second) == f"GET {MARKET}/instruments-info?category=inverse&limit=1000&cursor=a%253D1"
-    assert following(NAME, "instruments", first, page(contract("BTCUSD"))) is None
-    assert following(NAME, "instruments", first, page(contract("BTCUSD"), cursor=None)) is None
+    assert next_request(NAME, "instruments", first, page(contract("BTCUSD"))) is None
+    assert next_request(NAME, "instruments", first, page(contract("BTCUSD"), cursor=None)) is None
 
 
 # --- bodies -------------------------------------------------------------------------------------------------------------
@@ -130,7 +130,7 @@ NAUTILUS = {
 }
 FOUND = [
     s
-    for s in samples(ENDPOINTS, ["api.bybit.com"], examples="bybit", nautilus=NAUTILUS)
+    for s in wire_samples(ENDPOINTS, ["api.bybit.com"], examples="bybit", nautilus=NAUTILUS)
     if b'"inverse"' in s.body or s.file in NAUTILUS
 ]
 BARS: dict[str, str | int] = {"open_time": 0, "open": 1, "high": 2, "low": 3, "close": 4}
@@ -163,7 +163,7 @@ def test_no_sample_is_left_out() -> None:
 @pytest.mark.parametrize("sample", FOUND, ids=str)
 def test_a_sample_decodes_to_the_values_that_it_holds(sample: Sample) -> None:
     rows = exact(sample)["result"]["list"]
-    assert rows and told(decoded(NAME, sample), rows, COLUMNS[sample.dataset])
+    assert rows and rows_match_wire(decoded(NAME, sample), rows, COLUMNS[sample.dataset])
 
 
 @pytest.mark.skipif(not WIRE.is_dir(), reason="../shared/recordings/wire is absent: no recorded bytes to hold against")
@@ -177,21 +177,21 @@ def test_documented_volume_is_dollars_and_turnover_coins() -> None:
 
 
 def test_fetched_and_loaded_is_what_the_store_holds(emulator: Served, store: SyntheticMarket, tmp_path: Path) -> None:
-    query = loaded(NAME, emulator, tmp_path, assets=["BTC", "SOL", "PEPE"])
+    query = load_and_query(NAME, emulator, tmp_path, assets=["BTC", "SOL", "PEPE"])
     for coin in ("BTC", "SOL"):
         table, of = f"from raw.{NAME}__", f"where symbol = '{coin}USD' order by 1"
         bars, held, funding = store.candles(NAME, coin, "trade"), store.open_interest(NAME, coin), store.funding(NAME, coin)
         assert query(f"select open_time, open, high, low, close, volume, turnover {table}candles {of}") == [
-            (at, o, h, low, c, round(quote), coins) for at, o, h, low, c, coins, quote, _ in seen(bars)
+            (at, o, h, low, c, round(quote), coins) for at, o, h, low, c, coins, quote, _ in store_rows(bars)
         ]
         for kind in ("mark", "index"):
-            prices = [(row[0], row[4]) for row in seen(store.candles(NAME, coin, kind))]  # type: ignore[arg-type]
+            prices = [(row[0], row[4]) for row in store_rows(store.candles(NAME, coin, kind))]  # type: ignore[arg-type]
             assert query(f"select open_time, close {table}{kind}_candles {of}") == prices
         assert query(f"select timestamp, open_interest, single_open_interest {table}open_interest {of}") == [
-            (at, round(2 * coins * mark), round(coins * mark)) for at, coins, mark in seen(held)
+            (at, round(2 * coins * mark), round(coins * mark)) for at, coins, mark in store_rows(held)
         ]
         assert query(f"select funding_rate_timestamp, funding_rate {table}funding_rates {of}") == [
-            row[:2] for row in seen(funding)
+            row[:2] for row in store_rows(funding)
         ]
         assert held
         at = held.observed_at.tolist().index(NOW)
@@ -252,13 +252,13 @@ def test_ccxt_reads_the_instruments(exchange: Any, store: SyntheticMarket) -> No
 def test_ccxt_reads_what_the_store_holds(exchange: Any, store: SyntheticMarket, coin: str) -> None:
     symbol = f"{coin}/USD:{coin}"
     rates = exchange.fetch_funding_rate_history(symbol, WINDOW.start, 100, {"until": WINDOW.end - 1})
-    assert [(r["timestamp"], r["fundingRate"]) for r in rates] == [row[:2] for row in seen(store.funding(NAME, coin))]
+    assert [(r["timestamp"], r["fundingRate"]) for r in rates] == [row[:2] for row in store_rows(store.funding(NAME, coin))]
     bars = exchange.fetch_ohlcv(symbol, "1h", WINDOW.start, 48)
     # It takes the seventh column for the volume of an inverse contract: coins.
-    assert [tuple(bar) for bar in bars] == [row[:6] for row in seen(store.candles(NAME, coin, "trade"))]
+    assert [tuple(bar) for bar in bars] == [row[:6] for row in store_rows(store.candles(NAME, coin, "trade"))]
     params = {"startTime": WINDOW.start, "endTime": WINDOW.end - 1}
     held = exchange.fetch_open_interest_history(symbol, "1h", None, 48, params)
     assert [(r["timestamp"], float(r["info"]["openInterest"])) for r in held] == [
-        (at, round(2 * coins * mark)) for at, coins, mark in seen(store.open_interest(NAME, coin))
+        (at, round(2 * coins * mark)) for at, coins, mark in store_rows(store.open_interest(NAME, coin))
     ]
     assert len(bars) == len(held) == 48

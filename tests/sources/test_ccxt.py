@@ -26,7 +26,7 @@ from pipelines.settings import Settings
 from pipelines.source import Instrument, Request, Source
 from pipelines.sources import expand_multi_venue
 from pipelines.windows import HOUR, Window
-from tests.sources.kit import DAY, NOW, WINDOW, following, get_source
+from tests.sources.kit import DAY, NOW, WINDOW, get_source, next_request
 from tests.whole import AS_OF, DAYS, database, perps, published, window
 
 ccxt = pytest.importorskip("ccxt.async_support")
@@ -216,12 +216,12 @@ def test_pages_follow_where_a_venue_gives_less_at_once() -> None:
     def bars(*hours: int) -> dict[str, Any]:
         return {"answers": [], "rows": [[start + h * HOUR, 1, 1, 1, 1, None] for h in hours]}
 
-    assert following("ccxt", "candles", request, bars(*range(24))) is None
-    after = following("ccxt", "candles", request, bars(*range(10)))
+    assert next_request("ccxt", "candles", request, bars(*range(24))) is None
+    after = next_request("ccxt", "candles", request, bars(*range(10)))
     assert after and after.params == {**request.params, "since": start + 9 * HOUR + 1}
-    before = following("ccxt", "candles", request, bars(*range(14, 24)))
+    before = next_request("ccxt", "candles", request, bars(*range(14, 24)))
     assert before and before.params == {**request.params, "until": start + 14 * HOUR - 1}
-    assert following("ccxt", "candles", request, bars()) is None, "nothing more there"
+    assert next_request("ccxt", "candles", request, bars()) is None, "nothing more there"
 
 
 def test_what_the_venue_has_forgotten_is_said_once_and_not_asked_on(emulator: Served, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from infra.emulator.testing import Served
 from pipelines.source import Instrument, VenueProblem
 from pipelines.sources.cftc import SOURCE, error
 from pipelines.windows import Window
-from tests.sources.kit import DAY, NOW, WINDOW, loaded
+from tests.sources.kit import DAY, NOW, WINDOW, load_and_query
 
 REPORTS = SOURCE.endpoint("reports")
 #: A row by the page: more columns than are read, all of them text.
@@ -67,7 +67,7 @@ def test_errors_by_kind(status: int, body: Any, says: VenueProblem | None) -> No
 
 def test_a_report_is_out_on_the_friday_after(emulator: Served, tmp_path: Path) -> None:
     """The clock stands at Sunday 2026-11-22: the last report is of Tuesday the 17th."""
-    query = loaded("cftc", emulator, tmp_path)
+    query = load_and_query("cftc", emulator, tmp_path)
     days = query("select distinct make_timestamp(reported_on * 1000)::date::varchar from raw.cftc__reports order by 1")
     assert days == [("2026-11-03",), ("2026-11-10",), ("2026-11-17",)]
     refused = httpx.get(f"{emulator.url}/cme/resource/gpe5-46if.json", params={"$where": "1 = 1"})

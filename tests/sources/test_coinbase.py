@@ -18,7 +18,19 @@ from pipelines.source import Instrument, VenueProblem
 from pipelines.sources.coinbase import SOURCE, error, instruments
 from pipelines.windows import Window
 from tests.pipelines.samples import WIRE
-from tests.sources.kit import DAY, NOW, WINDOW, Sample, decoded, exact, loaded, planned, samples, seen, through_ccxt
+from tests.sources.kit import (
+    DAY,
+    NOW,
+    WINDOW,
+    Sample,
+    decoded,
+    exact,
+    load_and_query,
+    planned_requests,
+    store_rows,
+    through_ccxt,
+    wire_samples,
+)
 
 ROOT = "https://api.coinbase.com/api/v3/brokerage/market/products"
 BIP = "BIP-20DEC30-CDE"
@@ -26,7 +38,7 @@ BIP = "BIP-20DEC30-CDE"
 
 def test_the_requests_of_two_days() -> None:
     """2026-11-20 and -21: both ends of a window of bars are sent, in seconds, inclusive; the list alone is asked once."""
-    assert planned("coinbase", BIP, WINDOW) == {
+    assert planned_requests("coinbase", BIP, WINDOW) == {
         "instruments": [f"GET {ROOT}?product_type=FUTURE"],
         "candles": [f"GET {ROOT}/{BIP}/candles?granularity=ONE_HOUR&start=1795132800&end=1795305599&limit=300"],
     }
@@ -53,7 +65,7 @@ def test_errors_by_kind(status: int, body: Any, says: VenueProblem | None) -> No
 
 FUTURES = {"coinbase/http_products_future.json": "instruments", "coinbase/http_candles.json": "candles"}
 #: The other sample of the list is of spot products, which have no details of a future: we ask for futures.
-SAMPLES = samples(
+SAMPLES = wire_samples(
     {f"{ROOT.removeprefix('https://api.coinbase.com')}/*/candles": "candles"},
     ["api.coinbase.com"],
     examples="coinbase",
@@ -116,19 +128,19 @@ def test_ccxt_reads_the_emulator(emulator: Served, store: SyntheticMarket) -> No
         market = coinbase.markets_by_id[product_id(coin)][0]
         assert market["contract"] and market["contractSize"] == CONTRACTS[coin][1]
         bars = coinbase.fetch_ohlcv(market["symbol"], "1h", since, 72)
-        trades = list(seen(store.candles("coinbase", coin, "trade"), Window(since, NOW)))
+        trades = list(store_rows(store.candles("coinbase", coin, "trade"), Window(since, NOW)))
         assert [bar[:5] for bar in bars] == [list(row[:5]) for row in trades] and len(trades) == 72
 
 
 def test_the_raw_tables_hold_the_store(emulator: Served, store: SyntheticMarket, tmp_path: Path) -> None:
-    query = loaded("coinbase", emulator, tmp_path, assets=["BTC", "XRP"])
+    query = load_and_query("coinbase", emulator, tmp_path, assets=["BTC", "XRP"])
     for coin in ("BTC", "XRP"):
-        bars = list(seen(store.candles("coinbase", coin, "trade")))
+        bars = list(store_rows(store.candles("coinbase", coin, "trade")))
         where = f"where symbol = '{product_id(coin)}' order by 1"
         assert query(f'select "time", open, high, low, close from raw.coinbase__candles {where}') == [row[:5] for row in bars]
         [(rate, lots)] = query(
             f"select funding_rate, open_interest from raw.coinbase__instruments where product_id = '{product_id(coin)}'"
         )
-        *_, held = seen(store.open_interest("coinbase", coin), Window(NOW - DAY, NOW + 1))
+        *_, held = store_rows(store.open_interest("coinbase", coin), Window(NOW - DAY, NOW + 1))
         assert rate == store.running_rate("coinbase", coin, NOW)
         assert lots * CONTRACTS[coin][1] == pytest.approx(held[1], abs=CONTRACTS[coin][1] / 2)

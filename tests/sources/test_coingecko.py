@@ -18,7 +18,17 @@ from pipelines import keys
 from pipelines.source import VenueProblem
 from pipelines.sources.coingecko import SOURCE, error
 from tests.pipelines.samples import WIRE
-from tests.sources.kit import NOW, Sample, decoded, exact, fetched, loaded, planned, samples, told
+from tests.sources.kit import (
+    NOW,
+    Sample,
+    decoded,
+    exact,
+    fetch_from_emulator,
+    load_and_query,
+    planned_requests,
+    rows_match_wire,
+    wire_samples,
+)
 from tests.sources.kit import WINDOW as TWO_DAYS
 from tests.whole import AS_OF, DAYS, database, perps, window
 
@@ -26,13 +36,13 @@ ROOT = "https://api.coingecko.com/api/v3"
 
 
 def test_the_requests() -> None:
-    assert planned("coingecko", "", TWO_DAYS) == {
+    assert planned_requests("coingecko", "", TWO_DAYS) == {
         "tickers": [f"GET {ROOT}/derivatives"],
         "exchanges": [f"GET {ROOT}/derivatives/exchanges?order=open_interest_btc_desc&per_page=50&page=1"],
         "totals": [f"GET {ROOT}/global"],
         "coins": [f"GET {ROOT}/coins/markets?vs_currency=usd&order=market_cap_desc&per_page=250&page=1"],
     }
-    assert sum(len(r) for r in planned("coingecko", "", TWO_DAYS).values()) < 5, "calls a minute without a key"
+    assert sum(len(r) for r in planned_requests("coingecko", "", TWO_DAYS).values()) < 5, "calls a minute without a key"
 
 
 @pytest.mark.parametrize(
@@ -52,7 +62,7 @@ def test_errors_by_kind(status: int, body: Any, says: VenueProblem | None) -> No
     assert error(401, b"<html>") == VenueProblem("key", "HTTP 401")
 
 
-SAMPLES = samples({"/api/v3/derivatives": "tickers"}, ["api.coingecko.com"], examples="coingecko")
+SAMPLES = wire_samples({"/api/v3/derivatives": "tickers"}, ["api.coingecko.com"], examples="coingecko")
 COLUMNS: dict[str, str | int] = {
     name: name
     for name in ("market symbol index_id contract_type index price funding_rate open_interest volume_24h last_traded_at".split())
@@ -63,11 +73,11 @@ COLUMNS: dict[str, str | int] = {
 def test_the_sample_decodes_to_what_it_holds() -> None:
     assert len(SAMPLES) == 1, "the others are of endpoints that are not read"
     [sample] = SAMPLES
-    assert isinstance(sample, Sample) and told(decoded("coingecko", sample), exact(sample), COLUMNS)
+    assert isinstance(sample, Sample) and rows_match_wire(decoded("coingecko", sample), exact(sample), COLUMNS)
 
 
 def test_rates_are_percent_and_totals_bitcoin(emulator: Served, store: SyntheticMarket, tmp_path: Path) -> None:
-    query = loaded("coingecko", emulator, tmp_path)
+    query = load_and_query("coingecko", emulator, tmp_path)
     rate = store.running_rate("binance", "BTC", NOW)
     assert rate is not None
     [(percent, oi, index)] = query(
@@ -90,14 +100,14 @@ def test_the_key_goes_into_a_header_and_nowhere_else(emulator: Served, tmp_path:
     monkeypatch.delenv("COINGECKO_DEMO_API_KEY")
     assert keys.headers(SOURCE, emulated=False) == {} and keys.missing("coingecko") is None, "it answers without one"
     assert httpx.get(f"{emulator.url}/coingecko/api/v3/global").status_code == 200
-    fetched("coingecko", emulator, tmp_path)
+    fetch_from_emulator("coingecko", emulator, tmp_path)
     for file in tmp_path.rglob("*"):
         assert not file.is_file() or keys.EMULATED.encode() not in file.read_bytes()
 
 
 def test_a_wrong_key_says_so_once_and_is_left_alone(emulator: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keys, "EMULATED", "CG-wrong")
-    run, result = fetched("coingecko", emulator, tmp_path, venues=["coingecko"])
+    run, result = fetch_from_emulator("coingecko", emulator, tmp_path, venues=["coingecko"])
     [failure] = result.failures
     assert str(failure).startswith("coingecko /api/v3/derivatives: 10002 API Key Missing or invalid. Set a key")
     assert run.chosen_sources()[0] == [] and "CG-wrong" not in (run.settings.folder / "keys.json").read_text()

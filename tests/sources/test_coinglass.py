@@ -13,7 +13,7 @@ from infra.emulator.venues.coingecko import NAMES
 from pipelines.run import Run, resolve_window_and_clock
 from pipelines.settings import Settings
 from pipelines.sources.coinglass import SOURCE
-from tests.sources.kit import DAY, NOW, loaded
+from tests.sources.kit import DAY, NOW, load_and_query
 
 #: A page of the venue's documentation.
 CLOSES = {"open": "0.004603", "high": "0.009388", "low": "-0.005063", "close": "0.009229"}
@@ -40,7 +40,7 @@ def test_without_a_key_it_is_left_out_with_a_line(tmp_path: Path, monkeypatch: p
 
 def test_the_emulator_sums_up_the_store(emulator: Served, store: SyntheticMarket, tmp_path: Path) -> None:
     """By hand for the last day: every venue's open interest at midnight, its liquidations of the day."""
-    query = loaded("coinglass", emulator, tmp_path, assets=["BTC"])
+    query = load_and_query("coinglass", emulator, tmp_path, assets=["BTC"])
     oi = longs = 0.0
     for name in NAMES:
         held = store.open_interest(name, "BTC")

@@ -13,7 +13,7 @@ from infra.emulator.testing import Served
 from pipelines import keys
 from pipelines.source import Instrument, VenueProblem
 from pipelines.sources.cryptoquant import SOURCE, error
-from tests.sources.kit import DAY, NOW, WINDOW, loaded
+from tests.sources.kit import DAY, NOW, WINDOW, load_and_query
 
 
 def test_the_requests_of_two_days() -> None:
@@ -59,7 +59,7 @@ def test_the_emulator_wants_a_token_and_an_exchange(emulator: Served, tmp_path: 
     assert httpx.get(url).status_code == 401
     assert keys.headers(SOURCE, emulated=True) == {"Authorization": "Bearer emulator"}
     assert httpx.get(url, headers={"Authorization": "Bearer emulator"}, params={"window": "day"}).status_code == 400
-    query = loaded("cryptoquant", emulator, tmp_path, assets=["BTC", "ETH", "PEPE"])
+    query = load_and_query("cryptoquant", emulator, tmp_path, assets=["BTC", "ETH", "PEPE"])
     assert query("select symbol, day from raw.cryptoquant__open_interest order by 1, 2") == [
         (asset, NOW - n * DAY) for asset in ("BTC", "ETH") for n in (2, 1)
     ]

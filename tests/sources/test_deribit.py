@@ -25,13 +25,13 @@ from tests.sources.kit import (
     Sample,
     decoded,
     exact,
-    fetched,
+    fetch_from_emulator,
     get_source,
-    loaded,
-    planned,
-    samples,
-    seen,
+    load_and_query,
+    planned_requests,
+    store_rows,
     through_ccxt,
+    wire_samples,
 )
 
 PUBLIC = "https://www.deribit.com/api/v2/public"
@@ -42,7 +42,7 @@ SYMBOLS = {"BTC": "BTC-PERPETUAL", "PEPE": "PEPE_USDC-PERPETUAL"}
 
 
 def test_two_days_make_these_requests() -> None:
-    assert planned("deribit", "BTC-PERPETUAL", TWO_DAYS) == {
+    assert planned_requests("deribit", "BTC-PERPETUAL", TWO_DAYS) == {
         "instruments": [f"GET {PUBLIC}/get_instruments?currency=any&kind=future"],
         "summaries": [
             f"GET {PUBLIC}/get_book_summary_by_currency?currency={currency}&kind=future"
@@ -113,7 +113,7 @@ def test_the_documented_hour_of_funding() -> None:
 
 # --- samples ----------------------------------------------------------------------------------------------------------------
 
-SAMPLES = samples(
+SAMPLES = wire_samples(
     {
         "/api/v2/public/get_instruments": "instruments",
         "/api/v2/public/get_book_summary_by_currency": "summaries",
@@ -148,29 +148,29 @@ def test_every_sample_decodes_to_the_values_that_it_holds() -> None:
 
 
 def test_what_is_loaded_is_what_the_store_holds(emulator: Served, store: SyntheticMarket, tmp_path: Path) -> None:
-    query = loaded("deribit", emulator, tmp_path)
+    query = load_and_query("deribit", emulator, tmp_path)
     assert {x for (x,) in query("select distinct symbol from raw.deribit__candles")} == set(SYMBOLS.values())
     for coin, symbol in SYMBOLS.items():
         rates = query(f"select timestamp, interest_1h from raw.deribit__funding_rates where symbol = '{symbol}' order by 1")
-        assert rates == [row[:2] for row in seen(store.funding("deribit", coin))]
+        assert rates == [row[:2] for row in store_rows(store.funding("deribit", coin))]
         assert len(rates) == 48 and all(at % HOUR == 0 for at, _ in rates)
         bars = query(
             f"select tick, open, high, low, close, volume, cost from raw.deribit__candles where symbol = '{symbol}' order by 1"
         )
-        assert bars == [row[:7] for row in seen(store.candles("deribit", coin, "trade"))]
+        assert bars == [row[:7] for row in store_rows(store.candles("deribit", coin, "trade"))]
 
 
 def test_eight_hours_are_the_sum_of_eight(emulator: Served, tmp_path: Path) -> None:
-    query = loaded("deribit", emulator, tmp_path, assets=["BTC"])
+    query = load_and_query("deribit", emulator, tmp_path, assets=["BTC"])
     rows = query("select interest_1h, interest_8h from raw.deribit__funding_rates order by timestamp")
     assert rows[-1][1] == pytest.approx(sum(one for one, _ in rows[-8:]), rel=1e-12)
 
 
 def test_funding_of_more_than_a_page_is_read_whole(emulator: Served, store: SyntheticMarket, tmp_path: Path) -> None:
     window = Window(NOW - 90 * DAY, NOW)
-    query = loaded("deribit", emulator, tmp_path, assets=["BTC"], window=window)
+    query = load_and_query("deribit", emulator, tmp_path, assets=["BTC"], window=window)
     assert query("select timestamp from raw.deribit__funding_rates order by 1") == [
-        (at,) for at, *_ in seen(store.funding("deribit", "BTC"), window)
+        (at,) for at, *_ in store_rows(store.funding("deribit", "BTC"), window)
     ]
 
 
@@ -181,7 +181,7 @@ def get(emulator: Served, path: str) -> Any:
 
 def test_inverse_open_interest_is_in_dollars_by_contracts_linear_in_coins(emulator: Served, store: SyntheticMarket) -> None:
     def size(coin: str) -> float:
-        return float(list(seen(store.open_interest("deribit", coin), Window(NOW - DAY, NOW + 1)))[-1][1])
+        return float(list(store_rows(store.open_interest("deribit", coin), Window(NOW - DAY, NOW + 1)))[-1][1])
 
     [btc] = get(emulator, "get_book_summary_by_currency?currency=BTC&kind=future")
     assert btc["open_interest"] % 10 == 0
@@ -227,7 +227,7 @@ def test_the_list_of_instruments_has_a_limit_of_its_own(store: SyntheticMarket) 
 
 def test_an_error_in_an_answer_of_200_is_asked_again(emulator: Served, tmp_path: Path) -> None:
     emulator.fault("error_200", venue="deribit", path_contains="get_funding_rate_history")
-    _, result = fetched("deribit", emulator, tmp_path, assets=["BTC"])
+    _, result = fetch_from_emulator("deribit", emulator, tmp_path, assets=["BTC"])
     assert not result.failures and not result.quarantined
 
 
@@ -257,7 +257,7 @@ def test_ccxt_reads_the_funding_history(exchange: Any, store: SyntheticMarket, c
     rows = exchange.fetch_funding_rate_history(symbol, WINDOW.start, 1000, {"until": NOW - 1})
     # It calls the sum of eight hours the rate; the hour's own stands in what it was told.
     assert [(r["timestamp"], float(r["info"]["interest_1h"])) for r in rows] == [
-        row[:2] for row in seen(store.funding("deribit", coin))
+        row[:2] for row in store_rows(store.funding("deribit", coin))
     ]
 
 
@@ -265,11 +265,11 @@ def test_ccxt_reads_the_funding_history(exchange: Any, store: SyntheticMarket, c
 def test_ccxt_reads_the_candles(exchange: Any, store: SyntheticMarket, coin: str) -> None:
     symbol = exchange.markets_by_id[SYMBOLS[coin]][0]["symbol"]
     rows = exchange.fetch_ohlcv(symbol, "1h", WINDOW.start, 1000, {"until": NOW})
-    assert [tuple(row) for row in rows] == [row[:6] for row in seen(store.candles("deribit", coin, "trade"))]
+    assert [tuple(row) for row in rows] == [row[:6] for row in store_rows(store.candles("deribit", coin, "trade"))]
     assert rows[-1][0] == NOW - MS_HOUR
 
 
 def test_ccxt_reads_the_open_interest(exchange: Any, store: SyntheticMarket) -> None:
     symbol = exchange.markets_by_id[SYMBOLS["PEPE"]][0]["symbol"]
-    held = list(seen(store.open_interest("deribit", "PEPE"), Window(NOW - DAY, NOW + 1)))[-1][1]
+    held = list(store_rows(store.open_interest("deribit", "PEPE"), Window(NOW - DAY, NOW + 1)))[-1][1]
     assert float(exchange.fetch_open_interest(symbol)["info"]["open_interest"]) == held

@@ -17,7 +17,7 @@ from pipelines.records import IsoMs, read_iso
 from pipelines.source import Instrument, VenueProblem
 from pipelines.sources import dune
 from pipelines.sources.dune import SOURCE, error
-from tests.sources.kit import DAY, NOW, WINDOW, fetched, loaded, planned
+from tests.sources.kit import DAY, NOW, WINDOW, fetch_from_emulator, load_and_query, planned_requests
 
 START = {"start": "2026-11-20 00:00:00", "end": "2026-11-22 00:00:00"}
 
@@ -29,7 +29,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_requests_of_two_days() -> None:
     """One execution a query, over whole days; the SQL is ours but for the days."""
-    asked = planned("dune", "", WINDOW)
+    asked = planned_requests("dune", "", WINDOW)
     for name, sql in (("volume", dune.VOLUME), ("liquidations", dune.LIQUIDATIONS)):
         body = json.dumps({"sql": sql.format(**START), "performance": "medium"})
         assert asked[name] == [f"POST https://api.dune.com/api/v1/sql/execute {body}"]
@@ -70,7 +70,7 @@ def liquidated(store: SyntheticMarket, *, long: bool) -> float:
 
 
 def test_the_raw_tables_hold_the_store(emulator: Served, store: SyntheticMarket, tmp_path: Path) -> None:
-    query = loaded("dune", emulator, tmp_path)
+    query = load_and_query("dune", emulator, tmp_path)
     volume = sum(
         float(bars.quote_volume[(bars.opened_at >= NOW - DAY) & (bars.opened_at < NOW)].sum())
         for coin in ("BTC", "ETH", "SOL", "DOGE")
@@ -86,7 +86,7 @@ def test_the_raw_tables_hold_the_store(emulator: Served, store: SyntheticMarket,
 
 def test_what_it_costs_is_said_before_and_after(emulator: Served, tmp_path: Path) -> None:
     emulator.clear_requests()
-    _, result = fetched("dune", emulator, tmp_path)
+    _, result = fetch_from_emulator("dune", emulator, tmp_path)
     said = [line for line in result.warnings if "perpetual.trades" in line]
     assert said[0].startswith("dune perpetual.trades: executing, which costs credits for the compute of tier medium")
     assert said[1].startswith("dune perpetual.trades: cost 0.5 credits to execute, and at most ")
@@ -100,7 +100,7 @@ def test_pages_are_followed_and_one_that_fails_pays_no_second_time(
     monkeypatch.setattr(dune, "ROWS", 1)
     emulator.fault("500", venue="dune", path_contains="results")
     emulator.clear_requests()
-    _, result = fetched("dune", emulator, tmp_path)
+    _, result = fetch_from_emulator("dune", emulator, tmp_path)
     assert not result.failures
     paths = [r["path"].rpartition("/")[2] for r in emulator.requests() if r["venue"] == "dune"]
     assert paths.count("execute") == 2
@@ -109,7 +109,7 @@ def test_pages_are_followed_and_one_that_fails_pays_no_second_time(
 
 
 def test_its_own_client_reads_the_emulator(emulator: Served, tmp_path: Path) -> None:
-    query = loaded("dune", emulator, tmp_path)
+    query = load_and_query("dune", emulator, tmp_path)
     client = DuneClient(api_key="emulator", base_url=f"{emulator.url}/dune")
     for table, sql in (("volume", dune.VOLUME), ("liquidations", dune.LIQUIDATIONS)):
         rows = client.run_sql(sql.format(**START), ping_frequency=0).get_rows()

@@ -16,7 +16,7 @@ from infra.emulator.testing import Served, serve
 from pipelines.source import Instrument, Request
 from pipelines.sources.dydx import SOURCE, error
 from pipelines.windows import Window
-from tests.sources.kit import DAY, NOW, WINDOW, fetched, following, loaded, seen
+from tests.sources.kit import DAY, NOW, WINDOW, fetch_from_emulator, load_and_query, next_request, store_rows
 from tests.sources.samples import Sample, collect, decoded, recorded
 
 #: 2025-10-10 and 2025-10-11.
@@ -40,12 +40,12 @@ def funding_page(*stamps: str) -> dict[str, Any]:
 def test_funding_is_followed_back_until_a_row_from_before_the_window() -> None:
     asked = Request("/", {"limit": 2, "effectiveBeforeOrAt": "later"}, window=TWO_DAYS, clip_start=True)
     within, start = "2025-10-10T01:00:00.586Z", "2025-10-10T00:00:00.219Z"
-    more = following("dydx", "funding_rates", asked, funding_page(within, start))
+    more = next_request("dydx", "funding_rates", asked, funding_page(within, start))
     assert more == replace(asked, params={"limit": 2, "effectiveBeforeOrAt": "2025-10-10T00:00:00.218Z"})
     # a row from before the window, a page that is not full, nothing at all: the end
-    assert following("dydx", "funding_rates", asked, funding_page(start, "2025-10-09T23:00:00.112Z")) is None
-    assert following("dydx", "funding_rates", asked, funding_page(start)) is None
-    assert following("dydx", "funding_rates", asked, funding_page()) is None
+    assert next_request("dydx", "funding_rates", asked, funding_page(start, "2025-10-09T23:00:00.112Z")) is None
+    assert next_request("dydx", "funding_rates", asked, funding_page(start)) is None
+    assert next_request("dydx", "funding_rates", asked, funding_page()) is None
 
 
 # --- errors and traps -------------------------------------------------------------------------------------------------------
@@ -92,13 +92,13 @@ def test_a_documented_stamp_by_hand() -> None:
 
 def test_a_window_longer_than_a_page_of_funding_is_read_whole(emulator: Served, store: SyntheticMarket, tmp_path: Path) -> None:
     window = Window(NOW - 90 * DAY, NOW)
-    _, result = fetched("dydx", emulator, tmp_path, window, assets=["BTC"])
+    _, result = fetch_from_emulator("dydx", emulator, tmp_path, window, assets=["BTC"])
     assert not result.failures and not result.quarantined
     pages = [e for e in result.entries if e.dataset == "funding_rates"]
     assert [e.last for e in pages] == [False, False, True]  # 2160 hours
-    query = loaded("dydx", emulator, tmp_path / "other", assets=["BTC"], window=window)
+    query = load_and_query("dydx", emulator, tmp_path / "other", assets=["BTC"], window=window)
     assert query("select effective_at from raw.dydx__funding_rates order by 1") == [
-        (at,) for at, *_ in seen(store.funding("dydx", "BTC"), window)
+        (at,) for at, *_ in store_rows(store.funding("dydx", "BTC"), window)
     ]
 
 
@@ -106,7 +106,7 @@ def test_rows_from_before_the_window_come_along_and_later_ones_do_not(emulator: 
     late = {"ticker": "BTC-USD", "rate": "0.5", "price": "1", "effectiveAt": "2026-11-22T00:00:00.000Z"}
     emulator.fault("error_200", venue="dydx", path_contains="historicalFunding", body=json.dumps({"historicalFunding": [late]}))
     emulator.clear_requests()
-    query = loaded("dydx", emulator, tmp_path, assets=["BTC"])
+    query = load_and_query("dydx", emulator, tmp_path, assets=["BTC"])
     asked = [r for r in emulator.requests() if "historicalFunding" in r["path"]]
     assert [r["fault"] for r in asked] == ["error_200", None]
     # 49 rows came, of which the first is the hour before the window's
@@ -119,8 +119,8 @@ def get(emulator: Served, path: str) -> httpx.Response:
 
 def test_the_snapshot_is_the_market_now(emulator: Served, store: SyntheticMarket) -> None:
     [(name, market)] = get(emulator, "perpetualMarkets?market=PEPE-USD").json()["markets"].items()
-    size = list(seen(store.open_interest("dydx", "PEPE"), Window(NOW - DAY, NOW + 1)))[-1][1]
-    oracle = list(seen(store.candles("dydx", "PEPE", "index")))[-1][4]
+    size = list(store_rows(store.open_interest("dydx", "PEPE"), Window(NOW - DAY, NOW + 1)))[-1][1]
+    oracle = list(store_rows(store.candles("dydx", "PEPE", "index")))[-1][4]
     assert (name, float(market["openInterest"]), float(market["oraclePrice"])) == ("PEPE-USD", size, oracle)
     assert float(market["nextFundingRate"]) == store.running_rate("dydx", "PEPE", NOW)
 

@@ -19,14 +19,14 @@ from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served, serve
 from pipelines.registry import source_rows
 from pipelines.sources import get_source
-from tests.sources.kit import market
+from tests.sources.kit import market_name
 from tests.whole import AS_OF, DAYS, database, perps, window
 
 ASSETS = ("BTC", "PEPE")
 PRICE_KINDS: tuple[PriceKind, ...] = ("mark", "index")
 #: Contracts are whole numbers: what is less than one is lost on the wire.
 ROUNDED = 2e-3
-SOURCES = [name for name in source_rows() if market(name) and "candles" in source_rows()[name].datasets]
+SOURCES = [name for name in source_rows() if market_name(name) and "candles" in source_rows()[name].datasets]
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def held(marts: Path, table_: str, name: str, base: str, time: str, *columns: st
 
 def truth(store: SyntheticMarket, name: str, base: str) -> tuple[str, str, int]:
     """The store's name of the venue, of the coin, and the multiplier; skips what the venue doesn't list."""
-    venue = market(name) or ""
+    venue = market_name(name) or ""
     for listing in store.listings(venue):
         if listing.base == base:
             return venue, listing.listed, listing.multiplier

@@ -15,7 +15,7 @@ from infra.emulator.testing import Served
 from pipelines.source import Instrument, Request
 from pipelines.sources.gate import SOURCE
 from pipelines.windows import Window
-from tests.sources.kit import DAY, NOW, WINDOW, fetched, following
+from tests.sources.kit import DAY, NOW, WINDOW, fetch_from_emulator, next_request
 from tests.sources.samples import collect, decoded, recorded
 
 HOUR_S = 3600
@@ -31,11 +31,11 @@ def contract(name: str = "BTC_USDT", **more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(("rows", "more"), [(99, False), (100, True), (101, False), (302, False), (0, False)])
 def test_a_list_of_exactly_a_hundred_may_have_been_cut(rows: int, more: bool) -> None:
     first = Request("/api/v4/futures/usdt/contracts")
-    after = following("gate", "instruments", first, [contract(f"A{n}_USDT") for n in range(rows)])
+    after = next_request("gate", "instruments", first, [contract(f"A{n}_USDT") for n in range(rows)])
     assert (after is not None) == more
     if after:
         assert after.params == {"limit": 100, "offset": 100}
-        last = following("gate", "instruments", after, [contract(f"B{n}_USDT") for n in range(100)])
+        last = next_request("gate", "instruments", after, [contract(f"B{n}_USDT") for n in range(100)])
         assert last and last.params == {"limit": 100, "offset": 200}
 
 
@@ -49,13 +49,13 @@ def test_statistics_go_on_where_a_page_was_cut_and_end_with_the_hours_asked() ->
     assert request.window == Window(start * 1000, NOW + DAY)
     whole = statistics(*range(start, NOW // 1000, HOUR_S))
     assert len(whole) == 48
-    assert following("gate", "open_interest", request, whole) is None
-    assert following("gate", "open_interest", request, []) is None
-    after = following("gate", "open_interest", request, whole[:46])
+    assert next_request("gate", "open_interest", request, whole) is None
+    assert next_request("gate", "open_interest", request, []) is None
+    after = next_request("gate", "open_interest", request, whole[:46])
     assert after and after.window == Window(NOW - 2 * MS_HOUR, NOW + DAY)
     assert after.params == {"contract": "BTC_USDT", "from": NOW // 1000 - 2 * HOUR_S, "interval": "1h", "limit": 2}
     # An hour is missing: the page reaches an hour beyond.
-    assert following("gate", "open_interest", request, [*whole[:5], *whole[6:], *statistics(NOW // 1000)]) is None
+    assert next_request("gate", "open_interest", request, [*whole[:5], *whole[6:], *statistics(NOW // 1000)]) is None
 
 
 # --- samples ----------------------------------------------------------------------------------------------------------------
@@ -102,7 +102,7 @@ def test_instruments_are_the_linear_ones() -> None:
 def test_the_same_rates_of_two_instruments_are_no_mistake(emulator: Served, tmp_path: Path) -> None:
     """All eight over the ten days: where two have the default throughout, their pages are the same bytes."""
     window = Window(NOW - 10 * DAY, NOW)
-    _, result = fetched("gate", emulator, tmp_path, window, assets=["all"])
+    _, result = fetch_from_emulator("gate", emulator, tmp_path, window, assets=["all"])
     assert not result.failures and not result.quarantined
     pages = [e for e in result.entries if e.dataset == "funding_rates"]
     assert len(pages) == 8 * 3 > len({e.sha256 for e in pages})

@@ -15,7 +15,7 @@ from infra.emulator.venues.gmx import MARKETS, PATH, whole
 from pipelines.source import Instrument, Request, VenueProblem
 from pipelines.sources.gmx import SOURCE, error, instruments
 from pipelines.windows import Window
-from tests.sources.kit import DAY, NOW, WINDOW, following, loaded, seen
+from tests.sources.kit import DAY, NOW, WINDOW, load_and_query, next_request, store_rows
 
 BTC = Instrument(MARKETS["BTC"][2], "BTC")
 
@@ -47,10 +47,10 @@ def test_liquidations_go_on_after_a_full_page() -> None:
     asked = Request(PATH, body=body, window=WINDOW)
     row = {"timestamp": NOW // 1000 - 5, "isLong": True, "sizeDeltaUsd": "1", "executionPrice": "1"}
     page = {"data": {"tradeActions": [{"id": str(n), **row} for n in range(1000)]}}
-    after = following("gmx", "liquidations", asked, page)
+    after = next_request("gmx", "liquidations", asked, page)
     assert after and after.body and after.body["variables"]["offset"] == 1000
     page["data"]["tradeActions"].pop()
-    assert following("gmx", "liquidations", asked, page) is None
+    assert next_request("gmx", "liquidations", asked, page) is None
 
 
 @pytest.mark.parametrize(
@@ -110,19 +110,19 @@ def test_the_emulator_keeps_the_indexers_ways(emulator: Served) -> None:
 
 
 def test_the_raw_tables_hold_the_store(emulator: Served, store: SyntheticMarket, tmp_path: Path) -> None:
-    query = loaded("gmx", emulator, tmp_path, assets=["BTC"])
+    query = load_and_query("gmx", emulator, tmp_path, assets=["BTC"])
     rows = query(
         'select "time", funding_factor_per_second_long, funding_factor_per_second_short from raw.gmx__funding_rates order by 1'
     )
-    settled = [row[:2] for row in seen(store.funding("gmx", "BTC"))]
+    settled = [row[:2] for row in store_rows(store.funding("gmx", "BTC"))]
     assert [row[0] for row in rows] == [at for at, _ in settled] and len(rows) == 48
     paid = [(-long if long <= 0 else short) / 1e30 * 3600 for _, long, short in rows]
     assert paid == pytest.approx([rate for _, rate in settled])
-    held = list(seen(store.open_interest("gmx", "BTC")))
+    held = list(store_rows(store.open_interest("gmx", "BTC")))
     found = query('select "time", long_open_interest_usd / 1e30 from raw.gmx__open_interest order by 1')
     assert [row[0] for row in found] == [row[0] for row in held]
     assert [row[1] for row in found] == pytest.approx([row[1] * row[2] for row in held])
-    forced = list(seen(store.liquidations("gmx", "BTC"), Window(NOW - 2 * DAY, NOW)))
+    forced = list(store_rows(store.liquidations("gmx", "BTC"), Window(NOW - 2 * DAY, NOW)))
     assert query("select count(*), count(*) filter (is_long) from raw.gmx__liquidations") == [
         (len(forced), sum(row[1] for row in forced))
     ]

@@ -26,13 +26,13 @@ from tests.sources.kit import (
     Sample,
     decoded,
     exact,
-    following,
-    loaded,
-    planned,
-    samples,
-    seen,
+    load_and_query,
+    next_request,
+    planned_requests,
+    rows_match_wire,
+    store_rows,
     through_ccxt,
-    told,
+    wire_samples,
 )
 
 ROOT = "https://api.hbdm.com"
@@ -53,7 +53,7 @@ def test_the_requests_of_two_days(name: str) -> None:
     api, code = f"GET {ROOT}/{path}-api/v1", f"contract_code=BTC-{quote}"
     business = "?business_type=swap" if name == "htx_linear" else ""
     bars = f"{code}&period=60min&from=1795132800&to=1795305599"
-    assert planned(name, f"BTC-{quote}", WINDOW, without="liquidations") == {
+    assert planned_requests(name, f"BTC-{quote}", WINDOW, without="liquidations") == {
         "instruments": [f"{api}/swap_contract_info{business}"],
         "open_interest_now": [f"{api}/swap_open_interest{business}"],
         "running_rates": [f"{api}/swap_batch_funding_rate"],
@@ -82,9 +82,9 @@ def settled(*hours: int) -> dict[str, Any]:
 
 def test_funding_is_paged_until_it_reaches_before_the_window() -> None:
     asked = Request("/", {"page_size": 3, "page_index": 2}, window=WINDOW, clip_start=True, clip_end=True)
-    assert (more := following("htx_linear", "funding_rates", asked, settled(32, 40, 48))) and more.params["page_index"] == 3
-    assert following("htx_linear", "funding_rates", asked, settled(40, 48, 56)) is None, "the last lies before the window"
-    assert following("htx_linear", "funding_rates", asked, settled(40, 48)) is None, "a short page is the last"
+    assert (more := next_request("htx_linear", "funding_rates", asked, settled(32, 40, 48))) and more.params["page_index"] == 3
+    assert next_request("htx_linear", "funding_rates", asked, settled(40, 48, 56)) is None, "the last lies before the window"
+    assert next_request("htx_linear", "funding_rates", asked, settled(40, 48)) is None, "a short page is the last"
 
 
 # --- errors -----------------------------------------------------------------------------------------------------------------
@@ -122,8 +122,8 @@ LINEAR = {
 }  # fmt: skip
 COIN = {"/swap-api/v1/swap_contract_info": "instruments", "/swap-api/v1/swap_open_interest": "open_interest_now"}
 #: One recorded answer is cut off in the recording itself.
-SAMPLES = [("htx_linear", sample) for sample in samples(LINEAR, ["api.hbdm.com"], examples="htx")]
-SAMPLES += [("htx_coinm", sample) for sample in samples(COIN, ["api.hbdm.com"])]
+SAMPLES = [("htx_linear", sample) for sample in wire_samples(LINEAR, ["api.hbdm.com"], examples="htx")]
+SAMPLES += [("htx_coinm", sample) for sample in wire_samples(COIN, ["api.hbdm.com"])]
 recorded = pytest.mark.skipif(not WIRE.is_dir(), reason="../shared/recordings/wire is absent: no recorded bytes to hold against")
 
 PRICES = {"time": "id", "open": "open", "high": "high", "low": "low", "close": "close"}
@@ -161,7 +161,7 @@ def test_a_sample_decodes_to_what_it_holds(name: str, sample: Sample) -> None:
         wire = [row | {"id": row["id"] * 1000} for row in wire]
     if "business_type" in columns:
         wire = [{"business_type": "swap", **row} for row in wire]
-    assert rows and told(rows, wire, columns)
+    assert rows and rows_match_wire(rows, wire, columns)
 
 
 # --- traps ------------------------------------------------------------------------------------------------------------------
@@ -222,17 +222,17 @@ def test_ccxt_reads_the_emulator(emulator: Served, store: SyntheticMarket) -> No
         market = htx.market(f"{coin}/USDT:USDT")
         assert (market["linear"], market["swap"], market["contractSize"]) == (True, True, COINS[coin])
         bars = htx.fetch_ohlcv(market["symbol"], "1h", since, 72)
-        trades = list(seen(store.candles("htx", coin, "trade"), Window(since, NOW)))
+        trades = list(store_rows(store.candles("htx", coin, "trade"), Window(since, NOW)))
         assert [bar[:5] for bar in bars] == [list(row[:5]) for row in trades] and len(trades) == 72
         assert [bar[5] for bar in bars] == pytest.approx([2 * row[5] for row in trades])
         held = htx.fetch_open_interest_history(market["symbol"], "1h", None, 48, {"amount_type": 1})
-        truth = list(seen(store.open_interest("htx", coin), Window(NOW - 2 * DAY, NOW + 1)))[-48:]
+        truth = list(store_rows(store.open_interest("htx", coin), Window(NOW - 2 * DAY, NOW + 1)))[-48:]
         assert [row["timestamp"] for row in held] == [row[0] for row in truth]
         amounts = [row["openInterestAmount"] * COINS[coin] for row in held]
         assert amounts == pytest.approx([2 * row[1] for row in truth], abs=COINS[coin])
     # Of linear swaps it asks another endpoint, which we don't.
     rates = htx.fetch_funding_rate_history("BTC/USD:BTC", None, 9)
-    settled = [row[:2] for row in seen(store.funding("htx_coinm", "BTC"), Window(since, NOW + 1))]
+    settled = [row[:2] for row in store_rows(store.funding("htx_coinm", "BTC"), Window(since, NOW + 1))]
     assert [(r["timestamp"], r["fundingRate"]) for r in rates] == settled[-9:] and len(rates) == 9
     assert htx.market("BTC/USD:BTC")["inverse"] is True and htx.market("BTC/USD:BTC")["contractSize"] == DOLLARS["BTC"]
 
@@ -240,18 +240,18 @@ def test_ccxt_reads_the_emulator(emulator: Served, store: SyntheticMarket) -> No
 @pytest.mark.parametrize("name", KINDS)
 def test_the_raw_tables_hold_the_store(name: str, emulator: Served, store: SyntheticMarket, tmp_path: Path) -> None:
     coins = ["BTC", "DOGE"]
-    query = loaded(name, emulator, tmp_path, assets=coins)
+    query = load_and_query(name, emulator, tmp_path, assets=coins)
     market = "htx" if name == "htx_linear" else name
     for coin in coins:
         code = f"{coin}-{KINDS[name][2]}"
         assert query(
             f"select funding_time, funding_rate from raw.{name}__funding_rates where contract_code = '{code}' order by 1"
-        ) == [row[:2] for row in seen(store.funding(market, coin))]
+        ) == [row[:2] for row in store_rows(store.funding(market, coin))]
         for table, kind in {"candles": "trade", "mark_candles": "mark"}.items():
-            bars = list(seen(store.candles(market, coin, kind)))  # type: ignore[arg-type]
+            bars = list(store_rows(store.candles(market, coin, kind)))  # type: ignore[arg-type]
             found = query(f"select \"time\", open, high, low, close from raw.{name}__{table} where symbol = '{code}' order by 1")
             assert len(bars) == 48 and found == [row[:5] for row in bars], "none from before the window"
-        held = list(seen(store.open_interest(market, coin)))
+        held = list(store_rows(store.open_interest(market, coin)))
         found = query(f"select ts, volume from raw.{name}__open_interest where symbol = '{code}' order by 1")
         one = COINS.get(coin, 1) if name == "htx_linear" else DOLLARS.get(coin, 10)
         sizes = [2 * row[1] / one if name == "htx_linear" else 2 * row[1] * row[2] / one for row in held]

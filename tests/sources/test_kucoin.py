@@ -20,7 +20,20 @@ from pipelines.source import Instrument, VenueProblem
 from pipelines.sources.kucoin import SOURCE, error
 from pipelines.windows import Window
 from tests.pipelines.samples import WIRE
-from tests.sources.kit import DAY, NOW, WINDOW, Sample, decoded, exact, following, loaded, planned, samples, seen, through_ccxt
+from tests.sources.kit import (
+    DAY,
+    NOW,
+    WINDOW,
+    Sample,
+    decoded,
+    exact,
+    load_and_query,
+    next_request,
+    planned_requests,
+    store_rows,
+    through_ccxt,
+    wire_samples,
+)
 
 HOST = "https://api-futures.kucoin.com/api/v1"
 #: The venue's symbol, the store's coin, listed coins in a lot.
@@ -36,7 +49,7 @@ def enveloped(*rows: Any) -> dict[str, Any]:
 
 def test_the_requests_of_two_days() -> None:
     """2026-11-20 and -21: both ends of a window are sent, inclusive; the hundreds of hours are counted from the epoch."""
-    assert planned("kucoin", "XBTUSDTM", WINDOW) == {
+    assert planned_requests("kucoin", "XBTUSDTM", WINDOW) == {
         "instruments": [f"GET {HOST}/contracts/active"],
         "funding_rates": [f"GET {HOST}/contract/funding-rates?symbol=XBTUSDTM&from=1795132800000&to=1795305599999"],
         "candles": [f"GET {HOST}/kline/query?symbol=XBTUSDTM&granularity=60&from=1795132800000&to=1795305599999"],
@@ -52,8 +65,8 @@ def test_no_page_can_hold_more_than_the_venue_sends() -> None:
         assert max(b - a for a, b in pairwise(starts)) <= most * MS_HOUR
         assert all(int(request.params["to"]) + 1 == b for request, b in zip(requests, starts[1:], strict=True))
         row = {"funding_rates": rate(), "candles": [NOW, 1, 1, 1, 1, 1]}[dataset]
-        assert following("kucoin", dataset, requests[0], enveloped(*[row] * most)) is None
-        assert following("kucoin", dataset, requests[0], enveloped()) is None
+        assert next_request("kucoin", dataset, requests[0], enveloped(*[row] * most)) is None
+        assert next_request("kucoin", dataset, requests[0], enveloped()) is None
 
 
 def rate(**more: Any) -> dict[str, Any]:
@@ -88,7 +101,7 @@ ENDPOINTS = {
     "/api/v1/kline/query": "candles",
 }
 #: KuMEX was the name of KuCoin Futures.
-SAMPLES = samples(ENDPOINTS, ["api-futures.kucoin.com", "api.kumex.com"], examples="kucoin")
+SAMPLES = wire_samples(ENDPOINTS, ["api-futures.kucoin.com", "api.kumex.com"], examples="kucoin")
 recorded = pytest.mark.skipif(not WIRE.is_dir(), reason="../shared/recordings/wire is absent: no recorded bytes to hold against")
 
 CONTRACT = {
@@ -203,25 +216,27 @@ def test_ccxt_reads_the_emulator(emulator: Served, store: SyntheticMarket) -> No
         assert (market["base"] == "BTC") == (coin == "BTC")
         rates = kucoin.fetch_funding_rate_history(market["symbol"], since, 100)
         funding = store.funding("kucoin", coin)
-        assert [(r["timestamp"], r["fundingRate"]) for r in rates] == [row[:2] for row in seen(funding, Window(since, NOW + 1))]
+        assert [(r["timestamp"], r["fundingRate"]) for r in rates] == [
+            row[:2] for row in store_rows(funding, Window(since, NOW + 1))
+        ]
         bars = kucoin.fetch_ohlcv(market["symbol"], "1h", since, 72)
-        trades = list(seen(store.candles("kucoin", coin, "trade"), Window(since, NOW)))
+        trades = list(store_rows(store.candles("kucoin", coin, "trade"), Window(since, NOW)))
         assert len(trades) == 72
         assert [tuple(bar) for bar in bars] == [(*row[:5], round(row[5] / size)) for row in trades]
 
 
 def test_the_raw_tables_hold_the_store(emulator: Served, store: SyntheticMarket, tmp_path: Path) -> None:
-    query = loaded("kucoin", emulator, tmp_path, assets=["BTC", "PEPE", "DOGE"])
+    query = load_and_query("kucoin", emulator, tmp_path, assets=["BTC", "PEPE", "DOGE"])
     for id_, coin, size in MARKETS:
         where = f"where symbol = '{id_}' order by 1"
         assert query(f"select timepoint, funding_rate from raw.kucoin__funding_rates {where}") == [
-            row[:2] for row in seen(store.funding("kucoin", coin))
+            row[:2] for row in store_rows(store.funding("kucoin", coin))
         ]
-        bars = list(seen(store.candles("kucoin", coin, "trade")))
+        bars = list(store_rows(store.candles("kucoin", coin, "trade")))
         assert len(bars) == 48
         assert query(f"select open_time, open, high, low, close, volume from raw.kucoin__candles {where}") == [
             (*row[:5], round(row[5] / size)) for row in bars
         ]
-        *_, held = seen(store.open_interest("kucoin", coin), Window(NOW - DAY, NOW + 1))
+        *_, held = store_rows(store.open_interest("kucoin", coin), Window(NOW - DAY, NOW + 1))
         [found] = query(f"select open_interest, funding_fee_rate from raw.kucoin__instruments {where}")
         assert found == (round(held[1] / size), store.running_rate("kucoin", coin, NOW))

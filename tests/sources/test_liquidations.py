@@ -18,7 +18,7 @@ from infra.emulator.venues.okx import CONTRACTS
 from pipelines.source import Instrument
 from pipelines.sources import get_source
 from pipelines.windows import HOUR, Window
-from tests.sources.kit import DAY, NOW, following, loaded, seen
+from tests.sources.kit import DAY, NOW, load_and_query, next_request, store_rows
 
 THREE_DAYS = Window(NOW - 3 * DAY, NOW)
 #: The instrument, the coin as the store lists it, and a query for what the store holds: time, whether long, price, size.
@@ -91,41 +91,41 @@ def test_a_full_page_of_gate_is_followed_whichever_its_order(turned: bool, ends:
     """A thousand rows, the last second asked once more; a page that is not full is the last."""
     [request] = plan("gate")
     times = [1760131000] * 500 + [1760132000] * 500 if not turned else [1760133000] * 500 + [1760132000] * 500
-    then = following("gate", "liquidations", request, gate_rows(times))
+    then = next_request("gate", "liquidations", request, gate_rows(times))
     assert then and (then.params["from"], then.params["to"]) == ends
-    assert following("gate", "liquidations", request, gate_rows(times[1:])) is None
+    assert next_request("gate", "liquidations", request, gate_rows(times[1:])) is None
 
 
 def test_full_pages_of_the_others() -> None:
     [request] = plan("okx")
     details = [{"bkPx": "1", "side": "buy", "sz": "1", "ts": str(1760133000000 - n)} for n in range(100)]
     body = {"code": "0", "data": [{"details": details, "instId": "BTC-USDT-SWAP"}]}
-    then = following("okx", "liquidations", request, body)
+    then = next_request("okx", "liquidations", request, body)
     assert then and then.params["after"] == 1760133000000 - 98, "the last millisecond once more"
     body["data"][0]["details"] = details[1:]  # type: ignore[index]
-    assert following("okx", "liquidations", request, body) is None
+    assert next_request("okx", "liquidations", request, body) is None
     [request] = plan("bitget")
     row = {"symbol": "BTCUSDT", "side": "buy", "price": "1", "amount": "1", "ts": "1760131000000"}
-    then = following("bitget", "liquidations", request, {"data": {"list": [row], "cursor": "x1"}})
+    then = next_request("bitget", "liquidations", request, {"data": {"list": [row], "cursor": "x1"}})
     assert then and then.params["cursor"] == "x1"
     for last in ({"list": [row], "cursor": ""}, {"list": [row | {"ts": "1760129999999"}], "cursor": "x2"}):
-        assert following("bitget", "liquidations", request, {"data": last}) is None
+        assert next_request("bitget", "liquidations", request, {"data": last}) is None
     [request] = plan("htx_linear")
     row = {"query_id": 7, "contract_code": "BTC-USDT", "direction": "buy", "volume": 1, "price": 1, "created_at": 1760131000000}
-    then = following("htx_linear", "liquidations", request, {"code": 200, "data": [row | {"amount": 1}]})
+    then = next_request("htx_linear", "liquidations", request, {"code": 200, "data": [row | {"amount": 1}]})
     assert then and then.params["from_id"] == 7
-    assert following("htx_linear", "liquidations", request, {"code": 200, "data": []}) is None
+    assert next_request("htx_linear", "liquidations", request, {"code": 200, "data": []}) is None
 
 
 @pytest.mark.parametrize("name", ASKED)
 def test_three_days_are_the_stores(name: str, emulator: Served, store: SyntheticMarket, tmp_path: Path) -> None:
     """Every event, under the venue's side, unit and price; seconds where the venue has no more."""
     symbol, columns = ASKED[name]
-    query = loaded(name, emulator, tmp_path, window=THREE_DAYS, assets=["BTC"])
+    query = load_and_query(name, emulator, tmp_path, window=THREE_DAYS, assets=["BTC"])
     found = query(f"select {columns} from raw.{name}__liquidations order by all")
     forced = store.liquidations({"htx_linear": "htx"}.get(name, name), "BTC")
     second = 1000 if name == "gate" else 1
-    wanted = sorted((at // second * second, long, price, size) for at, long, price, size in seen(forced, THREE_DAYS))
+    wanted = sorted((at // second * second, long, price, size) for at, long, price, size in store_rows(forced, THREE_DAYS))
     assert len(found) == len(wanted) > 3 and {long for _, long, _, _ in wanted} == {True, False}
     for row, told in zip(found, wanted, strict=True):
         assert row[:2] == told[:2] and row[2:] == pytest.approx(told[2:], rel=1e-6)

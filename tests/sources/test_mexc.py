@@ -26,13 +26,13 @@ from tests.sources.kit import (
     Sample,
     decoded,
     exact,
-    following,
-    loaded,
-    planned,
-    samples,
-    seen,
+    load_and_query,
+    next_request,
+    planned_requests,
+    rows_match_wire,
+    store_rows,
     through_ccxt,
-    told,
+    wire_samples,
 )
 
 ROOT = "https://contract.mexc.com/api/v1/contract"
@@ -49,7 +49,7 @@ def enveloped(data: Any) -> dict[str, Any]:
 def test_the_requests_of_two_days() -> None:
     """2026-11-20 and -21: both ends of a window of bars are sent, in seconds, inclusive; funding takes none."""
     bars = "interval=Min60&start=1795132800&end=1795305599"
-    assert planned("mexc", "BTC_USDT", WINDOW) == {
+    assert planned_requests("mexc", "BTC_USDT", WINDOW) == {
         "instruments": [f"GET {ROOT}/detail"],
         "tickers": [f"GET {ROOT}/ticker"],
         "running_rates": [f"GET {ROOT}/funding_rate"],
@@ -74,9 +74,9 @@ def settled(*hours: int) -> dict[str, Any]:
 
 def test_funding_is_paged_until_it_reaches_before_the_window() -> None:
     asked = Request("/", {"page_size": 3, "page_num": 2}, window=WINDOW, clip_start=True, clip_end=True)
-    assert (more := following("mexc", "funding_rates", asked, settled(32, 40, 48))) and more.params["page_num"] == 3
-    assert following("mexc", "funding_rates", asked, settled(40, 48, 56)) is None, "the last lies before the window"
-    assert following("mexc", "funding_rates", asked, settled(40, 48)) is None, "a short page is the last"
+    assert (more := next_request("mexc", "funding_rates", asked, settled(32, 40, 48))) and more.params["page_num"] == 3
+    assert next_request("mexc", "funding_rates", asked, settled(40, 48, 56)) is None, "the last lies before the window"
+    assert next_request("mexc", "funding_rates", asked, settled(40, 48)) is None, "a short page is the last"
 
 
 # --- errors -----------------------------------------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ ENDPOINTS = {
     }.items()
 }  # fmt: skip
 #: The sample of one contract is an object where the list is an array: we ask for the list.
-SAMPLES = [s for s in samples(ENDPOINTS, ["contract.mexc.com"], examples="mexc") if not s.file.endswith("GetSymbol")]
+SAMPLES = [s for s in wire_samples(ENDPOINTS, ["contract.mexc.com"], examples="mexc") if not s.file.endswith("GetSymbol")]
 recorded = pytest.mark.skipif(not WIRE.is_dir(), reason="../shared/recordings/wire is absent: no recorded bytes to hold against")
 
 COLUMNS: dict[str, dict[str, str | int]] = {
@@ -134,7 +134,9 @@ def test_all_samples_are_here() -> None:
 def test_a_sample_decodes_to_what_it_holds(sample: Sample) -> None:
     data = exact(sample)["data"]
     rows = decoded("mexc", sample)
-    assert rows and told(rows, data["resultList"] if sample.dataset == "funding_rates" else data, COLUMNS[sample.dataset])
+    assert rows and rows_match_wire(
+        rows, data["resultList"] if sample.dataset == "funding_rates" else data, COLUMNS[sample.dataset]
+    )
 
 
 # --- traps ------------------------------------------------------------------------------------------------------------------
@@ -197,26 +199,26 @@ def test_ccxt_reads_the_emulator(emulator: Served, store: SyntheticMarket) -> No
         market = mexc.market(f"{coin}/USDT:USDT")
         assert (market["linear"], market["swap"], market["contractSize"]) == (True, True, COINS_A_CONTRACT[coin])
         rates = mexc.fetch_funding_rate_history(market["symbol"], since, 100)
-        expected = [row[:2] for row in seen(store.funding("mexc", coin), Window(since, NOW + 1))]
+        expected = [row[:2] for row in store_rows(store.funding("mexc", coin), Window(since, NOW + 1))]
         assert [(r["timestamp"], r["fundingRate"]) for r in rates if r["timestamp"] >= since] == expected
         bars = mexc.fetch_ohlcv(market["symbol"], "1h", since, 72)
-        trades = list(seen(store.candles("mexc", coin, "trade"), Window(since, NOW)))
+        trades = list(store_rows(store.candles("mexc", coin, "trade"), Window(since, NOW)))
         assert [bar[:5] for bar in bars] == [list(row[:5]) for row in trades] and len(trades) == 72
         size = COINS_A_CONTRACT[coin]
         assert [bar[5] * size for bar in bars] == pytest.approx([row[5] for row in trades], abs=size / 2)
 
 
 def test_the_raw_tables_hold_the_store(emulator: Served, store: SyntheticMarket, tmp_path: Path) -> None:
-    query = loaded("mexc", emulator, tmp_path, assets=list(COINS))
+    query = load_and_query("mexc", emulator, tmp_path, assets=list(COINS))
     for coin in COINS:
         where = f"where symbol = '{coin}_USDT' order by 1"
         assert query(f"select settle_time, funding_rate from raw.mexc__funding_rates {where}") == [
-            row[:2] for row in seen(store.funding("mexc", coin))
+            row[:2] for row in store_rows(store.funding("mexc", coin))
         ]
         for table, kind in {"candles": "trade", "mark_candles": "mark", "index_candles": "index"}.items():
-            bars = list(seen(store.candles("mexc", coin, kind)))  # type: ignore[arg-type]
+            bars = list(store_rows(store.candles("mexc", coin, kind)))  # type: ignore[arg-type]
             found = query(f"select open_time, open, high, low, close from raw.mexc__{table} {where}")
             assert len(bars) == 48 and found == [row[:5] for row in bars]
-        *_, held = seen(store.open_interest("mexc", coin), Window(NOW - DAY, NOW + 1))
+        *_, held = store_rows(store.open_interest("mexc", coin), Window(NOW - DAY, NOW + 1))
         [(lots,)] = query(f"select hold_vol from raw.mexc__tickers {where}")
         assert lots * COINS_A_CONTRACT[coin] == pytest.approx(held[1], abs=COINS_A_CONTRACT[coin] / 2)

@@ -23,14 +23,14 @@ from tests.sources.kit import (
     Sample,
     decoded,
     exact,
-    fetched,
-    following,
+    fetch_from_emulator,
     get_source,
-    loaded,
-    planned,
-    samples,
-    seen,
+    load_and_query,
+    next_request,
+    planned_requests,
+    store_rows,
     through_ccxt,
+    wire_samples,
 )
 
 NAME = "okx"
@@ -58,7 +58,7 @@ NAUTILUS = {
         "mark_price": "mark_prices",
     }.items()
 }
-SAMPLES = samples(ENDPOINTS, ["www.okx.com"], examples="okx", nautilus=NAUTILUS)
+SAMPLES = wire_samples(ENDPOINTS, ["www.okx.com"], examples="okx", nautilus=NAUTILUS)
 #: Contracts in the emulator, as it says them; on the venue's page for the first and the last.
 SIZES = {"BTC": 0.01, "PEPE": 10_000_000}
 
@@ -71,7 +71,7 @@ def test_the_requests_of_two_days(symbol: str) -> None:
     """10 and 11 October 2025. Both bounds are exclusive: the first row at 1760054400000, the last before 1760227200000."""
     api, pair = "GET https://www.okx.com/api/v5", symbol.removesuffix("-SWAP")
     span, bars = "before=1760054399999&after=1760227200000", "bar=1H&before=1760054399999&after=1760227200000"
-    assert planned(NAME, symbol, Window(1760054400000, 1760227200000), without="liquidations") == {
+    assert planned_requests(NAME, symbol, Window(1760054400000, 1760227200000), without="liquidations") == {
         "instruments": [f"{api}/public/instruments?instType=SWAP"],
         "running_rates": [f"{api}/public/funding-rate?instId=ANY"],
         "mark_prices": [f"{api}/public/mark-price?instType=SWAP"],
@@ -126,11 +126,11 @@ def test_a_page_that_was_cut_goes_on_before_its_oldest_row(dataset: str, hours: 
     """The newest 100 rows come where more were asked for, as when 100 was the longest page."""
     first = asked_for(dataset, hours)
     oldest = START + (hours - 100) * MS_HOUR
-    second = following(NAME, dataset, first, page(dataset, *range(hours - 1, hours - 101, -1)))
+    second = next_request(NAME, dataset, first, page(dataset, *range(hours - 1, hours - 101, -1)))
     assert second is not None
     assert second.params == {**first.params, "after": oldest, "before": START - 1}
     assert second.window == Window(START, oldest)
-    assert following(NAME, dataset, second, page(dataset, *range(hours - 101, -1, -1))) is None
+    assert next_request(NAME, dataset, second, page(dataset, *range(hours - 101, -1, -1))) is None
 
 
 @pytest.mark.parametrize(
@@ -138,9 +138,9 @@ def test_a_page_that_was_cut_goes_on_before_its_oldest_row(dataset: str, hours: 
 )
 def test_nothing_follows_a_page_that_is_short_or_whole(dataset: str, hours: int) -> None:
     asked = asked_for(dataset, hours)
-    assert following(NAME, dataset, asked, page(dataset)) is None
-    assert following(NAME, dataset, asked, page(dataset, 96, 88)) is None
-    assert following(NAME, dataset, asked, page(dataset, *range(hours - 1, -1, -1))) is None
+    assert next_request(NAME, dataset, asked, page(dataset)) is None
+    assert next_request(NAME, dataset, asked, page(dataset, 96, 88)) is None
+    assert next_request(NAME, dataset, asked, page(dataset, *range(hours - 1, -1, -1))) is None
 
 
 # --- errors -----------------------------------------------------------------------------------------------------------------
@@ -356,12 +356,12 @@ def test_the_emulator_refuses_as_the_venue_does(emulator: Served, path: str, par
 def test_being_told_to_wait_is_waited_for(emulator: Served, tmp_path: Path) -> None:
     emulator.fault("429", venue="okx", path_contains="history-candles", retry_after=0.1)
     emulator.fault("error_200", venue="okx", path_contains="open-interest-history")
-    _, result = fetched(NAME, emulator, tmp_path, assets=["BTC"])
+    _, result = fetch_from_emulator(NAME, emulator, tmp_path, assets=["BTC"])
     assert not result.failures and any("50011" in warning for warning in result.warnings)
 
 
 def test_the_warehouse_holds_what_the_store_holds(emulator: Served, store: SyntheticMarket, tmp_path: Path) -> None:
-    query = loaded(NAME, emulator, tmp_path)
+    query = load_and_query(NAME, emulator, tmp_path)
     for coin, size in SIZES.items():
         symbol = f"'{coin}-USDT-SWAP'"
         funding, oi = store.funding("okx", coin), store.open_interest("okx", coin)
@@ -369,22 +369,22 @@ def test_the_warehouse_holds_what_the_store_holds(emulator: Served, store: Synth
         rows = query(
             f"select funding_time, realized_rate, funding_rate from raw.okx__funding_rates where symbol = {symbol} order by 1"
         )
-        assert [(t, rate) for t, rate, _ in rows] == [(t, rate) for t, rate, _ in seen(funding)]
+        assert [(t, rate) for t, rate, _ in rows] == [(t, rate) for t, rate, _ in store_rows(funding)]
         assert all(forecast != charged for _, charged, forecast in rows)
         rows = query(f"select ts, oi_ccy, oi, oi_usd from raw.okx__open_interest where symbol = {symbol} order by 1")
-        assert [(t, coins) for t, coins, *_ in rows] == [(t, coins) for t, coins, _ in seen(oi)]
-        np.testing.assert_allclose([n * size for _, _, n, _ in rows], [coins for _, coins, _ in seen(oi)], rtol=1e-7)
-        np.testing.assert_allclose([usd for *_, usd in rows], [coins * mark for _, coins, mark in seen(oi)], rtol=1e-12)
+        assert [(t, coins) for t, coins, *_ in rows] == [(t, coins) for t, coins, _ in store_rows(oi)]
+        np.testing.assert_allclose([n * size for _, _, n, _ in rows], [coins for _, coins, _ in store_rows(oi)], rtol=1e-7)
+        np.testing.assert_allclose([usd for *_, usd in rows], [coins * mark for _, coins, mark in store_rows(oi)], rtol=1e-12)
         for table, kind in (("candles", "trade"), ("mark_candles", "mark"), ("index_candles", "index")):
             bars = store.candles("okx", coin, kind)  # type: ignore[arg-type]
             rows = query(f"select open_time, open, high, low, close from raw.okx__{table} where symbol = {symbol} order by 1")
-            assert rows == [row[:5] for row in seen(bars)] and len(rows) == 48
+            assert rows == [row[:5] for row in store_rows(bars)] and len(rows) == 48
         rows = query(
             f"select vol * {size}, vol_ccy, vol_ccy_quote from raw.okx__candles where symbol = {symbol} order by open_time"
         )
         bars = store.candles("okx", coin, "trade")
-        assert [row[1:] for row in rows] == [row[5:7] for row in seen(bars)]
-        np.testing.assert_allclose([contracts for contracts, *_ in rows], [row[5] for row in seen(bars)], rtol=1e-7)
+        assert [row[1:] for row in rows] == [row[5:7] for row in store_rows(bars)]
+        np.testing.assert_allclose([contracts for contracts, *_ in rows], [row[5] for row in store_rows(bars)], rtol=1e-7)
         [now] = query(
             f"select o.oi * i.ct_val * i.ct_mult, m.mark_px, r.funding_rate, r.funding_time, r.next_funding_time"
             f" from raw.okx__open_interest_now as o join raw.okx__instruments as i using (symbol)"

@@ -24,7 +24,7 @@ from pybit.unified_trading import HTTP
 from infra.emulator.store import MS_HOUR
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served
-from tests.sources.kit import DAY, NOW, WINDOW, seen
+from tests.sources.kit import DAY, NOW, WINDOW, store_rows
 
 START, LAST = WINDOW.start, WINDOW.end - 1
 #: Instruments listed, and of bitcoin the settled rates and closes of two days, by time.
@@ -100,9 +100,9 @@ READ: dict[str, Callable[[str], Read]] = {
 def test_a_venues_own_client_reads_the_store(name: str, emulator: Served, store: SyntheticMarket) -> None:
     listed, rates, closes = READ[name](emulator.url)
     assert listed == len([x for x in store.listings(name) if x.listed_at <= NOW])
-    wanted = {row[0]: row[4] for row in seen(store.candles(name, "BTC", "trade"))}
+    wanted = {row[0]: row[4] for row in store_rows(store.candles(name, "BTC", "trade"))}
     assert closes == wanted and len(closes) == 48
-    settled = {row[0]: row[1] for row in seen(store.funding(name, "BTC"))}
+    settled = {row[0]: row[1] for row in store_rows(store.funding(name, "BTC"))}
     assert {at // MS_HOUR * MS_HOUR: rate for at, rate in rates.items()} == {
         at // MS_HOUR * MS_HOUR: rate for at, rate in settled.items()
     } and len(rates) == 2 * DAY // (8 * MS_HOUR)

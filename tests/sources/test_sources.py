@@ -29,7 +29,7 @@ from infra.emulator.venues import venues
 from pipelines.source import Instrument, Request, VenueProblem
 from pipelines.sources import get_source
 from pipelines.windows import Window
-from tests.sources.kit import DAY, NOW, seen, through_ccxt
+from tests.sources.kit import DAY, NOW, store_rows, through_ccxt
 from tests.sources.samples import Sample, collect, decoded, exact, recorded, rows_at, same, wire_value
 
 SOURCES = names()
@@ -213,8 +213,8 @@ class Read:
         # Between two rows: from a row on, some clients ask for one more than the limit.
         self.before = self.since - MS_HOUR // 2
 
-    def seen(self, bundle: Any, until: int = NOW + 1) -> list[tuple[Any, ...]]:
-        rows = list(seen(bundle, Window(self.since, until)))
+    def store_rows(self, bundle: Any, until: int = NOW + 1) -> list[tuple[Any, ...]]:
+        rows = list(store_rows(bundle, Window(self.since, until)))
         assert rows
         return rows
 

@@ -22,7 +22,7 @@ from pipelines.run import EmulatorInfo, Run, resolve_window_and_clock
 from pipelines.settings import Settings
 from pipelines.source import Instrument, Source, VenueProblem
 from pipelines.sources import amberdata, coinapi, get_source, kaiko
-from tests.sources.kit import NOW, WINDOW, seen
+from tests.sources.kit import NOW, WINDOW, store_rows
 
 VENDORS = ("coinapi", "kaiko", "amberdata")
 DAYS = "2026-11-20T00%3A00%3A00Z", "2026-11-22T00%3A00%3A00Z"
@@ -167,7 +167,7 @@ def test_the_raw_tables_hold_the_store(name: str, emulator: Served, store: Synth
     for coin in ("BTC", "1000PEPE"):
         symbol = NAMES[name].format(coin.lower() if name == "kaiko" else coin)
         held = store.open_interest("bybit", coin)
-        wanted = [(at, size * 2) for at, size, _ in seen(held) if at > WINDOW.start and size == size]
+        wanted = [(at, size * 2) for at, size, _ in store_rows(held) if at > WINDOW.start and size == size]
         table, value = HELD[name]
         query = f"select {TIMES[name]} as at, {value} from raw.{name}__{table} where symbol = ? and venue = 'bybit' order by 1"
         with duckdb.connect(str(run.settings.database), read_only=True) as db:
@@ -177,7 +177,7 @@ def test_the_raw_tables_hold_the_store(name: str, emulator: Served, store: Synth
             bars = db.execute(
                 f'select "time", {close} from raw.{name}__candles where symbol = ? and venue = ? order by 1', [symbol, "bybit"]
             ).fetchall()
-        assert bars == [(row[0], row[4]) for row in seen(store.candles("bybit", coin, "trade"))] and len(bars) == 48
+        assert bars == [(row[0], row[4]) for row in store_rows(store.candles("bybit", coin, "trade"))] and len(bars) == 48
 
 
 @pytest.mark.parametrize(
