@@ -213,7 +213,7 @@ class Read:
         # Between two rows: from a row on, some clients ask for one more than the limit.
         self.before = self.since - MS_HOUR // 2
 
-    def store_rows(self, bundle: Any, until: int = NOW + 1) -> list[tuple[Any, ...]]:
+    def rows(self, bundle: Any, until: int = NOW + 1) -> list[tuple[Any, ...]]:
         rows = list(store_rows(bundle, Window(self.since, until)))
         assert rows
         return rows
@@ -254,7 +254,7 @@ def test_ccxt_reads_the_funding_history(read: Read) -> None:
         read.before,
         lambda rate: rate["timestamp"],
     )
-    funding = read.seen(read.store.funding(read.venue, read.of.coin))
+    funding = read.rows(read.store.funding(read.venue, read.of.coin))
     assert [(r["timestamp"], r["fundingRate"]) for r in rates] == [row[:2] for row in funding]
 
 
@@ -266,7 +266,7 @@ def test_ccxt_reads_the_candles(read: Read) -> None:
         read.since,
         lambda bar: bar[0],
     )
-    trades = read.seen(read.store.candles(read.venue, read.of.coin, "trade"), until=NOW)
+    trades = read.rows(read.store.candles(read.venue, read.of.coin, "trade"), until=NOW)
     expected = [(*row[:5], read.counted(row[5], read.client.volume)) for row in trades]
     assert [tuple(bar) for bar in bars if bar[0] <= newest] == expected
 
@@ -278,7 +278,7 @@ def price_candles(read: Read, kind: Any, limit: int) -> None:
         read.since,
         lambda bar: bar[0],
     )
-    prices = read.seen(read.store.candles(read.venue, read.of.coin, kind), until=NOW)
+    prices = read.rows(read.store.candles(read.venue, read.of.coin, kind), until=NOW)
     assert [tuple(bar[:5]) for bar in bars if bar[0] <= newest] == [row[:5] for row in prices]
 
 
@@ -300,7 +300,7 @@ def test_ccxt_reads_the_open_interest_history(read: Read) -> None:
         read.before,
         lambda point: point["timestamp"],
     )
-    held = read.seen(read.store.open_interest(read.venue, read.of.coin))
+    held = read.rows(read.store.open_interest(read.venue, read.of.coin))
     amounts = [(at, read.counted(size, read.client.amount, mark)) for at, size, mark in held]
     assert [(h["timestamp"], h["openInterestAmount"]) for h in history] == amounts
     values = [h["openInterestValue"] for h in history]
