@@ -86,11 +86,15 @@ class Samples(Strict):
 
 
 class Coin(Strict):
-    """The store's coin behind an instrument, how ccxt names its market, and coins in a contract (1: sizes are coins)."""
+    """The store's coin behind an instrument, how ccxt names its market, and coins in a contract (1: sizes are coins).
+
+    `inverse` where the instrument differs in this from the others of its source.
+    """
 
     coin: str
     symbol: str
     contract: float = 1.0
+    inverse: bool | None = None
 
 
 class Ccxt(Strict):
@@ -114,7 +118,7 @@ class Ccxt(Strict):
     index_candles: int = 0
     open_interest_history: int = 0
     running_rate: Literal["", "one", "all"] = ""
-    volume: Literal["coins", "contracts"] = "coins"
+    volume: Literal["coins", "contracts", "both sides"] = "coins"
     amount: Literal["coins", "contracts", "dollar contracts", "both sides"] = "coins"
 
 
@@ -132,7 +136,8 @@ class Cases(Strict):
     `key_header`: the header of the key, where one is needed; without it the emulator answers `no_key`.
     `not_errors`: bodies that the client must not take for an error.
     `refused`: requests to the emulator, and the error that answers each. `pages`: requests to the emulator at a page's limit.
-    `rows`: by endpoint, where a body has its rows: a dotted path, `*` for all values of an object (default: the body itself).
+    `rows`: by endpoint, where a body has its rows: a dotted path, `*` for all values of an object, `[]` for an object that has
+    a list to each column (default: the body itself).
     `columns`: by endpoint, each raw column and its name or its position on the wire; under `same` those whose name is the
     wire's, under `camel` those whose name is the wire's in camelCase.
     """

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
 
 import pytest
 
+from infra.emulator.cases import cases
 from infra.emulator.store import MS_HOUR
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served, serve
 from tests.sources.handmade import START, HandMade
-from tests.sources.kit import DAY, NOW
+from tests.sources.kit import DAY, NOW, prefix, through_ccxt
 
 
 @pytest.fixture(scope="session")
@@ -37,3 +40,17 @@ def bare() -> Iterator[Served]:
     """The market made by hand."""
     with serve(HandMade(), as_of=START + 4 * MS_HOUR) as served:
         yield served
+
+
+@pytest.fixture(scope="session")
+def exchanges(_served: Served) -> Callable[[str], Any]:
+    """ccxt's exchange of a source, as the cases describe it, its markets loaded from the emulator."""
+    pytest.importorskip("ccxt")
+
+    @cache
+    def exchange(name: str) -> Any:
+        client = cases(name).ccxt
+        assert client
+        return through_ccxt(client.exchange, _served, client.host, prefix(name), **client.options)
+
+    return exchange

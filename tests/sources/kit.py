@@ -10,15 +10,19 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import duckdb
+import httpx
 
+from infra.emulator.cases import cases
 from infra.emulator.store import MS_HOUR
 from infra.emulator.testing import Served
-from infra.emulator.venues import profiles
+from infra.emulator.venue import KEY
+from infra.emulator.venues import profiles, venues
 from pipelines import records
 from pipelines.clock import Clock
 from pipelines.fetch import FetchResult, fetch
@@ -136,6 +140,20 @@ def rows_match_wire(ours: Sequence[dict[str, Any]], wire: Sequence[Any], columns
 
 
 # --- the emulator -----------------------------------------------------------------------------------------------------------
+
+
+@cache
+def prefix(name: str) -> str:
+    """The emulator's path for a source."""
+    hosts = {venue.name for venue in venues()}
+    return "/" + next(host for host in (name, get_source(name).host, get_source(name).venue) if host in hosts)
+
+
+def ask(emulator: Served, name: str, path: str, *, with_key: bool = True) -> httpx.Response:
+    """`path`, or a POST written as `/path {"json": …}`."""
+    url, _, body = path.partition(" ")
+    key = {cases(name).key_header: cases(name).key_prefix + KEY} if cases(name).key_header and with_key else {}
+    return httpx.request("POST" if body else "GET", emulator.url + prefix(name) + url, content=body or None, headers=key)
 
 
 def redirected(urls: Any, host: str, to: str) -> Any:

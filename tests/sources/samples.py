@@ -134,11 +134,14 @@ def exact(body: bytes) -> Any:
 
 
 def rows_at(case: Cases, endpoint: str, body: Any) -> list[Any]:
-    """The rows of a body, by the cases: a list, the values of an object (`*`), or one object; null is none."""
+    """The rows of a body, by the cases (`Cases.rows`): one object is one row, null is none."""
     path = case.rows.get(endpoint, "")
-    inside = reduce(getitem, [part for part in path.split(".") if part not in ("", "*")], body)
+    inside = reduce(getitem, [part for part in path.split(".") if part not in ("", "*", "[]")], body)
     if path.endswith("*"):
         return list(inside.values())
+    if path.endswith("[]"):
+        columns = {name: values for name, values in inside.items() if isinstance(values, list)}
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     return inside if isinstance(inside, list) else [] if inside is None else [inside]
 
 

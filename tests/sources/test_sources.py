@@ -12,24 +12,20 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import cache
 from itertools import pairwise
 from typing import Any
 from urllib.parse import urlencode
 
-import httpx
 import pytest
 
 from infra.emulator.cases import Ccxt, Many, cases, names
 from infra.emulator.store import MS_HOUR
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served
-from infra.emulator.venue import KEY
-from infra.emulator.venues import venues
 from pipelines.source import Instrument, Request, VenueProblem
 from pipelines.sources import get_source
 from pipelines.windows import Window
-from tests.sources.kit import DAY, NOW, store_rows, through_ccxt
+from tests.sources.kit import DAY, NOW, ask, market_name, store_rows
 from tests.sources.samples import Sample, collect, decoded, exact, recorded, rows_at, same, wire_value
 
 SOURCES = names()
@@ -45,9 +41,11 @@ def each(part: str) -> list[Any]:
 
 
 def written(request: Request) -> str:
-    """A request as the cases write it: method, path, parameters, body."""
+    """A request as the cases write it: method, path, parameters, body; the text of a query after the rest, on one line."""
     query = "?" + urlencode(request.params) if request.params else ""
-    return f"{request.method} {request.path}{query}" + (f" {json.dumps(request.body)}" if request.body else "")
+    body = dict(request.body or {})
+    texts = [" ".join(body.pop(name).split()) for name in ("query", "sql") if name in body]
+    return " ".join([f"{request.method} {request.path}{query}", *([json.dumps(body)] if body else []), *texts])
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -65,7 +63,7 @@ def test_two_days_make_exactly_these_requests(name: str, endpoint: str) -> None:
         assert (len(lines), lines[0], lines[-1]) == (expected.count, expected.first, expected.last)
     else:
         assert lines == ([expected] if isinstance(expected, str) else expected)
-    weights = case.weights.get(endpoint) or dict.fromkeys(case.limits, 1)
+    weights = case.weights.get(endpoint, dict.fromkeys(case.limits, 1))
     assert len(weights) == 1 or endpoint in case.weights, "more than one limit: the cases must say which"
     assert [dict(request.weights) for request in requests] == [weights] * len(requests)
 
@@ -132,20 +130,6 @@ def test_a_sample_decodes_to_exactly_what_it_holds(sample: Sample) -> None:
 # --- the emulator -----------------------------------------------------------------------------------------------------------
 
 
-@cache
-def prefix(name: str) -> str:
-    """The emulator's path for a source."""
-    hosts = {venue.name for venue in venues()}
-    return "/" + next(host for host in (name, get_source(name).host, get_source(name).venue) if host in hosts)
-
-
-def ask(emulator: Served, name: str, path: str, *, with_key: bool = True) -> httpx.Response:
-    """`path`, or a POST written as `/path {"json": …}`."""
-    url, _, body = path.partition(" ")
-    key = {cases(name).key_header: cases(name).key_prefix + KEY} if cases(name).key_header and with_key else {}
-    return httpx.request("POST" if body else "GET", emulator.url + prefix(name) + url, content=body or None, headers=key)
-
-
 @pytest.mark.parametrize(("name", "path"), each("refused"))
 def test_the_emulator_refuses_as_the_venue_does(name: str, path: str, emulator: Served) -> None:
     case = cases(name)
@@ -179,19 +163,6 @@ CLIENTS = {name: client for name in SOURCES if (client := cases(name).ccxt)}
 INSTRUMENTS = [pytest.param(name, symbol, id=f"{name} {symbol}") for name, c in CLIENTS.items() for symbol in c.instruments]
 
 
-@pytest.fixture(scope="session")
-def exchanges(_served: Served) -> Callable[[str], Any]:
-    """ccxt's exchange of a source, its markets loaded from the emulator."""
-    pytest.importorskip("ccxt")
-
-    @cache
-    def exchange(name: str) -> Any:
-        client = CLIENTS[name]
-        return through_ccxt(client.exchange, _served, client.host, prefix(name), **client.options)
-
-    return exchange
-
-
 def pages(fetch: Callable[[int], list[Any]], since: int, time: Callable[[Any], int]) -> list[Any]:
     """Forward pages until one brings nothing new."""
     rows: list[Any] = []
@@ -201,13 +172,19 @@ def pages(fetch: Callable[[int], list[Any]], since: int, time: Callable[[Any], i
     return rows
 
 
+def sides(how: str) -> int:
+    """How many sides of a trade or of a position a size counts."""
+    return 2 if how == "both sides" else 1
+
+
 class Read:
     """One instrument through ccxt, and the same of the store."""
 
     def __init__(self, name: str, symbol: str, exchanges: Callable[[str], Any], store: SyntheticMarket) -> None:
         self.client: Ccxt = CLIENTS[name]
-        self.exchange, self.store, self.venue = exchanges(name), store, prefix(name)[1:]
+        self.exchange, self.store, self.venue = exchanges(name), store, market_name(name) or ""
         self.of = self.client.instruments[symbol]
+        self.inverse = self.client.inverse if self.of.inverse is None else self.of.inverse
         [self.market] = [m for m in self.exchange.markets.values() if m["id"] == symbol and m["swap"]]
         self.since = NOW - self.client.days * DAY
         # Between two rows: from a row on, some clients ask for one more than the limit.
@@ -225,7 +202,7 @@ class Read:
                 return round(size / self.of.contract)
             case "dollar contracts":
                 return round(size * mark / self.of.contract)
-        return 2 * size if how == "both sides" else size
+        return size * sides(how)
 
 
 @pytest.fixture
@@ -242,7 +219,7 @@ def only(method: str) -> Any:
 @pytest.mark.parametrize(("name", "symbol"), INSTRUMENTS)
 def test_ccxt_reads_the_instruments(read: Read) -> None:
     assert read.market["symbol"] == read.of.symbol and read.market["active"] is not False
-    assert (read.market["contractSize"], read.market["inverse"]) == (read.of.contract, read.client.inverse)
+    assert (read.market["contractSize"], read.market["inverse"]) == (read.of.contract, read.inverse)
     assert len([m for m in read.exchange.markets.values() if m["swap"]]) == read.client.swaps
 
 
@@ -304,7 +281,8 @@ def test_ccxt_reads_the_open_interest_history(read: Read) -> None:
     amounts = [(at, read.counted(size, read.client.amount, mark)) for at, size, mark in held]
     assert [(h["timestamp"], h["openInterestAmount"]) for h in history] == amounts
     values = [h["openInterestValue"] for h in history]
-    assert values in ([size if read.client.inverse else size * mark for _, size, mark in held], [None] * len(held))
+    both = sides(read.client.amount)
+    assert values in ([size * both if read.inverse else size * mark * both for _, size, mark in held], [None] * len(held))
 
 
 @only("running_rate")
