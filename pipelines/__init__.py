@@ -1,7 +1,7 @@
-"""Everything that talks to the outside world: fetch raw pages into landing, load them typed into `raw`.
+"""Extract and load: `fetch` writes venues' responses into landing, `load` decodes them into the warehouse's schema `raw`.
 
-Two steps that never mix. `fetch` asks venues and writes only landing; `load` reads landing and writes only the `raw`
-schema of the warehouse. Units, signs and joins are SQL's work (`dbt_project/`); orchestration is `assets/`'s.
+The two steps are separate: `fetch` writes landing alone, `load` reads landing alone. Units, signs and joins are SQL
+(`dbt_project/`); orchestration is in `assets/`.
 """
 
 __version__ = "0.1.0"

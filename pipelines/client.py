@@ -1,8 +1,8 @@
-"""The one client: asks a venue for a page, within its limits, until there is a page or a reason why not.
+"""The client: sends requests to one source within its limits, repeats them where that helps, and returns pages.
 
-A page is read as its type while there is still someone to ask again: a body cut short, an HTML page, rows of another window
-are asked for anew; a page that arrives whole and can't be read goes back with the reason (`Page.problem`), for quarantine.
-Every other end is a `VenueError` that names source, endpoint and remedy.
+A page is decoded as its type at once. A truncated body, an HTML page, or rows of another window or instrument are requested
+again; a complete page that can't be read is returned with the reason (`Page.problem`), for quarantine. Every other outcome is a
+`VenueError` that names the source, the request and a remedy.
 """
 
 from __future__ import annotations
@@ -35,9 +35,11 @@ log = logging.getLogger("perplake.client")
 #: Status, headers, body and URL.
 Answer = tuple[int, Mapping[str, str], bytes, str]
 
+#: A longer wait (in seconds) than this blocks the source for the run.
 LONGEST_WAIT = 300.0
-#: Seconds to wait where a status means a limit and names no time. Bybit's 403: ten minutes at least.
+#: Seconds to wait where a status means a limit and has no `Retry-After`. Bybit's 403: ten minutes at least.
 WAITS = {418: 120.0, 429: 10.0, 403: 600.0}
+#: The difference between the venue's clock and ours that is tolerated, in milliseconds.
 SKEW_MS = 60_000
 ELSEWHERE = (
     "This venue refuses your region. Run from another, leave it out with `--venues`, or use its public archive where the "
@@ -47,7 +49,7 @@ ELSEWHERE = (
 
 @dataclass
 class Page:
-    """What came back: the bytes, and what they were read as. `problem` where they could not be."""
+    """A response: its bytes and what they decode to. `problem`: why they could not be decoded; `field` and `value`: where."""
 
     body: bytes
     status: int
@@ -66,7 +68,7 @@ class Page:
 
 
 class Client:
-    """Asks one source. `base_url` is the venue's, or the emulator's in its place."""
+    """A client of one source. `base_url` is the venue's or the emulator's. `check_clock`: compare the venue's clock with ours."""
 
     def __init__(
         self,
@@ -85,10 +87,10 @@ class Client:
         self.tries, self.check_clock = tries, check_clock
         self.warnings: list[str] = []
         self._key = key or {}
-        self._slots = asyncio.Semaphore(source.concurrency)
+        self._free_slots = asyncio.Semaphore(source.concurrency)
         self._resume = 0.0
         self._skew = 0
-        self._answers: dict[tuple[str, str, str], Request] = {}
+        self._requests_by_body: dict[tuple[str, str, str], Request] = {}
         self._timeout = aiohttp.ClientTimeout(total=timeout * 4, sock_connect=timeout, sock_read=timeout)
         self._session: aiohttp.ClientSession | None = None
         self._transport: Transport | None = S3(source, s3_endpoint) if self.base_url.startswith("s3://") else None
@@ -110,12 +112,12 @@ class Client:
             await self._transport.close()
 
     def warn(self, line: str) -> None:
-        """Tell the user now and at the end of the run."""
+        """Show a line to the user now, and again at the end of the run."""
         self.warnings.append(line)
         log.warning("%s", line)
 
-    async def fetch_page(self, request: Request, dataset: Endpoint) -> Page:
-        """The page, after as many tries as it takes. Raises `VenueError`."""
+    async def fetch_page(self, request: Request, endpoint: Endpoint) -> Page:
+        """The page that answers a request, after at most `tries` tries. Raises `VenueError`."""
         confirmed_empty = False
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type((Transient, RateLimited)),
@@ -124,10 +126,10 @@ class Client:
             reraise=True,
         ):
             with attempt:
-                page = await self._once(request, dataset)
-                # An empty answer may be the venue's slip: it has to say so twice.
-                if not page.problem and dataset.is_empty(page.content, page.rows) and not confirmed_empty:
-                    page = await self._once(request, dataset)
+                page = await self._once(request, endpoint)
+                # Confirm an empty response with a second request.
+                if not page.problem and endpoint.is_empty(page.content, page.rows) and not confirmed_empty:
+                    page = await self._once(request, endpoint)
                     confirmed_empty = True
         return page
 
@@ -137,18 +139,17 @@ class Client:
             return problem.retry_after
         return wait_random_exponential(multiplier=0.25, max=20)(state)
 
-    async def _once(self, request: Request, dataset: Endpoint) -> Page:
-        async with self._slots:
+    async def _once(self, request: Request, endpoint: Endpoint) -> Page:
+        async with self._free_slots:
             await self.limiter.acquire(request.weights)
-            # After the wait for our own limit, in which another request may have been told to wait.
+            # Checked after the wait for our own limit, because another request may have met the venue's limit meanwhile.
             await asyncio.sleep(max(0.0, self._resume - asyncio.get_running_loop().time()))
             status, headers, body, url = await self._send(request)
-        self._refuse(request, status, headers, body)
-        observed_at = self._observed(headers)
-        page = Page(body, status, url, headers.get("X-Perplake-Origin", ""), observed_at)
+        self._raise_for(request, status, headers, body)
+        page = Page(body, status, url, headers.get("X-Perplake-Origin", ""), self._observed_at(headers))
         try:
-            page.content = dataset.read(body)
-            page.rows = dataset.rows(page.content)
+            page.content = endpoint.read(body)
+            page.rows = endpoint.rows(page.content)
         except msgspec.ValidationError as problem:
             page.problem = str(problem)
             page.field, page.value = locate(body, page.problem)
@@ -156,24 +157,27 @@ class Client:
             raise self._transient(request, f"the body is not whole JSON ({problem}): {body[:60]!r}") from problem
         except ValueError as problem:
             page.problem = str(problem)
-        if request.window and dataset.time:
-            times = list(map(attrgetter(dataset.time), page.rows))
-            asked = request.window
-            asked = Window(0 if request.clip_start else asked.start, sys.maxsize if request.clip_end else asked.end)
-            if times and not (min(times) in asked and max(times) in asked):
-                stray = [time for time in times if time not in asked]
-                raise self._transient(
-                    request, f"{len(stray)} of {len(page.rows)} rows lie outside of the window asked ({iso(stray[0])})"
-                )
         if page.rows:
-            if request.instrument and (who := dataset.key[0]) in dataset.record.__struct_fields__:
-                others = set(map(attrgetter(who), page.rows)) - {request.instrument}
-                if others:
-                    raise self._transient(request, f"rows of {', '.join(sorted(others)[:3])} instead of {request.instrument}")
-            answer = (dataset.name, page.sha256, request.instrument if dataset.allow_identical_pages else "")
-            if self._answers.setdefault(answer, request) != request:
-                raise self._transient(request, "these bytes were the answer to another question")
+            self._check_answers(request, endpoint, page)
         return page
+
+    def _check_answers(self, request: Request, endpoint: Endpoint, page: Page) -> None:
+        """Raise `Transient` where the rows don't answer the request: another window or instrument, or another request's bytes."""
+        if request.window and endpoint.time:
+            start = 0 if request.clip_start else request.window.start
+            window = Window(start, sys.maxsize if request.clip_end else request.window.end)
+            times = list(map(attrgetter(endpoint.time), page.rows))
+            if min(times) not in window or max(times) not in window:
+                stray = [time for time in times if time not in window]
+                share = f"{len(stray)} of {len(page.rows)} rows"
+                raise self._transient(request, f"{share} are outside of the requested window ({iso(stray[0])})")
+        if request.instrument and (column := endpoint.key[0]) in endpoint.record.__struct_fields__:
+            others = set(map(attrgetter(column), page.rows)) - {request.instrument}
+            if others:
+                raise self._transient(request, f"rows of {', '.join(sorted(others)[:3])} instead of {request.instrument}")
+        identity = (endpoint.name, page.sha256, request.instrument if endpoint.allow_identical_pages else "")
+        if self._requests_by_body.setdefault(identity, request) != request:
+            raise self._transient(request, "another request got the same bytes")
 
     async def http(self, method: str, url: str | URL, **content: Any) -> Answer:
         """One request by HTTP. Raises `TimeoutError` and `ConnectionError`."""
@@ -197,11 +201,11 @@ class Client:
         except (TimeoutError, ConnectionError) as problem:
             raise self._transient(request, str(problem)) from problem
 
-    def _refuse(self, request: Request, status: int, headers: Any, body: bytes) -> None:
-        """Raise what a status or a body says against there being a page."""
-        said = self.source.error(status, body)
-        message = said.message if said else f"HTTP {status}"
-        kind = said.kind if said else None
+    def _raise_for(self, request: Request, status: int, headers: Any, body: bytes) -> None:
+        """Raise the `VenueError` of a response that is no page, by its status and body."""
+        problem = self.source.error(status, body)
+        message = problem.message if problem else f"HTTP {status}"
+        kind = problem.kind if problem else None
         name, label = self.source.name, request.path_label
         if kind == "key":
             raise KeyRefused(name, label, message, "Set a key that is good for this, or leave the source out with `--venues`")
@@ -225,8 +229,8 @@ class Client:
     def _transient(self, request: Request, problem: str) -> Transient:
         return Transient(self.source.name, request.path_label, problem, AGAIN)
 
-    def _observed(self, headers: Any) -> int:
-        """Our clock, or the venue's where it is behind ours by more than a minute: what is over is over for both."""
+    def _observed_at(self, headers: Any) -> int:
+        """The time of our clock, or of the venue's where that is more than a minute behind, so that bars are over by both."""
         now = self.clock.now()
         if not self.check_clock or "Date" not in headers:
             return now
@@ -252,7 +256,7 @@ def _seconds(value: str | None) -> float | None:
 
 
 def locate(body: bytes, problem: str) -> tuple[str, str]:
-    """The field and the value that a validation error is about: `$[3].fundingRate` and what stands there."""
+    """The path and the value of the field in a validation error: `$[3].fundingRate` and its value in the body."""
     path = problem.rpartition("at `")[2].rstrip("`") if "at `" in problem else "$"
     missing = problem.partition("missing required field `")[2].partition("`")[0]
     try:

@@ -1,7 +1,6 @@
-"""The one clock of a run: windows, freshness, history limits and snapshots ask it and nothing else.
+"""The clock of a run, used for windows, freshness, history limits and snapshots.
 
-`Clock(None)` is real time. `Clock(as_of)` stands still at one moment, which is how recorded, replayed and synthetic runs
-come to the same rows whenever they are made.
+`Clock(None)` is real time. `Clock(as_of)` is frozen: recorded, replayed and synthetic runs give the same rows at any time.
 """
 
 from __future__ import annotations

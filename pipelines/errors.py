@@ -1,13 +1,13 @@
-"""What can go wrong between a venue and the warehouse, each with the venue, the endpoint and what to do about it."""
+"""The errors between a venue and the warehouse, each with the source, the request and a remedy."""
 
 from __future__ import annotations
 
-#: The remedy for what time may mend.
+#: The remedy for problems that may pass.
 AGAIN = "Run again later: it goes on where this stopped"
 
 
 class VenueError(Exception):
-    """A request that did not give a page. `remedy` is what the reader can do."""
+    """A request that gave no page. `remedy` is what the user can do."""
 
     def __init__(self, source: str, path_label: str, problem: str, remedy: str) -> None:
         super().__init__(f"{source} {path_label}: {problem}. {remedy}")
@@ -15,11 +15,11 @@ class VenueError(Exception):
 
 
 class Transient(VenueError):
-    """Worth asking again: a lost connection, a 5xx, a body cut short, an HTML page."""
+    """The request is worth repeating: a lost connection, a 5xx, a truncated body, an HTML page."""
 
 
 class RateLimited(VenueError):
-    """The venue asks to wait `retry_after` seconds."""
+    """The venue asks for a wait of `retry_after` seconds."""
 
     def __init__(self, source: str, path_label: str, problem: str, remedy: str, retry_after: float) -> None:
         super().__init__(source, path_label, problem, remedy)
@@ -27,11 +27,11 @@ class RateLimited(VenueError):
 
 
 class Blocked(VenueError):
-    """Nothing more can be had from this source in this run: a region block, a ban, a missing key."""
+    """The source gives nothing more in this run: a region block, a ban, a missing key."""
 
 
 class KeyRefused(Blocked):
-    """The key is wrong, used up, or not good for this: no use to ask again with it."""
+    """The API key is wrong, used up, or not valid for this request; repeating it with the same key is useless."""
 
 
 class Rejected(VenueError):
@@ -39,7 +39,7 @@ class Rejected(VenueError):
 
 
 class Absent(VenueError):
-    """What was asked for is not there (yet): a file that an archive has not put up."""
+    """The requested file or object does not exist (yet), as in an archive that is published late."""
 
 
 class LandingFull(Exception):
@@ -47,4 +47,4 @@ class LandingFull(Exception):
 
 
 class WarehouseMismatch(Exception):
-    """The warehouse belongs to another market or another version of perplake."""
+    """The warehouse belongs to another market or another version of perplake, or another process holds it."""

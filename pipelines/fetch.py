@@ -1,8 +1,8 @@
-"""Fetch: ask the chosen sources for a window, side by side, and put every answer into landing. Nothing else is written.
+"""Fetch: request a window from the chosen sources, all at the same time, and put every response into landing.
 
-Each source first gives its bulk endpoints (instruments among them), then every chosen instrument's history, what expires
-first going first. A failed request does not stop the others; a blocked source stops alone. What landing already holds for
-good is not asked again, which is also how a killed run goes on.
+Each source is first asked for its bulk endpoints (instruments among them), then for the history of every chosen instrument,
+endpoints with the shortest history first. A failed request does not stop the others; a block stops its source alone. Final
+responses in landing are reused, which is also how a run continues after a killed one. Nothing but landing is written.
 Alone: `perps fetch --venues binance --from 2025-10-10 --to 2025-10-10`.
 """
 
@@ -28,19 +28,19 @@ from pipelines.windows import DAY, Window
 
 log = logging.getLogger("perplake.fetch")
 
-#: So many requests in a row that came to nothing, and the source is given up for this run.
+#: A source is given up for this run after so many failed requests in a row.
 GIVE_UP_AFTER = 8
-#: How many past runs are looked through for answers that need no asking again.
+#: How many past runs are searched for final responses.
 RUNS_REMEMBERED = 30
-#: How far inside of what a venue keeps a window stays while time goes on, in milliseconds.
-EDGE = 10 * 60_000
+#: The distance from the limit of a venue's history, in milliseconds: a request may wait so long before it is sent.
+HISTORY_MARGIN_MS = 10 * 60_000
 
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass
 class FetchResult:
-    """What became of one source: its pages, and what there is to say about it."""
+    """The outcome of one source: its pages, its failed requests, and warnings for the user."""
 
     source: str
     entries: list[Entry] = field(default_factory=list)
@@ -48,7 +48,7 @@ class FetchResult:
     warnings: list[str] = field(default_factory=list)
     assets: set[str] = field(default_factory=set)
     reused: int = 0
-    #: From the start of the fetch, in which all sources begin together, until this one was through.
+    #: The time from the start of the fetch until this source was done.
     seconds: float = 0
 
     @property
@@ -56,7 +56,7 @@ class FetchResult:
         return sum(entry.size for entry in self.entries)
 
     def add(self, other: FetchResult) -> None:
-        """Another venue of the same source."""
+        """Add the outcome of another venue of the same source."""
         self.entries += other.entries
         self.failures += other.failures
         self.warnings += other.warnings
@@ -69,18 +69,18 @@ class FetchResult:
 
 
 async def fetch(run: Run, sources: list[Source], progress: Progress = lambda source, done, total: None) -> list[FetchResult]:
-    """Fetch all sources side by side. Raises `LandingFull`; every other problem is in the result."""
-    remembered = _remembered(run)
+    """Fetch all sources at the same time. Raises `LandingFull`; every other problem is in the results."""
+    remembered = _final_entries(run)
     jobs = [_SourceFetch(run, source, remembered, progress) for source in sources]
     try:
         async with asyncio.TaskGroup() as group:
             for job in jobs:
                 group.create_task(job.fetch())
     except* Exception as several:
-        first: BaseException = several
-        while isinstance(first, BaseExceptionGroup):
-            first = first.exceptions[0]
-        raise first from None
+        problem: BaseException = several
+        while isinstance(problem, BaseExceptionGroup):
+            problem = problem.exceptions[0]
+        raise problem from None
     finally:
         run.landing.flush()
     results: dict[str, FetchResult] = {}
@@ -90,19 +90,21 @@ async def fetch(run: Run, sources: list[Source], progress: Progress = lambda sou
     return list(results.values())
 
 
-def _remembered(run: Run) -> dict[str, Entry]:
-    """Final answers of earlier runs by their question."""
+def _final_entries(run: Run) -> dict[str, Entry]:
+    """Final responses of earlier runs, by the fingerprint of their request."""
     if run.settings.refetch:
         return {}
     runs = run.landing.runs()[-RUNS_REMEMBERED:]
-    return {_asked(e): e for e in run.landing.iterate(runs) if e.final and not e.problem and e.market == run.settings.market}
+    return {
+        _fingerprint(e): e for e in run.landing.iterate(runs) if e.final and not e.problem and e.market == run.settings.market
+    }
 
 
-def _asked(entry: Entry) -> str:
+def _fingerprint(entry: Entry) -> str:
     path = entry.path_label if entry.body is None else entry.path_label.partition(" ")[0]
     window = Window(*entry.window) if entry.window else None
     request = Request(path, entry.params, entry.body, window=window, clip_end=entry.clip_end)
-    return request_fingerprint(entry.source, entry.dataset, request, None if entry.window else entry.observed_at)
+    return request_fingerprint(entry.source, entry.endpoint_name, request, None if entry.window else entry.observed_at)
 
 
 class _SourceFetch:
@@ -112,74 +114,73 @@ class _SourceFetch:
         self.run, self.source, self.remembered, self.progress = run, source, remembered, progress
         self.result = FetchResult(source.name)
         self._stopped = False
-        self._in_a_row = 0
+        self._failed_in_a_row = 0
         self._done = self._total = 0
 
     async def fetch(self) -> None:
         begun = time.monotonic()
         async with self.run.client(self.source) as client:
-            bulk = [d for d in self.source.endpoints if d.bulk]
-            chosen: list[Instrument] = []
-            for dataset in sorted(bulk, key=lambda d: d.name != "instruments"):
-                await self._all(client, dataset, [Instrument("", "")])
-            if self.source.parse_instruments:
-                chosen = self._chosen()
-            elif self.source.by_asset:
-                wanted = self.run.settings.assets
-                wanted = Settings.model_fields["assets"].default if "all" in wanted else wanted
-                chosen = [Instrument(asset, asset) for asset in wanted]
-            by_expiry = sorted(
-                (d for d in self.source.endpoints if not d.bulk), key=lambda d: (not d.snapshot, d.history_days or 1e9)
-            )
+            bulk = [endpoint for endpoint in self.source.endpoints if endpoint.bulk]
+            for endpoint in sorted(bulk, key=lambda endpoint: endpoint.name != "instruments"):
+                await self._fetch_endpoint(client, endpoint, [Instrument("", "")])
+            instruments = self._chosen_instruments()
+            others = [endpoint for endpoint in self.source.endpoints if not endpoint.bulk]
             async with asyncio.TaskGroup() as group:
-                for dataset in by_expiry:
-                    group.create_task(self._all(client, dataset, chosen))
+                for endpoint in sorted(others, key=lambda endpoint: (not endpoint.snapshot, endpoint.history_days or 1e9)):
+                    group.create_task(self._fetch_endpoint(client, endpoint, instruments))
         self.result.warnings += client.warnings
         self.result.seconds = time.monotonic() - begun
 
-    def _chosen(self) -> list[Instrument]:
-        dataset = self.source.endpoint("instruments")
-        assert self.source.parse_instruments
+    def _chosen_instruments(self) -> list[Instrument]:
         wanted = set(self.run.settings.assets)
+        if self.source.by_asset:
+            assets = Settings.model_fields["assets"].default if "all" in wanted else self.run.settings.assets
+            return [Instrument(asset, asset) for asset in assets]
+        if not self.source.parse_instruments:
+            return []
+        endpoint = self.source.endpoint("instruments")
         listed: dict[str, Instrument] = {}
         for entry in self.result.entries:
-            if entry.dataset == "instruments" and not entry.problem:
-                page = dataset.read(self.run.landing.body(entry))
+            if entry.endpoint_name == "instruments" and not entry.problem:
+                page = endpoint.read(self.run.landing.body(entry))
                 listed.update((i.symbol, i) for i in self.source.parse_instruments(page))
         if not listed:
-            self._stop(Transient(self.source.name, f"instruments of {self.source.venue}", "no list of them could be had", AGAIN))
+            self._stop(Transient(self.source.name, f"instruments of {self.source.venue}", "the list could not be read", AGAIN))
         chosen = [i for i in listed.values() if "all" in wanted or i.base_asset in wanted]
         self.result.assets = {i.base_asset for i in chosen}
         return chosen
 
-    def window(self, dataset: Endpoint) -> Window:
-        """The part of the run's window that this dataset can be asked for."""
-        now, window = self.run.clock.now(), self.run.window.before(self.run.clock.now())
-        window = window.before(closed_at(self.source.venue) or window.end)
-        if dataset.history_days and self.run.history_is_limited:
-            # What lies on the edge is gone before a request that has to wait gets there.
-            window = window.after(now - int(dataset.history_days * DAY) + (0 if self.run.clock.frozen else EDGE))
-        if dataset.is_event:
-            window = window.after((now - int(self.run.settings.liquidation_days * DAY)) // DAY * DAY)
+    def window(self, endpoint: Endpoint) -> Window:
+        """The part of the run's window that is requested from this endpoint: before now, and within the venue's history.
+
+        Events are requested for the last `liquidation_days` of that part alone.
+        """
+        now = self.run.clock.now()
+        window = self.run.window.before(min(now, closed_at(self.source.venue) or now))
+        if endpoint.is_event:
+            window = window.after((window.end - int(self.run.settings.liquidation_days * DAY)) // DAY * DAY)
+        if endpoint.history_days and self.run.history_is_limited:
+            margin = 0 if self.run.clock.frozen else HISTORY_MARGIN_MS
+            window = window.after(now - int(endpoint.history_days * DAY) + margin)
         return window
 
-    async def _all(self, client: Client, dataset: Endpoint, instruments: list[Instrument]) -> None:
-        window = self.window(dataset)
-        if not window and not dataset.snapshot:
+    async def _fetch_endpoint(self, client: Client, endpoint: Endpoint, instruments: list[Instrument]) -> None:
+        window = self.window(endpoint)
+        if not window and not endpoint.snapshot:
             return
-        requests = [replace(r, instrument=i.symbol) for i in instruments for r in dataset.plan(i, window)]
+        requests = [replace(r, instrument=i.symbol) for i in instruments for r in endpoint.plan(i, window)]
         self._total += len(requests)
         async with asyncio.TaskGroup() as group:
             for request in requests:
-                group.create_task(self._chain(client, dataset, request))
+                group.create_task(self._fetch_pages(client, endpoint, request))
 
-    async def _chain(self, client: Client, dataset: Endpoint, request: Request) -> None:
-        """A request and the pages that follow it."""
-        following: Request | None = request
-        while following and not self._stopped:
+    async def _fetch_pages(self, client: Client, endpoint: Endpoint, request: Request) -> None:
+        """The page of a request and the pages that follow it."""
+        next_request: Request | None = request
+        while next_request and not self._stopped:
             try:
-                following = await self._page(client, dataset, following)
-                self._in_a_row = 0
+                next_request = await self._fetch_page(client, endpoint, next_request)
+                self._failed_in_a_row = 0
             except Absent as problem:
                 self._warn_once(str(problem))
                 break
@@ -190,61 +191,55 @@ class _SourceFetch:
             except VenueError as problem:
                 self.result.failures.append(problem)
                 log.error("%s", problem)
-                self._in_a_row += 1
-                if self._in_a_row >= GIVE_UP_AFTER and not self._stopped:
-                    said = f"{GIVE_UP_AFTER} requests in a row to {self.source.venue} failed"
-                    self._stop(Blocked(self.source.name, "", said, AGAIN))
+                self._failed_in_a_row += 1
+                if self._failed_in_a_row >= GIVE_UP_AFTER and not self._stopped:
+                    message = f"{GIVE_UP_AFTER} requests in a row to {self.source.venue} failed"
+                    self._stop(Blocked(self.source.name, "", message, AGAIN))
                 break
         self._done += 1
         self.progress(self.source.name, self._done, self._total)
 
-    async def _page(self, client: Client, dataset: Endpoint, request: Request) -> Request | None:
-        """Have one page, from landing or from the venue; returns what to ask next."""
-        asked = request_fingerprint(self.source.name, dataset.name, request, None if request.window else self.run.started)
-        if known := self.remembered.get(asked):
-            self.run.landing.note(known)
-            self.result.entries.append(known)
+    async def _fetch_page(self, client: Client, endpoint: Endpoint, request: Request) -> Request | None:
+        """One page, from landing or from the venue; returns the request for the next page."""
+        fingerprint = request_fingerprint(self.source.name, endpoint.name, request, None if request.window else self.run.started)
+        if entry := self.remembered.get(fingerprint):
+            self.run.landing.add_entry(entry)
+            self.result.entries.append(entry)
             self.result.reused += 1
-            if known.last:
+            if entry.last:
                 return None
-            content = dataset.read(self.run.landing.body(known))
-            return dataset.next_page(request, content, dataset.rows(content))
-        page = await client.fetch_page(request, dataset)
-        following = None if page.problem else dataset.next_page(request, page.content, page.rows)
-        if following and following.params == request.params and following.body == request.body:
-            raise Transient(self.source.name, request.path_label, "the next page would be the page before", AGAIN)
-        entry = self._entry(dataset, request, page, following is None)
+            content = endpoint.read(self.run.landing.body(entry))
+            return endpoint.next_page(request, content, endpoint.rows(content))
+        page = await client.fetch_page(request, endpoint)
+        next_request = None if page.problem else endpoint.next_page(request, page.content, page.rows)
+        if next_request and next_request.params == request.params and next_request.body == request.body:
+            raise Transient(self.source.name, request.path_label, "the next page would be the same page", AGAIN)
+        entry = self._entry(endpoint, request, page, next_request is None)
         await asyncio.to_thread(self.run.landing.put, entry, page.body)
         self.result.entries.append(entry)
         if page.problem:
-            log.error(
-                "%s %s: quarantined, %s = %s: %s",
-                self.source.name,
-                request.path_label,
-                page.field,
-                page.value,
-                page.problem,
-            )
-        elif unknown := _unknown(dataset, page):
+            label = f"{self.source.name} {request.path_label}"
+            log.error("%s: quarantined, %s = %s: %s", label, page.field, page.value, page.problem)
+        elif unknown := _unknown_fields(endpoint, page):
             self._warn_once(f"{self.source.name} {request.path_label}: new fields, not read: {', '.join(sorted(unknown))}")
-        return following
+        return next_request
 
-    def _entry(self, dataset: Endpoint, request: Request, page: Page, last: bool) -> Entry:
+    def _entry(self, endpoint: Endpoint, request: Request, page: Page, last: bool) -> Entry:
         run = self.run
         settle = 0 if run.clock.frozen else int(run.settings.settle_minutes * 60_000)
         over = request.window.end + settle <= page.observed_at if request.window else run.clock.frozen
-        empty = not page.problem and dataset.is_empty(page.content, page.rows)
+        empty = not page.problem and endpoint.is_empty(page.content, page.rows)
         return Entry(
             run=run.id,
             source=self.source.name,
-            dataset=dataset.name,
+            endpoint_name=endpoint.name,
             market=run.settings.market,
             method=request.method,
             url=page.url,
             path_label=request.path_label,
             context=dict(request.context),
             window=(request.window.start, request.window.end) if request.window else None,
-            observed_at=run.started if dataset.snapshot else page.observed_at,
+            observed_at=run.started if endpoint.snapshot else page.observed_at,
             status=page.status,
             sha256=page.sha256,
             size=len(page.body),
@@ -272,23 +267,23 @@ class _SourceFetch:
             log.warning("%s", line)
 
 
-def _unknown(dataset: Endpoint, page: Page) -> set[str]:
-    """Names in the first row of a JSON page that are neither read nor documented as skipped."""
-    if dataset.decode or not page.rows or dataset.record.__struct_config__.array_like:
+def _unknown_fields(endpoint: Endpoint, page: Page) -> set[str]:
+    """The fields of a JSON page's first row that are neither read nor ignored on purpose."""
+    if endpoint.decode or not page.rows or endpoint.record.__struct_config__.array_like:
         return set()
-    names = known_names(dataset.wire_type or dataset.record)
+    names = known_names(endpoint.wire_type or endpoint.record)
     row = _first_object(msgspec.json.decode(page.body), names)
-    return set(row) - names - dataset.ignored_fields if row else set()
+    return set(row) - names - endpoint.ignored_fields if row else set()
 
 
 def _first_object(value: object, names: frozenset[str]) -> dict[str, object] | None:
-    """The first object in a body that looks like a row: it has at least half of the row's names."""
+    """The first object in a body with at least half of a row's fields."""
     if isinstance(value, dict):
         if len(names & value.keys()) * 2 >= len(names):
             return value
         value = list(value.values())
     if isinstance(value, list):
         for item in value[:4]:
-            if found := _first_object(item, names):
-                return found
+            if row := _first_object(item, names):
+                return row
     return None

@@ -1,9 +1,8 @@
-"""Keys of the sources that want one: from the environment into a header, nowhere else, and left alone once refused.
+"""API keys: read from the environment, sent in a header, stored nowhere, and not used again for a while once refused.
 
-The table of sources names a source's variable (`key`), the source its header. A key that was refused or is used up is noted by
-a digest of it (`keys.json` beside the market's limits), and its source left out for `COOLDOWN_SECONDS` or until it
-changes.
-The emulator gets a key of its own: a real one never goes there. Alone: `perps venues` shows which variables are set.
+The table of sources names a source's variable (`key`), the source its header. After a venue refuses a key, a digest of the key
+is noted in `keys.json` in the market's folder, and its source is left out for `COOLDOWN_SECONDS` or until the key changes. The
+emulator gets a key of its own, never a real one. Alone: `perps venues` shows which variables are set.
 """
 
 from __future__ import annotations
@@ -19,51 +18,51 @@ from pipelines.registry import source_rows
 from pipelines.source import Source
 from pipelines.windows import iso
 
-#: What the emulator takes for a good key.
+#: The key that the emulator accepts.
 EMULATED = "emulator"
-#: How long a refused key is left alone, in seconds.
+#: How long a refused key is not used, in seconds.
 COOLDOWN_SECONDS = 3600
 
 
 class Refusal(msgspec.Struct):
-    """A key that was refused: when it may be tried again (Unix seconds), which it was, and what was said."""
+    """A refused key: its digest, the time from which it may be used again (Unix seconds), and the venue's message."""
 
     until: float
     digest: str
-    message: str = msgspec.field(name="said")  # the name in files written by 0.1
+    message: str = msgspec.field(name="said")  # the name in files of version 0.1
 
 
-def missing(of: str) -> str | None:
-    """The variable that must be set before a source can be asked; None where nothing is missing."""
-    row = source_rows()[of]
+def missing(source_name: str) -> str | None:
+    """The environment variable that must be set before a source can be fetched; None if nothing is missing."""
+    row = source_rows()[source_name]
     return None if not row.key or row.key_optional or os.environ.get(row.key) else row.key
 
 
-def headers(of: Source, emulated: bool) -> dict[str, str]:
-    """The header that carries the key; none where there is no key."""
-    key = _key(of, emulated) if of.key_header else ""
-    return {of.key_header: of.key_prefix + key} if key else {}
+def headers(source: Source, emulated: bool) -> dict[str, str]:
+    """The header with the key; empty without a key."""
+    key = _key(source, emulated) if source.key_header else ""
+    return {source.key_header: source.key_prefix + key} if key else {}
 
 
-def refuse(folder: Path, of: Source, emulated: bool, message: str) -> None:
+def refuse(folder: Path, source: Source, emulated: bool, message: str) -> None:
     """Note that the source's key was refused."""
-    noted = _noted(folder) | {of.name: Refusal(time.time() + COOLDOWN_SECONDS, _digest(_key(of, emulated)), message)}
+    refusal = Refusal(time.time() + COOLDOWN_SECONDS, _digest(_key(source, emulated)), message)
     part = folder / "keys.json.part"
-    part.write_bytes(msgspec.json.encode(noted))
+    part.write_bytes(msgspec.json.encode(_refusals(folder) | {source.name: refusal}))
     part.replace(folder / "keys.json")
 
 
-def cooldown_message(folder: Path, of: Source, emulated: bool) -> str | None:
-    """Why a source is not asked for now; None where it is."""
-    was = _noted(folder).get(of.name)
-    if was is None or was.until <= time.time() or was.digest != _digest(_key(of, emulated)):
+def cooldown_message(folder: Path, source: Source, emulated: bool) -> str | None:
+    """Why a source is left out after its key was refused; None if it is not."""
+    refusal = _refusals(folder).get(source.name)
+    if refusal is None or refusal.until <= time.time() or refusal.digest != _digest(_key(source, emulated)):
         return None
-    variable = source_rows()[of.name].key
-    return f"{of.name} is left alone until {iso(int(was.until * 1000))}: {was.message}. Another {variable} is tried at once"
+    until, variable = iso(int(refusal.until * 1000)), source_rows()[source.name].key
+    return f"{source.name} is left out until {until}: {refusal.message}. A new {variable} is tried at once"
 
 
-def _key(of: Source, emulated: bool) -> str:
-    variable = source_rows()[of.name].key
+def _key(source: Source, emulated: bool) -> str:
+    variable = source_rows()[source.name].key
     return EMULATED if emulated else os.environ.get(variable or "", "").strip()
 
 
@@ -71,7 +70,7 @@ def _digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:12]
 
 
-def _noted(folder: Path) -> dict[str, Refusal]:
+def _refusals(folder: Path) -> dict[str, Refusal]:
     try:
         return msgspec.json.decode((folder / "keys.json").read_bytes(), type=dict[str, Refusal])
     except (FileNotFoundError, msgspec.DecodeError):

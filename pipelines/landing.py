@@ -1,12 +1,12 @@
-"""Landing: every response as it came, and the manifest of who asked what, when, and what came back.
+"""Landing: every response as bytes, and a manifest with one entry per response: the request, its time and its outcome.
 
-A body is stored once, compressed, under the hash of its bytes; the manifest of a run is a file of JSON lines, one entry per
-page, written in parts so that a killed run loses seconds and never tears a file. Two calls touch storage, `put` and
-`iterate`; a folder and `s3://` are the same to them (fsspec; credentials come from the environment).
+`fetch` writes it and `load` reads it; loading again never asks the venue again. A body is stored once, compressed, under the
+hash of its bytes. The manifest of a run is JSON lines in numbered parts: a killed run loses at most one part, and leaves no
+half-written file. Storage is a folder or `s3://` (fsspec; credentials come from the environment).
 
-    landing/pages/3f/3f8a…e1.zst          bodies, content-addressed
-    landing/manifest/<run id>/0001.jsonl  entries, in the order in which they arrived
-Alone: `Landing("folder").iterate()`.
+    landing/pages/3f/3f8a…e1.zst          bodies, by hash
+    landing/manifest/<run id>/0001.jsonl  entries, in the order of arrival
+Alone: `Landing("folder").iterate()`; `perps prune --before DAY` deletes old runs.
 """
 
 from __future__ import annotations
@@ -25,20 +25,21 @@ from pipelines.errors import LandingFull
 from pipelines.source import Request
 from pipelines.windows import Window
 
+#: Entries in one part of a manifest.
 PART = 64
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One page in the manifest. Times in milliseconds, UTC; `window` as asked, null where the endpoint takes none.
+    """One page in the manifest. Times in milliseconds, UTC; `window` as requested, null where the endpoint takes none.
 
-    `final`: what was asked for was over when the answer came, so that asking again would bring the same. `last`: no page
-    follows, so that the window is covered. `clip_end`: the window was no part of what was asked, as in pages that are counted
-    from the newest row. `empty`: the venue had nothing to say of it. `problem`: the page could not be read when it came.
+    `final`: the window was over when the response came, so that the same request would give the same page. `last`: no page
+    follows, so the window is covered. `clip_end`: the window was not part of the request, as in pages that are counted from the
+    newest row. `empty`: the page has no records. `problem`, `field`, `value`: why the page could not be read.
     """
 
     run: str
     source: str
-    dataset: str
+    endpoint_name: str = msgspec.field(name="dataset")  # this name and the next: those of version 0.1
     market: str
     method: str
     url: str
@@ -65,14 +66,17 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
         """The page's short name in raw tables (`_page`)."""
         return self.sha256[:16]
 
-    def asks(self, within: Window) -> bool:
-        """Whether the page can hold rows of this window."""
-        return self.window is None or (self.window[0] < within.end and self.window[1] > within.start)
+    def overlaps(self, window: Window) -> bool:
+        """True if the page can have rows of this window."""
+        return self.window is None or (self.window[0] < window.end and self.window[1] > window.start)
 
 
 def request_fingerprint(source: str, dataset: str, request: Request, snapshot_at: int | None) -> str:
-    """What makes two requests one question: of a snapshot the moment too, of pages counted from the newest row the window."""
-    asked: list[object] = [
+    """A hash that is equal for requests with the same answer.
+
+    For a snapshot it includes the time, for pages that are counted from the newest row the window.
+    """
+    parts: list[object] = [
         source,
         dataset,
         request.method,
@@ -82,12 +86,12 @@ def request_fingerprint(source: str, dataset: str, request: Request, snapshot_at
         snapshot_at,
     ]
     if request.clip_end and request.window:
-        asked.append([request.window.start, request.window.end])
-    return hashlib.sha256(msgspec.json.encode(asked, order="sorted")).hexdigest()
+        parts.append([request.window.start, request.window.end])
+    return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
 
 
 class Landing:
-    """A landing area. One instance writes for one run."""
+    """A landing area; an instance writes the pages of one run. Threads may share it."""
 
     def __init__(self, root: str, run: str = "", max_bytes: float = float("inf")) -> None:
         self.root, self.run, self.max_bytes = root.rstrip("/"), run, max_bytes
@@ -95,18 +99,18 @@ class Landing:
         self._pending: list[Entry] = []
         self._part = 0
         self._used: int | None = None
-        self._one = threading.RLock()  # sources put their pages side by side, from threads
+        self._lock = threading.RLock()
 
     def used(self) -> int:
-        """Bytes that landing takes on its disk."""
+        """The size of landing in bytes."""
         return int(self.fs.du(self.path)) if self.fs.exists(self.path) else 0
 
     def put(self, entry: Entry, body: bytes) -> None:
-        """Store a body (once) and its entry. Raises `LandingFull` before anything is written beyond the cap."""
-        where = self._where(entry.sha256)
+        """Store a body (once) and its entry. Raises `LandingFull` instead of writing beyond the cap."""
+        path = self._body_path(entry.sha256)
         packed = zstandard.compress(body, 1)
-        with self._one:
-            if not self.fs.exists(where):
+        with self._lock:
+            if not self.fs.exists(path):
                 if self._used is None:
                     self._used = self.used()
                 if self._used + len(packed) > self.max_bytes:
@@ -114,20 +118,20 @@ class Landing:
                         f"landing {self.root} would pass its cap of {self.max_bytes / 1e9:.1f} GB: raise landing_max_gb, or free "
                         "room with `perps prune --before DAY`; what is stored stays usable"
                     )
-                self._write(where, packed)
+                self._write(path, packed)
                 self._used += len(packed)
-            self.note(entry)
+            self.add_entry(entry)
 
-    def note(self, entry: Entry) -> None:
-        """Add an entry whose body is stored already."""
-        with self._one:
+    def add_entry(self, entry: Entry) -> None:
+        """Add the entry of a body that is stored already."""
+        with self._lock:
             self._pending.append(entry)
             if len(self._pending) >= PART:
                 self.flush()
 
     def flush(self) -> None:
         """Write the pending part of the manifest."""
-        with self._one:
+        with self._lock:
             if self._pending:
                 self._part += 1
                 lines = b"".join(msgspec.json.encode(entry) + b"\n" for entry in self._pending)
@@ -135,33 +139,31 @@ class Landing:
                 self._pending = []
 
     def body(self, entry: Entry) -> bytes:
-        """The bytes as the venue sent them. Raises `OSError` naming the page when they are missing or damaged."""
+        """The body's bytes as the venue sent them. Raises `OSError` naming the page when they are missing or damaged."""
+        page = f"landing: page {entry.page} of {entry.source} {entry.path_label}"
         try:
-            data = zstandard.decompress(self.fs.cat_file(self._where(entry.sha256)))
+            data = zstandard.decompress(self.fs.cat_file(self._body_path(entry.sha256)))
         except (FileNotFoundError, zstandard.ZstdError) as problem:
-            raise OSError(
-                f"landing: page {entry.page} of {entry.source} {entry.path_label}: {problem}; `perps run --refetch`"
-            ) from None
+            raise OSError(f"{page}: {problem}; `perps run --refetch`") from None
         if hashlib.sha256(data).hexdigest() != entry.sha256:
-            raise OSError(f"landing: page {entry.page} of {entry.source} {entry.path_label} is damaged; `perps run --refetch`")
+            raise OSError(f"{page} is damaged; `perps run --refetch`")
         return data
 
     def runs(self) -> list[str]:
-        """The run ids that have a manifest, oldest first."""
-        base = f"{self.path}/manifest"
-        return (
-            sorted(str(p).rstrip("/").rsplit("/", 1)[-1] for p in self.fs.ls(base, detail=False)) if self.fs.exists(base) else []
-        )
+        """The ids of runs with a manifest, oldest first."""
+        folder = f"{self.path}/manifest"
+        paths = self.fs.ls(folder, detail=False) if self.fs.exists(folder) else []
+        return sorted(str(path).rstrip("/").rsplit("/", 1)[-1] for path in paths)
 
     def iterate(self, runs: list[str] | None = None) -> Iterator[Entry]:
-        """The manifest's entries of some runs (default: all), in the order of their writing."""
+        """The entries of some runs (default: all), in the order in which they were written."""
         decoder = msgspec.json.Decoder(Entry)
         for run in self.runs() if runs is None else runs:
             for part in sorted(self.fs.glob(f"{self.path}/manifest/{run}/*.jsonl")):
                 yield from (decoder.decode(line) for line in self.fs.cat_file(part).splitlines())
 
     def prune(self, before: str) -> int:
-        """Forget the runs whose id sorts before `before` (`20250101`) and bodies that no other names; returns bytes freed."""
+        """Delete runs whose id sorts before `before` (`20250101`), and bodies that no other run has; returns the bytes freed."""
         used = self.used()
         kept = [run for run in self.runs() if run >= before]
         needed = {entry.sha256 for entry in self.iterate(kept)}
@@ -172,18 +174,18 @@ class Landing:
                 self.fs.rm(body)
         return used - self.used()
 
-    def _where(self, sha256: str) -> str:
+    def _body_path(self, sha256: str) -> str:
         return f"{self.path}/pages/{sha256[:2]}/{sha256}.zst"
 
-    def _write(self, where: str, data: bytes) -> None:
-        """Write a file so that it is there whole or not at all."""
+    def _write(self, path: str, data: bytes) -> None:
+        """Write a file in one step: a killed run leaves no part of it under its name."""
         local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
-        target = f"{where}.{self.run}.part" if local else where
+        target = f"{path}.{self.run}.part" if local else path
         try:
-            self.fs.makedirs(where.rsplit("/", 1)[0], exist_ok=True)
+            self.fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
             self.fs.pipe_file(target, data)
             if local:
-                self.fs.mv(target, where)
+                self.fs.mv(target, path)
         except OSError as problem:
             if problem.errno == errno.ENOSPC:
                 raise LandingFull(

@@ -1,10 +1,10 @@
-"""Rate limits shared by every process on the machine: what was spent lately, per host and limit, in one SQLite file.
+"""Rate limits shared by all processes on the machine: the weight spent lately, by host and limit, in one SQLite file.
 
-A venue counts in windows whose edges we can't see, and a request arrives later than it was allowed. So we allow 97 % of the
-documented weight in the documented time plus a second, sliding: no window of the venue's can then hold more than its limit.
+A venue counts in windows whose edges are unknown, and a request arrives later than it was sent. So 97 % of the documented weight
+is allowed in the documented time plus a second, sliding: no window of the venue's can then exceed its limit.
 
-Our own, because it is small and cheap (0.1 ms a request): pyrate-limiter 4.5, which can share a limit between processes too,
-keeps a row per unit of weight and counts them, 1 to 2.6 ms a request and a quarter of a backfill's processor time.
+Written here because it is cheap (0.1 ms a request): pyrate-limiter 4.5, which can share limits between processes too, keeps a row
+per unit of weight and counts them, 1 to 2.6 ms a request and a quarter of a backfill's processor time.
 Alone: `await Limiter(path, "api.bybit.com", source.limits).acquire({"weight": 10})`.
 """
 
@@ -20,7 +20,7 @@ from pipelines.source import Limit
 
 SHARE = 0.97
 SLACK_MS = 1000
-#: Spending is summed up in slots of this many seconds: a window holds at most a few thousand rows.
+#: Spent weight is summed in slots of this many seconds, which keeps the table at a few thousand rows.
 SLOT = 0.05
 
 _SPENT = "CREATE TABLE IF NOT EXISTS spent (name TEXT, slot INTEGER, weight REAL, PRIMARY KEY (name, slot)) WITHOUT ROWID"
@@ -28,7 +28,7 @@ _SPEND = "INSERT INTO spent VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET weight = 
 
 
 class Limiter:
-    """The limits of one host, by its name. `scale` multiplies them, as it does the emulator's."""
+    """The limits of one host. `scale` multiplies them, as it does the emulator's."""
 
     def __init__(self, path: Path, host: str, limits: Mapping[str, Limit], scale: float = 1.0) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,17 +38,17 @@ class Limiter:
         }
         self._db = sqlite3.connect(path, timeout=60, isolation_level=None)
         self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = OFF")  # what was spent is worth nothing after a power cut
+        self._db.execute("PRAGMA synchronous = OFF")  # nothing of value is lost in a power cut
         self._db.execute(_SPENT)
 
     async def acquire(self, weights: Mapping[str, int]) -> None:
-        """Wait until the request may be sent, and count it; one that weighs more than a (scaled down) limit takes it whole."""
+        """Wait until a request may be sent, and count it. One that weighs more than a (scaled down) limit uses all of it."""
         for name, weight in weights.items():
             while wait := self._spend(*self._limits[name], weight):
                 await asyncio.sleep(wait)
 
     def _spend(self, key: str, allowed: int, window: float, weight: float) -> float:
-        """Spend, and return 0; or spend nothing and return the seconds until it is worth trying again."""
+        """Spend the weight and return 0, or return the seconds until the next try."""
         weight = min(weight, allowed)
         self._db.execute("BEGIN IMMEDIATE")
         with self._db:

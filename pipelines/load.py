@@ -1,8 +1,8 @@
-"""Load: pages from landing become typed rows in `raw`, merged on their natural keys by dlt.
+"""Load: decode pages from landing into Arrow tables, and merge them on their natural keys into `raw` with dlt.
 
-dlt sources are functions of pages: they never know whether a page came a second ago, from a replay or from an archive, so a
-parser that was wrong is mended by loading again. One pipeline per source, its datasets as resources, Arrow tables of many
-pages. What can't be read goes to quarantine and the other pages go on.
+Loading depends on the pages alone, whether they came from a venue, a replay or an archive: once a bug in a parser is fixed, the
+same pages are loaded again. There is one dlt pipeline per source, with its endpoints as resources and tables of many pages. A
+page that can't be read goes to quarantine; the other pages are loaded.
 Alone: `perps load --venues binance --from 2025-10-10 --to 2025-10-10`.
 """
 
@@ -32,7 +32,7 @@ from pipelines.windows import HOUR, Window
 
 log = logging.getLogger("perplake.load")
 
-#: Rows in one Arrow table handed to dlt, and in one dlt run: bounds memory, whatever the backfill.
+#: Rows in one Arrow table handed to dlt, and in one dlt run: they bound memory, whatever the size of a backfill.
 ROWS_A_TABLE = 100_000
 ROWS_A_LOAD = 600_000
 
@@ -40,12 +40,12 @@ Batch = list[tuple[Endpoint, pa.Table]]
 
 
 class LoadIncomplete(RuntimeError):
-    """dlt reports success, but not as many rows as it was given."""
+    """dlt reports success, but stored fewer rows than it was given."""
 
 
 @dataclass
 class LoadResult:
-    """What one source's load did: rows merged by dataset, pages that could not be read, datasets that were as before."""
+    """The outcome of one source's load: merged rows by endpoint, quarantined pages, endpoints without new pages."""
 
     source: str
     rows: dict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -55,111 +55,123 @@ class LoadResult:
     unchanged: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class _Task:
+    """An endpoint with pages to load; `digest` identifies all that the result depends on."""
+
+    endpoint: Endpoint
+    entries: Sequence[Entry]
+    digest: str
+
+
 def load(run: Run, source: Source, entries: Iterable[Entry] | None = None) -> LoadResult:
     """Merge a source's pages for the run's window into the warehouse.
 
-    `entries` are the pages that this run had; without them landing's whole manifest is looked through. Raises
-    `LoadIncomplete` when dlt stored less than it was given.
+    `entries` are the pages of this run; without them all pages in landing are searched. Raises `LoadIncomplete` when dlt stored
+    fewer rows than it was given.
     """
     result = LoadResult(source.name)
     pages: dict[str, list[Entry]] = defaultdict(list)
     for entry in run.landing.iterate() if entries is None else entries:
-        if entry.source == source.name and entry.market == run.settings.market and entry.asks(run.window):
-            pages[entry.dataset].append(entry)
+        if entry.source == source.name and entry.market == run.settings.market and entry.overlaps(run.window):
+            pages[entry.endpoint_name].append(entry)
+    tasks: list[_Task] = []
     with warehouse.connect(run.settings.database) as connection:
         warehouse.prepare(connection, run.settings.market)
-        todo = []
-        for dataset in source.endpoints:
-            found = sorted(pages[dataset.name], key=lambda e: (e.observed_at, e.sha256, e.window or ()))
-            digest = _digest(dataset, run.window, found)
-            if not found or _is_loaded(connection, source, dataset, digest):
-                result.unchanged.append(dataset.name)
+        for endpoint in source.endpoints:
+            ordered = sorted(pages[endpoint.name], key=lambda e: (e.observed_at, e.sha256, e.window or ()))
+            task = _Task(endpoint, ordered, _digest(endpoint, run.window, ordered))
+            if not ordered or _is_loaded(connection, source, task):
+                result.unchanged.append(endpoint.name)
             else:
-                todo.append((dataset, found, digest))
-        for dataset, found, _ in todo:
-            warehouse.mark_changed(connection, _touched(dataset, run.window, found))
-    with _without_collector():
-        for batch in _ahead(_batches(run, todo, result)):
+                tasks.append(task)
+        for task in tasks:
+            warehouse.mark_changed(connection, _changed_window(task, run.window))
+    with _without_garbage_collection():
+        for batch in _read_ahead(_batches(run, tasks, result)):
             _merge(run, source, batch, result)
     with warehouse.connect(run.settings.database) as connection:
         warehouse.note_quarantine(connection, [_quarantine_row(e) for e in result.quarantined])
-        unread = {e.dataset for e in result.quarantined}
-        for dataset, found, digest in todo:
-            if dataset.name in unread:  # tried again when the parser has been mended
+        quarantined = {e.endpoint_name for e in result.quarantined}
+        for task in tasks:
+            if task.endpoint.name in quarantined:  # loaded again once the parser is fixed
                 continue
-            connection.execute("INSERT OR IGNORE INTO meta.loads VALUES (?, ?, ?)", [source.name, dataset.name, digest])
-            if dataset.is_event:
-                _note_covered(connection, source, dataset, found)
+            row = [source.name, task.endpoint.name, task.digest]
+            connection.execute("INSERT OR IGNORE INTO meta.loads VALUES (?, ?, ?)", row)
+            if task.endpoint.is_event:
+                _note_complete_windows(connection, source, task)
     return result
 
 
-def _touched(dataset: Endpoint, window: Window, entries: Sequence[Entry]) -> Window:
-    """The hull of the times that these pages can have rows of: a snapshot those of the hour in which it was observed."""
-    if dataset.snapshot:
+def _changed_window(task: _Task, window: Window) -> Window:
+    """The hull of the times that the pages can have rows of; for a snapshot, the hours in which it was observed."""
+    entries = task.entries
+    if task.endpoint.snapshot:
         return Window(entries[0].observed_at // HOUR * HOUR, entries[-1].observed_at // HOUR * HOUR + HOUR)
-    asked = [Window(*e.window) if e.window else window for e in entries]
-    return Window(min(w.start for w in asked), max(w.end for w in asked))
+    windows = [Window(*e.window) if e.window else window for e in entries]
+    return Window(min(w.start for w in windows), max(w.end for w in windows))
 
 
-def _digest(dataset: Endpoint, window: Window, entries: Sequence[Entry]) -> str:
-    """What a load depends on: the pages, the window that cuts them, the type that reads them."""
-    parts = [__version__, str(dataset.schema), *(f"{e.sha256}{e.observed_at}{e.window}" for e in entries)]
+def _digest(endpoint: Endpoint, window: Window, entries: Sequence[Entry]) -> str:
+    """A hash of all that a load depends on: the pages, the window that clips them, the type that reads them."""
+    parts = [__version__, str(endpoint.schema), *(f"{e.sha256}{e.observed_at}{e.window}" for e in entries)]
     if any(e.window is None for e in entries):
         parts.append(str(window))
     return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
 
-def _is_loaded(connection: duckdb.DuckDBPyConnection, source: Source, dataset: Endpoint, digest: str) -> bool:
-    asked = "SELECT 1 FROM meta.loads WHERE source = ? AND dataset = ? AND digest = ?"
-    return connection.execute(asked, [source.name, dataset.name, digest]).fetchone() is not None
+def _is_loaded(connection: duckdb.DuckDBPyConnection, source: Source, task: _Task) -> bool:
+    sql = "SELECT 1 FROM meta.loads WHERE source = ? AND dataset = ? AND digest = ?"
+    return connection.execute(sql, [source.name, task.endpoint.name, task.digest]).fetchone() is not None
 
 
-def _note_covered(connection: duckdb.DuckDBPyConnection, source: Source, dataset: Endpoint, entries: Sequence[Entry]) -> None:
-    """For events, where no row can mean that nothing happened: the windows that were read to their end.
+def _note_complete_windows(connection: duckdb.DuckDBPyConnection, source: Source, task: _Task) -> None:
+    """For events, where a window without rows can be complete: note the windows that were read to their last page.
 
-    A venue that sends nothing at all about an instrument, not even what we skip, has not said that nothing happened.
+    An instrument with empty pages alone is left out: the venue may have no data about it.
     """
-    spoke = {tuple(e.context.items()) for e in entries if not e.empty}
-    for e in entries:
-        if e.last and e.window and not e.problem and tuple(e.context.items()) in spoke:
-            span = [warehouse.naive(e.window[0]), warehouse.naive(e.window[1])]
-            row = [source.name, dataset.name, e.context.get("symbol", ""), *span]
+    with_records = {tuple(e.context.items()) for e in task.entries if not e.empty}
+    for e in task.entries:
+        if e.last and e.window and not e.problem and tuple(e.context.items()) in with_records:
+            symbol = e.context.get("symbol", "")
+            row = [source.name, task.endpoint.name, symbol, warehouse.naive(e.window[0]), warehouse.naive(e.window[1])]
             connection.execute("INSERT OR IGNORE INTO meta.loaded_windows VALUES (?, ?, ?, ?, ?)", row)
 
 
 def _quarantine_row(e: Entry) -> tuple[Any, ...]:
-    return (e.source, e.dataset, e.path_label, e.field, e.value, e.problem, e.page, e.run, warehouse.naive(e.observed_at))
+    at = warehouse.naive(e.observed_at)
+    return (e.source, e.endpoint_name, e.path_label, e.field, e.value, e.problem, e.page, e.run, at)
 
 
-def _batches(run: Run, todo: Iterable[tuple[Endpoint, Sequence[Entry], str]], result: LoadResult) -> Iterator[Batch]:
-    """Tables of all datasets, cut so that one dlt run holds at most `ROWS_A_LOAD` rows."""
+def _batches(run: Run, tasks: Iterable[_Task], result: LoadResult) -> Iterator[Batch]:
+    """The tables of all endpoints, in batches of about `ROWS_A_LOAD` rows."""
     batch: Batch = []
-    held = 0
-    for dataset, entries, _ in todo:
-        for table in arrow_tables(run, dataset, entries, result):
-            batch.append((dataset, table))
-            held += table.num_rows
-            if held >= ROWS_A_LOAD:
+    rows = 0
+    for task in tasks:
+        for table in arrow_tables(run, task.endpoint, task.entries, result):
+            batch.append((task.endpoint, table))
+            rows += table.num_rows
+            if rows >= ROWS_A_LOAD:
                 yield batch
-                batch, held = [], 0
+                batch, rows = [], 0
     if batch:
         yield batch
 
 
 @contextmanager
-def _without_collector() -> Iterator[None]:
-    """Rows come by the million and hold no cycles: looking for them takes a quarter of the reading time."""
-    was = gc.isenabled()
+def _without_garbage_collection() -> Iterator[None]:
+    """Millions of rows without reference cycles: searching them for cycles takes a quarter of the reading time."""
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if was:
+        if was_enabled:
             gc.enable()
 
 
-def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """The same batches, each read while the one before is being stored: reading is Python's work, storing DuckDB's."""
+def _read_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The same batches, each read (by Python) while the one before is stored (by DuckDB)."""
     with ThreadPoolExecutor(1) as reader:
         following = reader.submit(next, batches, None)
         while batch := following.result():
@@ -167,55 +179,55 @@ def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
             yield batch
 
 
-def arrow_tables(run: Run, dataset: Endpoint, entries: Iterable[Entry], result: LoadResult) -> Iterator[pa.Table]:
-    """A dataset's pages as Arrow tables of about `ROWS_A_TABLE` rows, each page cut to what it was asked for and was over."""
+def arrow_tables(run: Run, endpoint: Endpoint, entries: Iterable[Entry], result: LoadResult) -> Iterator[pa.Table]:
+    """An endpoint's pages as Arrow tables of about `ROWS_A_TABLE` rows, each page clipped to its window and to finished bars."""
     pending: list[pa.Table] = []
-    held = 0
+    count = 0
     for entry in entries:
         body = run.landing.body(entry)
         result.pages += 1
         result.bytes += len(body)
         try:
-            rows = dataset.rows(dataset.read(body))
+            rows = endpoint.rows(endpoint.read(body))
         except (msgspec.ValidationError, msgspec.DecodeError, ValueError) as problem:
             result.quarantined.append(msgspec.structs.replace(entry, problem=entry.problem or str(problem)))
             continue
-        table = _cut(dataset, run.window, entry, _table(dataset, entry, rows))
+        table = _clip(endpoint, run.window, entry, _table(endpoint, entry, rows))
         if table.num_rows:
             pending.append(table)
-            held += table.num_rows
-        if held >= ROWS_A_TABLE:
+            count += table.num_rows
+        if count >= ROWS_A_TABLE:
             yield pa.concat_tables(pending)
-            pending, held = [], 0
+            pending, count = [], 0
     if pending:
         yield pa.concat_tables(pending)
 
 
-def _cut(dataset: Endpoint, window: Window, entry: Entry, table: pa.Table) -> pa.Table:
-    """Rows of the page's own window (or the run's, where the endpoint takes none), and no bar that was not over."""
-    if dataset.time is None or not table.num_rows:
+def _clip(endpoint: Endpoint, window: Window, entry: Entry, table: pa.Table) -> pa.Table:
+    """Rows of the page's own window (or of the run's, where the endpoint takes none), without bars that were not over."""
+    if endpoint.time is None or not table.num_rows:
         return table
-    asked = Window(*entry.window) if entry.window else window
-    end = min(asked.end, entry.observed_at - dataset.bar + 1) if dataset.bar else asked.end
-    time = table[dataset.time]
+    requested = Window(*entry.window) if entry.window else window
+    end = min(requested.end, entry.observed_at - endpoint.bar + 1) if endpoint.bar else requested.end
+    time = table[endpoint.time]
     first, last = pc.min_max(time).as_py().values()
-    if asked.start <= first and last < end:
+    if requested.start <= first and last < end:
         return table
-    return table.filter(pc.and_(pc.greater_equal(time, asked.start), pc.less(time, end)))
+    return table.filter(pc.and_(pc.greater_equal(time, requested.start), pc.less(time, end)))
 
 
-def _table(dataset: Endpoint, entry: Entry, rows: Sequence[Any]) -> pa.Table:
+def _table(endpoint: Endpoint, entry: Entry, rows: Sequence[Any]) -> pa.Table:
     count = len(rows)
-    arrays = records.columns(dataset.record, dataset.schema, rows)
-    arrays += [pa.repeat(pa.scalar(entry.context[name], pa.string()), count) for name in dataset.context]
+    arrays = records.columns(endpoint.record, endpoint.schema, rows)
+    arrays += [pa.repeat(pa.scalar(entry.context[name], pa.string()), count) for name in endpoint.context]
     arrays += [pa.repeat(pa.scalar(value, pa.string()), count) for value in (entry.page, entry.run)]
     arrays.append(pa.repeat(pa.scalar(warehouse.naive(entry.observed_at), pa.timestamp("us")), count))
-    return pa.Table.from_arrays(arrays, schema=dataset.schema)
+    return pa.Table.from_arrays(arrays, schema=endpoint.schema)
 
 
-def latest(dataset: Endpoint, table: pa.Table) -> pa.Table:
-    """One row per key: the one observed last. Most tables have no two, which is quickly seen."""
-    keys = list(dataset.primary_key)
+def latest(endpoint: Endpoint, table: pa.Table) -> pa.Table:
+    """One row per key: the last one, which was observed last. Most tables have no key twice, which is a fast check."""
+    keys = list(endpoint.primary_key)
     if table.group_by(keys, use_threads=False).aggregate([]).num_rows == table.num_rows:
         return table
     numbered = table.append_column("_row", pa.array(range(table.num_rows)))
@@ -223,12 +235,12 @@ def latest(dataset: Endpoint, table: pa.Table) -> pa.Table:
 
 
 def _merge(run: Run, source: Source, batch: Batch, result: LoadResult) -> None:
-    """One dlt run. What an earlier, killed run left pending is dropped first: dlt would load that instead."""
+    """One dlt run. Packages of an earlier, killed run are dropped first: dlt would load those instead."""
     dlt = _dlt()
     tables: dict[str, tuple[Endpoint, pa.Table]] = {}
-    for dataset in {d.name: d for d, _ in batch}.values():
-        whole = pa.concat_tables([t for d, t in batch if d.name == dataset.name])
-        tables[source.raw_table(dataset)] = (dataset, latest(dataset, whole))
+    for endpoint in {e.name: e for e, _ in batch}.values():
+        table = pa.concat_tables([t for e, t in batch if e.name == endpoint.name])
+        tables[source.raw_table(endpoint)] = (endpoint, latest(endpoint, table))
     pipeline = dlt.pipeline(
         pipeline_name=source.name,
         pipelines_dir=str(run.settings.database.parent.resolve() / ".dlt" / run.settings.database.stem),
@@ -238,59 +250,59 @@ def _merge(run: Run, source: Source, batch: Batch, result: LoadResult) -> None:
     pipeline.abort_packages()
     resources = []
     with warehouse.connect(run.settings.database) as connection:
-        for name, (dataset, table) in tables.items():
-            if not (new := _all_new(connection, name, dataset, table)):
-                table = _not_older(connection, name, dataset, table)
-                tables[name] = (dataset, table)
-            resources.append(_resource(dlt, name, dataset, table, new))
+        for name, (endpoint, table) in tables.items():
+            if not (all_new := _all_new(connection, name, endpoint, table)):
+                table = _without_older(connection, name, endpoint, table)
+                tables[name] = (endpoint, table)
+            resources.append(_resource(dlt, name, endpoint, table, all_new))
     pipeline.run(resources, loader_file_format="parquet")
     counts = pipeline.last_trace.last_normalize_info.row_counts
-    for name, (dataset, table) in tables.items():
+    for name, (endpoint, table) in tables.items():
         if counts.get(name, 0) != table.num_rows:
             raise LoadIncomplete(f"{name}: {table.num_rows} rows given, {counts.get(name, 0)} stored; run again")
-        result.rows[dataset.name] += table.num_rows
+        result.rows[endpoint.name] += table.num_rows
 
 
-def _all_new(connection: duckdb.DuckDBPyConnection, name: str, dataset: Endpoint, table: pa.Table) -> bool:
-    """Whether the raw table has none of these keys yet."""
-    keys = ", ".join(f'"{key}"' for key in dataset.primary_key)
-    given = connection.from_arrow(table.select(list(dataset.primary_key)))  # noqa: F841, DuckDB finds it by its name
+def _all_new(connection: duckdb.DuckDBPyConnection, name: str, endpoint: Endpoint, table: pa.Table) -> bool:
+    """True if the raw table has none of these keys."""
+    keys = ", ".join(f'"{key}"' for key in endpoint.primary_key)
+    given = connection.from_arrow(table.select(list(endpoint.primary_key)))  # noqa: F841, DuckDB finds it by its name
     return connection.execute(f'SELECT 1 FROM raw."{name}" SEMI JOIN given USING ({keys}) LIMIT 1').fetchone() is None
 
 
-def _not_older(connection: duckdb.DuckDBPyConnection, name: str, dataset: Endpoint, table: pa.Table) -> pa.Table:
-    """Without the rows of which the raw table has a version that was observed later."""
-    same = " AND ".join(f'given."{key}" = stored."{key}"' for key in dataset.primary_key)
+def _without_older(connection: duckdb.DuckDBPyConnection, name: str, endpoint: Endpoint, table: pa.Table) -> pa.Table:
+    """The rows except those of which the raw table has a version that was observed later."""
+    same = " AND ".join(f'given."{key}" = stored."{key}"' for key in endpoint.primary_key)
     given = connection.from_arrow(table)  # noqa: F841, DuckDB finds it by its name
     later = f"{same} AND stored._observed_at > given._observed_at"
     return connection.execute(f'FROM given ANTI JOIN raw."{name}" stored ON {later}').to_arrow_table().cast(table.schema)
 
 
-def _resource(dlt: Any, name: str, dataset: Endpoint, table: pa.Table, new: bool) -> Any:
-    """The table for dlt to merge; where all its keys are new there is nothing to merge with, and it goes in straight."""
+def _resource(dlt: Any, name: str, endpoint: Endpoint, table: pa.Table, all_new: bool) -> Any:
+    """The table as a dlt resource: merged, or appended where all its keys are new, which is faster."""
     merge = {"disposition": "merge", "strategy": "delete-insert", "deduplicated": True}
-    kinds = {pa.int64(): "bigint", pa.float64(): "double", pa.string(): "text", pa.bool_(): "bool"}
+    types = {pa.int64(): "bigint", pa.float64(): "double", pa.string(): "text", pa.bool_(): "bool"}
     return dlt.resource(
         [table],
         name=name,
-        write_disposition="append" if new else merge,
-        primary_key=list(dataset.primary_key),
+        write_disposition="append" if all_new else merge,
+        primary_key=list(endpoint.primary_key),
         columns=[
-            {"name": f.name, "data_type": kinds[f.type], "nullable": f.nullable}
-            if f.type in kinds
+            {"name": f.name, "data_type": types[f.type], "nullable": f.nullable}
+            if f.type in types
             else {"name": f.name, "data_type": "timestamp", "nullable": f.nullable, "timezone": False}
-            for f in dataset.schema
+            for f in endpoint.schema
         ],
     )
 
 
 def _dlt() -> Any:
-    """dlt, imported when it is needed (2 s), quiet and with our names as they are (`a__b` stays `a__b`)."""
+    """dlt, imported on first use (2 s), without telemetry and with our names as they are (`a__b` stays `a__b`)."""
     os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
-    os.environ.setdefault("RUNTIME__LOG_LEVEL", "CRITICAL")  # what it raises says it all
+    os.environ.setdefault("RUNTIME__LOG_LEVEL", "CRITICAL")  # its exceptions have the same messages
     os.environ.setdefault("SCHEMA__NAMING", "direct")
-    os.environ.setdefault("DATA_WRITER__ROW_GROUP_SIZE", "262144")  # so that several cores can read one file
-    os.environ.setdefault("DATA_WRITER__COMPRESSION", "none")  # it lives for a second
+    os.environ.setdefault("DATA_WRITER__ROW_GROUP_SIZE", "262144")  # several cores can read one file
+    os.environ.setdefault("DATA_WRITER__COMPRESSION", "none")  # the files exist for a second
     import dlt
 
     return dlt

@@ -1,4 +1,4 @@
-"""Plans that sources share: how a window becomes requests."""
+"""Plans and paging rules that sources share: how a window becomes requests, and how the next page is requested."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WindowRequest = Callable[[Instrument, Window], Request]
 
 
 def once(request: Request) -> Plan:
-    """The same single request whatever the window: bulk snapshots."""
+    """The same single request for any window: bulk snapshots."""
 
     def plan(instrument: Instrument, window: Window) -> Iterable[Request]:
         yield request
@@ -25,7 +25,7 @@ def once(request: Request) -> Plan:
 
 
 def hourly(rows: int, request: WindowRequest) -> Plan:
-    """Requests of `rows` hours each: where no two rows share an hour, no page can be cut short by a limit of `rows`."""
+    """Requests for `rows` hours each: with at most one row per hour, no page exceeds a limit of `rows`."""
 
     def plan(instrument: Instrument, window: Window) -> Iterable[Request]:
         return (request(instrument, chunk) for chunk in window.chunks(rows * HOUR))
@@ -38,7 +38,7 @@ def by_symbol(instrument: Instrument) -> Mapping[str, str]:
 
 
 def no_params(instrument: Instrument) -> Mapping[str, str]:
-    """Where the path names the instrument."""
+    """No parameters: the path names the instrument."""
     return {}
 
 
@@ -74,10 +74,10 @@ def windowed(
 
 
 def from_newest(number: str, size: str, time: str) -> NextPage:
-    """The page after one of rows that are numbered from the newest back: until a page is short, or reaches before the window.
+    """The next page of a list that is numbered from the newest row back, until a page is short or reaches before the window.
 
-    `number` and `size` are the parameters that name the page and its length. What is added meanwhile shifts rows to later
-    pages, where they come a second time; none is lost.
+    `number` and `size` are the parameters for the page and its length. Rows that are added meanwhile shift others to later pages,
+    where they come a second time; none is lost.
     """
 
     def next_page(request: Request, page: Any, rows: Sequence[Any]) -> Request | None:
@@ -89,11 +89,11 @@ def from_newest(number: str, size: str, time: str) -> NextPage:
     return next_page
 
 
-def linked(following: Callable[[Any], str | None]) -> NextPage:
-    """The page that a page names by its URL, of which path and parameters alone are followed: a key stays with the host."""
+def linked(next_url: Callable[[Any], str | None]) -> NextPage:
+    """The next page by the URL in a page: its path and parameters, never its host, so that the API key stays with the venue."""
 
     def next_page(request: Request, page: Any, rows: Sequence[Any]) -> Request | None:
-        there = urlsplit(following(page) or "")
-        return replace(request, path=there.path, params=dict(parse_qsl(there.query))) if there.path else None
+        url = urlsplit(next_url(page) or "")
+        return replace(request, path=url.path, params=dict(parse_qsl(url.query))) if url.path else None
 
     return next_page

@@ -1,11 +1,9 @@
 """Wire formats as types: venue JSON in, Arrow out.
 
-A row of an endpoint is a `Record`: a msgspec struct whose fields carry our names, with the venue's beside them where they
-differ. Bytes are decoded and validated in one pass; what can't be read as its declared type is an error that names the
-field and the value. A raw table's columns (`arrow_schema`) are exactly the record's fields, then the columns that the request
-knows and the body doesn't (`context`), then the bookkeeping columns `_page`, `_run` and `_observed_at`.
-
-Numbers that a venue sends as text become float64; the exact text stays in landing.
+A row of an endpoint is a `Record`: a msgspec struct with our field names, and the venue's where they differ. Bytes are decoded
+and validated in one pass; a value that is not of its declared type is an error that names the field and the value. The columns of
+a raw table (`arrow_schema`) are the record's fields, then the columns of the request (`context`), then the bookkeeping columns
+`_page`, `_run` and `_observed_at`. Numbers that a venue sends as text become float64; the exact text stays in landing.
 """
 
 from __future__ import annotations
@@ -21,18 +19,18 @@ import pyarrow as pa
 
 from pipelines.windows import to_ms
 
-#: A time stamp in milliseconds; anything out of 2014-2040 is another unit or garbage.
+#: A timestamp in milliseconds; a value outside of 2014-2040 is in another unit or garbage.
 Ms = Annotated[int, msgspec.Meta(ge=1_388_534_400_000, lt=2_208_988_800_000)]
 #: The same in seconds.
 Seconds = Annotated[int, msgspec.Meta(ge=1_388_534_400, lt=2_208_988_800)]
-#: And in nanoseconds.
+#: The same in nanoseconds.
 Nanoseconds = Annotated[int, msgspec.Meta(ge=1_388_534_400_000_000_000, lt=2_208_988_800_000_000_000)]
-#: A finite number; text is read too. The bounds keep out NaN and infinity, which are numbers to a parser.
+#: A finite number, also as text. The bounds exclude NaN and infinity, which a parser accepts as numbers.
 Number = Annotated[float, msgspec.Meta(ge=-1e300, le=1e300)]
 #: A number that a venue may leave out: null, or the empty text.
 MaybeNumber = Number | Literal[""] | None
 
-#: A time stamp that a venue may leave out: null, or the empty text.
+#: A timestamp that a venue may leave out: null, or the empty text.
 MaybeMs = Ms | Literal[""] | None
 
 #: Bookkeeping columns that every raw table ends with.
@@ -40,11 +38,11 @@ BOOKKEEPING = {"_page": pa.string(), "_run": pa.string(), "_observed_at": pa.tim
 
 
 class IsoMs(int):
-    """A time stamp that the venue writes in ISO 8601 with its zone (`2025-12-08T16:00:00.219Z`, `… UTC`), as milliseconds."""
+    """Milliseconds of a timestamp in ISO 8601 with its zone (`2025-12-08T16:00:00.219Z`, `… UTC`)."""
 
 
 def read_iso(kind: type, value: Any) -> IsoMs:
-    """What msgspec asks for the types that it doesn't know, of which there is this one. Raises ValueError, TypeError."""
+    """msgspec's hook for types that it doesn't know, which is `IsoMs` alone. Raises ValueError, TypeError."""
     moment = datetime.fromisoformat(value.replace(" UTC", "Z"))
     if kind is not IsoMs or moment.tzinfo is None or not 2014 <= moment.year < 2040:
         raise ValueError(f"Expected a time of 2014-2040 with its zone, got {value}")
@@ -59,13 +57,13 @@ class Record(msgspec.Struct, gc=False):
 
 
 def _arrow_type(annotation: Any) -> tuple[pa.DataType, bool]:
-    """The Arrow type of a field's annotation, and whether it may be null."""
+    """The Arrow type of a field's annotation, and True if it may be null."""
     if typing.get_origin(annotation) is Annotated:
         annotation = typing.get_args(annotation)[0]
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         options = typing.get_args(annotation)
-        known = [o for o in options if o is not type(None) and typing.get_origin(o) is not Literal]
-        return _arrow_type(known[0])[0], True
+        types_of_values = [o for o in options if o is not type(None) and typing.get_origin(o) is not Literal]
+        return _arrow_type(types_of_values[0])[0], True
     return _ARROW[annotation], False
 
 
@@ -88,12 +86,12 @@ def known_names(record: type[msgspec.Struct]) -> frozenset[str]:
 
 def columns(record: type[Record], schema: pa.Schema, rows: Sequence[Any]) -> list[pa.Array]:
     """The record's own columns of some rows, in the schema's types."""
-    names, made = record.__struct_fields__, []
-    across = list(zip(*map(msgspec.structs.astuple, rows), strict=True)) or [()] * len(names)
-    for name, values in zip(names, across, strict=True):
+    names, arrays = record.__struct_fields__, []
+    values_by_column = list(zip(*map(msgspec.structs.astuple, rows), strict=True)) or [()] * len(names)
+    for name, values in zip(names, values_by_column, strict=True):
         kind = schema.field(name).type
         try:
-            made.append(pa.array(values, kind))
+            arrays.append(pa.array(values, kind))
         except pa.ArrowInvalid:  # the empty text of a `MaybeNumber`
-            made.append(pa.array([None if value == "" else value for value in values], kind))
-    return made
+            arrays.append(pa.array([None if value == "" else value for value in values], kind))
+    return arrays

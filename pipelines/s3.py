@@ -1,6 +1,6 @@
-"""Reading a venue's archive in S3, with the same ends as a request by HTTP.
+"""The transport for a venue's archive in S3, with the same errors as a request by HTTP.
 
-Buckets whose reader pays need AWS credentials in the environment; s3fs finds them, nothing here looks at them.
+Requester-pays buckets need AWS credentials in the environment, which s3fs reads.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pipelines.source import Request, Source
 
 
 class S3:
-    """`endpoint` is the emulator's, or None for AWS."""
+    """Reads objects. `endpoint` is the emulator's URL, or None for AWS."""
 
     def __init__(self, source: Source, endpoint: str | None) -> None:
         import s3fs  # half a second of imports, for archives only
@@ -20,8 +20,8 @@ class S3:
 
         self.source, self._unreachable = source, BotoCoreError
         # pragma: allowlist nextline secret
-        known = {"key": "emulator", "secret": "emulator", "endpoint_url": endpoint} if endpoint else {}
-        self._fs = s3fs.S3FileSystem(asynchronous=True, requester_pays=True, skip_instance_cache=True, **known)
+        options = {"key": "emulator", "secret": "emulator", "endpoint_url": endpoint} if endpoint else {}
+        self._fs = s3fs.S3FileSystem(asynchronous=True, requester_pays=True, skip_instance_cache=True, **options)
 
     async def close(self) -> None:
         await (await self._fs.set_session()).close()

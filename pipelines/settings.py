@@ -1,7 +1,7 @@
-"""Every setting, in one place: command line over environment (`PERPLAKE_…`) over `perplake.toml` over the defaults here.
+"""All settings: the command line overrides the environment (`PERPLAKE_…`), that `perplake.toml`, that the defaults here.
 
-The README's table of settings is printed from the descriptions below (`perps settings`). Secrets are never settings: AWS
-credentials are read by s3fs from the usual `AWS_…` variables.
+`perps settings` prints the table for the docs from the descriptions below. Secrets are no settings: API keys are read from the
+environment (`pipelines.keys`), AWS credentials by s3fs from the usual `AWS_…` variables.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from pipelines.registry import source_rows
+from pipelines.registry import SourceRow, source_rows
 from pipelines.source import Source
 from pipelines.sources import expand_multi_venue
 
@@ -31,54 +31,58 @@ Names = Annotated[list[str], NoDecode]
 
 
 def _old_variable() -> dict[str, Any]:
-    """The setting `mode` by the name of its variable in version 0.1."""
+    """The setting `mode`, from its variable in version 0.1."""
     return {"mode": value} if (value := os.environ.get("PERPLAKE_SOURCE")) else {}
 
 
 class Settings(BaseSettings):
-    """What a run is asked to do. Immutable; `model_copy(update=…)` makes a variant."""
+    """The settings of a run. Immutable; `model_copy(update=…)` makes a variant."""
 
     model_config = SettingsConfigDict(env_prefix="PERPLAKE_", toml_file="perplake.toml", frozen=True, extra="forbid")
 
-    mode: str = Field("synthetic", description="`synthetic`, `recorded:FOLDER`, `live`, or `replay` (from landing alone)")
-    venues: Names = Field(["core"], description="venues to cover, by comma; `core` or `all`")
+    mode: str = Field("synthetic", description="`synthetic`, `recorded:FOLDER`, `live`, or `replay` (load again from landing)")
+    venues: Names = Field(["core"], description="venues, separated by commas; `core` or `all`")
     ccxt_venues: Names = Field(
         [],
-        description="further venues through ccxt, by comma and ccxt's name (`phemex,bingx`): any without a source here; live",
+        description="venues without a source of their own, read through ccxt, by ccxt's names (`phemex,bingx`); live only",
     )
-    vendor_venues: Names = Field([], description="venues to have from vendors too, by comma: CoinAPI, Kaiko, Amberdata; live")
-    subgraphs: Names = Field([], description="subgraphs of on-chain perpetuals at The Graph, by comma, as `project=id`")
+    vendor_venues: Names = Field([], description="venues to read from data vendors too (CoinAPI, Kaiko, Amberdata); live only")
+    subgraphs: Names = Field([], description="subgraphs of on-chain perpetuals at The Graph, as `project=id`")
     assets: Names = Field(
         ["BTC", "ETH", "SOL", "XRP", "DOGE", "HYPE", "LINK", "PEPE"],
-        description="base assets to cover, by comma; `all` for every perpetual listed; default of a recording: all that it has",
+        description="base assets; `all` for every listed perpetual; a recording defaults to all its assets",
     )
-    first: date | None = Field(None, description="first day, inclusive (UTC); default: `days` before the last")
-    last: date | None = Field(None, description="last day, inclusive (UTC); default: the last day that is over")
-    days: int = Field(120, ge=1, description="how many days, where no first day is given")
-    as_of: datetime | None = Field(None, description="the run's clock; default: the end of the last day, live: now")
-    home: Path = Field(Path(".perplake"), description="folder for everything that runs write")
-    warehouse: Path | None = Field(None, description="the DuckDB file; default: in the home, one per market")
-    landing: str | None = Field(None, description="folder or `s3://bucket/prefix` for raw bytes; default: in the home")
-    landing_max_gb: float = Field(20.0, gt=0, description="landing's cap; a run stops before it writes beyond")
-    seed: int = Field(7, description="the synthetic market's seed")
+    first: date | None = Field(None, description="first day, inclusive (UTC); default: `days` before the last day")
+    last: date | None = Field(None, description="last day, inclusive (UTC); default: yesterday")
+    days: int = Field(120, ge=1, description="length of the window in days, where no first day is given")
+    as_of: datetime | None = Field(None, description="the time of the run's clock; default: the end of the last day, live: now")
+    home: Path = Field(Path(".perplake"), description="folder for all that runs write")
+    warehouse: Path | None = Field(None, description="DuckDB file; default: one per market in the home folder")
+    landing: str | None = Field(
+        None, description="folder or `s3://bucket/prefix` for raw responses; default: one per market in the home folder"
+    )
+    landing_max_gb: float = Field(20.0, gt=0, description="largest size of landing in GB; a run stops before it exceeds it")
+    seed: int = Field(7, description="seed of the synthetic market")
     limits_scale: float | None = Field(
         None,
         gt=0,
-        description="multiplies the rate limits of client and emulator; default: 1 live, 500 on the emulator",
+        description="factor for the rate limits of client and emulator; default: 1 live, 500 on the emulator",
     )
-    emulator_url: str | None = Field(None, description="an emulator that runs already; default: start one")
-    liquidation_days: float = Field(3, ge=0, description="days of liquidations asked where they are a long paging job (Kraken)")
-    settle_minutes: float = Field(5, ge=0, description="how long after its end a window's answer may still change")
-    timeout_seconds: float = Field(30, gt=0, description="how long a request may stay silent")
-    tries: int = Field(6, ge=1, description="how often a request is tried before it is given up")
-    refetch: bool = Field(False, description="ask again for what landing already holds")
-    forecasts: bool = Field(False, description="forecast the coming week and score it: some 10 s for a year of history")
-    #: The market of the landing that is replayed: landing says it, no setting does.
-    _replays: str = PrivateAttr("")
+    emulator_url: str | None = Field(None, description="URL of a running emulator; default: start one")
+    liquidation_days: float = Field(3, ge=0, description="days of liquidations to fetch, at the end of the window")
+    settle_minutes: float = Field(5, ge=0, description="minutes after its end in which a window's data may still change")
+    timeout_seconds: float = Field(30, gt=0, description="seconds without data after which a request fails")
+    tries: int = Field(6, ge=1, description="tries per request")
+    refetch: bool = Field(False, description="request pages again that landing already has")
+    forecasts: bool = Field(
+        False, description="forecast the coming week and score past forecasts (about 10 s per year of history)"
+    )
+    #: The market of the landing that is replayed, which is read from landing itself.
+    _replayed_market: str = PrivateAttr("")
 
     @model_validator(mode="before")
     @classmethod
-    def _whole_recordings(cls, given: dict[str, Any]) -> dict[str, Any]:
+    def _defaults_by_mode(cls, given: dict[str, Any]) -> dict[str, Any]:
         """A recording defaults to all its assets."""
         if "source" in given:  # the name of `mode` in version 0.1
             given = {"mode": given["source"], **{name: value for name, value in given.items() if name != "source"}}
@@ -107,40 +111,40 @@ class Settings(BaseSettings):
 
     @property
     def recording(self) -> Path | None:
-        """The folder of recorded series, where the source is one."""
+        """The folder of recorded series, in mode `recorded`."""
         kind, _, folder = self.mode.partition(":")
         return Path(folder).expanduser() if kind == "recorded" and folder else None
 
     @property
     def market(self) -> str:
-        """Which market the data are of: what must never be mixed in one warehouse.
+        """The name of the market that the data are from. Data of two markets are never mixed in one warehouse.
 
-        Each seed of the synthetic market is one, each state of a recorded folder another, and the live market the last.
+        Each seed of the synthetic market is a market, each state of a recorded folder, and the live market.
         """
         if self.mode == "synthetic":
             return f"synthetic-{self.seed}"
         if self.recording:
             files = self._recorded_files()
             if not files:
-                raise ValueError(f"{self.recording}: no .parquet or .csv files there; see the README, «Bring your own series»")
+                raise ValueError(f"{self.recording}: no .parquet or .csv files there; see «Bring your own series» in the docs")
             state = ";".join(f"{f.name}:{f.stat().st_size}:{f.stat().st_mtime_ns}" for f in files)
             return f"recorded-{self.recording.resolve().name}-{hashlib.sha256(state.encode()).hexdigest()[:8]}"
         if self.mode == "live":
             return "live"
         if self.mode == "replay":
             current = self.home / "current"
-            return self._replays or ("replay" if self.landing or not current.exists() else current.resolve().name)
-        raise ValueError(f"source {self.mode!r}: it is `synthetic`, `recorded:FOLDER`, `live` or `replay`")
+            return self._replayed_market or ("replay" if self.landing or not current.exists() else current.resolve().name)
+        raise ValueError(f"mode {self.mode!r}: it is `synthetic`, `recorded:FOLDER`, `live` or `replay`")
 
     def replaying(self, market: str) -> Settings:
-        """These settings, for a replay of a landing that holds this market."""
-        made = self.model_copy()
-        made._replays = market
-        return made
+        """These settings, for a replay of a landing of this market."""
+        settings = self.model_copy()
+        settings._replayed_market = market
+        return settings
 
     @property
     def folder(self) -> Path:
-        """Where this market's landing, warehouse, published copy and report lie."""
+        """The folder of this market's landing, warehouse, published copy and report."""
         return self.home / self.market
 
     @property
@@ -153,7 +157,7 @@ class Settings(BaseSettings):
 
     @property
     def published(self) -> Path:
-        """The folder of what readers get: `marts.duckdb`, `parquet/`, `report.html`."""
+        """The folder of the published copy: `perplake.duckdb`, `parquet/`, `report.html`."""
         return self.database.parent / "published" if self.warehouse is None else self.warehouse.with_suffix(".published")
 
     @property
@@ -162,35 +166,32 @@ class Settings(BaseSettings):
 
     @property
     def sources(self) -> list[str]:
-        """The names of the chosen sources, in the order of the table; of a recording, of venues that it has or that are named.
+        """The names of the chosen sources, in the order of the table of sources.
 
-        Raises `ValueError` for a venue that there is not.
+        `core` and `all` choose among the venues that a recording has. Raises `ValueError` for an unknown venue.
         """
-        rows, held = source_rows(), self._recorded_venues()
-        known = {row.venue for row in rows.values() if row.venue}
+        known = {row.venue for row in source_rows().values() if row.venue}
         if unknown := set(self.venues) - known - {"core", "all"}:
             raise ValueError(f"no venue {', '.join(sorted(unknown))}; there are: {', '.join(sorted(known))}")
-        return [
-            name
-            for name, row in rows.items()
-            if (
-                any(self.expand_multi_venue(name))
-                if row.venue is None
-                else row.venue in self.venues
-                or (("all" in self.venues or ("core" in self.venues and row.core)) and (not held or row.venue in held))
-            )
-        ]
+        return [name for name, row in source_rows().items() if self._is_chosen(name, row)]
+
+    def _is_chosen(self, name: str, row: SourceRow) -> bool:
+        if row.venue is None:
+            return any(self.expand_multi_venue(name))
+        by_group = "all" in self.venues or ("core" in self.venues and row.core)
+        recorded = self._recorded_venues()
+        return row.venue in self.venues or (by_group and (not recorded or row.venue in recorded))
 
     def _recorded_venues(self) -> frozenset[str]:
-        """The venues whose series a recording has; none where there is no recording, or it can't be read."""
+        """The venues whose series a recording has; empty where there is no recording, or it can't be read."""
         return _venues_in(tuple((str(file), file.stat().st_mtime_ns) for file in self._recorded_files()))
 
     def _recorded_files(self) -> list[Path]:
-        """The files of a recording; none where there is no recording."""
+        """The files of a recording; empty where there is no recording."""
         return [file for kind in ("*.parquet", "*.csv") for file in sorted(self.recording.glob(kind))] if self.recording else []
 
     def expand_multi_venue(self, name: str) -> tuple[tuple[Source, ...], tuple[str, ...]]:
-        """Of a source without a venue of its own, one for each venue that is named; and lines about what lacks."""
+        """For a source that reads several venues: a `Source` for each chosen venue, and a note for each unavailable one."""
         wanted = tuple(getattr(self, source_rows()[name].named_in or ""))
         chosen = wanted or "all" in self.venues
         return expand_multi_venue(name, wanted, self.mode.partition(":")[0]) if chosen else ((), ())
@@ -198,12 +199,12 @@ class Settings(BaseSettings):
 
 @lru_cache(maxsize=8)
 def _venues_in(files: tuple[tuple[str, int], ...]) -> frozenset[str]:
-    """What the column `venue` of some files holds; a file without one holds none: who serves it says what is wrong with it."""
+    """The values of the column `venue` in some files. Files without it are skipped here; the emulator reports them."""
     import duckdb
 
-    found: set[str] = set()
+    venues: set[str] = set()
     for path, _ in files:
         reader = "read_parquet" if path.endswith(".parquet") else "read_csv"
         with suppress(duckdb.Error):
-            found |= {str(venue) for (venue,) in duckdb.execute(f"SELECT DISTINCT venue FROM {reader}(?)", [path]).fetchall()}
-    return frozenset(found)
+            venues |= {str(venue) for (venue,) in duckdb.execute(f"SELECT DISTINCT venue FROM {reader}(?)", [path]).fetchall()}
+    return frozenset(venues)

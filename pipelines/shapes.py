@@ -1,6 +1,6 @@
-"""Shapes that many venues' answers share: bars in arrays, rows stamped in seconds, in columns, inside an envelope.
+"""Shapes that many venues' responses share: bars as arrays, timestamps in seconds, rows as columns, rows inside an envelope.
 
-A source uses them as they are (`Bar`, `PriceBar`) or extends them by the fields that its venue adds. Nothing to run alone.
+A source uses them as they are (`Bar`, `PriceBar`) or adds its venue's fields in a subclass.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Kind = TypeVar("Kind")
 
 
 class Bar(Record, array_like=True):
-    """`[open time, open, high, low, close, …]`: how most venues send a candle. Times in milliseconds, numbers as text too."""
+    """A candle as `[open time, open, high, low, close, …]`, with times in milliseconds and numbers as numbers or text."""
 
     open_time: Ms
     open: Number
@@ -27,7 +27,7 @@ class Bar(Record, array_like=True):
 
 
 class PriceBar(Record, array_like=True):
-    """A bar of the mark or index price: what follows the close is not read; a recording may hold the close alone."""
+    """A bar of the mark or index price: values after the close are not read; a recording may have the close alone."""
 
     open_time: Ms
     open: MaybeNumber
@@ -37,7 +37,7 @@ class PriceBar(Record, array_like=True):
 
 
 class Stamped(Record):
-    """A row that the venue stamps in seconds: `time` is in milliseconds once it is read, as all times are."""
+    """A row whose time is in seconds; decoding makes it milliseconds, like all times."""
 
     time: Seconds
 
@@ -45,27 +45,26 @@ class Stamped(Record):
         self.time *= 1000
 
 
-def enveloped(path: str, rows: Any, **beside: tuple[Any, Any]) -> dict[str, Any]:
-    """`page` and `rows` of a dataset whose rows lie at a dotted path of the body, such as `result.list`.
+def enveloped(path: str, rows: Any, **fields: tuple[Any, Any]) -> dict[str, Any]:
+    """`page` and `rows` of an endpoint whose rows are at a dotted path of the body, such as `result.list`.
 
-    `rows` is the type found there (`list[Row]` most often); `beside` are further fields of the innermost level, each a type
-    and a default: `nextPageCursor=(str | None, None)`.
+    `rows` is the type at that path (mostly `list[Row]`); `fields` are further fields of the innermost level, each a type and a
+    default: `nextPageCursor=(str | None, None)`.
     """
     *outer, last = path.split(".")
-    body = msgspec.defstruct("Body", [(last, rows), *((name, kind, value) for name, (kind, value) in beside.items())])
+    body = msgspec.defstruct("Body", [(last, rows), *((name, kind, default) for name, (kind, default) in fields.items())])
     for name in reversed(outer):
         body = msgspec.defstruct("Body", [(name, body)])
-    found: Callable[[Any], Sequence[Any]] = attrgetter(path)
-    return {"page": body, "rows": found}
+    return {"page": body, "rows": attrgetter(path)}
 
 
 def rows_from_columns(record: Callable[..., Kind], *columns: Sequence[Any]) -> list[Kind]:
-    """Rows where the venue sends a list to each field, in the order of the record's. Raises ValueError where lengths differ."""
+    """Rows from a list per field, in the order of the record's fields. Raises ValueError where their lengths differ."""
     return [record(*row) for row in zip(*columns, strict=True)]
 
 
 def decode_or_none(body: bytes, kind: type[Kind]) -> Kind | None:
-    """A body as a type, such as the shape in which a venue states its errors; None where it is no such thing."""
+    """A body as a type, such as a venue's error; None where it is of another shape."""
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.DecodeError:

@@ -1,8 +1,8 @@
-"""What a source is: its host, its limits, its endpoints as datasets. The modules in `sources/` are values of these types.
+"""The types that describe a source: its host, its limits, its endpoints. Each module in `sources/` gives one `Source`.
 
-A `Endpoint` says how a window becomes requests (`plan`), how a page becomes rows (`decode`, `rows`), whether there is
-another page (`more`), and what identifies a row (`key`). Everything else (asking, retrying, landing, quarantine, Arrow,
-merging) is the same for all and lives in `client`, `fetch` and `load`.
+An `Endpoint` turns a window into requests (`plan`), a page into rows (`page`, `rows`), and names the next page (`next_page`)
+and the columns that identify a row (`key`). What is the same for all sources (requests, retries, landing, quarantine, Arrow,
+merging) is in `client`, `fetch` and `load`. Try one source with `perps fetch --venues binance --days 1`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pipelines.windows import Window
 
 @dataclass(frozen=True)
 class Limit:
-    """At most `weight` within `seconds`, as the venue documents it."""
+    """At most `weight` in `seconds`, as the venue documents it."""
 
     weight: int
     seconds: int
@@ -29,7 +29,7 @@ class Limit:
 
 @dataclass(frozen=True)
 class Instrument:
-    """What a plan needs to know of one perpetual: the venue's symbol and the asset behind it."""
+    """The venue's symbol of a perpetual, and its base asset."""
 
     symbol: str
     base_asset: str
@@ -37,14 +37,13 @@ class Instrument:
 
 @dataclass(frozen=True)
 class Request:
-    """One question to a venue.
+    """One request to a venue: a GET with `params` in the query, or a POST with a `body`.
 
-    `params` go into the query of a GET, `body` into a POST. `context` are columns that the answer doesn't carry.
-    `window` is what was asked for: a row outside of it is no answer to this request (None where the endpoint takes none).
-    `clip_start` where it takes an end alone: rows from before the window come along, and are not loaded. `clip_end` where rows
-    from after it do: pages that are counted from the newest row have neither end.
-    `weights` says what it costs of which of the source's limits. `instrument` is whom it asks about (fetch fills it in): rows
-    of another are no answer either.
+    `context` are columns that the response doesn't have. `weights` is the cost, by the source's limits.
+    `window` is the requested window; rows outside it are refused, because they answer another request (None where the endpoint
+    takes no window). `clip_start`: the endpoint takes an end alone, so earlier rows are dropped instead. `clip_end`: later rows
+    are dropped, as in pages that are counted from the newest row and take neither end.
+    `instrument` is the requested symbol, which fetch fills in; rows of another instrument are refused too.
     """
 
     path: str
@@ -63,9 +62,9 @@ class Request:
 
     @property
     def path_label(self) -> str:
-        """The path, with what tells one POST from another."""
-        said = self.body or {}
-        return f"{self.path} {said.get('type', '') or said.get('operationName', '')}".rstrip()
+        """The path, and the field of the body that distinguishes POST requests to one path."""
+        body = self.body or {}
+        return f"{self.path} {body.get('type', '') or body.get('operationName', '')}".rstrip()
 
 
 Plan = Callable[[Instrument, Window], Iterable[Request]]
@@ -77,18 +76,19 @@ NextPage = Callable[[Request, Any, Sequence[Any]], Request | None]
 class Endpoint:
     """One endpoint of one source, and its raw table.
 
-    `plan(instrument, window)` gives the requests; a `bulk` endpoint is asked once for all instruments. `page` is the type
-    of a body (default: a list of records), `rows` takes the records out of it, `decode` replaces JSON altogether.
-    `next_page(request, page, rows)` gives the request for the next page, or None.
+    Requests: `plan(instrument, window)` gives them; a `bulk` endpoint is requested once for all instruments.
+    `next_page(request, page, rows)` gives the request for the next page, or None. `history_days` is how many days back the venue
+    answers (None: without limit).
 
-    `time` is the column that a window cuts, in milliseconds; a snapshot has none and is keyed by when it was observed
-    besides. `bar` is the length of a bar in milliseconds: a bar that was not over when it was observed is not stored.
-    `history_days` is how many days back the venue answers. The rows of an `is_event` endpoint are events: no row may mean that
-    nothing happened.
-    `empty` tells whether a page holds nothing at all, where `rows` skips much of it.
-    `ignored_fields` are documented fields that we do not read; any other new name is reported. `wire_type` is the type whose
-    names to look for where a record is not the wire's own (several levels made one). `allow_identical_pages`: two instruments
-    may have the same bytes, such as rates that stand at the default in rows that name no instrument.
+    Pages: `page` is the type of a body (default: a list of records), `rows` takes the records out of it; `decode` replaces JSON.
+    `empty` is True for a page without any records where `rows` leaves some out. `ignored_fields` are documented fields that are
+    not loaded; other new fields are reported. `wire_type` is the type with the venue's field names, where `record` flattens
+    several levels. `allow_identical_pages`: responses about two instruments may have equal bytes, because their rows don't name
+    the instrument.
+
+    Rows: `key` identifies one, together with the time of observation for a snapshot. `time` is the column, in milliseconds, that
+    a window selects by; a snapshot has none. `bar` is the length of a bar in milliseconds: bars that were not over when they
+    were observed are not loaded. `is_event`: rows are events, so a window without rows can be complete.
     """
 
     name: str
@@ -123,7 +123,7 @@ class Endpoint:
         return records.arrow_schema(self.record, self.context)
 
     def is_empty(self, page: Any, rows: Sequence[Any]) -> bool:
-        """Whether a page holds nothing at all, not even what `rows` skips."""
+        """True if the page has no records, not even records that `rows` leaves out."""
         return self.empty(page) if self.empty else not rows
 
     @property
@@ -137,22 +137,22 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class VenueProblem:
-    """An error that a venue states in a body, and what kind it is."""
+    """An error that a venue states in a response, and its kind."""
 
     kind: Literal["limited", "blocked", "rejected", "transient", "key"]
     message: str
 
     @classmethod
     def by_status(cls, status: int, message: str) -> VenueProblem:
-        """Where the status tells the kind: 429 too often, 5xx for now, else refused."""
+        """The kind by HTTP status: 429 limited, 5xx transient, else rejected."""
         return cls("limited" if status == 429 else "transient" if status >= 500 else "rejected", message)
 
 
 class Transport(Protocol):
-    """What asks instead of plain HTTP: an archive in S3, a client library."""
+    """Sends requests where plain HTTP doesn't do: an archive in S3, a client library, a query that takes several requests."""
 
     async def get(self, url: str, request: Request) -> tuple[int, Mapping[str, str], bytes, str]:
-        """Status, headers, body and URL of the answer to a request."""
+        """Status, headers, body and URL of the response to a request."""
         ...
 
     async def close(self) -> None: ...
@@ -160,10 +160,9 @@ class Transport(Protocol):
 
 @dataclass(frozen=True)
 class Source:
-    """A system that is asked: one module, one row in the table of sources, one raw table per dataset.
+    """One system with an API: a module, a row in the table of sources, a raw table per endpoint.
 
-    One that speaks for several venues (its row names none) is a `Source` for each of them, under the same name, and its rows
-    name their venue.
+    A source that reads several venues is one `Source` for each of them, with the same name; its rows name their venue.
     """
 
     name: str
@@ -171,23 +170,24 @@ class Source:
     base_url: str
     limits: Mapping[str, Limit]
     endpoints: tuple[Endpoint, ...]
-    #: The venue's own error in a status and a body; None where there is none.
+    #: The venue's error in a status and a body; None for a response that is no error.
     error: Callable[[int, bytes], VenueProblem | None] = lambda status, body: None
-    #: The perpetuals in a page of the dataset `instruments`.
+    #: The perpetuals in a page of the endpoint `instruments`.
     parse_instruments: Callable[[Any], list[Instrument]] | None = None
+    #: How many requests are sent at a time.
     concurrency: int = 8
-    #: The header that a key goes into, and what stands before it there. The table of sources names the variable that holds it.
+    #: The header for the API key and the text before the key in it. The table of sources names the environment variable.
     key_header: str = ""
     key_prefix: str = ""
-    #: Whether it is asked about assets and not about instruments that it lists.
+    #: Requests are made by asset, not by listed instrument.
     by_asset: bool = False
     #: The emulator's name for this host, where the venue has several.
     host: str = ""
-    #: Made for a client, where requests don't go by plain HTTP.
+    #: Makes the transport for a client, where requests don't go by plain HTTP.
     transport: Callable[[Any], Transport] | None = None
 
     def endpoint(self, name: str) -> Endpoint:
-        return next(d for d in self.endpoints if d.name == name)
+        return next(endpoint for endpoint in self.endpoints if endpoint.name == name)
 
-    def raw_table(self, dataset: Endpoint) -> str:
-        return f"{self.name}__{dataset.name}"
+    def raw_table(self, endpoint: Endpoint) -> str:
+        return f"{self.name}__{endpoint.name}"

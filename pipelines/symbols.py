@@ -1,8 +1,8 @@
-"""From the coin as a venue lists it to the asset behind it: `1000PEPE`, `kPEPE`, `SHIB1000`, `XBT`.
+"""The base asset of a coin as a venue lists it: `1000PEPE`, `kPEPE`, `SHIB1000`, `XBT`.
 
-Fetching only chooses by it which instruments to ask for; the conversion of sizes and prices is SQL
-(`dbt_project/macros/symbols.sql`), and a test holds the two together. Both read the aliases in
-`dbt_project/seeds/asset_aliases.csv`: here those that hold today. Rules: `semantics.md` section 4.
+Fetch uses it only to choose instruments; sizes and prices are converted in SQL (`dbt_project/macros/symbols.sql`), and a test
+compares the two. Both read the aliases in `dbt_project/seeds/asset_aliases.csv`, here those valid today. Rules: `semantics.md`,
+section 4.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
-"""The warehouse file: one DuckDB file with one writer, its raw tables, and what perplake notes about itself (`meta`).
+"""The warehouse: one DuckDB file with one writer, the raw tables, and the bookkeeping of runs (schema `meta`).
 
-Every raw table exists from its type, empty if need be, so that a run of one source leaves dbt whole. All sessions are in
-UTC. A file lock beside the warehouse, shared by the command line, the UI and the schedules, holds the one writer.
+Every raw table exists, empty at first, so that dbt's models work after a run of one source. All sessions are in UTC. A file lock
+beside the warehouse, shared by the command line, the UI and the schedules, lets in one writer at a time.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ from pipelines.registry import source_rows
 from pipelines.sources import get_source
 from pipelines.windows import Window, to_datetime
 
-#: Grows when an older warehouse can't be carried on with; `perps run --mode replay` rebuilds one from landing.
+#: Raised when an older warehouse can't be used any more; `perps run --mode replay` rebuilds one from landing.
 SCHEMA = 1
 
 _TYPES = {
@@ -55,13 +56,13 @@ CREATE TABLE IF NOT EXISTS meta.runs (
 
 
 def naive(ms: int) -> datetime:
-    """Milliseconds as the warehouse keeps time: UTC without a zone."""
+    """Milliseconds as the warehouse's timestamps: UTC, without a zone."""
     return to_datetime(ms).replace(tzinfo=None)
 
 
 @contextmanager
 def connect(path: Path, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A session in UTC on the file; raises `WarehouseMismatch` where another program holds it or can't read it."""
+    """A session in UTC. Raises `WarehouseMismatch` where another process holds the file, or it can't be read."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         connection = duckdb.connect(str(path), read_only=read_only)
@@ -78,7 +79,7 @@ def connect(path: Path, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConn
 
 @contextmanager
 def one_writer(path: Path, wait: float = 3600) -> Iterator[None]:
-    """Hold the one writer's place; others wait for it, then get `WarehouseMismatch`."""
+    """Hold the writer's lock. Raises `WarehouseMismatch` after `wait` seconds of waiting for it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(f"{path}.lock", timeout=wait)
     try:
@@ -91,9 +92,9 @@ def one_writer(path: Path, wait: float = 3600) -> Iterator[None]:
 
 
 def prepare(connection: duckdb.DuckDBPyConnection, market: str) -> None:
-    """Make what is missing: schemas, meta tables, raw tables; claim the warehouse for a market.
+    """Create missing schemas and tables, and set the warehouse's market where it has none.
 
-    Raises `WarehouseMismatch` when it belongs to another market or to another version of perplake.
+    Raises `WarehouseMismatch` when the warehouse belongs to another market or another version of perplake.
     """
     _rename_tables_of_0_1(connection)
     connection.execute(_META)
@@ -115,73 +116,75 @@ def prepare(connection: duckdb.DuckDBPyConnection, market: str) -> None:
 
 
 def _rename_tables_of_0_1(connection: duckdb.DuckDBPyConnection) -> None:
-    """Give the `meta` tables of a warehouse made by version 0.1 their names of today."""
+    """Rename the `meta` tables and columns of a warehouse of version 0.1."""
     sql = "SELECT table_name, column_name FROM duckdb_columns() WHERE schema_name = 'meta'"
-    found = set(connection.execute(sql).fetchall())
-    if ("run_info", "source") in found:
+    columns = set(connection.execute(sql).fetchall())
+    if ("run_info", "source") in columns:
         connection.execute("ALTER TABLE meta.run_info RENAME TO scope; ALTER TABLE meta.scope RENAME COLUMN source TO mode")
-    if ("runs", "source") in found:
+    if ("runs", "source") in columns:
         connection.execute("ALTER TABLE meta.runs RENAME COLUMN source TO mode")
-    if ("built", "run_info") in found:
+    if ("built", "run_info") in columns:
         connection.execute("ALTER TABLE meta.built RENAME COLUMN run_info TO scope")
-    if ("forecasts_live", "basis") in found:
+    if ("forecasts_live", "basis") in columns:
         connection.execute("ALTER TABLE meta.forecasts_live RENAME COLUMN basis TO run_type")
 
 
 def create_raw_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    """Every raw table of every source in the table of sources, empty where it is new, with columns that are new added."""
+    """Create the missing raw tables of all sources, and add missing columns to the others."""
     connection.execute("CREATE SCHEMA IF NOT EXISTS raw")
-    there = set(connection.execute("SELECT table_name, column_name FROM duckdb_columns() WHERE schema_name = 'raw'").fetchall())
-    tables = {name for name, _ in there}
-    for of in map(get_source, source_rows()):
-        for dataset in of.endpoints:
-            name, types = of.raw_table(dataset), {f.name: _TYPES[f.type] for f in dataset.schema}
-            if name not in tables:
-                columns = [f'"{c}" {t}{"" if dataset.schema.field(c).nullable else " NOT NULL"}' for c, t in types.items()]
+    sql = "SELECT table_name, column_name FROM duckdb_columns() WHERE schema_name = 'raw'"
+    existing: dict[str, set[str]] = defaultdict(set)
+    for name, column in connection.execute(sql).fetchall():
+        existing[name].add(column)
+    for source in map(get_source, source_rows()):
+        for endpoint in source.endpoints:
+            name, types = source.raw_table(endpoint), {f.name: _TYPES[f.type] for f in endpoint.schema}
+            if name not in existing:
+                columns = [f'"{f.name}" {types[f.name]}{"" if f.nullable else " NOT NULL"}' for f in endpoint.schema]
                 connection.execute(f'CREATE TABLE raw."{name}" ({", ".join(columns)})')
                 continue
-            for column in types.keys() - {c for n, c in there if n == name}:
+            for column in types.keys() - existing[name]:
                 connection.execute(f'ALTER TABLE raw."{name}" ADD COLUMN "{column}" {types[column]}')
 
 
 def mark_changed(connection: duckdb.DuckDBPyConnection, window: Window) -> None:
-    """Note that raw rows of a window are about to change: what was derived from them is stale until dbt has run."""
+    """Note that raw rows of a window are about to change, so that the tables derived from them are stale until dbt has run."""
     connection.execute("INSERT INTO meta.changed VALUES (?, ?)", [naive(window.start), naive(window.end)])
 
 
 def changed(connection: duckdb.DuckDBPyConnection) -> tuple[datetime, datetime] | None:
-    """The hull of all that changed since the last transformation, UTC without zone; None when nothing did."""
+    """The hull of all windows changed since the last run of dbt, UTC without a zone; None when nothing changed."""
     row = connection.execute("SELECT min(window_start), max(window_end) FROM meta.changed").fetchone()
     return (row[0], row[1]) if row and row[0] else None
 
 
 def as_of(connection: duckdb.DuckDBPyConnection) -> tuple[datetime, datetime]:
-    """The empty window at the run's clock: nothing changed but what is expected."""
+    """The empty window at the run's clock, for a run without new rows: only the expected rows change."""
     row = connection.execute("SELECT as_of, as_of FROM meta.scope").fetchone()
     assert row, "note_run comes first"
     return row[0], row[1]
 
 
 def built(connection: duckdb.DuckDBPyConnection) -> tuple[str, str] | None:
-    """The fingerprint of the dbt project that made the marts, and the run info that they were made under."""
+    """The fingerprint of the dbt project that built the marts, and the scope for which it did."""
     row = connection.execute("SELECT project, scope FROM meta.built").fetchone()
     return (row[0], row[1]) if row else None
 
 
 def note_built(connection: duckdb.DuckDBPyConnection, project: str) -> None:
-    """What changed has been transformed, by this dbt project."""
+    """Note that this dbt project has transformed all changes."""
     connection.execute("BEGIN; DELETE FROM meta.changed; DELETE FROM meta.built")
     connection.execute("INSERT INTO meta.built VALUES (?, ?)", [project, scope(connection)])
     connection.execute("COMMIT")
 
 
 def scope(connection: duckdb.DuckDBPyConnection) -> str:
-    """All that `meta.scope` says, as text to compare."""
+    """The row of `meta.scope`, as text to compare."""
     return str(connection.execute("SELECT * FROM meta.scope").fetchall())
 
 
 def note_quarantine(connection: duckdb.DuckDBPyConnection, rows: list[tuple[str, ...]]) -> None:
-    """Keep who could not be read and why: source, dataset, endpoint, field, value, problem, page, run, observed_at."""
+    """Store quarantined pages: source, endpoint's name, path label, field, value, problem, page, run, observed_at."""
     for row in rows:
         connection.execute("INSERT OR REPLACE INTO meta.quarantine VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", list(row))
 
@@ -190,29 +193,20 @@ def note_run(
     connection: duckdb.DuckDBPyConnection,
     market: str,
     origin: str,
-    source_name: str,
+    mode: str,
     window: Window,
     as_of: int,
     assets: list[str],
     venues: list[str],
 ) -> None:
-    """Widen what this warehouse covers by a run: the hull of its windows, every asset and venue ever asked for."""
+    """Widen the warehouse's scope by a run: the hull of all windows, all assets and venues ever requested."""
     known = connection.execute("SELECT window_start, window_end, as_of, assets, venues, origin FROM meta.scope").fetchone()
     start, end, now = naive(window.start), naive(window.end), naive(as_of)
     if known:
         start, end, now = min(start, known[0]), max(end, known[1]), max(now, known[2])
         assets, venues, origin = sorted({*assets, *known[3]}), sorted({*venues, *known[4]}), origin or known[5]
-    row = [
-        market,
-        origin.partition(";")[0],
-        source_name,
-        start,
-        end,
-        now,
-        sorted(assets),
-        sorted(venues),
-        "proxy" in origin,
-    ]
+    kind, is_proxy = origin.partition(";")[0], "proxy" in origin
+    row = [market, kind, mode, start, end, now, sorted(assets), sorted(venues), is_proxy]
     connection.execute("BEGIN; DELETE FROM meta.scope")
     connection.execute("INSERT INTO meta.scope VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
     connection.execute("COMMIT")
@@ -221,13 +215,13 @@ def note_run(
 def note_outcome(
     connection: duckdb.DuckDBPyConnection,
     run: str,
-    source_name: str,
+    mode: str,
     window: Window,
     started: datetime,
     outcome: str,
     messages: list[str],
 ) -> None:
-    """Keep how a run ended, for `perps status`."""
+    """Store the outcome of a run, for `perps status`."""
     now = datetime.now(UTC).replace(tzinfo=None)
-    row = [run, source_name, naive(window.start), naive(window.end), started, now, outcome, messages]
+    row = [run, mode, naive(window.start), naive(window.end), started, now, outcome, messages]
     connection.execute("INSERT OR REPLACE INTO meta.runs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)

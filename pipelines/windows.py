@@ -1,7 +1,7 @@
 """Half-open windows of time, in milliseconds since the epoch, UTC: `[start, end)`.
 
-Every dataset with history is read for such a window; Dagster's daily partitions give it. Milliseconds, because that is
-what most venues speak and integers compare exactly.
+Endpoints with history are fetched and loaded for such a window, which Dagster's daily partitions give. Milliseconds, because most
+venues use them and integers compare exactly.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ def to_datetime(ms: int) -> datetime:
 
 
 def iso(ms: int) -> str:
-    """`2025-10-10T21:00:00Z`: the form that URLs, logs and the manifest use."""
+    """`2025-10-10T21:00:00Z`, as in logs and messages."""
     return to_datetime(ms).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def iso_ms(ms: int) -> str:
-    """`2025-10-10T21:00:00.219Z`: for venues that are asked in ISO 8601."""
+    """`2025-10-10T21:00:00.219Z`, for venues whose parameters are ISO 8601."""
     return f"{iso(ms)[:-1]}.{ms % 1000:03d}Z"
 
 
@@ -64,7 +64,7 @@ class Window:
         return self.end > self.start
 
     def chunks(self, step: int) -> Iterator[Window]:
-        """Consecutive windows of at most `step` milliseconds, aligned to the epoch so that equal days make equal requests."""
+        """Consecutive windows of at most `step` milliseconds, aligned to the epoch: a day gives the same requests in any run."""
         start = self.start
         while start < self.end:
             end = min((start // step + 1) * step, self.end)
@@ -72,7 +72,7 @@ class Window:
             start = end
 
     def after(self, ms: int) -> Window:
-        """What is left of the window from `ms` on (empty when nothing is)."""
+        """The part of the window from `ms` on (maybe empty)."""
         return Window(min(max(self.start, ms), self.end), self.end)
 
     @property
@@ -81,7 +81,7 @@ class Window:
         return Window(self.start // DAY * DAY, -(-self.end // DAY) * DAY)
 
     def before(self, ms: int) -> Window:
-        """What is left of the window up to `ms` (empty when nothing is)."""
+        """The part of the window before `ms` (maybe empty)."""
         return Window(self.start, max(self.start, min(self.end, ms)))
 
     def __str__(self) -> str:

@@ -64,8 +64,8 @@ def _load_assets(of: Source, days: dg.PartitionsDefinition | None) -> dg.AssetsD
                     "merged": loaded.rows.get(dataset.name, 0),
                     "unchanged": dataset.name in loaded.unchanged,
                     "window": str(run.window),
-                    **({"bytes": sum(e.size for e in fetched.entries if e.dataset == dataset.name)} if fetched else {}),
-                    "quarantined": sum(e.dataset == dataset.name for e in loaded.quarantined),
+                    **({"bytes": sum(e.size for e in fetched.entries if e.endpoint_name == dataset.name)} if fetched else {}),
+                    "quarantined": sum(e.endpoint_name == dataset.name for e in loaded.quarantined),
                 },
             )
 

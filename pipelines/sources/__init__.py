@@ -20,7 +20,7 @@ def get_source(name: str) -> Source:
 
 @cache
 def expand_multi_venue(name: str, wanted: tuple[str, ...], origin: str) -> tuple[tuple[Source, ...], tuple[str, ...]]:
-    """Of a source that reads several venues: a `Source` for each venue that the settings name, and a note for each one left out.
+    """For a source that reads several venues: a `Source` for each wanted venue, and a note for each unavailable one.
 
     `origin` is the kind of the setting `mode`. Raises `ValueError` for a venue that can't be read.
     """

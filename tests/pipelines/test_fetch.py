@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served, serve
 from pipelines.clock import Clock
 from pipelines.errors import LandingFull
-from pipelines.fetch import FetchResult, fetch
+from pipelines.fetch import FetchResult, _SourceFetch, fetch
 from pipelines.load import LoadResult, arrow_tables, load
 from pipelines.records import BOOKKEEPING
 from pipelines.registry import source_rows
@@ -56,6 +56,33 @@ def begin(home: Path, emulator: Served, window: Window = TWO_DAYS, **settings: A
     return Run.begin(Settings(**{**known, **settings}), window, Clock(NOW), EmulatorInfo(emulator.url, "synthetic; seed=7"))
 
 
+def days(first: tuple[int, int, int], last: tuple[int, int, int]) -> Window:
+    return Window.of_days(date(*first), date(*last))
+
+
+@pytest.mark.parametrize(
+    ("source", "now", "asked", "expected"),
+    [
+        # The last three days of the window, up to now.
+        ("kraken_futures", (2026, 11, 20), days((2026, 11, 1), (2026, 11, 19)), days((2026, 11, 17), (2026, 11, 19))),
+        ("kraken_futures", (2026, 11, 20), days((2026, 11, 1), (2026, 12, 31)), days((2026, 11, 17), (2026, 11, 19))),
+        # Windows in the past, of venues that keep them all.
+        ("kraken_futures", (2026, 11, 20), days((2026, 10, 1), (2026, 10, 5)), days((2026, 10, 3), (2026, 10, 5))),
+        ("kraken_futures", (2026, 11, 20), days((2026, 10, 4), (2026, 10, 5)), days((2026, 10, 4), (2026, 10, 5))),
+        ("gate", (2026, 11, 20), days((2026, 10, 1), (2026, 10, 5)), days((2026, 10, 3), (2026, 10, 5))),
+        # OKX keeps seven days: the rest of the window, or nothing.
+        ("okx", (2026, 11, 20), days((2026, 11, 10), (2026, 11, 14)), days((2026, 11, 13), (2026, 11, 14))),
+        ("okx", (2026, 11, 20), days((2026, 10, 1), (2026, 10, 5)), None),
+    ],
+)
+def test_liquidations_are_requested_for_the_end_of_the_window(
+    source: str, now: tuple[int, int, int], asked: Window, expected: Window | None, tmp_path: Path
+) -> None:
+    run = Run.begin(Settings(mode="live", home=tmp_path), asked, Clock(to_ms(datetime(*now, tzinfo=UTC))))
+    window = _SourceFetch(run, get_source(source), {}, lambda *_: None).window(get_source(source).endpoint("liquidations"))
+    assert window == expected if expected else not window
+
+
 def fetched(run: Run) -> dict[str, FetchResult]:
     return {f.source: f for f in asyncio.run(fetch(run, run.chosen_sources()[0]))}
 
@@ -65,7 +92,7 @@ def rows(run: Run, results: dict[str, FetchResult]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for result in results.values():
         for entry in result.entries:
-            dataset = get_source(entry.source).endpoint(entry.dataset)
+            dataset = get_source(entry.source).endpoint(entry.endpoint_name)
             if dataset.time and not entry.problem:
                 name = get_source(entry.source).raw_table(dataset)
                 for table in arrow_tables(run, dataset, [entry], LoadResult(entry.source)):

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pipelines.errors import LandingFull
@@ -22,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 def entry(body: bytes, run: str = "r1", **fields: object) -> Entry:
     known: dict[str, object] = {
-        "run": run, "source": "binance_usdm", "dataset": "candles", "market": "m", "method": "GET", "url": "http://x/", "path_label": "/fapi/v1/klines",  # noqa: E501
+        "run": run, "source": "binance_usdm", "endpoint_name": "candles", "market": "m", "method": "GET", "url": "http://x/", "path_label": "/fapi/v1/klines",  # noqa: E501
         "context": {"symbol": "BTCUSDT"}, "window": (0, 10), "observed_at": 5, "status": 200, "sha256": hashlib.sha256(body).hexdigest(),  # noqa: E501
         "size": len(body),
     }  # fmt: skip
@@ -68,15 +69,35 @@ def test_what_is_put_comes_back_in_order(root: str) -> None:
     assert again.used() > 0
 
 
+def test_a_manifest_of_version_0_1_is_read_and_written_in_the_same_form(root: str) -> None:
+    line = (
+        b'{"run":"20261126T193550-2e53e1","source":"htx_coinm","dataset":"funding_rates","market":"synthetic-7","method":"GET",'
+        b'"url":"http://127.0.0.1:32991/htx/swap-api/v1/swap_historical_funding_rate?contract_code=XRP-USD&page_index=4",'
+        b'"endpoint":"/swap-api/v1/swap_historical_funding_rate","context":{"symbol":"XRP-USD"},'
+        b'"window":[1785283200000,1795651200000],"observed_at":1795651200000,"status":200,"sha256":"6a38","size":6192,'
+        b'"params":{"contract_code":"XRP-USD","page_index":4},"origin":"synthetic; seed=7","final":true,"open_end":true}\n'
+    )
+    landing = Landing(root)
+    manifest = f"{landing.path}/manifest/20261126T193550-2e53e1"
+    landing.fs.makedirs(manifest, exist_ok=True)
+    landing.fs.pipe_file(f"{manifest}/0001.jsonl", line)
+    [page] = landing.iterate()
+    assert (page.endpoint_name, page.path_label) == ("funding_rates", "/swap-api/v1/swap_historical_funding_rate")
+    assert page.clip_end and page.final and not page.last
+    assert msgspec.json.encode(page) + b"\n" == line
+
+
 def test_equal_bytes_are_stored_once(root: str) -> None:
     body = b"[" + b"1," * 5000 + b"1]"
     for run in ("r1", "r2"):
         landing = Landing(root, run)
         landing.put(entry(body, run), body)
-        landing.put(entry(body, run, dataset="mark_candles"), body)
+        landing.put(entry(body, run, endpoint_name="mark_candles"), body)
         landing.flush()
     assert len(landing.fs.glob(f"{landing.path}/pages/*/*")) == 1
-    assert [(e.run, e.dataset) for e in landing.iterate()] == [(r, d) for r in ("r1", "r2") for d in ("candles", "mark_candles")]
+    assert [(e.run, e.endpoint_name) for e in landing.iterate()] == [
+        (r, d) for r in ("r1", "r2") for d in ("candles", "mark_candles")
+    ]
     assert [e.run for e in landing.iterate(["r2"])] == ["r2", "r2"]
 
 
@@ -189,6 +210,6 @@ def test_which_requests_are_the_same_question() -> None:
 
 def test_a_page_is_asked_for_a_half_open_window() -> None:
     page = entry(b"", window=(10, 20))
-    assert page.asks(Window(0, 11)) and page.asks(Window(19, 30)) and page.asks(Window(12, 13))
-    assert not page.asks(Window(0, 10)) and not page.asks(Window(20, 30))
-    assert entry(b"", window=None).asks(Window(0, 1))
+    assert page.overlaps(Window(0, 11)) and page.overlaps(Window(19, 30)) and page.overlaps(Window(12, 13))
+    assert not page.overlaps(Window(0, 10)) and not page.overlaps(Window(20, 30))
+    assert entry(b"", window=None).overlaps(Window(0, 1))

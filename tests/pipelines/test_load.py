@@ -39,7 +39,7 @@ def begin(home: Path, window: Window = BOTH, **settings: Any) -> Run:
 def land(run: Run, dataset: str, body: object, window: Window | None = DAY_ONE, of: Any = BINANCE, **fields: Any) -> Entry:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     known: dict[str, Any] = {
-        "run": run.id, "source": of.name, "dataset": dataset, "market": run.settings.market, "method": "GET", "url": "http://x/", "path_label": "/x",  # noqa: E501
+        "run": run.id, "source": of.name, "endpoint_name": dataset, "market": run.settings.market, "method": "GET", "url": "http://x/", "path_label": "/x",  # noqa: E501
         "context": {"symbol": "BTCUSDT"}, "window": (window.start, window.end) if window else None, "observed_at": T0 + 20 * DAY, "status": 200,  # noqa: E501
         "sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "last": True,
     }  # fmt: skip

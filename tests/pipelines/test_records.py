@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pipelines import records
 from pipelines.client import Page
-from pipelines.fetch import _unknown
+from pipelines.fetch import _unknown_fields
 from pipelines.records import MaybeNumber, Ms, Number, Record
 from pipelines.registry import source_rows
 from pipelines.sources import get_source
@@ -129,4 +129,4 @@ def test_a_new_field_is_reported(name: str, dataset: str, body: object) -> None:
     content = json.dumps(body).encode()
     page = Page(content, 200, "", "", 0, found.read(content))
     page.rows = found.rows(page.content)
-    assert _unknown(found, page) == {"brandNew"}
+    assert _unknown_fields(found, page) == {"brandNew"}

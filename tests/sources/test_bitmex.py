@@ -95,7 +95,7 @@ def test_it_is_never_asked_live(tmp_path: Path) -> None:
     window, clock = resolve_window_and_clock(Settings())
     live = Run.begin(Settings(mode="live", home=tmp_path, venues=["bitmex"]), window, clock)
     found, [line] = live.chosen_sources()
-    assert not found and line.startswith("bitmex is not asked: bitmex closed on 2026-09-23. Files in its format")
+    assert not found and line.startswith("bitmex is not fetched: bitmex closed on 2026-09-23. Load files in its format")
 
 
 def test_nothing_is_asked_for_after_it_closed(emulator: Served, tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_a_users_own_files_become_rows(tmp_path: Path, monkeypatch: pytest.Monke
         return CliRunner().invoke(app, ["import", "bitmex", *arguments, "--home", "home"])
 
     wrong = bring("funding_rates", "wrong.json")
-    assert wrong.exit_code == 2 and "wrong.json: not funding_rates as bitmex sends them" in " ".join(wrong.output.split())
+    assert wrong.exit_code == 2 and "wrong.json: not funding_rates in the format of bitmex" in " ".join(wrong.output.split())
     assert bring("open_interest", "funding.json").exit_code == 2
     said = bring("funding_rates", "funding.json")
     assert said.exit_code == 0 and "1 rows of bitmex funding_rates are in landing" in said.output

@@ -293,7 +293,9 @@ def test_half_an_answer_is_asked_for_again(kind: str, emulator: Served, tmp_path
 def test_no_instruments_names_the_venue(emulator: Served, tmp_path: Path) -> None:
     emulator.fault("500", venue="bybit", path_contains="/v5/market/instruments-info", times=1000)
     said = failures(emulator, tmp_path, tries=2)
-    assert said[0].startswith("ccxt /bybit/loadMarkets: ") and said[-1].startswith("ccxt instruments of bybit: no list of them")
+    assert said[0].startswith("ccxt /bybit/loadMarkets: ") and said[-1].startswith(
+        "ccxt instruments of bybit: the list could not"
+    )
 
 
 def test_one_venue_that_fails_leaves_the_others(emulator: Served, tmp_path: Path) -> None:
@@ -322,7 +324,7 @@ def test_an_answer_that_ccxt_trips_over_is_kept(emulator: Served, tmp_path: Path
 
     monkeypatch.setattr(ccxt.bybit, "parse_ohlcv", trip)
     run, result = asked(emulator, tmp_path, "bybit", assets=["BTC"])
-    assert {(e.dataset, e.field, e.value) for e in result.quarantined} == {("candles", "$.rows", "None")}
+    assert {(e.endpoint_name, e.field, e.value) for e in result.quarantined} == {("candles", "$.rows", "None")}
     page = json.loads(run.landing.body(result.quarantined[0]))
     assert page["ccxt"] == "KeyError('fundingRateTimestamp')" and json.loads(page["answers"][0]["body"])["result"]["list"]
 

@@ -112,12 +112,12 @@ def test_a_wrong_key_says_so_once_and_is_left_alone(emulator: Served, tmp_path: 
     assert str(failure).startswith("coingecko /api/v3/derivatives: 10002 API Key Missing or invalid. Set a key")
     assert run.chosen_sources()[0] == [] and "CG-wrong" not in (run.settings.folder / "keys.json").read_text()
     [line] = run.chosen_sources()[1]
-    assert "left alone until" in line and "COINGECKO_DEMO_API_KEY" in line and "10002" in line
+    assert "left out until" in line and "COINGECKO_DEMO_API_KEY" in line and "10002" in line
     monkeypatch.setattr(keys, "EMULATED", "emulator")
     assert [s.name for s in run.chosen_sources()[0]] == ["coingecko"], "another key is tried at once"
     monkeypatch.setattr(keys, "EMULATED", "CG-wrong")
     now = keys.time.time()
-    monkeypatch.setattr(keys.time, "time", lambda: now + keys.REST + 1)
+    monkeypatch.setattr(keys.time, "time", lambda: now + keys.COOLDOWN_SECONDS + 1)
     assert [s.name for s in run.chosen_sources()[0]] == ["coingecko"], "and the old one after a while"
 
 

@@ -104,7 +104,7 @@ def test_pages_are_followed_and_one_that_fails_pays_no_second_time(
     assert not result.failures
     paths = [r["path"].rpartition("/")[2] for r in emulator.requests() if r["venue"] == "dune"]
     assert paths.count("execute") == 2
-    entry = next(e for e in result.entries if e.dataset == "volume")
+    entry = next(e for e in result.entries if e.endpoint_name == "volume")
     assert entry.body and "perpetual.trades" in entry.body["sql"]
 
 

@@ -94,7 +94,7 @@ def test_a_window_longer_than_a_page_of_funding_is_read_whole(emulator: Served, 
     window = Window(NOW - 90 * DAY, NOW)
     _, result = fetch_from_emulator("dydx", emulator, tmp_path, window, assets=["BTC"])
     assert not result.failures and not result.quarantined
-    pages = [e for e in result.entries if e.dataset == "funding_rates"]
+    pages = [e for e in result.entries if e.endpoint_name == "funding_rates"]
     assert [e.last for e in pages] == [False, False, True]  # 2160 hours
     query = load_and_query("dydx", emulator, tmp_path / "other", assets=["BTC"], window=window)
     assert query("select effective_at from raw.dydx__funding_rates order by 1") == [

@@ -104,5 +104,5 @@ def test_the_same_rates_of_two_instruments_are_no_mistake(emulator: Served, tmp_
     window = Window(NOW - 10 * DAY, NOW)
     _, result = fetch_from_emulator("gate", emulator, tmp_path, window, assets=["all"])
     assert not result.failures and not result.quarantined
-    pages = [e for e in result.entries if e.dataset == "funding_rates"]
+    pages = [e for e in result.entries if e.endpoint_name == "funding_rates"]
     assert len(pages) == 8 * 3 > len({e.sha256 for e in pages})
