@@ -16,6 +16,8 @@ from typing import Any, Literal
 import msgspec
 
 FOLDER = Path(__file__).parent / "venues"
+#: Parts of the cases that a source takes from the one that it is `like`.
+INHERITED = ("errors", "weights", "page_hours", "history_days", "rows", "columns")
 Kind = Literal["limited", "blocked", "rejected", "transient", "key"]
 
 
@@ -132,12 +134,13 @@ class Cases(Strict):
     `errors`: by name. The emulator sends `limited` over a limit, `banned` after many refusals, `failing` for a fault of the
     server, `blocked` to a forbidden region, and `no_key`, `unknown_path`, `unknown_instrument`, `invalid_parameter` or
     `missing_parameter` for a wrong request; the others are the module's own, or the client's alone.
-    `errors_of` is a source that has the same errors, beside these.
+    `like` is a source with the same wire: what it has of `INHERITED` goes for this one too, by endpoint or by name, unless it
+    has its own; so do its `limits` where this one has none.
     `key_header`: the header of the key, where one is needed; without it the emulator answers `no_key`.
     `not_errors`: bodies that the client must not take for an error.
     `refused`: requests to the emulator, and the error that answers each. `pages`: requests to the emulator at a page's limit.
     `rows`: by endpoint, where a body has its rows: a dotted path, `*` for all values of an object, `[]` for an object that has
-    a list to each column (default: the body itself).
+    a list to each column, `a + b` for two lists of objects that are aligned by position (default: the body itself).
     `columns`: by endpoint, each raw column and its name or its position on the wire; under `same` those whose name is the
     wire's, under `camel` those whose name is the wire's in camelCase.
     """
@@ -145,10 +148,10 @@ class Cases(Strict):
     host: str
     instrument: str
     days: tuple[date, date]
-    limits: dict[str, tuple[int, int]]
     requests: dict[str, str | list[str] | Many]
+    limits: dict[str, tuple[int, int]] = {}
     errors: dict[str, Error] = {}
-    errors_of: str = ""
+    like: str = ""
     weights: dict[str, dict[str, int]] = {}
     page_hours: dict[str, int] = {}
     history_days: dict[str, float] = {}
@@ -188,4 +191,8 @@ def cases(source: str) -> Cases:
         read = msgspec.yaml.decode(path.read_bytes(), type=Cases)
     except (msgspec.ValidationError, msgspec.DecodeError) as problem:
         raise ValueError(f"{path.name}: {problem}") from None
-    return msgspec.structs.replace(read, errors=cases(read.errors_of).errors | read.errors) if read.errors_of else read
+    if not read.like:
+        return read
+    other = cases(read.like)
+    both = {name: getattr(other, name) | getattr(read, name) for name in INHERITED}
+    return msgspec.structs.replace(read, limits=read.limits or other.limits, **both)

@@ -32,7 +32,8 @@ from pipelines.settings import Settings
 from pipelines.source import Instrument, Request
 from pipelines.sources import get_source
 from pipelines.windows import Window
-from tests.pipelines.samples import WIRE, matches, plain, recorded_exchanges
+from tests.sources.samples import WIRE, matches, recorded_exchanges
+from tests.sources.samples import exact as plain
 
 DAY = 24 * MS_HOUR
 NOW = 1_795_305_600_000  # 2026-11-22T00:00Z: where the emulator's clock stands
@@ -93,7 +94,7 @@ def wire_samples(
     for file, url, _, status, body in recorded_exchanges():
         parts = urlsplit(url)
         if parts.netloc in hosts and (dataset := matches(endpoints, parts.path)):
-            found.append(Sample(f"{file.relative_to(WIRE)} {parts.query}", dataset, status, body))
+            found.append(Sample(f"{file} {parts.query}", dataset, status, body))
     if examples:
         path = WIRE / "documented" / "client_endpoint_examples" / f"{examples}.json"
         for entry in json.loads(path.read_text())["entries"]:

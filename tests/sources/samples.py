@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import cache, reduce
-from operator import getitem
+from operator import getitem, or_
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -136,13 +136,20 @@ def exact(body: bytes) -> Any:
 def rows_at(case: Cases, endpoint: str, body: Any) -> list[Any]:
     """The rows of a body, by the cases (`Cases.rows`): one object is one row, null is none."""
     path = case.rows.get(endpoint, "")
-    inside = reduce(getitem, [part for part in path.split(".") if part not in ("", "*", "[]")], body)
+    if "+" in path:
+        aligned = [reduce(getitem, _steps(part), body) for part in path.split("+")]
+        return [reduce(or_, row) for row in zip(*aligned, strict=True)]
+    inside = reduce(getitem, _steps(path), body)
     if path.endswith("*"):
         return list(inside.values())
     if path.endswith("[]"):
         columns = {name: values for name, values in inside.items() if isinstance(values, list)}
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     return inside if isinstance(inside, list) else [] if inside is None else [inside]
+
+
+def _steps(path: str) -> list[str | int]:
+    return [int(part) if part.isdigit() else part for part in path.strip().split(".") if part not in ("", "*", "[]")]
 
 
 def wire_value(row: Any, where: Wire) -> Any:

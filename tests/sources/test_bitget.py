@@ -17,7 +17,6 @@ from infra.emulator.testing import Served
 from pipelines.source import Instrument, Request, VenueProblem
 from pipelines.sources.bitget import SOURCE, error, instruments
 from pipelines.windows import Window
-from tests.pipelines.samples import WIRE
 from tests.sources.kit import (
     DAY,
     NOW,
@@ -34,6 +33,7 @@ from tests.sources.kit import (
     through_ccxt,
     wire_samples,
 )
+from tests.sources.samples import WIRE
 
 ROOT = "https://api.bitget.com/api/v2/mix/market"
 COINS = ("BTC", "PEPE", "DOGE")

@@ -22,8 +22,8 @@ from pipelines.settings import Settings
 from pipelines.source import Instrument, VenueProblem
 from pipelines.sources.bitmex import SOURCE, error, instruments
 from pipelines.windows import Window
-from tests.pipelines.samples import WIRE
 from tests.sources.kit import DAY, Sample, decoded, exact, fetch_from_emulator, planned_requests, store_rows, wire_samples
+from tests.sources.samples import WIRE
 
 ROOT = "https://www.bitmex.com/api/v1"
 CLOSED = 1790208000000  # 2026-09-24T00:00Z: the end of the last day

@@ -16,7 +16,6 @@ from pipelines.settings import Settings
 from pipelines.source import Instrument
 from pipelines.windows import HOUR, Window
 from tests.infra.emulator.conftest import ask
-from tests.pipelines.samples import WIRE
 from tests.sources.kit import (
     DAY,
     NOW,
@@ -36,6 +35,7 @@ from tests.sources.kit import (
     wire_samples,
     written,
 )
+from tests.sources.samples import WIRE
 
 NAME = "bybit_inverse"
 MARKET = "https://api.bybit.com/v5/market"

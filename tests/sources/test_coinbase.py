@@ -17,7 +17,6 @@ from infra.emulator.venues.coinbase import CONTRACTS, product_id
 from pipelines.source import Instrument, VenueProblem
 from pipelines.sources.coinbase import SOURCE, error, instruments
 from pipelines.windows import Window
-from tests.pipelines.samples import WIRE
 from tests.sources.kit import (
     DAY,
     NOW,
@@ -31,6 +30,7 @@ from tests.sources.kit import (
     through_ccxt,
     wire_samples,
 )
+from tests.sources.samples import WIRE
 
 ROOT = "https://api.coinbase.com/api/v3/brokerage/market/products"
 BIP = "BIP-20DEC30-CDE"

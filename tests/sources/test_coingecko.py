@@ -17,7 +17,6 @@ from infra.emulator.testing import Served, serve
 from pipelines import keys
 from pipelines.source import VenueProblem
 from pipelines.sources.coingecko import SOURCE, error
-from tests.pipelines.samples import WIRE
 from tests.sources.kit import (
     NOW,
     Sample,
@@ -30,6 +29,7 @@ from tests.sources.kit import (
     wire_samples,
 )
 from tests.sources.kit import WINDOW as TWO_DAYS
+from tests.sources.samples import WIRE
 from tests.whole import AS_OF, DAYS, database, perps, window
 
 ROOT = "https://api.coingecko.com/api/v3"

@@ -18,7 +18,6 @@ from infra.emulator.venues.htx import COINS, DOLLARS
 from pipelines.source import Instrument, Request, VenueProblem
 from pipelines.sources.htx_linear import SOURCE, error, instruments
 from pipelines.windows import Window
-from tests.pipelines.samples import WIRE
 from tests.sources.kit import (
     DAY,
     NOW,
@@ -34,6 +33,7 @@ from tests.sources.kit import (
     through_ccxt,
     wire_samples,
 )
+from tests.sources.samples import WIRE
 
 ROOT = "https://api.hbdm.com"
 KINDS = {"htx_linear": ("linear-swap", "linear_swap", "USDT"), "htx_coinm": ("swap", "swap", "USD")}

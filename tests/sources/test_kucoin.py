@@ -19,7 +19,6 @@ from infra.emulator.testing import Served
 from pipelines.source import Instrument, VenueProblem
 from pipelines.sources.kucoin import SOURCE, error
 from pipelines.windows import Window
-from tests.pipelines.samples import WIRE
 from tests.sources.kit import (
     DAY,
     NOW,
@@ -34,6 +33,7 @@ from tests.sources.kit import (
     through_ccxt,
     wire_samples,
 )
+from tests.sources.samples import WIRE
 
 HOST = "https://api-futures.kucoin.com/api/v1"
 #: The venue's symbol, the store's coin, listed coins in a lot.

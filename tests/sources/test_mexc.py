@@ -18,7 +18,6 @@ from infra.emulator.venues.mexc import COINS_A_CONTRACT
 from pipelines.source import Instrument, Request, VenueProblem
 from pipelines.sources.mexc import SOURCE, error, instruments
 from pipelines.windows import Window
-from tests.pipelines.samples import WIRE
 from tests.sources.kit import (
     DAY,
     NOW,
@@ -34,6 +33,7 @@ from tests.sources.kit import (
     through_ccxt,
     wire_samples,
 )
+from tests.sources.samples import WIRE
 
 ROOT = "https://contract.mexc.com/api/v1/contract"
 COINS = ("BTC", "PEPE", "DOGE")

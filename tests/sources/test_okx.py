@@ -16,7 +16,6 @@ from infra.emulator.testing import Served
 from pipelines.source import Instrument, Request
 from pipelines.windows import Window
 from tests.infra.emulator.conftest import ask
-from tests.pipelines.samples import WIRE
 from tests.sources.kit import (
     DAY,
     NOW,
@@ -32,6 +31,7 @@ from tests.sources.kit import (
     through_ccxt,
     wire_samples,
 )
+from tests.sources.samples import WIRE
 
 NAME = "okx"
 ENDPOINTS = {
