@@ -61,7 +61,10 @@ class Page(Strict):
 
 
 class Wire(Strict):
-    """A column that is not the wire's value itself: another unit of time, or a value for a field that is absent."""
+    """A column that is not the wire's value itself: another unit of time, or a value for a field that is absent.
+
+    `field` may be a dotted path into inner objects.
+    """
 
     field: str | int
     unit: Literal["", "seconds", "nanoseconds", "iso"] = ""
@@ -87,6 +90,20 @@ class Samples(Strict):
     left_out: dict[str, dict[str, str]] = {}
 
 
+class Events(Strict):
+    """How the raw table `liquidations` states an event of the store, in SQL: time in ms, true for a long, price, coins.
+
+    `instrument` is the column of the instrument, `resolution` the step of the times in ms.
+    """
+
+    time: str
+    long: str
+    price: str
+    size: str
+    instrument: str = "symbol"
+    resolution: int = 1
+
+
 class Coin(Strict):
     """The store's coin behind an instrument, how ccxt names its market, and coins in a contract (1: sizes are coins).
 
@@ -103,8 +120,8 @@ class Ccxt(Strict):
     """What ccxt reads from the emulator, page by page over `days`: for each of its methods the most rows to ask for.
 
     `swaps` is how many perpetuals it lists, and `inverse` whether these are. `volume` and `amount` say how sizes are counted:
-    in coins, in whole contracts of coins or of dollars, or in coins with both sides. `running_rate` is read for one
-    instrument, or for all at once.
+    in coins, in contracts of coins (whole, or to eight decimals) or of dollars, or in coins with both sides. `running_rate` is
+    read for one instrument, or for all at once. `candle_days` is for bars that reach further back than the rest.
     """
 
     exchange: str
@@ -114,6 +131,7 @@ class Ccxt(Strict):
     inverse: bool = False
     options: dict[str, Any] = {}
     days: int = 3
+    candle_days: int = 0
     funding_history: int = 0
     candles: int = 0
     mark_candles: int = 0
@@ -121,7 +139,7 @@ class Ccxt(Strict):
     open_interest_history: int = 0
     running_rate: Literal["", "one", "all"] = ""
     volume: Literal["coins", "contracts", "both sides"] = "coins"
-    amount: Literal["coins", "contracts", "dollar contracts", "both sides"] = "coins"
+    amount: Literal["coins", "contracts", "decimal contracts", "dollar contracts", "both sides"] = "coins"
 
 
 class Cases(Strict):
@@ -139,6 +157,8 @@ class Cases(Strict):
     `key_header`: the header of the key, where one is needed; without it the emulator answers `no_key`.
     `not_errors`: bodies that the client must not take for an error.
     `refused`: requests to the emulator, and the error that answers each. `pages`: requests to the emulator at a page's limit.
+    `documented`: by endpoint, a body as the venue page shows it, compared like a recorded sample.
+    `liquidations`: how their raw table states what the store has; three days of `instrument` are compared.
     `rows`: by endpoint, where a body has its rows: a dotted path, `*` for all values of an object, `[]` for an object that has
     a list to each column, `a + b` for two lists of objects that are aligned by position (default: the body itself).
     `columns`: by endpoint, each raw column and its name or its position on the wire; under `same` those whose name is the
@@ -163,6 +183,8 @@ class Cases(Strict):
     rows: dict[str, str] = {}
     columns: dict[str, dict[str, str | int | Wire]] = {}
     samples: Samples | None = None
+    documented: dict[str, Any] = {}
+    liquidations: Events | None = None
     ccxt: Ccxt | None = None
 
     def wire_columns(self, endpoint: str) -> dict[str, Wire]:

@@ -118,6 +118,12 @@ def collect() -> tuple[list[Sample], list[str]]:
     return samples, left_out
 
 
+def documented() -> list[Sample]:
+    """The bodies that the cases have from venue pages."""
+    bodies = [(name, endpoint, body) for name in names() for endpoint, body in cases(name).documented.items()]
+    return [Sample(name, endpoint, "venue page", 200, json.dumps(body).encode()) for name, endpoint, body in bodies]
+
+
 def decoded(sample: Sample) -> list[dict[str, Any]]:
     """A sample's rows as they go into the raw table, without what the request adds."""
     endpoint = get_source(sample.source).endpoint(sample.endpoint)
@@ -154,7 +160,11 @@ def _steps(path: str) -> list[str | int]:
 
 def wire_value(row: Any, where: Wire) -> Any:
     """What a row of the wire has for one of our columns; times in ms."""
-    value = row.get(where.field, where.default) if isinstance(where.field, str) else row[where.field]
+    if isinstance(where.field, str):
+        *outer, last = where.field.split(".")
+        value = reduce(getitem, outer, row).get(last, where.default)
+    else:
+        value = row[where.field]
     if value in (None, "") or not where.unit:
         return value
     if where.unit == "iso":

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -25,8 +26,8 @@ from infra.emulator.testing import Served
 from pipelines.source import Instrument, Request, VenueProblem
 from pipelines.sources import get_source
 from pipelines.windows import Window
-from tests.sources.kit import DAY, NOW, ask, market_name, store_rows
-from tests.sources.samples import Sample, collect, decoded, exact, recorded, rows_at, same, wire_value
+from tests.sources.kit import DAY, NOW, ask, load_and_query, market_name, store_rows
+from tests.sources.samples import Sample, collect, decoded, documented, exact, recorded, rows_at, same, wire_value
 
 SOURCES = names()
 SAMPLES, LEFT_OUT = collect()
@@ -114,7 +115,7 @@ def test_no_sample_is_left_out(name: str) -> None:
     assert where and Counter(s.endpoint for s in SAMPLES if s.source == name) == where.count
 
 
-@pytest.mark.parametrize("sample", SAMPLES, ids=str)
+@pytest.mark.parametrize("sample", SAMPLES + documented(), ids=str)
 def test_a_sample_decodes_to_exactly_what_it_holds(sample: Sample) -> None:
     case = cases(sample.source)
     columns, rows = case.wire_columns(sample.endpoint), decoded(sample)
@@ -157,6 +158,25 @@ def test_the_emulator_cuts_and_orders_a_page_as_the_venue_does(name: str, path: 
     assert times in (sorted(times), sorted(times, reverse=True))
 
 
+@pytest.mark.parametrize("name", [name for name in SOURCES if cases(name).liquidations])
+def test_three_days_of_liquidations_are_those_of_the_store(
+    name: str, emulator: Served, store: SyntheticMarket, tmp_path: Path
+) -> None:
+    case, window = cases(name), Window(NOW - 3 * DAY, NOW)
+    columns = case.liquidations
+    assert columns
+    query = load_and_query(name, emulator, tmp_path, window=window, assets=["BTC"])
+    rows = query(
+        f"select {columns.time}, {columns.long}, {columns.price}, {columns.size} from raw.{name}__liquidations order by all"
+    )
+    step, events = columns.resolution, store_rows(store.liquidations(market_name(name) or "", "BTC"), window)
+    expected = sorted((at // step * step, long, price, size) for at, long, price, size in events)
+    assert len(rows) == len(expected) > 3 and {long for _, long, _, _ in expected} == {True, False}
+    for row, event in zip(rows, expected, strict=True):
+        assert row[:2] == event[:2] and row[2:] == pytest.approx(event[2:], rel=1e-6)
+    assert query(f"select distinct {columns.instrument} from raw.{name}__liquidations") == [(case.instrument,)]
+
+
 # --- ccxt reads the emulator ------------------------------------------------------------------------------------------------
 
 CLIENTS = {name: client for name in SOURCES if (client := cases(name).ccxt)}
@@ -187,11 +207,21 @@ class Read:
         self.inverse = self.client.inverse if self.of.inverse is None else self.of.inverse
         [self.market] = [m for m in self.exchange.markets.values() if m["id"] == symbol and m["swap"]]
         self.since = NOW - self.client.days * DAY
+        self.bars_since = NOW - (self.client.candle_days or self.client.days) * DAY
         # Between two rows: from a row on, some clients ask for one more than the limit.
         self.before = self.since - MS_HOUR // 2
 
-    def rows(self, bundle: Any, until: int = NOW + 1) -> list[tuple[Any, ...]]:
-        rows = list(store_rows(bundle, Window(self.since, until)))
+    def rows(self, bundle: Any) -> list[tuple[Any, ...]]:
+        """The store's rows from `since` on."""
+        return self.between(bundle, self.since, NOW + 1)
+
+    def bars(self, bundle: Any) -> list[tuple[Any, ...]]:
+        """The store's bars from `bars_since` on that are over."""
+        return self.between(bundle, self.bars_since, NOW)
+
+    @staticmethod
+    def between(bundle: Any, start: int, end: int) -> list[tuple[Any, ...]]:
+        rows = list(store_rows(bundle, Window(start, end)))
         assert rows
         return rows
 
@@ -200,6 +230,8 @@ class Read:
         match how:
             case "contracts":
                 return round(size / self.of.contract)
+            case "decimal contracts":
+                return round(size / self.of.contract, 8)
             case "dollar contracts":
                 return round(size * mark / self.of.contract)
         return size * sides(how)
@@ -240,10 +272,10 @@ def test_ccxt_reads_the_candles(read: Read) -> None:
     symbol, limit, newest = read.of.symbol, read.client.candles, NOW - MS_HOUR
     bars = pages(
         lambda since: read.exchange.fetch_ohlcv(symbol, "1h", since, limit) if since <= newest else [],
-        read.since,
+        read.bars_since,
         lambda bar: bar[0],
     )
-    trades = read.rows(read.store.candles(read.venue, read.of.coin, "trade"), until=NOW)
+    trades = read.bars(read.store.candles(read.venue, read.of.coin, "trade"))
     expected = [(*row[:5], read.counted(row[5], read.client.volume)) for row in trades]
     assert [tuple(bar) for bar in bars if bar[0] <= newest] == expected
 
@@ -252,10 +284,10 @@ def price_candles(read: Read, kind: Any, limit: int) -> None:
     newest = NOW - MS_HOUR
     bars = pages(
         lambda since: read.exchange.fetch_ohlcv(read.of.symbol, "1h", since, limit, {"price": kind}) if since <= newest else [],
-        read.since,
+        read.bars_since,
         lambda bar: bar[0],
     )
-    prices = read.rows(read.store.candles(read.venue, read.of.coin, kind), until=NOW)
+    prices = read.bars(read.store.candles(read.venue, read.of.coin, kind))
     assert [tuple(bar[:5]) for bar in bars if bar[0] <= newest] == [row[:5] for row in prices]
 
 
