@@ -1,35 +1,39 @@
-"""Deribit: inverse perpetuals (`BTC-PERPETUAL`, amounts in USD) and linear ones (`SOL_USDC-PERPETUAL`, amounts in the base coin).
+"""Deribit: inverse perpetuals (`BTC-PERPETUAL`, sizes in US dollars) and linear ones (`SOL_USDC-PERPETUAL`, sizes in coins).
 
-Facts: `shared/venues/deribit.md`. JSON-RPC over GET, JSON numbers, milliseconds. Funding is continuous: `interest_1h` is what an
-hour came to and is stamped with its end; `interest_8h` is the sum of eight such hours and must never be added up hourly. Open
-interest is told for now alone. Whether a window's start is counted in is unverified: it is asked for from a millisecond before.
+Facts: venue page `deribit.md`. JSON-RPC over GET at https://www.deribit.com, JSON numbers, milliseconds. Funding is continuous:
+`interest_1h` is the rate of one hour, stamped with the hour's end; `interest_8h` is the sum of eight such hours, so adding it up
+hour by hour counts each hour eight times. Open interest has no history, only the present value. Whether a window includes its
+start is not documented: requests start a millisecond earlier.
 Alone: `perps fetch --venues deribit --from 2025-10-10 --to 2025-10-10`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
-from pipelines.paging import hourly, once
+from pipelines.endpoints import hourly_bars, series, snapshot
+from pipelines.error_bodies import error_reader
+from pipelines.paging import WindowRequest, hourly
 from pipelines.records import MaybeNumber, Ms, Number, Record
-from pipelines.shapes import decode_or_none, enveloped, rows_from_columns
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
+from pipelines.shapes import enveloped, rows_from_columns
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source
 from pipelines.symbols import base_asset
-from pipelines.windows import HOUR, Window
+from pipelines.windows import Window
 
 PUBLIC = "/api/v2/public"
 WEIGHTS = {"requests": 1}
 FUNDING_ROWS = 744
 BARS = 1000
-#: Whose books are summed up in one request each: the inverse ones by their coin, the linear ones by what they settle in.
+#: Currencies whose order books are summarised, one request each: inverse perpetuals belong to their coin, linear ones to the
+#: currency that they settle in.
 CURRENCIES = ("BTC", "ETH", "USDC", "USDT")
 
 
 class Symbol(Record):
-    """Options and combinations have fewer fields."""
+    """A listing; options and combinations have fewer fields."""
 
     instrument_name: str
     kind: str
@@ -69,7 +73,7 @@ class Candle(Record):
 
 
 class Columns(msgspec.Struct):
-    """Bars, a list to each of their fields."""
+    """The bars of a chart: a list to each field."""
 
     status: Literal["ok", "no_data"]
     ticks: list[Ms]
@@ -85,34 +89,15 @@ class Chart(msgspec.Struct):
     result: Columns
 
 
-class Error(msgspec.Struct):
-    code: int
-    message: str = ""
+error = error_reader(
+    "error.code", "error.message", limited=(10028,), transient=(-32603,), phrases={"too_many_requests": "limited"}
+)
 
 
-class ErrorBody(msgspec.Struct):
-    error: Error | None = None
-
-
-def error(status: int, body: bytes) -> VenueProblem | None:
-    """`{"error": {"code": 10028, "message": "too_many_requests"}}`, whatever the status.
-
-    Other codes refuse what was asked, unless the status or the code of JSON-RPC (-32603) tells of the server.
-    """
-    answer = decode_or_none(body, ErrorBody)
-    said = answer.error if answer else None
-    if said is None:
-        return None
-    message = f"{said.code} {said.message}"
-    if said.code == 10028 or "too_many_requests" in said.message:
-        return VenueProblem("limited", message)
-    return VenueProblem("transient" if status >= 500 or said.code == -32603 else "rejected", message)
-
-
-def instruments(page: object) -> list[Instrument]:
+def instruments(page: Any) -> list[Instrument]:
     return [
         Instrument(s.instrument_name, base_asset(s.base_currency or ""))
-        for s in page.result  # type: ignore[attr-defined]
+        for s in page.result
         if s.kind == "future" and s.settlement_period == "perpetual"
     ]
 
@@ -129,54 +114,41 @@ def _summaries(instrument: Instrument, window: Window) -> Iterable[Request]:
         yield Request(f"{PUBLIC}/get_book_summary_by_currency", params, weights=WEIGHTS)
 
 
-def _span(instrument: Instrument, window: Window) -> dict[str, str | int]:
-    return {"instrument_name": instrument.symbol, "start_timestamp": window.start - 1, "end_timestamp": window.end - 1}
+def _windowed(method: str, *, clip_start: bool = False, **params: str) -> WindowRequest:
+    """A window from a millisecond before its start; `clip_start` where the answer may include the bar of that millisecond."""
 
+    def request(instrument: Instrument, window: Window) -> Request:
+        span = {"start_timestamp": window.start - 1, "end_timestamp": window.end - 1}
+        return Request(
+            f"{PUBLIC}/{method}",
+            {"instrument_name": instrument.symbol, **span, **params},
+            context={"symbol": instrument.symbol},
+            window=window,
+            clip_start=clip_start,
+            weights=WEIGHTS,
+        )
 
-def _funding(instrument: Instrument, window: Window) -> Request:
-    return Request(
-        f"{PUBLIC}/get_funding_rate_history",
-        _span(instrument, window),
-        context={"symbol": instrument.symbol},
-        window=window,
-        weights=WEIGHTS,
-    )
-
-
-def _candles(instrument: Instrument, window: Window) -> Request:
-    """The bar in which the millisecond before lies may come along."""
-    return Request(
-        f"{PUBLIC}/get_tradingview_chart_data",
-        _span(instrument, window) | {"resolution": "60"},
-        context={"symbol": instrument.symbol},
-        window=window,
-        clip_start=True,
-        weights=WEIGHTS,
-    )
+    return request
 
 
 SOURCE = Source(
     name="deribit",
     venue="deribit",
     base_url="https://www.deribit.com",
-    # Half of what is said to be sustained by an address without an account; the list of instruments has a limit of its own.
+    # Half of what an address without an account sustains (unverified); the list of instruments has a limit of its own.
     limits={"requests": Limit(100, 10), "instruments": Limit(5, 50)},
     error=error,
     parse_instruments=instruments,
     endpoints=(
-        Endpoint(
+        snapshot(
             "instruments",
             Symbol,
-            key=("instrument_name",),
-            plan=once(Request(f"{PUBLIC}/get_instruments", {"currency": "any", "kind": "future"}, weights={"instruments": 1})),
+            "instrument_name",
+            Request(f"{PUBLIC}/get_instruments", {"currency": "any", "kind": "future"}, weights={"instruments": 1}),
             **enveloped("result", list[Symbol]),
-            bulk=True,
-            ignored_fields=frozenset(
-                "counter_currency min_trade_amount tick_size tick_size_steps price_index expiration_timestamp state max_leverage "
-                "underlying_type instrument_id future_type maker_commission taker_commission block_trade_commission "
-                "block_trade_min_trade_amount block_trade_tick_size max_liquidation_commission max_non_default_leverage "
-                "rfq".split()
-            ),
+            ignored_fields="counter_currency min_trade_amount tick_size tick_size_steps price_index expiration_timestamp state "
+            "max_leverage underlying_type instrument_id future_type maker_commission taker_commission block_trade_commission "
+            "block_trade_min_trade_amount block_trade_tick_size max_liquidation_commission max_non_default_leverage rfq",
         ),
         Endpoint(
             "summaries",
@@ -190,26 +162,21 @@ SOURCE = Source(
                 "creation_timestamp bid_price ask_price base_currency price_change".split()
             ),
         ),
-        Endpoint(
+        series(
             "funding_rates",
             FundingRate,
-            key=("symbol", "timestamp"),
-            time="timestamp",
-            plan=hourly(FUNDING_ROWS, _funding),
+            "timestamp",
+            hourly(FUNDING_ROWS, _windowed("get_funding_rate_history")),
             **enveloped("result", list[FundingRate]),
-            context=("symbol",),
-            ignored_fields=frozenset({"prev_index_price"}),
+            ignored_fields="prev_index_price",
         ),
-        Endpoint(
+        hourly_bars(
             "candles",
             Candle,
-            key=("symbol", "tick"),
+            hourly(BARS, _windowed("get_tradingview_chart_data", clip_start=True, resolution="60")),
             time="tick",
-            plan=hourly(BARS, _candles),
             page=Chart,
             rows=_bars,
-            context=("symbol",),
-            bar=HOUR,
             wire_type=Columns,
         ),
     ),
