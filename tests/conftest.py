@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
+
+# Examples may be slow on a busy machine.
+settings.register_profile("perplake", deadline=None)
+settings.load_profile("perplake")
 
 SLOW = (
     "tests/torture/",

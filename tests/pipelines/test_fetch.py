@@ -1,7 +1,7 @@
-"""Whole fetches and loads over HTTP, from the emulator's synthetic market: what arrives is what the market holds.
+"""Fetches and loads over HTTP from the emulator's synthetic market: the loaded rows equal the market's.
 
-Then each kind of fault, once at each venue: the run ends with the right data, or says which venue, endpoint and remedy, and
-the next fetch completes it.
+Then each kind of fault, once at each venue: the run ends with the right rows, or names venue, request and remedy, and the next
+fetch completes it.
 """
 
 from __future__ import annotations
@@ -88,50 +88,54 @@ def fetched(run: Run) -> dict[str, FetchResult]:
 
 
 def rows(run: Run, results: dict[str, FetchResult]) -> dict[str, set[str]]:
-    """All rows with a time that the pages of a fetch hold, as a load would take them."""
-    found: dict[str, set[str]] = {}
+    """The rows of all endpoints with a time in the pages of a fetch, by raw table, as a load reads them."""
+    by_table: dict[str, set[str]] = {}
     for result in results.values():
         for entry in result.entries:
             dataset = get_source(entry.source).endpoint(entry.endpoint_name)
             if dataset.time and not entry.problem:
                 name = get_source(entry.source).raw_table(dataset)
                 for table in arrow_tables(run, dataset, [entry], LoadResult(entry.source)):
-                    said = table.drop_columns(list(BOOKKEEPING)).to_pylist()
-                    found.setdefault(name, set()).update(map(str, said))
-    return found
+                    by_table.setdefault(name, set()).update(map(str, table.drop_columns(list(BOOKKEEPING)).to_pylist()))
+    return by_table
 
 
 @pytest.fixture(scope="module")
 def good(emulator: Served, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, dict[str, FetchResult], list[dict[str, Any]]]:
-    """A fetch without a fault, loaded; and its requests."""
+    """A fetch without faults, loaded; and its requests."""
     emulator.clear_requests()
     run = begin(tmp_path_factory.mktemp("good"), emulator)
     results = fetched(run)
-    asked = emulator.requests()
+    requests = emulator.requests()
     for name, result in results.items():
         load(run, get_source(name), result.entries)
-    return run, results, asked
+    return run, results, requests
 
 
-def test_a_fetch_from_a_sound_emulator_has_nothing_to_complain_of(good: Any) -> None:
-    _, results, asked = good
+@pytest.fixture(scope="module")
+def good_rows(good: Any) -> dict[str, set[str]]:
+    return rows(good[0], good[1])
+
+
+def test_a_fetch_without_faults_has_no_warnings(good: Any) -> None:
+    _, results, requests = good
     assert list(results) == [name for name, row in source_rows().items() if row.core]
     assert [(f.failures, f.warnings, f.quarantined, f.reused) for f in results.values()] == [([], [], [], 0)] * len(results)
     assert all(
         entry.final and entry.last and entry.origin == "synthetic; seed=7" for f in results.values() for entry in f.entries
     )
-    assert {r["status"] for r in asked} == {200}
+    assert {r["status"] for r in requests} == {200}
 
 
-def test_instruments_come_first_and_what_expires_soonest_next(good: Any) -> None:
+def test_instruments_come_first_and_the_shortest_history_next(good: Any) -> None:
     paths = [r["path"].removeprefix("/binance") for r in good[2] if r["venue"] == "binance"]
     assert paths[0] == "/fapi/v1/exchangeInfo"
     assert paths.index("/futures/data/openInterestHist") < paths.index("/fapi/v1/klines")
-    assert len(paths) == 3 + 2 * 6, "three lists, then six datasets of two instruments"
+    assert len(paths) == 3 + 2 * 6, "three lists, then six endpoints of two instruments"
 
 
 def series(bundle: Any, time: str, *values: str) -> list[tuple[Any, ...]]:
-    """Rows of a store's bundle within the two days; NaN as None."""
+    """A store's rows of the two days; NaN as None."""
     at = getattr(bundle, time)
     keep = (at >= TWO_DAYS.start) & (at < TWO_DAYS.end)
     columns = [getattr(bundle, v)[keep].tolist() for v in values]
@@ -156,65 +160,67 @@ TABLES = {
 
 
 @pytest.mark.parametrize("venue", VENUES)
-def test_what_is_loaded_is_what_the_market_holds(venue: str, good: Any, market: SyntheticMarket) -> None:
+def test_the_loaded_rows_equal_the_markets(venue: str, good: Any, market: SyntheticMarket) -> None:
     run = good[0]
-    name, who, symbol, opened, funding = TABLES[venue]
+    name, key, symbol, opened, funding = TABLES[venue]
     listings = [x for x in market.listings(venue) if x.base in run.settings.assets]
     assert len(listings) == 2
     for listing in listings:
         wire = symbol.format("XBT" if venue == "kraken" and listing.listed == "BTC" else listing.listed)
-        ours = f"WHERE {who} = '{wire}' ORDER BY ALL"
+        where = f"WHERE {key} = '{wire}' ORDER BY ALL"
         expected = series(market.candles(venue, listing.listed, "trade"), "opened_at", "open", "high", "low", "close", "volume")
         assert len(expected) == 48
-        assert raw(run, f"SELECT {opened}, open, high, low, close, volume FROM raw.{name}__candles {ours}") == expected
+        assert raw(run, f"SELECT {opened}, open, high, low, close, volume FROM raw.{name}__candles {where}") == expected
         rate = ("rate", "mark") if "mark" in funding else ("rate",)
         expected = series(market.funding(venue, listing.listed), "settled_at", *rate)
         assert len(expected) >= 6
-        assert raw(run, f"SELECT {funding} FROM raw.{name}__funding_rates {ours}") == expected
+        assert raw(run, f"SELECT {funding} FROM raw.{name}__funding_rates {where}") == expected
         if venue != "hyperliquid":
             for kind in ("mark", "index"):
                 expected = series(market.candles(venue, listing.listed, kind), "opened_at", "open", "high", "low", "close")  # type: ignore[arg-type]
-                assert raw(run, f"SELECT {opened}, open, high, low, close FROM raw.{name}__{kind}_candles {ours}") == expected
+                assert raw(run, f"SELECT {opened}, open, high, low, close FROM raw.{name}__{kind}_candles {where}") == expected
         interest = series(market.open_interest(venue, listing.listed), "observed_at", "size")
         assert len(interest) == 48
         match venue:
             case "binance":
-                assert raw(run, f"SELECT timestamp, sum_open_interest FROM raw.binance_usdm__open_interest {ours}") == interest
+                assert raw(run, f"SELECT timestamp, sum_open_interest FROM raw.binance_usdm__open_interest {where}") == interest
             case "bybit":
-                found = raw(
-                    run, f"SELECT timestamp, open_interest, single_open_interest FROM raw.bybit_linear__open_interest {ours}"
+                loaded = raw(
+                    run, f"SELECT timestamp, open_interest, single_open_interest FROM raw.bybit_linear__open_interest {where}"
                 )
-                assert [(t, one) for t, _, one in found] == interest
-                assert all(both == pytest.approx(2 * one, rel=1e-15) for _, both, one in found)
+                assert [(t, one) for t, _, one in loaded] == interest
+                assert all(both == pytest.approx(2 * one, rel=1e-15) for _, both, one in loaded)
             case "kraken":
-                assert raw(run, f"SELECT timestamp, open FROM raw.kraken_futures__open_interest {ours}") == interest
+                assert raw(run, f"SELECT timestamp, open FROM raw.kraken_futures__open_interest {where}") == interest
                 forced = series(market.liquidations(venue, listing.listed), "time", "size", "price", "long")
                 assert forced
-                sql = f"SELECT timestamp, quantity, price, lower(direction) = 'sell' FROM raw.kraken_futures__liquidations {ours}"
+                sql = (
+                    f"SELECT timestamp, quantity, price, lower(direction) = 'sell' FROM raw.kraken_futures__liquidations {where}"
+                )
                 assert sorted(raw(run, sql)) == sorted(forced)
             case "hyperliquid":
-                found = raw(run, f"SELECT time, open_interest * mark_px FROM raw.hyperliquid_archive__asset_ctxs {ours}")
+                loaded = raw(run, f"SELECT time, open_interest * mark_px FROM raw.hyperliquid_archive__asset_ctxs {where}")
                 usd = series(market.open_interest(venue, listing.listed), "observed_at", "size", "mark")
-                assert [t for t, _ in found] == [t for t, *_ in usd]
-                assert [v for _, v in found] == pytest.approx([size * mark for _, size, mark in usd], rel=1e-12)
+                assert [t for t, _ in loaded] == [t for t, *_ in usd]
+                assert [v for _, v in loaded] == pytest.approx([size * mark for _, size, mark in usd], rel=1e-12)
 
 
-def test_again_asks_nothing_and_changes_nothing(good: Any, emulator: Served) -> None:
-    run, results, asked = good
+def test_a_second_fetch_reuses_every_page(good: Any, good_rows: dict[str, set[str]], emulator: Served) -> None:
+    run, results, requests = good
     emulator.clear_requests()
     again = begin(run.settings.home, emulator)
     second = fetched(again)
     assert emulator.requests() == []
     assert [(f.reused, len(f.entries)) for f in second.values()] == [(len(f.entries),) * 2 for f in results.values()]
-    assert rows(again, second) == rows(run, results)
+    assert rows(again, second) == good_rows
     for name, result in second.items():
         assert load(again, get_source(name), result.entries).rows == {}
-    # A wider window asks only for what is new; `refetch` for everything.
+    # `refetch` requests every page again.
     refetched = fetched(begin(run.settings.home, emulator, refetch=True))
-    assert len(emulator.requests()) == len(asked) and not any(f.reused for f in refetched.values())
+    assert len(emulator.requests()) == len(requests) and not any(f.reused for f in refetched.values())
 
 
-def test_a_chosen_asset_and_venue_are_asked_alone(emulator: Served, tmp_path: Path) -> None:
+def test_only_the_chosen_asset_and_venue_are_requested(emulator: Served, tmp_path: Path) -> None:
     emulator.clear_requests()
     results = fetched(begin(tmp_path, emulator, venues=["kraken"], assets=["BTC"]))
     assert list(results) == ["kraken_futures"] and not results["kraken_futures"].failures
@@ -223,25 +229,27 @@ def test_a_chosen_asset_and_venue_are_asked_alone(emulator: Served, tmp_path: Pa
     assert {r["venue"] for r in emulator.requests()} == {"kraken"}
 
 
-def test_landing_at_its_cap_stops_the_run_and_more_room_completes_it(good: Any, emulator: Served, tmp_path: Path) -> None:
+def test_landing_at_its_cap_stops_the_run_and_more_room_completes_it(
+    good: Any, good_rows: dict[str, set[str]], emulator: Served, tmp_path: Path
+) -> None:
     with pytest.raises(LandingFull):
         fetched(begin(tmp_path, emulator, landing_max_gb=2e-5))
     emulator.clear_requests()
     run = begin(tmp_path, emulator)
-    assert rows(run, fetched(run)) == rows(good[0], good[1])
-    assert 0 < len(emulator.requests()) < len(good[2]), "what was stored is not asked again"
+    assert rows(run, fetched(run)) == good_rows
+    assert 0 < len(emulator.requests()) < len(good[2]), "stored pages are reused"
 
 
 # --- faults -----------------------------------------------------------------------------------------------------------------
 
-#: Where each source's funding (the archive: open interest) is asked for, and the field that a fault takes from it.
+#: The venue and path of each source's funding rates, and the field that a fault removes.
 PATHS = {
     "binance_usdm": ("binance", "/fapi/v1/fundingRate", "fundingRate"),
     "bybit_linear": ("bybit", "/v5/market/funding/history", "fundingRate"),
     "hyperliquid": ("hyperliquid", "fundingHistory", "fundingRate"),
     "kraken_futures": ("kraken", "/derivatives/api/v4/historicalfundingrates", "relativeFundingRate"),
 }
-#: kind: its parameters, and whether a run mends it alone (else the next one does).
+#: By kind: the fault's parameters, and True if the same run gets the right rows (else the next run).
 FAULTS: dict[str, tuple[dict[str, Any], bool]] = {
     "429": ({"retry_after": 0.2}, True),
     "418": ({"retry_after": 0.2}, True),
@@ -263,46 +271,44 @@ FAULTS: dict[str, tuple[dict[str, Any], bool]] = {
 
 
 @pytest.mark.parametrize("kind", FAULTS)
-def test_each_fault_once_at_each_venue(kind: str, good: Any, emulator: Served, tmp_path: Path) -> None:
-    params, mends = FAULTS[kind]
+def test_each_fault_once_at_each_venue(kind: str, good_rows: dict[str, set[str]], emulator: Served, tmp_path: Path) -> None:
+    params, recovers = FAULTS[kind]
     for venue, path, name in PATHS.values():
         more = {"field": name} if kind.endswith("_field") and kind != "new_field" else {}
         emulator.fault(kind, venue=venue, **({} if kind == "clock" else {"path_contains": path}), **params, **more)
     run = begin(tmp_path, emulator, **({"timeout_seconds": 1} if kind == "stall" else {}))
     results = fetched(run)
-    right = rows(good[0], good[1])
     for name, (venue, path, field) in PATHS.items():
         result = results[name]
-        if not mends:
-            told = " ".join([*map(str, result.failures), *result.warnings])
+        if not recovers:
+            text = " ".join([*map(str, result.failures), *result.warnings])
             match kind:
                 case "region":
-                    if venue in ("binance", "bybit"):  # the others' blocks are not known: theirs is a refusal of some kind
-                        assert name in told and path in told and "refuses your region" in told
+                    if venue in ("binance", "bybit"):  # the others' bodies for a block are unknown
+                        assert name in text and path in text and "refuses your region" in text
                     assert result.failures
                 case "clock":
-                    assert f"{name}: the venue's clock is 10.0 minutes behind ours" in told
+                    assert f"{name}: the venue's clock is 10.0 minutes behind ours" in text
                 case _:
                     [bad] = result.quarantined
                     assert bad.source == name and path in bad.path_label and bad.field.endswith(field), bad
                     assert bad.value == ("(absent)" if kind == "missing_field" else "'n/a'")
         elif result.failures:
-            # Not every venue's error body is one that may pass (Bybit's parameter error, Kraken's unknown contract).
+            # Some venues' error bodies are final: Bybit's parameter error, Kraken's unknown contract.
             assert kind == "error_200"
             assert all(name in str(f) and path in str(f) and f.remedy for f in result.failures)
         else:
-            mine = {t: r for t, r in right.items() if t.startswith(f"{name}__")}
-            assert rows(run, {name: result}) == mine
+            assert rows(run, {name: result}) == {t: r for t, r in good_rows.items() if t.startswith(f"{name}__")}
             if kind == "new_field":
                 assert any("unknownField" in line and path in line for line in result.warnings)
     emulator.clear_faults()
     run = begin(tmp_path, emulator)
     results = fetched(run)
     assert not any(f.failures or f.quarantined for f in results.values())
-    assert rows(run, results) == right
+    assert rows(run, results) == good_rows
 
 
-def test_a_venue_that_is_blocked_does_not_stop_the_others(good: Any, emulator: Served, tmp_path: Path) -> None:
+def test_a_blocked_venue_does_not_stop_the_others(emulator: Served, tmp_path: Path) -> None:
     emulator.fault("region", venue="binance", times=1000)
     results = fetched(begin(tmp_path, emulator))
     [failure] = results["binance_usdm"].failures
@@ -310,7 +316,7 @@ def test_a_venue_that_is_blocked_does_not_stop_the_others(good: Any, emulator: S
     assert not any(f.failures for name, f in results.items() if name != "binance_usdm")
 
 
-def test_a_venue_that_is_down_is_given_up_soon(emulator: Served, tmp_path: Path) -> None:
+def test_a_venue_that_is_down_is_given_up(emulator: Served, tmp_path: Path) -> None:
     emulator.fault("500", venue="bybit", times=10_000)
     emulator.clear_requests()
     results = fetched(begin(tmp_path, emulator, venues=["bybit"], tries=2))
@@ -318,8 +324,8 @@ def test_a_venue_that_is_down_is_given_up_soon(emulator: Served, tmp_path: Path)
     assert len(emulator.requests()) < 30
 
 
-def test_an_archive_file_that_is_not_up_yet_is_said(emulator: Served, tmp_path: Path) -> None:
-    """The day in progress has no file: a warning, not a failure, and nothing final."""
+def test_a_missing_archive_file_is_a_warning(emulator: Served, tmp_path: Path) -> None:
+    """The day in progress has no file yet."""
     run = begin(tmp_path, emulator, Window(NOW - DAY, NOW + DAY), venues=["hyperliquid"])
     run.clock = Clock(NOW + DAY)
     result = fetched(run)["hyperliquid_archive"]

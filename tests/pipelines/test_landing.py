@@ -1,4 +1,4 @@
-"""Landing keeps every byte, once, and a kill costs no torn file: in a folder and in S3."""
+"""Landing stores every page once, and a kill leaves no half-written file: in a folder and in S3."""
 
 from __future__ import annotations
 
@@ -55,17 +55,17 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"{request.getfixturevalue('s3')}/{tmp_path.name}"
 
 
-def test_what_is_put_comes_back_in_order(root: str) -> None:
+def test_pages_are_read_back_in_order(root: str) -> None:
     bodies = [f'[{i},"{"x" * i}"]'.encode() for i in range(2 * PART + 5)]
     landing = Landing(root, "r1")
     for i, body in enumerate(bodies):
         landing.put(entry(body, observed_at=i, params={"limit": 5}, context={}, final=True), body)
     landing.flush()
     again = Landing(root)
-    found = list(again.iterate())
+    entries = list(again.iterate())
     assert again.runs() == ["r1"]
-    assert [again.body(e) for e in found] == bodies
-    assert found[3] == entry(bodies[3], observed_at=3, params={"limit": 5}, context={}, final=True)
+    assert [again.body(e) for e in entries] == bodies
+    assert entries[3] == entry(bodies[3], observed_at=3, params={"limit": 5}, context={}, final=True)
     assert again.used() > 0
 
 
@@ -117,7 +117,7 @@ def test_a_damaged_or_lost_body_is_named(root: str) -> None:
         landing.body(page)
 
 
-def test_the_cap_stops_before_anything_is_written_beyond_it(root: str) -> None:
+def test_nothing_is_written_beyond_the_cap(root: str) -> None:
     small, large = b"a" * 50, bytes(range(256)) * 40
     landing = Landing(root, "r1", max_bytes=200)
     landing.put(entry(small), small)
@@ -132,7 +132,7 @@ def test_the_cap_stops_before_anything_is_written_beyond_it(root: str) -> None:
     assert [e.run for e in landing.iterate()] == ["r1"]
 
 
-def test_prune_forgets_old_runs_and_the_bodies_that_only_they_had(root: str) -> None:
+def test_prune_deletes_old_runs_and_their_bodies(root: str) -> None:
     old, both, new = b"old" * 50, b"both" * 50, b"new" * 50
     for run, bodies in {"20250101T000000-a": (old, both), "20250201T000000-b": (both, new)}.items():
         landing = Landing(root, run)
@@ -158,12 +158,12 @@ os._exit(9)
 """
 
 
-def test_a_kill_between_put_and_flush_loses_the_last_part_alone(tmp_path: Path) -> None:
+def test_a_kill_between_put_and_flush_loses_only_the_last_part(tmp_path: Path) -> None:
     root = tmp_path / "landing"
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", KILLED, str(root), str(Path(__file__).parent)], cwd=ROOT, env={"PYTHONPATH": str(ROOT), "PATH": ""}
     )
-    assert done.returncode == 9
+    assert process.returncode == 9
     landing = Landing(str(root), "r2")
     assert [e.observed_at for e in landing.iterate()] == list(range(PART))
     assert len(landing.fs.glob(f"{root}/pages/*/*")) == PART + 10
@@ -173,7 +173,7 @@ def test_a_kill_between_put_and_flush_loses_the_last_part_alone(tmp_path: Path) 
     assert landing.body(next(landing.iterate(["r2"]))) == body
 
 
-def test_what_a_kill_left_half_written_is_not_read(tmp_path: Path) -> None:
+def test_half_written_files_are_not_read(tmp_path: Path) -> None:
     landing = Landing(str(tmp_path), "r1")
     landing.put(entry(b"1"), b"1")
     landing.flush()
@@ -187,12 +187,12 @@ def test_many_threads_lose_no_entry(tmp_path: Path) -> None:
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda b: landing.put(entry(b), b), bodies))
     landing.flush()
-    found = list(landing.iterate())
-    assert sorted(e.sha256 for e in found) == sorted(hashlib.sha256(b).hexdigest() for b in bodies)
-    assert {landing.body(e) for e in found} == set(bodies)
+    entries = list(landing.iterate())
+    assert sorted(e.sha256 for e in entries) == sorted(hashlib.sha256(b).hexdigest() for b in bodies)
+    assert {landing.body(e) for e in entries} == set(bodies)
 
 
-def test_which_requests_are_the_same_question() -> None:
+def test_fingerprints_of_requests() -> None:
     request = Request("/a", {"x": 1, "y": "2"})
     same = fingerprint("s", "d", request, None)
     assert same == fingerprint("s", "d", Request("/a", {"y": "2", "x": 1}, context={"symbol": "B"}, window=Window(0, 1)), None)
@@ -205,10 +205,10 @@ def test_which_requests_are_the_same_question() -> None:
     ]  # fmt: skip
     assert len({same, *others}) == len(others) + 1
     pages = [fingerprint("s", "d", Request("/a", {"page": 1}, window=Window(0, end), clip_end=True), None) for end in (1, 2, 2)]
-    assert pages[0] != pages[1] == pages[2], "the first page is another one tomorrow"
+    assert pages[0] != pages[1] == pages[2], "the first page has other rows tomorrow"
 
 
-def test_a_page_is_asked_for_a_half_open_window() -> None:
+def test_windows_of_pages_are_half_open() -> None:
     page = entry(b"", window=(10, 20))
     assert page.overlaps(Window(0, 11)) and page.overlaps(Window(19, 30)) and page.overlaps(Window(12, 13))
     assert not page.overlaps(Window(0, 10)) and not page.overlaps(Window(20, 30))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import defaultdict
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -36,10 +37,10 @@ def begin(home: Path, window: Window = BOTH, **settings: Any) -> Run:
     return Run.begin(Settings(home=home, **settings), window, Clock(T0 + 30 * DAY))
 
 
-def land(run: Run, dataset: str, body: object, window: Window | None = DAY_ONE, of: Any = BINANCE, **fields: Any) -> Entry:
+def land(run: Run, dataset: str, body: object, window: Window | None = DAY_ONE, source: Any = BINANCE, **fields: Any) -> Entry:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     known: dict[str, Any] = {
-        "run": run.id, "source": of.name, "endpoint_name": dataset, "market": run.settings.market, "method": "GET", "url": "http://x/", "path_label": "/x",  # noqa: E501
+        "run": run.id, "source": source.name, "endpoint_name": dataset, "market": run.settings.market, "method": "GET", "url": "http://x/", "path_label": "/x",  # noqa: E501
         "context": {"symbol": "BTCUSDT"}, "window": (window.start, window.end) if window else None, "observed_at": T0 + 20 * DAY, "status": 200,  # noqa: E501
         "sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "last": True,
     }  # fmt: skip
@@ -87,25 +88,25 @@ def archive_file() -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def columns(run: Run, name: str) -> list[tuple[Any, ...]]:
-    return query(
-        run,
-        "SELECT column_name, data_type, is_nullable FROM information_schema.columns WHERE table_schema = 'raw' "
-        f"AND table_name = '{name}' AND column_name NOT LIKE '\\_dlt%' ESCAPE '\\' ORDER BY ordinal_position",
+def columns_by_table(run: Run) -> dict[str, list[tuple[Any, ...]]]:
+    """Name, type and nullability of the columns of every raw table."""
+    by_table: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+    sql = (
+        "SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns WHERE table_schema = 'raw' "
+        "AND column_name NOT LIKE '\\_dlt%' ESCAPE '\\' AND table_name NOT LIKE '\\_dlt%' ESCAPE '\\' ORDER BY ordinal_position"
     )
+    for name, *column in query(run, sql):
+        by_table[name].append(tuple(column))
+    return dict(by_table)
 
 
 class Once:
-    """One load of each of three sources, of pages that have everything the tests below ask about."""
+    """One load of each of three sources, with pages for all tests below."""
 
     def __init__(self, home: Path) -> None:
         self.run = run = begin(home, DAY_ONE)
         load(run, BINANCE, [])
-        self.before = {
-            get_source(n).raw_table(d): columns(run, get_source(n).raw_table(d))
-            for n in source_rows()
-            for d in get_source(n).endpoints
-        }
+        self.before = columns_by_table(run)
         self.problem = "Expected `float`, got `str` - at `$[0].fundingRate`"
         self.good = land(run, "funding_rates", rates(BOTH), DAY_ONE)
         self.bad = land(
@@ -130,7 +131,7 @@ class Once:
         land(run, "liquidations", {"elements": []}, DAY_ONE, KRAKEN, context=xbt, last=True)
         land(run, "liquidations", {"elements": [], "continuationToken": "x"}, BOTH, KRAKEN, context=xbt, last=False)
         land(run, "asset_ctxs", archive_file(), DAY_ONE, ARCHIVE, context={})
-        self.done, self.kraken = load(run, BINANCE), load(run, KRAKEN)
+        self.result, self.kraken = load(run, BINANCE), load(run, KRAKEN)
         load(run, ARCHIVE)
 
 
@@ -139,70 +140,71 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
     return Once(tmp_path_factory.mktemp("once"))
 
 
-def test_pages_become_typed_rows_with_where_they_came_from(once: Once) -> None:
+def test_pages_become_typed_rows_with_their_page_and_run(once: Once) -> None:
     sql = "SELECT funding_time, funding_rate, mark_price, rate_type, _page, _run, _observed_at FROM raw.binance_usdm__funding_rates WHERE symbol = 'BTCUSDT' ORDER BY 1"  # noqa: E501
     assert query(once.run, sql) == [
         (T0 + i * 8 * HOUR, 1e-4, None, "Regular", once.good.page, once.run.id, datetime(2025, 10, 30)) for i in range(3)
     ]
-    assert dict(once.done.rows) == {"funding_rates": 9, "candles": 24 + 11, "funding_info": 2}
+    assert dict(once.result.rows) == {"funding_rates": 9, "candles": 24 + 11, "funding_info": 2}
     assert query(
         once.run, "SELECT DISTINCT volume, trades, count(*) FROM raw.binance_usdm__candles WHERE symbol = 'ETHUSDT' GROUP BY ALL"
     ) == [(10, 3, 24)]
 
 
-def test_every_raw_table_exists_of_its_type_before_and_after_rows(once: Once) -> None:
-    assert len(once.before) == sum(len(get_source(n).endpoints) for n in source_rows()) and all(once.before.values())
-    assert {name: columns(once.run, name) for name in once.before} == once.before
+def test_every_raw_table_exists_with_its_types_before_and_after_a_load(once: Once) -> None:
+    sources = map(get_source, source_rows())
+    assert set(once.before) == {source.raw_table(endpoint) for source in sources for endpoint in source.endpoints}
+    assert columns_by_table(once.run) == once.before
     rates_ = once.before["binance_usdm__funding_rates"]
     assert ("mark_price", "DOUBLE", "YES") in rates_ and ("funding_time", "BIGINT", "NO") in rates_
 
 
-def test_of_rows_with_one_key_the_one_observed_last_stays(once: Once) -> None:
+def test_of_rows_with_equal_keys_the_last_observed_is_kept(once: Once) -> None:
     sql = "SELECT symbol, funding_rate, count(*) FROM raw.binance_usdm__funding_rates WHERE symbol <> 'BTCUSDT' GROUP BY ALL ORDER BY 1"  # noqa: E501
     assert query(once.run, sql) == [("ETHUSDT", 3e-4, 3), ("SOLUSDT", 7e-4, 3)]
 
 
-def test_rows_outside_of_what_was_asked_are_cut(once: Once) -> None:
+def test_rows_outside_of_the_requested_window_are_dropped(once: Once) -> None:
     sql = "SELECT min(funding_time), max(funding_time) FROM raw.binance_usdm__funding_rates"
     assert query(once.run, sql) == [(T0, T0 + 16 * HOUR)]
-    # Asked without a window: cut to the run's, and the same page then serves another day.
+    # A request without a window: clipped to the run's window, and the same page is then loaded for another day.
     sql = "SELECT min(timestamp), max(timestamp), count(*) FROM raw.kraken_futures__funding_rates"
     assert query(once.run, sql) == [(T0, T0 + 23 * HOUR, 24)]
     load(replace(once.run, window=DAY_TWO), KRAKEN)
     assert query(once.run, sql) == [(T0, T0 + 29 * HOUR, 30)]
 
 
-def test_a_bar_that_was_not_over_when_it_came_is_never_stored(once: Once) -> None:
-    """Twelve bars came a minute before the twelfth ended."""
+def test_an_unfinished_bar_is_not_loaded(once: Once) -> None:
+    """Twelve bars arrived a minute before the end of the twelfth."""
     sql = "SELECT max(open_time), count(*) FROM raw.binance_usdm__candles WHERE symbol = 'BTCUSDT'"
     assert query(once.run, sql) == [(T0 + 10 * HOUR, 11)]
 
 
-def test_snapshots_are_kept_by_when_they_were_observed(once: Once) -> None:
+def test_snapshots_are_keyed_by_the_time_of_observation(once: Once) -> None:
     sql = "SELECT funding_interval_hours, _observed_at FROM raw.binance_usdm__funding_info ORDER BY 2"
     assert query(once.run, sql) == [(4, datetime(2025, 10, 11)), (4, datetime(2025, 10, 12))]
 
 
-def test_windows_of_events_that_were_read_are_noted(once: Once) -> None:
-    """No liquidation in a window that was read to its end is a zero; in one that wasn't, it is nothing."""
+def test_complete_windows_of_events_are_noted(once: Once) -> None:
+    """A window that was read to its last page can have zero liquidations; for other windows the number is unknown."""
     assert query(once.run, "SELECT symbol, window_start, window_end FROM meta.loaded_windows") == [
         ("PF_XBTUSD", datetime(2025, 10, 10), datetime(2025, 10, 11))
     ]
 
 
-def test_the_archives_first_row_of_each_hour(once: Once) -> None:
+def test_of_the_archive_the_first_row_of_each_hour_is_loaded(once: Once) -> None:
     sql = "SELECT coin, time, open_interest, mark_px, premium FROM raw.hyperliquid_archive__asset_ctxs ORDER BY ALL"
     assert query(once.run, sql) == [
         (coin, T0 + h * HOUR, 100.5 + 60 * h, 4.0 + 60 * h, None) for coin in ("BTC", "kPEPE") for h in range(3)
     ]
 
 
-def test_a_bad_page_goes_to_quarantine_and_the_others_load(once: Once) -> None:
-    assert [e.page for e in once.done.quarantined] == [once.bad.page]
+def test_a_bad_page_goes_to_quarantine_and_the_others_are_loaded(once: Once) -> None:
+    assert [e.page for e in once.result.quarantined] == [once.bad.page]
     assert query(once.run, "SELECT source, dataset, field, value, problem, page FROM meta.quarantine") == [
         ("binance_usdm", "funding_rates", "$[0].fundingRate", "'n/a'", once.problem, once.bad.page)
     ]
-    # Once the parser is mended, loading again brings the rows, though neither the pages nor the table's type changed.
+    # After the parser is fixed, the next load has the rows, although neither the pages nor the table's type changed.
     record = BINANCE.endpoint("funding_rates").record
 
     def lenient(body: bytes) -> list[Any]:
@@ -211,12 +213,12 @@ def test_a_bad_page_goes_to_quarantine_and_the_others_load(once: Once) -> None:
     datasets = tuple(
         replace(d, decode=lenient, page=None, rows=list) if d.name == "funding_rates" else d for d in BINANCE.endpoints
     )
-    done = load(once.run, replace(BINANCE, endpoints=datasets))
-    assert (done.rows, done.quarantined) == ({"funding_rates": 12}, [])
-    assert "candles" in done.unchanged
+    again = load(once.run, replace(BINANCE, endpoints=datasets))
+    assert (again.rows, again.quarantined) == ({"funding_rates": 12}, [])
+    assert "candles" in again.unchanged
 
 
-def test_again_in_reverse_and_overlapping_gives_the_same_rows(tmp_path: Path) -> None:
+def test_loading_in_another_order_and_overlapping_gives_the_same_rows(tmp_path: Path) -> None:
     runs = begin(tmp_path / "a"), begin(tmp_path / "b")
     for run, order in zip(runs, ((BOTH,), (DAY_TWO, BOTH, DAY_ONE)), strict=True):
         for window in order:
@@ -225,7 +227,7 @@ def test_again_in_reverse_and_overlapping_gives_the_same_rows(tmp_path: Path) ->
     assert first == second and len(first) == 6
 
 
-def test_an_older_page_never_replaces_what_was_observed_later(tmp_path: Path) -> None:
+def test_an_older_page_does_not_replace_newer_rows(tmp_path: Path) -> None:
     run = begin(tmp_path)
     later = land(run, "funding_rates", rates(DAY_ONE, 2e-4), observed_at=T0 + 9 * DAY)
     older = land(run, "funding_rates", rates(BOTH, 1e-4), BOTH, observed_at=T0 + 5 * DAY)
@@ -235,12 +237,12 @@ def test_an_older_page_never_replaces_what_was_observed_later(tmp_path: Path) ->
     assert query(run, sql) == [(1e-4, 3), (2e-4, 3)]
 
 
-def test_what_is_loaded_is_not_loaded_again(tmp_path: Path) -> None:
+def test_loaded_pages_are_not_loaded_again(tmp_path: Path) -> None:
     run = begin(tmp_path)
     page = land(run, "funding_rates", rates(DAY_ONE))
     assert load(run, BINANCE, [page]).rows == {"funding_rates": 3}
     with warehouse.connect(run.settings.database) as connection:
-        assert warehouse.changed(connection) == (datetime(2025, 10, 10), datetime(2025, 10, 11)), "what the page could hold"
+        assert warehouse.changed(connection) == (datetime(2025, 10, 10), datetime(2025, 10, 11)), "the hull of the page's window"
         connection.execute("DELETE FROM meta.changed")
     again = load(run, BINANCE, [page])
     assert again.rows == {} and "funding_rates" in again.unchanged
@@ -249,10 +251,8 @@ def test_what_is_loaded_is_not_loaded_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("moment", ["load_package", "normalize"])
-def test_what_a_crash_left_pending_is_dropped_and_loses_nothing(
-    moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """dlt would load the pending package instead of what it is given, and call that a success."""
+def test_pending_packages_of_a_killed_load_are_dropped(moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """dlt would load the pending package instead of the new rows, and report success."""
     from dlt.pipeline.pipeline import Pipeline
 
     one, two = begin(tmp_path, DAY_ONE), begin(tmp_path, DAY_TWO)
@@ -274,7 +274,7 @@ def test_what_a_crash_left_pending_is_dropped_and_loses_nothing(
     assert query(two, "SELECT min(funding_time), count(*) FROM raw.binance_usdm__funding_rates") == [(DAY_ONE.start, 6)]
 
 
-def test_a_load_in_many_batches_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_load_in_many_batches_is_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "ROWS_A_TABLE", 10)
     monkeypatch.setattr(loading, "ROWS_A_LOAD", 30)
     run = begin(tmp_path)
@@ -294,13 +294,13 @@ def test_markets_are_never_mixed(tmp_path: Path) -> None:
     with pytest.raises(WarehouseMismatch, match=r"synthetic-7.*synthetic-8.*--warehouse"):
         load(other, BINANCE, [land(other, "funding_rates", rates(DAY_ONE, 9.0))])
     assert query(run, "SELECT DISTINCT funding_rate FROM raw.binance_usdm__funding_rates") == [(1e-4,)]
-    # Nor are another market's pages read, where two share one landing.
+    # Pages of another market in the same landing are not loaded either.
     run = begin(tmp_path, warehouse=file, seed=7, landing=str(tmp_path / "shared"))
     land(run, "funding_rates", rates(DAY_TWO, 9.0), DAY_TWO, market="synthetic-8")
     assert load(run, BINANCE).rows == {}
 
 
-def test_an_older_warehouse_says_the_way_on(tmp_path: Path) -> None:
+def test_an_older_warehouse_is_refused_with_the_remedy(tmp_path: Path) -> None:
     run = begin(tmp_path)
     load(run, BINANCE, [])
     with warehouse.connect(run.settings.database) as connection:
@@ -309,7 +309,7 @@ def test_an_older_warehouse_says_the_way_on(tmp_path: Path) -> None:
         load(run, BINANCE, [])
 
 
-def test_a_damaged_body_stops_the_load_by_name(tmp_path: Path) -> None:
+def test_a_damaged_body_stops_the_load_and_is_named(tmp_path: Path) -> None:
     run = begin(tmp_path)
     page = land(run, "funding_rates", rates(DAY_ONE))
     [file] = run.landing.fs.glob(f"{run.landing.path}/pages/*/*")
@@ -318,7 +318,7 @@ def test_a_damaged_body_stops_the_load_by_name(tmp_path: Path) -> None:
         load(run, BINANCE, [page])
 
 
-def test_days_are_utc_wherever_the_machine_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_days_are_utc_in_any_time_zone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import time
 
     monkeypatch.setenv("TZ", "Asia/Shanghai")
@@ -333,8 +333,8 @@ def test_days_are_utc_wherever_the_machine_stands(tmp_path: Path, monkeypatch: p
         time.tzset()
 
 
-def test_one_plan_for_all_instruments_is_possible() -> None:
-    """A bulk dataset's plan doesn't look at the instrument."""
+def test_bulk_endpoints_need_no_instrument() -> None:
+    """The plan of a bulk endpoint doesn't read the instrument."""
     for name in source_rows():
         for dataset in get_source(name).endpoints:
             if dataset.bulk:

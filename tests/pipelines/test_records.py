@@ -1,4 +1,4 @@
-"""Wire types: what is read, what is refused, and what becomes of it in Arrow."""
+"""Wire types: values that are accepted or refused, and their Arrow types."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_the_empty_text_and_null_are_null_where_a_number_may_be_missing(absent: 
 
 @pytest.mark.parametrize("field", ["rate", "markPrice"])
 @pytest.mark.parametrize("bad", ["NaN", "nan", "Infinity", "-inf", "1e400", "n/a", "0x10", "1,5", " 1", True, [], {}])
-def test_what_is_no_finite_number_is_refused_by_name(field: str, bad: object) -> None:
+def test_a_value_that_is_no_finite_number_is_refused_by_name(field: str, bad: object) -> None:
     with pytest.raises(msgspec.ValidationError, match=rf"\$\[0\]\.{field}"):
         read(**{field: bad})
 
@@ -84,12 +84,12 @@ def test_what_is_no_finite_number_is_refused_by_name(field: str, bad: object) ->
     "stamp",
     [STAMP // 1000, STAMP * 1000, 0, -1, 1_388_534_399_999, 2_208_988_800_000, "", "2025-10-10", STAMP + 0.5, None],
 )
-def test_stamps_in_another_unit_or_out_of_time_are_refused(stamp: object) -> None:
+def test_timestamps_in_another_unit_are_refused(stamp: object) -> None:
     with pytest.raises(msgspec.ValidationError, match=r"\$\[0\]\.stampMs"):
         read(stampMs=stamp)
 
 
-def test_a_missing_field_is_refused_by_name_and_an_unknown_one_is_read_over() -> None:
+def test_a_missing_field_is_refused_by_name_and_an_unknown_one_is_ignored() -> None:
     with pytest.raises(msgspec.ValidationError, match="missing required field `rate`"):
         DECODER.decode(f'[{{"stampMs":{STAMP}}}]')
     assert read(brandNew={"a": 1}).rate == 0.1
@@ -104,12 +104,12 @@ def test_names_that_differ_by_case_stay_apart() -> None:
 
 @pytest.mark.parametrize(("name", "dataset"), [(n, d.name) for n in source_rows() for d in get_source(n).endpoints])
 def test_every_raw_table_has_its_key_not_null(name: str, dataset: str) -> None:
-    found = get_source(name).endpoint(dataset)
-    assert len(set(found.schema.names)) == len(found.schema.names)
-    assert len({n.lower() for n in found.schema.names}) == len(found.schema.names), "DuckDB folds the case of names"
-    assert not any(found.schema.field(n).nullable for n in found.primary_key)
-    if found.time:
-        assert found.schema.field(found.time).type == pa.int64()
+    endpoint = get_source(name).endpoint(dataset)
+    assert len(set(endpoint.schema.names)) == len(endpoint.schema.names)
+    assert len({n.lower() for n in endpoint.schema.names}) == len(endpoint.schema.names), "DuckDB folds the case of names"
+    assert not any(endpoint.schema.field(n).nullable for n in endpoint.primary_key)
+    if endpoint.time:
+        assert endpoint.schema.field(endpoint.time).type == pa.int64()
 
 
 NEW = [
@@ -125,8 +125,8 @@ NEW = [
 
 @pytest.mark.parametrize(("name", "dataset", "body"), NEW, ids=[f"{n}.{d}" for n, d, _ in NEW])
 def test_a_new_field_is_reported(name: str, dataset: str, body: object) -> None:
-    found = get_source(name).endpoint(dataset)
+    endpoint = get_source(name).endpoint(dataset)
     content = json.dumps(body).encode()
-    page = Page(content, 200, "", "", 0, found.read(content))
-    page.rows = found.rows(page.content)
-    assert _unknown_fields(found, page) == {"brandNew"}
+    page = Page(content, 200, "", "", 0, endpoint.read(content))
+    page.rows = endpoint.rows(page.content)
+    assert _unknown_fields(endpoint, page) == {"brandNew"}

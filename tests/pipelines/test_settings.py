@@ -1,4 +1,4 @@
-"""Settings: command line over environment over file over defaults; which market a run is of; errors that say what to do."""
+"""Settings: precedence, the market of a run, its window and clock, its sources; errors name the remedy."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_command_line_over_environment_over_file_over_default(tmp_path: Path, mo
 @pytest.mark.parametrize(
     "bad", [{"days": 0}, {"tries": 0}, {"limits_scale": 0}, {"timeout_seconds": -1}, {"dayz": 3}, {"first": "2025-13-01"}]
 )
-def test_what_makes_no_sense_is_refused_by_name(bad: dict[str, object]) -> None:
+def test_an_invalid_value_is_refused_by_name(bad: dict[str, object]) -> None:
     with pytest.raises(ValidationError, match=next(iter(bad))):
         Settings(**bad)  # type: ignore[arg-type]
 
@@ -39,7 +39,7 @@ def test_an_unknown_setting_in_the_file_is_refused(tmp_path: Path) -> None:
         Settings()
 
 
-def test_settings_do_not_change() -> None:
+def test_settings_are_immutable() -> None:
     with pytest.raises(ValidationError):
         Settings().days = 3  # type: ignore[misc]
     assert Settings().model_copy(update={"days": 3}).days == 3
@@ -67,7 +67,7 @@ def test_each_market_has_a_folder_of_its_own(tmp_path: Path) -> None:
 def test_sources_of_venues() -> None:
     core = ["binance_usdm", "bybit_linear", "hyperliquid", "hyperliquid_archive", "kraken_futures"]
     assert Settings().sources == core
-    # What speaks for several is in it too, but for ccxt, whose venues have sources of their own on the emulator.
+    # Sources that read several venues are among them, except ccxt: on the emulator its venues have sources of their own.
     assert Settings(venues="all").sources == [name for name in source_rows() if name != "ccxt"]  # type: ignore[arg-type]
     assert Settings(venues="hyperliquid").sources == ["hyperliquid", "hyperliquid_archive"]  # type: ignore[arg-type]
     assert Settings(venues="kraken,binance").sources == [  # type: ignore[arg-type]
@@ -79,7 +79,7 @@ def test_sources_of_venues() -> None:
         _ = Settings(venues="krakn").sources  # type: ignore[arg-type]
 
 
-def test_limits_are_the_venues_when_live() -> None:
+def test_limits_are_not_scaled_when_live() -> None:
     assert (Settings(mode="live").scale, Settings().scale, Settings(limits_scale=2).scale) == (1, 500, 2)
 
 
@@ -87,7 +87,7 @@ def ms(*when: int) -> int:
     return to_ms(datetime(*when, tzinfo=UTC))  # type: ignore[misc]
 
 
-def test_the_window_and_the_clock_that_settings_ask_for() -> None:
+def test_window_and_clock() -> None:
     now = to_ms(datetime.now(UTC))
     window, clock = resolve_window_and_clock(Settings(first=date(2025, 10, 1), last=date(2025, 10, 10)))
     assert window == Window(ms(2025, 10, 1), ms(2025, 10, 11)) and clock.now() == now // DAY * DAY, "the last midnight"
@@ -105,29 +105,29 @@ def test_a_source_without_its_key_is_left_out_when_live(monkeypatch: pytest.Monk
     window, clock = resolve_window_and_clock(Settings())
     monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
     live = Run.begin(Settings(mode="live", home=tmp_path, venues="hyperliquid"), window, clock)  # type: ignore[arg-type]
-    found, left_out = live.chosen_sources()
-    assert [s.name for s in found] == ["hyperliquid"] and "AWS_ACCESS_KEY_ID" in left_out[0] and "open_interest" in left_out[0]
+    sources, notes = live.chosen_sources()
+    assert [s.name for s in sources] == ["hyperliquid"] and "AWS_ACCESS_KEY_ID" in notes[0] and "open_interest" in notes[0]
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
     assert [s.name for s in live.chosen_sources()[0]] == ["hyperliquid", "hyperliquid_archive"]
 
 
-def test_an_unknown_source_names_those_there_are() -> None:
+def test_the_error_for_an_unknown_source_lists_the_sources() -> None:
     with pytest.raises(KeyError, match="binance_usdm"):
         get_source("binance")
 
 
-def test_a_recording_is_covered_whole_unless_told() -> None:
+def test_a_recording_defaults_to_all_its_assets() -> None:
     assert Settings(mode="recorded:series").assets == ["all"]
     assert Settings(mode="recorded:series", assets="BTC,ADA").assets == ["BTC", "ADA"]
     assert "PEPE" in Settings().assets
 
 
-def test_a_recording_is_asked_of_the_venues_that_it_has(tmp_path: Path) -> None:
-    """What is named is asked all the same, and says that it has nothing."""
+def test_a_recording_defaults_to_the_venues_that_it_has(tmp_path: Path) -> None:
+    """A venue that is named is chosen all the same."""
     (tmp_path / "candles_1h.csv").write_text("timestamp,venue,coin\n0,binance,BTC\n0,hyperliquid,BTC\n")
     (tmp_path / "notes.csv").write_text("of,something,else\n1,2,3\n")
-    source = f"recorded:{tmp_path}"
-    assert {source_rows()[name].venue for name in Settings(mode=source).sources} == {"binance", "hyperliquid"}
-    assert "kraken_futures" in Settings(mode=source, venues="core,kraken").sources
+    mode = f"recorded:{tmp_path}"
+    assert {source_rows()[name].venue for name in Settings(mode=mode).sources} == {"binance", "hyperliquid"}
+    assert "kraken_futures" in Settings(mode=mode, venues="core,kraken").sources
     (tmp_path / "candles_1h.csv").unlink()
-    assert Settings(mode=source).sources == Settings().sources, "who serves the folder says what is wrong with it"
+    assert Settings(mode=mode).sources == Settings().sources, "the emulator reports what is wrong with the folder"
