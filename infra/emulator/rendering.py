@@ -101,11 +101,14 @@ class Rows:
         """`span` as a JSON array, oldest first unless `descending`."""
         return self.array(self.span(ask, start, end, limit, newest=newest), descending=descending)
 
-    def newest(self, ask: Ask, size: int, page: int) -> tuple[bytes, int]:
-        """A numbered page (the first is 1) counted from the newest row back, newest first; and how many rows there are."""
-        known = self.span(ask, None, ask.now, len(self.cells)).stop
-        end = max(0, known - (page - 1) * size)
-        return self.array(slice(max(0, end - size - ask.overlap), end), descending=True), known
+    def newest(self, ask: Ask, size: int, page: int, since: int | None = None) -> tuple[bytes, int]:
+        """A numbered page (the first is 1) counted from the newest row back, newest first; and how many rows there are.
+
+        Rows before `since` are none of them.
+        """
+        rows = self.span(ask, since, ask.now, len(self.cells))
+        end = max(rows.start, rows.stop - (page - 1) * size)
+        return self.array(slice(max(rows.start, end - size - ask.overlap), end), descending=True), rows.stop - rows.start
 
     def array(self, span: slice, *, descending: bool = False) -> bytes:
         """The rows of `span` as a JSON array."""

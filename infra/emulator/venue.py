@@ -41,15 +41,15 @@ class Refused(Exception):
         self.error, self.values = error, values
 
 
-def route(pattern: str, **charges: int) -> Callable[[Handler], Handler]:
-    """Requests of this path go to the method, and cost so much of which limits.
+def route(pattern: str, *limits: str, **charges: int) -> Callable[[Handler], Handler]:
+    """Requests of this path go to the method, and cost one of each of `limits`, and of others as much as `charges` say.
 
     `{name}` is a part of the path that the method takes as an argument, `{name:a|b}` one of these. A pattern without a slash
     at its start follows the venue's `root`.
     """
 
     def mark(handler: Handler) -> Handler:
-        handler.__dict__.setdefault("routes", []).append((pattern, charges))
+        handler.__dict__.setdefault("routes", []).append((pattern, dict.fromkeys(limits, 1) | charges))
         return handler
 
     return mark

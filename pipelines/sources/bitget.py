@@ -1,10 +1,10 @@
-"""Bitget: perpetuals settled in USDT, by the v2 API.
+"""Bitget: perpetuals settled in USDT, by `https://api.bitget.com`, version 2 of its API; liquidations by version 3.
 
-Facts: `shared/venues/bitget.md`. Numbers are text, times in milliseconds, sizes in coins throughout: `sizeMultiplier` is a step.
-An answer is `{"code": "00000", …}`, an error any other code, mostly in HTTP 400. Settled funding takes no window: its pages are
-counted from the newest row. Bars are cut from the end of the window, so none asks for more of them than a page holds. Of open
-interest there is no history. Liquidations are the v3 API's: three days, pages by cursor from the newest, the side of the
-position, and an amount in USDT by the arithmetic of a sample (U).
+Facts: the venue page of Bitget. Numbers are text, times milliseconds, sizes coins throughout: `sizeMultiplier` is a step.
+A body is `{"code": "00000", …}`; any other code is an error, mostly with HTTP 400. The history of funding takes no window: its
+pages are numbered from the newest row. Bars are cut from the end of the window, so no request is for more bars than a page has.
+There is no history of open interest. Liquidations go back three days, in pages by cursor from the newest; `side` is the
+position's, and the amount is in USDT by the arithmetic of a sample (unverified).
 Alone: `perps fetch --venues bitget --from 2025-10-10 --to 2025-10-10`.
 """
 
@@ -14,20 +14,29 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import msgspec
-
-from pipelines.paging import from_newest, hourly, once, windowed
+from pipelines.endpoints import hourly_bars, series, snapshot
+from pipelines.error_bodies import error_reader
+from pipelines.paging import from_newest, hourly, windowed
 from pipelines.records import MaybeMs, MaybeNumber, Ms, Number, Record
-from pipelines.shapes import Bar, PriceBar, decode_or_none, enveloped
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
+from pipelines.shapes import Bar, PriceBar, enveloped
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source
 from pipelines.symbols import base_asset
-from pipelines.windows import HOUR, Window
+from pipelines.windows import Window
 
 ROOT = "/api/v2/mix/market/"
 PRODUCT = {"productType": "USDT-FUTURES"}
 #: The most rows of a page.
 RATES, BARS, EVENTS = 100, 200, 100
-LIQUIDATIONS = "/api/v3/market/liquidations"
+#: Endpoints of version 2; each has a limit of its own.
+ENDPOINTS = (
+    "contracts",
+    "tickers",
+    "current-fund-rate",
+    "history-fund-rate",
+    "history-candles",
+    "history-mark-candles",
+    "history-index-candles",
+)
 
 
 class Contract(Record, rename="camel"):
@@ -63,12 +72,14 @@ class FundingRate(Record, rename="camel"):
 
 
 class Candle(Bar, array_like=True):
+    """`volume` in coins, `quote_volume` in USDT."""
+
     volume: Number
     quote_volume: Number
 
 
 class Liquidation(Record):
-    """`side` is the position's; `amount` is its worth in USDT."""
+    """`side` is the position's (buy: a long), `amount` its value in USDT."""
 
     symbol: str
     side: str
@@ -77,27 +88,14 @@ class Liquidation(Record):
     ts: Ms
 
 
-class ErrorBody(msgspec.Struct):
-    code: str
-    msg: str = ""
+error = error_reader("code", "msg", success=("00000",), limited=("429", "30007"), transient=("40015", "40725", "45001"))
 
 
-def error(status: int, body: bytes) -> VenueProblem | None:
-    """A `code` other than 00000, whatever the status."""
-    said = decode_or_none(body, ErrorBody)
-    if said is None or said.code == "00000":
-        return None
-    message = f"{said.code} {said.msg}".rstrip()
-    if status == 429 or said.code in ("429", "30007"):
-        return VenueProblem("limited", message)
-    return VenueProblem("transient" if status >= 500 or said.code in ("40015", "40725", "45001") else "rejected", message)
-
-
-def instruments(page: object) -> list[Instrument]:
-    """Perpetuals quoted in USDT; dated futures stand in the same list."""
+def instruments(page: Any) -> list[Instrument]:
+    """Perpetuals quoted in USDT; the list has dated futures too."""
     return [
         Instrument(c.symbol, base_asset(c.base_coin))
-        for c in page.data  # type: ignore[attr-defined]
+        for c in page.data
         if c.symbol_type == "perpetual" and c.quote_coin == "USDT"
     ]
 
@@ -106,17 +104,10 @@ def _weights(endpoint: str) -> dict[str, int]:
     return {"all": 1, endpoint: 1}
 
 
-def _now(name: str, endpoint: str, record: type[Record], known: str) -> Endpoint:
-    """All instruments at once, as they are."""
-    return Endpoint(
-        name,
-        record,
-        key=("symbol",),
-        plan=once(Request(ROOT + endpoint, PRODUCT, weights=_weights(endpoint))),
-        **enveloped("data", list[record]),  # type: ignore[valid-type]
-        bulk=True,
-        ignored_fields=frozenset(known.split()),
-    )
+def _snapshot(name: str, endpoint: str, record: type[Record], ignored_fields: str) -> Endpoint:
+    request = Request(ROOT + endpoint, PRODUCT, weights=_weights(endpoint))
+    data = enveloped("data", list[record])  # type: ignore[valid-type]
+    return snapshot(name, record, "symbol", request, ignored_fields=ignored_fields, **data)
 
 
 def _funding(instrument: Instrument, window: Window) -> Iterable[Request]:
@@ -126,9 +117,14 @@ def _funding(instrument: Instrument, window: Window) -> Iterable[Request]:
 
 
 def _liquidations(instrument: Instrument, window: Window) -> Iterable[Request]:
-    params: dict[str, str | int] = {"category": "USDT-FUTURES", "symbol": instrument.symbol, "limit": EVENTS}
-    context, weights = {"symbol": instrument.symbol}, _weights("liquidations")
-    yield Request(LIQUIDATIONS, params, None, context, window, clip_start=True, clip_end=True, weights=weights)
+    yield Request(
+        "/api/v3/market/liquidations",
+        {"category": "USDT-FUTURES", "symbol": instrument.symbol, "limit": EVENTS},
+        window=window,
+        clip_start=True,
+        clip_end=True,
+        weights=_weights("liquidations"),
+    )
 
 
 def _older(request: Request, page: Any, rows: Sequence[Liquidation]) -> Request | None:
@@ -139,44 +135,20 @@ def _older(request: Request, page: Any, rows: Sequence[Liquidation]) -> Request 
     return replace(request, params={**request.params, "cursor": page.data.cursor})
 
 
-def _candles(name: str, endpoint: str, record: type[Record]) -> Endpoint:
-    """Bars that are over."""
-    return Endpoint(
-        name,
-        record,
-        key=("symbol", "open_time"),
-        time="open_time",
-        plan=hourly(BARS, windowed(ROOT + endpoint, BARS, _weights(endpoint), granularity="1H", productType="USDT-FUTURES")),
-        **enveloped("data", list[record]),  # type: ignore[valid-type]
-        context=("symbol",),
-        bar=HOUR,
-    )
+def _bars(name: str, endpoint: str, record: type[Record]) -> Endpoint:
+    request = windowed(ROOT + endpoint, BARS, _weights(endpoint), granularity="1H", productType="USDT-FUTURES")
+    return hourly_bars(name, record, hourly(BARS, request), **enveloped("data", list[record]))  # type: ignore[valid-type]
 
 
 SOURCE = Source(
     name="bitget",
     venue="bitget",
     base_url="https://api.bitget.com",
-    limits={
-        "all": Limit(6000, 60),
-        "liquidations": Limit(5, 1),
-        **{
-            endpoint: Limit(20, 1)
-            for endpoint in (
-                "contracts",
-                "tickers",
-                "current-fund-rate",
-                "history-fund-rate",
-                "history-candles",
-                "history-mark-candles",
-                "history-index-candles",
-            )
-        },
-    },
+    limits={"all": Limit(6000, 60), "liquidations": Limit(5, 1), **dict.fromkeys(ENDPOINTS, Limit(20, 1))},
     error=error,
     parse_instruments=instruments,
     endpoints=(
-        _now(
+        _snapshot(
             "instruments",
             "contracts",
             Contract,
@@ -185,36 +157,35 @@ SOURCE = Source(
             "maxPositionNum limitOpenTime deliveryTime deliveryStartTime deliveryPeriod minLever maxLever posLimit maintainTime "
             "openTime maxMarketOrderQty maxOrderQty",
         ),
-        _now(
+        _snapshot(
             "tickers",
             "tickers",
             Ticker,
             "lastPr askPr bidPr bidSz askSz high24h low24h ts change24h baseVolume quoteVolume usdtVolume openUtc changeUtc24h "
             "fundingRate deliveryStartTime deliveryTime deliveryStatus open24h",
         ),
-        _now("running_rates", "current-fund-rate", RunningRate, "minFundingRate maxFundingRate"),
-        Endpoint(
+        _snapshot("running_rates", "current-fund-rate", RunningRate, "minFundingRate maxFundingRate"),
+        series(
             "funding_rates",
             FundingRate,
-            key=("symbol", "funding_time"),
-            time="funding_time",
-            plan=_funding,
-            **enveloped("data", list[FundingRate]),
+            "funding_time",
+            _funding,
             next_page=from_newest("pageNo", "pageSize", "funding_time"),
+            **enveloped("data", list[FundingRate]),
         ),
-        Endpoint(
+        series(
             "liquidations",
             Liquidation,
+            "ts",
+            _liquidations,
             key=("symbol", "ts", "side", "price", "amount"),
-            time="ts",
-            plan=_liquidations,
-            **enveloped("data.list", list[Liquidation], cursor=(str | None, None)),
             next_page=_older,
             history_days=3,
             is_event=True,
+            **enveloped("data.list", list[Liquidation], cursor=(str | None, None)),
         ),
-        _candles("candles", "history-candles", Candle),
-        _candles("mark_candles", "history-mark-candles", PriceBar),
-        _candles("index_candles", "history-index-candles", PriceBar),
+        _bars("candles", "history-candles", Candle),
+        _bars("mark_candles", "history-mark-candles", PriceBar),
+        _bars("index_candles", "history-index-candles", PriceBar),
     ),
 )

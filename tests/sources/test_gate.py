@@ -58,6 +58,23 @@ def test_statistics_go_on_where_a_page_was_cut_and_end_with_the_hours_asked() ->
     assert next_request("gate", "open_interest", request, [*whole[:5], *whole[6:], *statistics(NOW // 1000)]) is None
 
 
+def liquidations(*seconds: int) -> list[dict[str, object]]:
+    return [{"time": at, "size": 1, "order_size": -1, "fill_price": "1", "left": 0} for at in seconds]
+
+
+@pytest.mark.parametrize(
+    ("newest_first", "seconds"), [(False, (1_760_132_000, 1_760_133_599)), (True, (1_760_130_000, 1_760_132_000))]
+)
+def test_a_full_page_of_liquidations_is_followed_in_either_order(newest_first: bool, seconds: tuple[int, int]) -> None:
+    """A thousand rows, the last second requested once more; a page that is not full is the last."""
+    hour = Window(1_760_130_000_000, 1_760_133_600_000)  # 2025-10-10T21:00Z
+    [request] = SOURCE.endpoint("liquidations").plan(Instrument("BTC_USDT", "BTC"), hour)
+    page = liquidations(*[1_760_133_000 if newest_first else 1_760_131_000] * 500, *[1_760_132_000] * 500)
+    after = next_request("gate", "liquidations", request, page)
+    assert after and (after.params["from"], after.params["to"]) == seconds
+    assert next_request("gate", "liquidations", request, page[1:]) is None
+
+
 # --- samples ----------------------------------------------------------------------------------------------------------------
 
 
