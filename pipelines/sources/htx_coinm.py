@@ -1,14 +1,14 @@
-"""HTX coin-margined swaps: inverse perpetuals, a contract worth so many US dollars (100 of BTC, 10 of others).
+"""HTX coin-margined swaps: inverse perpetuals, whose contract is an amount of US dollars (100 for BTC, 10 for the others).
 
-Facts: `shared/venues/htx.md`. The endpoints, errors and limits are those of the linear swaps under other paths, on the same host.
-Of open interest in coins alone no value is stated.
+Facts: venue page `htx.md`. Endpoints, errors and limits are those of the linear swaps (`htx_linear`) under other paths of the
+same host. Open interest has no value in dollars.
 Alone: `perps fetch --venues htx --from 2025-10-10 --to 2025-10-10`.
 """
 
 from __future__ import annotations
 
 from pipelines.source import Source
-from pipelines.sources.htx_linear import BASE_URL, LIMITS, datasets, error, instruments
+from pipelines.sources.htx_linear import BASE_URL, LIMITS, endpoints, error, instruments
 
 SOURCE = Source(
     name="htx_coinm",
@@ -17,5 +17,5 @@ SOURCE = Source(
     limits=LIMITS,
     error=error,
     parse_instruments=instruments,
-    endpoints=datasets("swap", "/index/market/history/swap_mark_price_kline"),
+    endpoints=endpoints("swap", "swap"),
 )

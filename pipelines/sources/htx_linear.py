@@ -1,9 +1,10 @@
-"""HTX linear swaps, settled in USDT; what coin-margined swaps have in common with them stands here too.
+"""HTX linear swaps, settled in USDT, and what coin-margined swaps (`htx_coinm`) share with them.
 
-Facts: `shared/venues/htx.md`. Errors come in HTTP 200, in one of two envelopes; milliseconds, but bars in seconds. A contract is
-`contract_size` coins. Klines count both sides of a trade; of open interest the documentation contradicts itself: both are facts.
-Settled funding comes in numbered pages from the newest row, open interest's history and the mark's bars as their latest rows
-(200 and 2000), all without a window. The text `null` stands for null in a field that is not read.
+Facts: venue page `htx.md`. Host https://api.hbdm.com. Errors come in HTTP 200, in one of two envelopes. Times are milliseconds,
+of bars seconds. A contract is `contract_size` coins. Klines count both sides of a trade. Whether open interest counts one side
+or both, the documentation states both ways: the table of venue facts decides. Settled funding comes in numbered pages from the
+newest row; the history of open interest and the bars of the mark price are the latest 200 and 2000 rows, whatever the window.
+The text `null` is sent for null in a field that is not read.
 Alone: `perps fetch --venues htx --from 2025-10-10 --to 2025-10-10`.
 """
 
@@ -11,26 +12,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 
-from pipelines.paging import from_newest, hourly, once, windowed
+from pipelines.endpoints import hourly_bars, series, snapshot
+from pipelines.paging import from_newest, hourly, windowed
 from pipelines.records import MaybeMs, MaybeNumber, Ms, Number, Record, Seconds
 from pipelines.shapes import Stamped, decode_or_none, enveloped
 from pipelines.source import Endpoint, Instrument, Limit, Plan, Request, Source, VenueProblem
 from pipelines.symbols import base_asset
-from pipelines.windows import HOUR, Window
+from pipelines.windows import Window
 
 BASE_URL = "https://api.hbdm.com"
 LIMITS = {"reference": Limit(240, 3), "market": Limit(800, 1)}
-#: The most rows of a page, or of all that there is.
+#: The most rows of a page of settled rates and of bars; all rows that there are of open interest and of the mark price.
 RATES, BARS, POINTS, MARKS = 50, 2000, 200, 2000
-#: Too often (U), and what the venue's own machines do wrong (U).
-OFTEN, SYSTEM = {1032}, {1000, 1001, 1002, 1003, 1004}
+#: Error codes (unverified): too many requests, and a failure of the venue's servers.
+LIMITED, TRANSIENT = {1032}, {1000, 1001, 1002, 1003, 1004}
 
 
 class Contract(Record):
-    """`contract_size` is coins, of an inverse contract US dollars; `create_date` is a day as text."""
+    """`contract_size` is coins, of an inverse contract US dollars; `create_date` is a day, `YYYYMMDD`."""
 
     contract_code: str
     symbol: str
@@ -51,7 +54,7 @@ class OpenInterestNow(Record):
 
 
 class RunningRate(Record):
-    """`funding_time` is the settlement that the rate will apply to."""
+    """`funding_time` is the settlement to which the rate will apply."""
 
     contract_code: str
     funding_rate: MaybeNumber
@@ -113,74 +116,60 @@ class ErrorBody(msgspec.Struct):
 
 
 def error(status: int, body: bytes) -> VenueProblem | None:
-    said = decode_or_none(body, ErrorBody)
-    if said is None:
+    content = decode_or_none(body, ErrorBody)
+    if content is None:
         return None
-    code = said.err_code if said.status == "error" else said.code if said.code not in (None, 200) else None
+    code = content.err_code if content.status == "error" else content.code if content.code != 200 else None
     if code is None:
         return None
-    message = f"{code} {said.err_msg or said.message or said.msg}".rstrip()
-    if status == 429 or code in OFTEN:
+    message = f"{code} {content.err_msg or content.message or content.msg}".rstrip()
+    if code in LIMITED:
         return VenueProblem("limited", message)
-    return VenueProblem("transient" if status >= 500 or code in SYSTEM else "rejected", message)
+    return VenueProblem("transient", message) if code in TRANSIENT else VenueProblem.by_status(status, message)
 
 
-def instruments(page: object) -> list[Instrument]:
-    """Perpetuals; dated futures may stand in the same list."""
-    return [
-        Instrument(c.contract_code, base_asset(c.symbol))
-        for c in page.data  # type: ignore[attr-defined]
-        if c.business_type == "swap"
-    ]
+def instruments(page: Any) -> list[Instrument]:
+    """The perpetuals; the same list may have dated futures."""
+    return [Instrument(c.contract_code, base_asset(c.symbol)) for c in page.data if c.business_type == "swap"]
 
 
 def by_code(instrument: Instrument) -> dict[str, str]:
     return {"contract_code": instrument.symbol}
 
 
-def _latest(path: str, kind: str, **params: str | int) -> Plan:
-    """The latest rows, however many: the window is no part of the question."""
+def _latest(path: str, limit: str, **params: str | int) -> Plan:
+    """One request for the latest rows, whatever the window: rows outside it are cut off."""
 
     def plan(instrument: Instrument, window: Window) -> Iterable[Request]:
-        asked: dict[str, str | int] = {**by_code(instrument), **params}
-        context = {"symbol": instrument.symbol}
-        yield Request(path, asked, context=context, window=window, clip_start=True, clip_end=True, weights={kind: 1})
+        yield Request(
+            path,
+            {**by_code(instrument), **params},
+            context={"symbol": instrument.symbol},
+            window=window,
+            clip_start=True,
+            clip_end=True,
+            weights={limit: 1},
+        )
 
     return plan
 
 
-def _liquidations(path: str) -> Plan:
-    """Two hours at a time, both ends inclusive; every kind of trade."""
-
-    def request(instrument: Instrument, window: Window) -> Request:
-        asked: dict[str, str | int] = {"contract": instrument.symbol, "trade_type": 0, "direct": "next"}
-        span = {"start_time": window.start, "end_time": window.end - 1}
-        return Request(path, asked | span, context={"symbol": instrument.symbol}, window=window, weights={"reference": 1})
-
-    return hourly(2, request)
+def _after_last_id(request: Request, page: Any, rows: Sequence[Liquidation]) -> Request | None:
+    """The events after the last id; the length of a page is not documented, so the last page is the empty one."""
+    return replace(request, params={**request.params, "from_id": max(row.query_id for row in rows)}) if rows else None
 
 
-def _next(request: Request, page: object, rows: Sequence[Liquidation]) -> Request | None:
-    """How long a page is isn't documented: it goes on until one is empty."""
-    if not rows:
-        return None
-    return replace(request, params={**request.params, "from_id": max(row.query_id for row in rows)})
+def endpoints(prefix: str, marks: str, **business: str) -> tuple[Endpoint, ...]:
+    """The endpoints of one kind of swap, under `/<prefix>-api` and `/<prefix>-ex`.
 
+    `marks` names the bars of its mark price, `business` is a parameter that selects swaps where the lists have more.
+    """
+    api, reference, period = f"/{prefix}-api", {"reference": 1}, "60min"
 
-def datasets(prefix: str, marks: str, **business: str) -> tuple[Endpoint, ...]:
-    """What both kinds of swap have, under `/<prefix>-api` and `/<prefix>-ex`; `marks` is the path of the mark's bars."""
-    api, reference = f"/{prefix}-api/v1/", {"reference": 1}
-
-    def now(name: str, endpoint: str, record: type[Record], known: str, **params: str) -> Endpoint:
-        return Endpoint(
-            name,
-            record,
-            key=("contract_code",),
-            plan=once(Request(api + endpoint, params, weights=reference)),
-            **enveloped("data", list[record]),  # type: ignore[valid-type]
-            bulk=True,
-            ignored_fields=frozenset(known.split()),
-        )
+    def present(name: str, endpoint: str, record: type[Record], ignored_fields: str, **params: str) -> Endpoint:
+        request = Request(f"{api}/v1/{endpoint}", params, weights=reference)
+        page: Any = enveloped("data", list[record])  # type: ignore[valid-type]
+        return snapshot(name, record, "contract_code", request, ignored_fields=ignored_fields, **page)
 
     bars = windowed(
         f"/{prefix}-ex/market/history/kline",
@@ -189,85 +178,88 @@ def datasets(prefix: str, marks: str, **business: str) -> tuple[Endpoint, ...]:
         instrument_params=by_code,
         bounds=("from", "to"),
         unit=1000,
-        period="60min",
+        period=period,
+    )
+    # At most two hours in a request.
+    liquidations = windowed(
+        f"{api}/v3/swap_liquidation_orders",
+        None,
+        reference,
+        instrument_params=lambda instrument: {"contract": instrument.symbol},
+        bounds=("start_time", "end_time"),
+        trade_type=0,
+        direct="next",
     )
     return (
-        now(
+        present(
             "instruments",
             "swap_contract_info",
             Contract,
             "price_tick delivery_date delivery_time settlement_date support_margin_mode pair contract_type trade_partition",
             **business,
         ),
-        now(
+        present(
             "open_interest_now",
             "swap_open_interest",
             OpenInterestNow,
             "symbol trade_amount trade_volume trade_turnover pair contract_type trade_partition",
             **business,
         ),
-        now(
+        present(
             "running_rates",
             "swap_batch_funding_rate",
             RunningRate,
             "symbol fee_asset estimated_rate next_funding_time trade_partition",
         ),
-        Endpoint(
+        series(
             "open_interest",
             OpenInterest,
-            key=("symbol", "ts"),
-            time="ts",
-            plan=_latest(api + "swap_his_open_interest", "market", period="60min", size=POINTS, amount_type=1),
+            "ts",
+            _latest(f"{api}/v1/swap_his_open_interest", "market", period=period, size=POINTS, amount_type=1),
             **enveloped("data.tick", list[OpenInterest]),
-            context=("symbol",),
             history_days=POINTS / 24,
-            ignored_fields=frozenset({"amount_type"}),
+            ignored_fields="amount_type",
         ),
-        Endpoint(
+        series(
             "funding_rates",
             FundingRate,
-            key=("contract_code", "funding_time"),
-            time="funding_time",
-            plan=_latest(api + "swap_historical_funding_rate", "reference", page_index=1, page_size=RATES),
+            "funding_time",
+            _latest(f"{api}/v1/swap_historical_funding_rate", "reference", page_index=1, page_size=RATES),
+            instrument="contract_code",
             **enveloped("data.data", list[FundingRate]),
             next_page=from_newest("page_index", "page_size", "funding_time"),
-            ignored_fields=frozenset({"avg_premium_index", "realized_rate", "symbol", "fee_asset"}),
+            ignored_fields="avg_premium_index realized_rate symbol fee_asset",
         ),
-        Endpoint(
+        series(
             "liquidations",
             Liquidation,
+            "created_at",
+            hourly(2, liquidations),
+            instrument="contract_code",
             key=("contract_code", "query_id"),
-            time="created_at",
-            plan=_liquidations(f"/{prefix}-api/v3/swap_liquidation_orders"),
             **enveloped("data", list[Liquidation]),
-            next_page=_next,
+            next_page=_after_last_id,
             history_days=90,
             is_event=True,
-            ignored_fields=frozenset({"symbol", "offset", "business_type", "pair", "contract_type"}),
+            ignored_fields="symbol offset business_type pair contract_type",
         ),
-        Endpoint(
+        hourly_bars(
             "candles",
             Candle,
-            key=("symbol", "time"),
+            hourly(BARS, bars),
             time="time",
-            plan=hourly(BARS, bars),
             **enveloped("data", list[Candle]),
-            context=("symbol",),
-            bar=HOUR,
             history_days=730,
-            ignored_fields=frozenset({"count"}),
+            ignored_fields="count",
         ),
-        Endpoint(
+        hourly_bars(
             "mark_candles",
             MarkCandle,
-            key=("symbol", "time"),
+            _latest(f"/index/market/history/{marks}_mark_price_kline", "market", period=period, size=MARKS),
             time="time",
-            plan=_latest(marks, "market", period="60min", size=MARKS),
             **enveloped("data", list[MarkCandle]),
-            context=("symbol",),
-            bar=HOUR,
             history_days=MARKS / 24,
-            ignored_fields=frozenset({"vol", "amount", "count", "trade_turnover"}),
+            ignored_fields="vol amount count trade_turnover",
         ),
     )
 
@@ -279,5 +271,5 @@ SOURCE = Source(
     limits=LIMITS,
     error=error,
     parse_instruments=instruments,
-    endpoints=datasets("linear-swap", "/index/market/history/linear_swap_mark_price_kline", business_type="swap"),
+    endpoints=endpoints("linear-swap", "linear_swap", business_type="swap"),
 )

@@ -16,7 +16,6 @@ from pipelines.source import Instrument
 from pipelines.sources.deribit import SOURCE, error
 from pipelines.windows import Window
 from tests.sources.kit import DAY, NOW, WINDOW, ask, load_and_query, store_rows
-from tests.sources.samples import Sample, decoded
 
 PUBLIC = "/api/v2/public/"
 
@@ -46,14 +45,6 @@ def test_dated_futures_and_options_are_no_instruments() -> None:
     page = SOURCE.endpoint("instruments").read(json.dumps({"result": rows}).encode())
     assert SOURCE.parse_instruments
     assert SOURCE.parse_instruments(page) == [Instrument("BTC-PERPETUAL", "BTC"), Instrument("SOL_USDC-PERPETUAL", "SOL")]
-
-
-def test_the_documented_hour_of_funding() -> None:
-    prices = '"index_price":8222.87,"prev_index_price":8305.72'
-    row = f'{{"timestamp":1569891600000,{prices},"interest_8h":-0.0000923,"interest_1h":-4.74e-7}}'
-    assert decoded(Sample("deribit", "funding_rates", "", 200, f'{{"result":[{row}]}}'.encode())) == [
-        {"timestamp": 1_569_891_600_000, "interest_1h": -4.74e-7, "interest_8h": -9.23e-5, "index_price": 8222.87}
-    ]
 
 
 def test_eight_hours_are_the_sum_of_eight_single_hours(emulator: Served, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Liquidations by REST where a venue gives them by windows or pages of its own: Gate, Bitget, OKX, HTX.
+"""Liquidations by REST where a venue gives them by windows or pages of its own: Gate, Bitget, OKX.
 
 Each is asked about the recorded sample of its page, about its store in full, and about pages that are full.
 """
@@ -26,8 +26,6 @@ ASKED = {
     "gate": ("BTC_USDT", '"time", size > 0, fill_price, abs(size) * {}'.format(COINS_A_CONTRACT["BTC"])),
     "bitget": ("BTCUSDT", "ts, side = 'buy', price, amount / price"),
     "okx": ("BTC-USDT-SWAP", f"ts, side = 'sell', bk_px, sz * {CONTRACTS['BTC']}"),
-    "htx_linear": ("BTC-USDT", "created_at, direction = 'sell', price, amount"),
-    "htx_coinm": ("BTC-USD", "created_at, direction = 'sell', price, amount"),
 }
 WINDOW = Window(1760130000000, 1760133600000)  # 2025-10-10T21:00Z, an hour
 
@@ -37,8 +35,8 @@ def plan(name: str) -> list[Any]:
 
 
 def test_the_requests_of_the_crash() -> None:
-    """Gate's windows are an hour, HTX's two; OKX's bounds are exclusive; Bitget takes no window."""
-    [gate], [bitget], [okx], [htx] = (plan(name) for name in ("gate", "bitget", "okx", "htx_coinm"))
+    """Gate's windows are an hour; OKX's bounds are exclusive; Bitget takes no window."""
+    [gate], [bitget], [okx] = (plan(name) for name in ("gate", "bitget", "okx"))
     assert gate.path == "/api/v4/futures/usdt/liq_orders"
     assert gate.params == {"contract": "BTC_USDT", "from": 1760130000, "to": 1760133599, "limit": 1000}
     assert bitget.path == "/api/v3/market/liquidations" and bitget.clip_start and bitget.clip_end
@@ -46,10 +44,7 @@ def test_the_requests_of_the_crash() -> None:
     assert okx.path == "/api/v5/public/liquidation-orders"
     family = {"instType": "SWAP", "instFamily": "BTC-USDT", "state": "filled"}
     assert okx.params == family | {"before": 1760129999999, "after": 1760133600000, "limit": 100}
-    assert htx.path == "/swap-api/v3/swap_liquidation_orders"
-    span = {"start_time": 1760130000000, "end_time": 1760133599999}
-    assert htx.params == {"contract": "BTC-USD", "trade_type": 0, "direct": "next"} | span
-    assert all(r.weights for r in (gate, bitget, okx, htx))
+    assert all(r.weights for r in (gate, bitget, okx))
 
 
 def test_samples_of_the_pages() -> None:
@@ -63,19 +58,6 @@ def test_samples_of_the_pages() -> None:
     assert of.rows(of.read(json.dumps({"code": "0", "data": [dated]}).encode())) == []
     [okx] = of.rows(of.read(json.dumps({"code": "0", "data": [dated | {"instId": "XRP-USD-SWAP"}]}).encode()))
     assert (okx.symbol, okx.ts, okx.side, okx.sz, okx.bk_px) == ("XRP-USD-SWAP", 1680173247614, "buy", 39, 0.55205)
-    row = {
-        "query_id": 452057,
-        "contract_code": "BTC-USDT",
-        "symbol": "USDT",
-        "direction": "sell",
-        "offset": "close",
-        "volume": 479,
-    }
-    row |= {"price": 51441.7, "created_at": 1638593647864, "amount": 0.479, "trade_turnover": 24640.5743, "business_type": "swap"}
-    of = get_source("htx_linear").endpoint("liquidations")
-    [htx] = of.rows(of.read(json.dumps({"code": 200, "msg": "", "data": [row], "ts": 1604312615051}).encode()))
-    assert (htx.query_id, htx.direction, htx.amount, htx.price) == (452057, "sell", 0.479, 51441.7)
-    assert htx.amount * htx.price == pytest.approx(htx.trade_turnover)
     row = {"symbol": "APEUSDT", "side": "buy", "price": "0.1649", "amount": "13.70319", "ts": "1777358886549"}
     of = get_source("bitget").endpoint("liquidations")
     [bitget] = of.rows(of.read(json.dumps({"code": "00000", "data": {"list": [row], "cursor": None}}).encode()))
@@ -110,11 +92,6 @@ def test_full_pages_of_the_others() -> None:
     assert then and then.params["cursor"] == "x1"
     for last in ({"list": [row], "cursor": ""}, {"list": [row | {"ts": "1760129999999"}], "cursor": "x2"}):
         assert next_request("bitget", "liquidations", request, {"data": last}) is None
-    [request] = plan("htx_linear")
-    row = {"query_id": 7, "contract_code": "BTC-USDT", "direction": "buy", "volume": 1, "price": 1, "created_at": 1760131000000}
-    then = next_request("htx_linear", "liquidations", request, {"code": 200, "data": [row | {"amount": 1}]})
-    assert then and then.params["from_id"] == 7
-    assert next_request("htx_linear", "liquidations", request, {"code": 200, "data": []}) is None
 
 
 @pytest.mark.parametrize("name", ASKED)
@@ -123,11 +100,11 @@ def test_three_days_are_the_stores(name: str, emulator: Served, store: Synthetic
     symbol, columns = ASKED[name]
     query = load_and_query(name, emulator, tmp_path, window=THREE_DAYS, assets=["BTC"])
     found = query(f"select {columns} from raw.{name}__liquidations order by all")
-    forced = store.liquidations({"htx_linear": "htx"}.get(name, name), "BTC")
+    forced = store.liquidations(name, "BTC")
     second = 1000 if name == "gate" else 1
     wanted = sorted((at // second * second, long, price, size) for at, long, price, size in store_rows(forced, THREE_DAYS))
     assert len(found) == len(wanted) > 3 and {long for _, long, _, _ in wanted} == {True, False}
     for row, told in zip(found, wanted, strict=True):
         assert row[:2] == told[:2] and row[2:] == pytest.approx(told[2:], rel=1e-6)
     assert all(at >= THREE_DAYS.start and at < THREE_DAYS.start + 72 * HOUR for at, *_ in found)
-    assert query(f"select distinct {'contract_code' if 'htx' in name else 'symbol'} from raw.{name}__liquidations") == [(symbol,)]
+    assert query(f"select distinct symbol from raw.{name}__liquidations") == [(symbol,)]
