@@ -82,11 +82,11 @@ class Settings(BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _defaults_by_mode(cls, given: dict[str, Any]) -> dict[str, Any]:
+    def _defaults_by_mode(cls, values: dict[str, Any]) -> dict[str, Any]:
         """A recording defaults to all its assets."""
-        if "source" in given:  # the name of `mode` in version 0.1
-            given = {"mode": given["source"], **{name: value for name, value in given.items() if name != "source"}}
-        return {"assets": "all", **given} if str(given.get("mode", "")).startswith("recorded:") else given
+        if "source" in values:  # the name of `mode` in version 0.1
+            values = {"mode": values["source"], **{name: value for name, value in values.items() if name != "source"}}
+        return {"assets": "all", **values} if str(values.get("mode", "")).startswith("recorded:") else values
 
     @field_validator("venues", "ccxt_venues", "vendor_venues", "subgraphs", "assets", mode="before")
     @classmethod

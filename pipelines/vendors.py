@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from pipelines.source import Source
 
-#: The venues that a vendor is asked about on the emulator where the settings name none: those of the emulator's vendors.
+#: The venues of the emulator's vendors, chosen where the settings name none.
 EMULATED = ("binance", "bybit")
 
 
@@ -17,5 +17,5 @@ def second_sources(
     if not wanted and origin == "live":
         return (), (f"{name} is left out: name venues in the setting vendor_venues",)
     chosen = wanted or EMULATED
-    notes = [f"{name} is not asked about {v}: it is known here for {', '.join(codes)}" for v in chosen if v not in codes]
+    notes = [f"{name} can't be read for {v}; it can for {', '.join(codes)}" for v in chosen if v not in codes]
     return tuple(make(venue, codes[venue]) for venue in chosen if venue in codes), tuple(notes)

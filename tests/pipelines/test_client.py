@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from pipelines.client import Client, Page, locate
 from pipelines.clock import Clock
 from pipelines.errors import Absent, Blocked, RateLimited, Rejected, Transient, VenueError
 from pipelines.limits import Limiter
-from pipelines.source import Instrument, Request, Source
+from pipelines.source import Endpoint, Instrument, Request, Source
 from pipelines.sources import get_source
 from pipelines.windows import HOUR, Window
 
@@ -80,32 +81,47 @@ class Outcome:
         return list(self.page.rows)
 
 
+@asynccontextmanager
+async def connected(tmp_path: Path, handle: Answer, source: Source = BINANCE, **options: Any) -> AsyncIterator[Client]:
+    """A client of a server on loopback."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handle)
+    limiter = Limiter(tmp_path / "limits.sqlite", source.name, source.limits)
+    async with TestServer(app) as server, Client(source, str(server.make_url("")), limiter, Clock(), **options) as client:
+        yield client
+    limiter.close()
+
+
+def first_request(endpoint: Endpoint, symbol: str) -> Request:
+    return next(iter(endpoint.plan(Instrument(symbol, ""), WINDOW)))
+
+
 def request_once(
-    tmp_path: Path, *answers: Answer, source: Source = BINANCE, dataset: str = "funding_rates", symbol: str = "BTCUSDT", **kw: Any
+    tmp_path: Path,
+    *answers: Answer,
+    source: Source = BINANCE,
+    endpoint: str = "funding_rates",
+    symbol: str = "BTCUSDT",
+    clock: Clock | None = None,
+    **options: Any,
 ) -> Outcome:
     """One request to a server that gives these answers in turn, and then the last one again and again."""
     outcome = Outcome()
 
-    async def main() -> None:
-        async def handle(request: web.Request) -> web.StreamResponse:
-            outcome.requests.append((time.monotonic(), str(request.rel_url)))
-            return await answers[min(len(outcome.requests), len(answers)) - 1](request)
+    async def handle(request: web.Request) -> web.StreamResponse:
+        outcome.requests.append((time.monotonic(), str(request.rel_url)))
+        return await answers[min(len(outcome.requests), len(answers)) - 1](request)
 
-        app = web.Application()
-        app.router.add_route("*", "/{path:.*}", handle)
-        server = TestServer(app)
-        await server.start_server()
-        limiter = Limiter(tmp_path / "limits.sqlite", source.name, source.limits)
-        clock = kw.pop("clock", Clock())
-        async with Client(source, str(server.make_url("")), limiter, clock, **{"timeout": 0.5, "tries": 3, **kw}) as client:
-            [request] = list(source.endpoint(dataset).plan(Instrument(symbol, ""), WINDOW))
+    async def main() -> None:
+        async with connected(tmp_path, handle, source, **{"timeout": 0.5, "tries": 3, **options}) as client:
+            client.clock = clock or client.clock
             try:
-                outcome.page = await client.fetch_page(request, source.endpoint(dataset))
+                outcome.page = await client.fetch_page(
+                    first_request(source.endpoint(endpoint), symbol), source.endpoint(endpoint)
+                )
             except VenueError as problem:
                 outcome.error = problem
             outcome.warnings = client.warnings
-        limiter.close()
-        await server.close()
 
     asyncio.run(main())
     return outcome
@@ -136,36 +152,27 @@ def test_retry_after_is_respected(status: int, tmp_path: Path) -> None:
 
 
 def test_a_limit_met_by_one_request_delays_the_others(tmp_path: Path) -> None:
-    begun: list[tuple[float, int]] = []
+    times: list[float] = []
+    endpoint = BINANCE.endpoint("funding_rates")
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        times.append(time.monotonic())
+        if len(times) == 1:
+            return web.json_response({"code": -1003, "msg": "slow"}, status=429, headers={"Retry-After": "1"})
+        return web.json_response(rows(START, symbol=request.query["symbol"]))
 
     async def main() -> None:
-        async def handle(request: web.Request) -> web.StreamResponse:
-            begun.append((time.monotonic(), len(begun)))
-            if len(begun) == 1:
-                return web.json_response({"code": -1003, "msg": "slow"}, status=429, headers={"Retry-After": "1"})
-            symbol = request.query["symbol"]
-            return web.json_response(rows(START, symbol=symbol))
+        async with connected(tmp_path, handle) as client:
 
-        app = web.Application()
-        app.router.add_get("/{path:.*}", handle)
-        server = TestServer(app)
-        await server.start_server()
-        limiter = Limiter(tmp_path / "limits.sqlite", "binance_usdm", BINANCE.limits)
-        dataset = BINANCE.endpoint("funding_rates")
-        async with Client(BINANCE, str(server.make_url("")), limiter, Clock()) as client:
+            async def one(number: int, delay: float) -> None:
+                await asyncio.sleep(delay)
+                await client.fetch_page(first_request(endpoint, f"S{number}"), endpoint)
 
-            async def one(nth: int, after: float) -> None:
-                await asyncio.sleep(after)
-                [request] = list(dataset.plan(Instrument(f"S{nth}", ""), WINDOW))
-                await client.fetch_page(request, dataset)
-
-            await asyncio.gather(one(0, 0), *(one(i, 0.3) for i in range(1, 5)))
-        limiter.close()
-        await server.close()
+            await asyncio.gather(one(0, 0), *(one(number, 0.3) for number in range(1, 5)))
 
     asyncio.run(main())
-    assert len(begun) == 6
-    assert min(t for t, _ in begun[1:]) - begun[0][0] >= 1
+    assert len(times) == 6
+    assert min(times[1:]) - times[0] >= 1
 
 
 def test_a_persistent_limit_is_a_failure_that_names_request_and_remedy(tmp_path: Path) -> None:
@@ -246,21 +253,15 @@ def test_the_response_to_another_request_is_refused(tmp_path: Path) -> None:
     ]
     answers = [bars, bars, [[*bar[:5], "20", *bar[6:]] for bar in bars]]
 
-    async def main() -> list[list[Any]]:
-        async def handle(request: web.Request) -> web.StreamResponse:
-            return web.json_response(answers.pop(0))
+    endpoint = BINANCE.endpoint("candles")
 
-        app = web.Application()
-        app.router.add_get("/{path:.*}", handle)
-        server = TestServer(app)
-        await server.start_server()
-        limiter = Limiter(tmp_path / "limits.sqlite", "binance_usdm", BINANCE.limits)
-        dataset = BINANCE.endpoint("candles")
-        async with Client(BINANCE, str(server.make_url("")), limiter, Clock()) as client:
-            pages = [await client.fetch_page(next(iter(dataset.plan(Instrument(s, ""), WINDOW))), dataset) for s in ("A", "B")]
-        limiter.close()
-        await server.close()
-        return [[r.volume for r in page.rows] for page in pages]
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return web.json_response(answers.pop(0))
+
+    async def main() -> list[list[Any]]:
+        async with connected(tmp_path, handle) as client:
+            pages = [await client.fetch_page(first_request(endpoint, symbol), endpoint) for symbol in ("A", "B")]
+        return [[row.volume for row in page.rows] for page in pages]
 
     assert asyncio.run(main()) == [[10.0] * 3, [20.0] * 3]
 
@@ -327,6 +328,7 @@ def test_the_earlier_clock_counts(minutes: float, correction: float, tmp_path: P
 
 
 def test_an_unreachable_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     archive = get_source("hyperliquid_archive")
 
     async def main() -> VenueError:

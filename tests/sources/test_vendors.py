@@ -143,7 +143,7 @@ def test_vendors_are_asked_by_name_and_with_a_key(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("KAIKO_API_KEY", "x")
     found, lines = Run.begin(live, window, clock).chosen_sources()
     assert [(s.name, s.venue) for s in found if s.name == "kaiko"] == [("kaiko", "binance")]
-    assert "kaiko is not asked about aevo: it is known here for binance, bybit, okx" in lines
+    assert "kaiko can't be read for aevo; it can for binance, bybit, okx" in lines
     core = live.model_copy(update={"vendor_venues": []})
     assert not any("kaiko" in line for line in Run.begin(core, window, clock).chosen_sources()[1])
 
