@@ -63,12 +63,13 @@ class Page(Strict):
 class Wire(Strict):
     """A column that is not the wire's value itself: another unit of time, or a value for a field that is absent.
 
-    `field` may be a dotted path into inner objects.
+    `field` may be a dotted path into inner objects; `hours` are added to a time, such as -1 for bars stamped with their end.
     """
 
     field: str | int
     unit: Literal["", "seconds", "nanoseconds", "iso"] = ""
     default: Any = None
+    hours: int = 0
 
 
 class Samples(Strict):

@@ -1,9 +1,9 @@
-"""BitMEX, as it was: closed on 2026-09-23. Inverse, linear and quanto perpetuals, by its REST's wire format.
+"""BitMEX, a closed venue (2026-09-23): inverse, linear and quanto perpetuals in the wire format of its former REST.
 
-Facts: `shared/venues/bitmex.md`. It is never asked live: its history comes from files in its own format (`perps import bitmex
-…`) or from a recording that the emulator serves, and ends where the venue did; of open interest there is none. ISO times, JSON
-numbers. A bar is stamped with its end (U); `homeNotional` is coins and `foreignNotional` quote currency whatever the contract.
-`fundingInterval` is a time of day after 2000-01-01.
+Facts: venue page `bitmex.md`. It is never asked live: its history comes from files in this format (`perps import bitmex …`) or
+from a recording that the emulator serves, and ends with the venue; open interest has no history. ISO times, JSON numbers. A bar
+is stamped with its end (unverified); `homeNotional` is coins and `foreignNotional` quote currency for every kind of contract.
+`fundingInterval` is a time of day after 2000-01-01: 08:00 is eight hours.
 Alone: `perps import bitmex funding_rates funding.json` and `perps run --mode live --venues bitmex --from … --to …`.
 """
 
@@ -11,23 +11,24 @@ from __future__ import annotations
 
 import msgspec
 
-from pipelines.paging import hourly, once
+from pipelines.endpoints import hourly_bars, series, snapshot
+from pipelines.error_bodies import error_reader
+from pipelines.paging import hourly
 from pipelines.records import IsoMs, MaybeNumber, Number, Record, read_iso
-from pipelines.shapes import decode_or_none
-from pipelines.source import Endpoint, Instrument, Limit, Plan, Request, Source, VenueProblem
+from pipelines.source import Instrument, Limit, Plan, Request, Source
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window, iso
 
 ROOT = "/api/v1/"
 WEIGHTS = {"requests": 1}
 ROWS = 500
-#: What settles in the quote, or in bitcoin: smallest units of other coins are not documented.
+#: Settlement in bitcoin or Tether: the smallest units of other coins are not documented.
 SETTLED_IN = ("XBt", "USDt")
 PERPETUAL = "FFWCSX"
 
 
 class Contract(Record, rename="camel"):
-    """`multiplier` is smallest units of the settlement currency a contract pays for a dollar of price, negative where inverse."""
+    """`multiplier`: smallest units of the settlement currency that a contract pays per dollar of price; negative if inverse."""
 
     symbol: str
     root_symbol: str
@@ -50,7 +51,7 @@ class FundingRate(Record, rename="camel"):
 
 
 class Candle(Record):
-    """`opened_at` is the bar's start: the venue's stamp is its end. Without a trade there is no price."""
+    """`opened_at` is the bar's start, an hour before the venue's stamp. A bar without a trade has no prices."""
 
     opened_at: IsoMs = msgspec.field(name="timestamp")
     symbol: str
@@ -66,32 +67,18 @@ class Candle(Record):
         self.opened_at = IsoMs(self.opened_at - HOUR)
 
 
-class Inner(msgspec.Struct):
-    message: str
-    name: str = ""
-
-
-class ErrorBody(msgspec.Struct):
-    error: Inner
-
-
-def error(status: int, body: bytes) -> VenueProblem | None:
-    """`{"error": {"message": …, "name": …}}` with a status."""
-    said = decode_or_none(body, ErrorBody)
-    if said is None:
-        return None
-    return VenueProblem.by_status(status, said.error.message)
+error = error_reader(message="error.message")
 
 
 def instruments(page: list[Contract]) -> list[Instrument]:
-    """Perpetuals of coins, in bitcoin or dollars of Tether."""
+    """Perpetuals of coins, settled in bitcoin or Tether."""
     return [
         Instrument(c.symbol, base_asset(c.root_symbol)) for c in page if c.typ == PERPETUAL and c.settl_currency in SETTLED_IN
     ]
 
 
 def _windowed(path: str, shift: int = 0, **params: str) -> Plan:
-    """Both ends inclusive; `shift` is from a row's time to the venue's stamp."""
+    """Both ends inclusive; `shift` is the venue's stamp minus the row's time, in ms."""
 
     def request(instrument: Instrument, window: Window) -> Request:
         span = {"startTime": iso(window.start + shift), "endTime": iso(window.end - 1 + shift)}
@@ -109,31 +96,21 @@ SOURCE = Source(
     error=error,
     parse_instruments=instruments,
     endpoints=(
-        Endpoint(
+        snapshot(
             "instruments",
             Contract,
-            key=("symbol",),
-            plan=once(Request(ROOT + "instrument/active", weights=WEIGHTS)),
-            bulk=True,
-            # A hundred columns and more.
+            "symbol",
+            Request(ROOT + "instrument/active", weights=WEIGHTS),
+            # No report of unknown fields: the record reads a few of more than a hundred.
             decode=msgspec.json.Decoder(list[Contract], strict=False, dec_hook=read_iso).decode,
         ),
-        Endpoint(
-            "funding_rates",
-            FundingRate,
-            key=("symbol", "timestamp"),
-            time="timestamp",
-            plan=_windowed("funding"),
-            ignored_fields=frozenset({"fundingRateDaily"}),
-        ),
-        Endpoint(
+        series("funding_rates", FundingRate, "timestamp", _windowed("funding"), ignored_fields="fundingRateDaily"),
+        hourly_bars(
             "candles",
             Candle,
-            key=("symbol", "opened_at"),
+            _windowed("trade/bucketed", HOUR, binSize="1h", partial="false"),
             time="opened_at",
-            plan=_windowed("trade/bucketed", HOUR, binSize="1h", partial="false"),
-            bar=HOUR,
-            ignored_fields=frozenset({"volume", "vwap", "lastSize", "turnover"}),
+            ignored_fields="volume vwap lastSize turnover",
         ),
     ),
 )

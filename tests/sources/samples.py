@@ -23,6 +23,7 @@ import pytest
 import yaml
 
 from infra.emulator.cases import Cases, Samples, Wire, cases, names
+from infra.emulator.store import MS_HOUR
 from pipelines import records
 from pipelines.sources import get_source
 
@@ -159,7 +160,7 @@ def _steps(path: str) -> list[str | int]:
 
 
 def wire_value(row: Any, where: Wire) -> Any:
-    """What a row of the wire has for one of our columns; times in ms."""
+    """The value of a wire's row for one of our columns; times in ms."""
     if isinstance(where.field, str):
         *outer, last = where.field.split(".")
         value = reduce(getitem, outer, row).get(last, where.default)
@@ -168,8 +169,10 @@ def wire_value(row: Any, where: Wire) -> Any:
     if value in (None, "") or not where.unit:
         return value
     if where.unit == "iso":
-        return int(Decimal(str(datetime.fromisoformat(value.replace(" UTC", "Z")).timestamp())) * 1000)
-    return int(Decimal(value) * 1000) if where.unit == "seconds" else int(value) // 1_000_000
+        time = int(Decimal(str(datetime.fromisoformat(value.replace(" UTC", "Z")).timestamp())) * 1000)
+    else:
+        time = int(Decimal(value) * 1000) if where.unit == "seconds" else int(value) // 1_000_000
+    return time + where.hours * MS_HOUR
 
 
 def same(ours: Any, wire: Any) -> bool:

@@ -1,18 +1,21 @@
-"""BitMEX, as it was until 2026-09-23: ISO times, JSON numbers, bars stamped with their end, oldest first; nothing after the end.
+"""BitMEX until 2026-09-23: ISO times, JSON numbers, bars stamped with their end, oldest first, no rows after the closure.
 
-Bitcoin is XBT. XBTUSD is inverse, a dollar a contract; coins in dollars are quanto, settled in bitcoin; the store's
-liquidations and history of open interest have no endpoint. Alone: `python -m infra.emulator` and `curl
-"$URL/bitmex/api/v1/instrument/active"`.
+Bitcoin is XBT. XBTUSD is inverse, a dollar a contract; other coins in dollars are quanto, settled in bitcoin. The store's
+liquidations and history of open interest have no endpoint.
+Alone: `python -m infra.emulator` and `curl "$URL/bitmex/api/v1/instrument/active"`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
+from infra.emulator.market import Snapshot
+from infra.emulator.messages import Answer, Ask
+from infra.emulator.rendering import Rows, iso, number
 from infra.emulator.store import MS_HOUR, Candles, Funding, Listing, Profile
-from infra.emulator.wire import Answer, Ask, Refusal, Rows, Usage, Venue, encode, iso, latest, number
+from infra.emulator.venue import Venue, route
 
 CLOSED = int(np.datetime64("2026-09-23T04:00", "ms").astype(np.int64))
 #: Satoshis that a quanto contract pays per dollar of price.
@@ -20,101 +23,77 @@ SATOSHIS = 100
 MOST = 500
 
 
-def refusal(message: str, name: str, status: int = 400) -> Refusal:
-    return Refusal(Answer(encode({"error": {"message": message, "name": name}}), status, charges={"requests": 1}))
-
-
-def symbol(listing: Listing) -> str:
-    return ("XBT" if listing.base == "BTC" else listing.listed) + "USD"
-
-
 class BitMex(Venue):
     name = "bitmex"
+    root = "/api/v1"
     profile = Profile(0.02, tilt=0.00001, decimals=6, lists=("BTC", "ETH", "SOL", "XRP"))
-    limits: Mapping[str, tuple[int, int]] = {"requests": (30, 60)}
+
+    def symbol(self, listing: Listing) -> str:
+        return ("XBT" if listing.base == "BTC" else listing.listed) + "USD"
 
     def answer(self, ask: Ask) -> Answer:
-        now = min(ask.now, CLOSED)
-        try:
-            match ask.path.removeprefix("/api/v1/"):
-                case "instrument/active":
-                    body = encode([self._contract(x, now) for x in self.trading(now)])
-                case "funding":
-                    body = self._funding(ask, self._listing(ask), now)
-                case "trade/bucketed" if ask.query.get("binSize") == "1h":
-                    body = self._bars(ask, self._listing(ask), now)
-                case _:
-                    raise refusal("Not Found", "HTTPError", 404)
-        except ValueError as problem:
-            raise refusal(f"'{problem}' is invalid.", "ValidationError") from None
-        return Answer(body, charges={"requests": 1})
-
-    def refuse(self, ask: Ask, usage: Usage | None, *, banned: bool = False) -> Answer:
-        return refusal("Rate limit exceeded, retry in 1 seconds.", "RateLimitError", 429).answer
-
-    def error(self, ask: Ask) -> Answer:
-        return refusal("The system is currently overloaded. Please try again later.", "HTTPError", 503).answer
+        return super().answer(replace(ask, now=min(ask.now, CLOSED)))
 
     def _listing(self, ask: Ask) -> Listing:
-        for listing in self.market.listings(ask.now):
-            if symbol(listing) == ask.query.get("symbol"):
-                return listing
-        raise ValueError("symbol")
+        return self.listing(ask.required("symbol"), ask.now)
 
-    def _contract(self, listing: Listing, now: int) -> object:
-        coin, inverse = listing.listed, listing.base == "BTC"
-        held = self.market.open_interest(coin)
-        size, mark = latest(held, "size", now), latest(held, "mark", now)
-        bitcoin = self.market.price("BTC", "mark", now)
-        worth = size * mark
-        contracts = worth if inverse else worth / bitcoin * 1e8 / SATOSHIS / mark
+    @route("instrument/active", requests=1)
+    def instruments(self, ask: Ask) -> object:
+        return [self._contract(self.market.snapshot(x, ask.now)) for x in self.trading(ask.now)]
+
+    def _contract(self, at: Snapshot) -> object:
+        inverse, value = at.listing.base == "BTC", at.size * at.mark
+        bitcoin = self.market.price("BTC", "mark", at.now)
+        contracts = value if inverse else value / bitcoin * 1e8 / SATOSHIS / at.mark
         return {
-            "symbol": symbol(listing),
-            "rootSymbol": "XBT" if inverse else coin,
+            "symbol": self.symbol(at.listing),
+            "rootSymbol": "XBT" if inverse else at.listing.listed,
             "typ": "FFWCSX",
             "state": "Open",
-            "listing": iso(listing.listed_at),
+            "listing": iso(at.listing.listed_at),
             "quoteCurrency": "USD",
             "settlCurrency": "XBt",
             "isQuanto": not inverse,
             "isInverse": inverse,
             "multiplier": -100_000_000 if inverse else SATOSHIS,
             "underlyingToPositionMultiplier": None,
-            "fundingRate": self.market.running_rate(coin, now),
-            "markPrice": number(mark),
+            "fundingRate": at.rate,
+            "markPrice": number(at.mark),
             "openInterest": None if contracts != contracts else round(contracts),
-            "openValue": None if worth != worth else round(worth / bitcoin * 1e8),
+            "openValue": None if value != value else round(value / bitcoin * 1e8),
         }
 
-    def _page(self, ask: Ask, rows: Rows, until: int) -> bytes:
-        """Both ends inclusive, oldest first unless turned, from `start` on."""
-        count, start = ask.integer("count") or 100, ask.integer("start") or 0
-        if not 1 <= count <= MOST:
-            raise ValueError("count")
-        end = ask.moment("endTime")
-        span = rows.span(ask, ask.moment("startTime"), until if end is None else min(end, until), start + count)
-        return rows.array(slice(span.start + start, span.stop), descending=ask.query.get("reverse") == "true")
+    @staticmethod
+    def _page(ask: Ask, rows: Rows) -> bytes:
+        """Both ends inclusive, oldest first unless `reverse`; `start` is the number of rows to skip."""
+        count, skipped, end = ask.limit(100, MOST, "count"), ask.integer("start") or 0, ask.moment("endTime")
+        span = rows.span(ask, ask.moment("startTime"), ask.now if end is None else min(end, ask.now), skipped + count)
+        return rows.array(slice(span.start + skipped, span.stop), descending=ask.query.get("reverse") == "true")
 
-    def _funding(self, ask: Ask, listing: Listing, now: int) -> bytes:
+    @route("funding", requests=1)
+    def funding(self, ask: Ask) -> bytes:
+        listing = self._listing(ask)
+
         def render(f: Funding) -> Rows:
-            said = {"symbol": symbol(listing), "fundingInterval": "2000-01-01T08:00:00.000Z"}
-            columns = zip(f.settled_at.tolist(), f.rate.tolist(), strict=True)
-            cells = [{"timestamp": iso(at), **said, "fundingRate": rate, "fundingRateDaily": rate * 3} for at, rate in columns]
-            return Rows(f.settled_at, list(map(encode, cells)))
+            columns = {"timestamp": list(map(iso, f.settled_at.tolist())), "symbol": self.symbol(listing)}
+            rates = {"fundingInterval": "2000-01-01T08:00:00.000Z", "fundingRate": f.rate, "fundingRateDaily": f.rate * 3}
+            return Rows.objects(f.settled_at, columns | rates)
 
-        return self._page(ask, self.market.rows("funding", listing.listed, self.market.funding(listing.listed), render), now)
+        return self._page(ask, self.market.funding_rows(listing.listed, render))
 
-    def _bars(self, ask: Ask, listing: Listing, now: int) -> bytes:
+    @route("trade/bucketed", requests=1)
+    def candles(self, ask: Ask) -> bytes:
+        listing = self._listing(ask)
+        ask.choice("binSize", "1h")
+
         def render(bars: Candles) -> Rows:
             ends = bars.opened_at + MS_HOUR
-            names = ("timestamp", "open", "high", "low", "close", "homeNotional", "foreignNotional")
-            columns = (bars.open, bars.high, bars.low, bars.close, bars.volume, bars.quote_volume)
-            rows = zip(map(iso, ends.tolist()), *(x.tolist() for x in columns), strict=True)
-            cells = [{"symbol": symbol(listing), "trades": 1, **dict(zip(names, row, strict=True))} for row in rows]
-            return Rows(ends, list(map(encode, cells)))
+            prices = {"open": bars.open, "high": bars.high, "low": bars.low, "close": bars.close}
+            sizes = {"trades": 1, "homeNotional": bars.volume, "foreignNotional": bars.quote_volume}
+            names = {"timestamp": list(map(iso, ends.tolist())), "symbol": self.symbol(listing)}
+            return Rows.objects(ends, {**names, **prices, **sizes})
 
-        rows = self.market.rows("bars", listing.listed, self.market.candles(listing.listed, "trade"), render)
-        return self._page(ask, rows, now)
+        return self._page(ask, self.market.candle_rows("trade", listing.listed, render))
 
 
 VENUE = BitMex
