@@ -1,24 +1,27 @@
-"""OKX v5: perpetual swaps, linear in USDT and inverse in USD (`BTC-USDT-SWAP`, `BTC-USD-SWAP`).
+"""OKX v5, `https://www.okx.com`: perpetual swaps, linear in USDT and inverse in USD (`BTC-USDT-SWAP`, `BTC-USD-SWAP`).
 
-Facts: `shared/venues/okx.md`. Errors come as a text `code` other than "0", with any status. Pages are newest first; `after` means
-older than, `before` newer than, both exclusive, and `before` alone gives the latest rows: so both are always sent. Open-interest
-history names them `end` and `begin`. In the funding history `fundingRate` is the forecast, `realizedRate` what was charged.
+Facts: the venue page of OKX. An error is a text `code` other than "0", with any status. Numbers and times (ms) are text, "" is
+absent. Pages are newest first; `after` means older than, `before` newer than, both exclusive, and `before` alone gives the latest
+rows: so both are always sent. The history of open interest names them `end` and `begin`. In the history of funding `fundingRate`
+is the forecast, `realizedRate` the charged rate. An index is named by the pair without `-SWAP`.
 Alone: `perps fetch --venues okx --from 2025-10-10 --to 2025-10-10`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from operator import attrgetter
 from typing import Any
 
 import msgspec
 
-from pipelines.paging import hourly, once
+from pipelines.endpoints import series, snapshot
+from pipelines.error_bodies import error_reader
+from pipelines.paging import hourly
 from pipelines.records import MaybeMs, MaybeNumber, Ms, Number, Record
-from pipelines.shapes import Bar, PriceBar, decode_or_none, enveloped
-from pipelines.source import Endpoint, Instrument, Limit, NextPage, Request, Source, VenueProblem
+from pipelines.shapes import Bar, PriceBar, enveloped
+from pipelines.source import Endpoint, Instrument, Limit, NextPage, Request, Source
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window
 
@@ -34,7 +37,7 @@ def camel(name: str) -> str:
 
 
 class Swap(Record, rename=camel):
-    """What waits for its listing (`preopen`) has a name and nothing else."""
+    """A swap before its listing (`preopen`) has a name and nothing else."""
 
     symbol: str
     state: str
@@ -58,7 +61,7 @@ class Swap(Record, rename=camel):
 
 
 class RunningRate(Record, rename=camel):
-    """The rate that is charged at `funding_time`, which is to come. Asked for all, it tells of dated XPERP futures too."""
+    """The rate to be charged at `funding_time`, the coming settlement. The list of all has dated XPERP futures too."""
 
     symbol: str
     inst_type: str
@@ -121,7 +124,7 @@ class Family(msgspec.Struct, rename=camel):
 
 
 class Liquidation(Record):
-    """`side` is the order's, `sz` contracts, `bk_px` the price of bankruptcy and not of a fill."""
+    """`side` is the order's (sell: a long), `sz` contracts, `bk_px` the price of bankruptcy and not of a fill."""
 
     symbol: str
     ts: Ms
@@ -131,19 +134,14 @@ class Liquidation(Record):
     pos_side: str
 
 
-class ErrorBody(msgspec.Struct):
-    code: str
-    msg: str = ""
-
-
-def error(status: int, body: bytes) -> VenueProblem | None:
-    """A `code` other than "0"; what is no such body is left to its status."""
-    said = decode_or_none(body, ErrorBody)
-    if said is None or said.code == "0":
-        return None
-    # 50011: too many requests. Maintenance, a timeout, offline, busy, a system error.
-    kinds = {"50011": "limited"} | dict.fromkeys(("50001", "50004", "50005", "50013", "50026"), "transient")
-    return VenueProblem(kinds.get(said.code, "rejected"), f"code {said.code} {said.msg}")  # type: ignore[arg-type]
+error = error_reader(
+    "code",
+    "msg",
+    success=("0",),
+    limited=("50011",),
+    # Maintenance, a timeout, offline, busy, a system error.
+    transient=("50001", "50004", "50005", "50013", "50026"),
+)
 
 
 def instruments(page: Any) -> list[Instrument]:
@@ -154,10 +152,15 @@ def instruments(page: Any) -> list[Instrument]:
     ]
 
 
-def _older(bound: str, time: str) -> NextPage:
-    """What a page that was cut leaves: all that is older than its oldest row.
+def _family(symbol: str) -> str:
+    """The pair of a swap: `BTC-USDT` of `BTC-USDT-SWAP`."""
+    return symbol.removesuffix("-SWAP")
 
-    The venue has changed how long its pages are, never below 100 rows: a page of as many may have been cut.
+
+def _older(bound: str, time: str) -> NextPage:
+    """After a page that was cut: the rows older than its oldest.
+
+    The venue has changed how long its pages are, never below 100 rows: a page of at least 100 may have been cut.
     """
 
     def next_page(request: Request, page: Any, rows: Sequence[Any]) -> Request | None:
@@ -169,62 +172,54 @@ def _older(bound: str, time: str) -> NextPage:
     return next_page
 
 
-def _bulk(name: str, record: type[Record], path: str, known: str = "", **params: str) -> Endpoint:
-    return Endpoint(
-        name,
-        record,
-        key=("symbol",),
-        plan=once(Request(f"/api/v5/public/{path}", params, weights={name: 1})),
-        **enveloped("data", list[record]),  # type: ignore[valid-type]
-        bulk=True,
-        ignored_fields=frozenset(known.split()),
-    )
+def _snapshot(name: str, record: type[Record], path: str, ignored_fields: str, **params: str) -> Endpoint:
+    request = Request(f"/api/v5/public/{path}", params, weights={name: 1})
+    data = enveloped("data", list[record])  # type: ignore[valid-type]
+    return snapshot(name, record, "symbol", request, ignored_fields=ignored_fields, **data)
 
 
 def _history(
     name: str,
     record: type[Record],
+    time: str,
     path: str,
     limit: int,
-    time: str,
+    params: dict[str, str],
     *,
-    asked: Callable[[str], dict[str, str]] = lambda symbol: {"instId": symbol},
-    newer: str = "before",
-    older: str = "after",
-    **others: Any,
+    bounds: tuple[str, str] = ("before", "after"),
+    by_family: bool = False,
+    **more: Any,
 ) -> Endpoint:
-    """Rows of one instrument, at most one an hour, newest first between two exclusive bounds."""
-    context = () if "symbol" in record.__struct_fields__ else ("symbol",)
+    """Rows of one instrument, at most one an hour, newest first between two exclusive `bounds`."""
+    newer, older = bounds
 
     def request(instrument: Instrument, window: Window) -> Request:
-        bounds = {newer: window.start - 1, older: window.end, "limit": limit}
+        symbol = _family(instrument.symbol) if by_family else instrument.symbol
         return Request(
             f"/api/v5/{path}",
-            {**asked(instrument.symbol), **bounds},
-            context=dict.fromkeys(context, instrument.symbol),
+            {"instId": symbol, **params, newer: window.start - 1, older: window.end, "limit": limit},
+            context={"symbol": instrument.symbol},
             window=window,
             weights={name: 1},
         )
 
-    return Endpoint(
-        name,
-        record,
-        key=("symbol", time),
-        time=time,
-        plan=hourly(limit, request),
-        **enveloped("data", list[record]),  # type: ignore[valid-type]
-        next_page=_older(older, time),
-        context=context,
-        **others,
-    )
+    data = enveloped("data", list[record])  # type: ignore[valid-type]
+    return series(name, record, time, hourly(limit, request), next_page=_older(older, time), **data, **more)
+
+
+def _candles(name: str, record: type[Record], path: str, limit: int, *, by_family: bool = False) -> Endpoint:
+    return _history(name, record, "open_time", f"market/{path}", limit, {"bar": "1H"}, by_family=by_family, bar=HOUR)
 
 
 def _liquidations(instrument: Instrument, window: Window) -> Iterable[Request]:
-    """Of a family, the swap's alone; newest first between two exclusive bounds."""
-    asked = {"instType": "SWAP", "instFamily": family(instrument.symbol), "state": "filled"}
-    params: dict[str, str | int] = {**asked, "before": window.start - 1, "after": window.end, "limit": EVENTS}
-    context = {"symbol": instrument.symbol}
-    yield Request("/api/v5/public/liquidation-orders", params, context=context, window=window, weights={"liquidations": 1})
+    """Those of the swap's family, newest first between two exclusive bounds."""
+    filters = {"instType": "SWAP", "instFamily": _family(instrument.symbol), "state": "filled"}
+    yield Request(
+        "/api/v5/public/liquidation-orders",
+        {**filters, "before": window.start - 1, "after": window.end, "limit": EVENTS},
+        window=window,
+        weights={"liquidations": 1},
+    )
 
 
 def _events(page: Any) -> Sequence[Liquidation]:
@@ -237,30 +232,18 @@ def _events(page: Any) -> Sequence[Liquidation]:
 
 
 def _earlier(request: Request, page: Any, rows: Sequence[Liquidation]) -> Request | None:
-    """What is older than a full page, its last millisecond once more."""
+    """After a full page: the older rows, from its last millisecond on, which is requested again."""
     if len(rows) < EVENTS or not request.window:
         return None
     rest = request.window.before(min(row.ts for row in rows) + 1)
     return replace(request, params={**request.params, "after": rest.end}, window=rest)
 
 
-def _candles(name: str, record: type[Record], path: str, limit: int, whose: Callable[[str], str] = str) -> Endpoint:
-    def asked(symbol: str) -> dict[str, str]:
-        return {"instId": whose(symbol), "bar": "1H"}
-
-    return _history(name, record, f"market/{path}", limit, "open_time", asked=asked, bar=HOUR)
-
-
-def family(symbol: str) -> str:
-    """`BTC-USDT-SWAP` is of `BTC-USDT`, which is what an index goes by."""
-    return symbol.removesuffix("-SWAP")
-
-
 SOURCE = Source(
     name="okx",
     venue="okx",
     base_url="https://www.okx.com",
-    # Each endpoint has its own. Those that the venue counts by instrument besides are taken by address, which is less.
+    # One for each endpoint. Where the venue counts by address and instrument, ours is by address alone, which is less.
     limits={
         "instruments": Limit(20, 2),
         "running_rates": Limit(10, 2),
@@ -268,7 +251,7 @@ SOURCE = Source(
         "open_interest_now": Limit(20, 2),
         "funding_rates": Limit(10, 2),
         "liquidations": Limit(40, 2),
-        "open_interest": Limit(5, 2),  # not documented: that of its neighbours among the statistics
+        "open_interest": Limit(5, 2),  # not documented: the limit of the other statistics
         "candles": Limit(20, 2),
         "mark_candles": Limit(20, 2),
         "index_candles": Limit(10, 2),
@@ -276,7 +259,7 @@ SOURCE = Source(
     error=error,
     parse_instruments=instruments,
     endpoints=(
-        _bulk(
+        _snapshot(
             "instruments",
             Swap,
             "instruments",
@@ -286,7 +269,7 @@ SOURCE = Source(
             "maxPxLmtPct rpi rpiMinLevel rpiMinPxBand",
             instType="SWAP",
         ),
-        _bulk(
+        _snapshot(
             "running_rates",
             RunningRate,
             "funding-rate",
@@ -294,44 +277,44 @@ SOURCE = Source(
             "prevFundingTime settFundingRate settState ts",
             instId="ANY",
         ),
-        _bulk("mark_prices", MarkPrice, "mark-price", "instType", instType="SWAP"),
-        _bulk("open_interest_now", OpenInterestNow, "open-interest", "instType", instType="SWAP"),
+        _snapshot("mark_prices", MarkPrice, "mark-price", "instType", instType="SWAP"),
+        _snapshot("open_interest_now", OpenInterestNow, "open-interest", "instType", instType="SWAP"),
         _history(
             "open_interest",
             OpenInterest,
+            "ts",
             "rubik/stat/contracts/open-interest-history",
             100,
-            "ts",
-            asked=lambda symbol: {"instId": symbol, "period": "1H"},
-            newer="begin",
-            older="end",
+            {"period": "1H"},
+            bounds=("begin", "end"),
             history_days=60,
         ),
         _history(
             "funding_rates",
             FundingRate,
+            "funding_time",
             "public/funding-rate-history",
             400,
-            "funding_time",
+            {},
             history_days=90,
-            ignored_fields=frozenset({"instType", "method", "formulaType"}),
+            ignored_fields="instType method formulaType",
         ),
-        Endpoint(
+        series(
             "liquidations",
             Liquidation,
+            "ts",
+            _liquidations,
             key=("symbol", "ts", "side", "sz", "bk_px"),
-            time="ts",
-            plan=_liquidations,
             page=msgspec.defstruct("Body", [("data", list[Family])]),
             rows=_events,
             next_page=_earlier,
             history_days=7,
             is_event=True,
             wire_type=Detail,
-            ignored_fields=frozenset({"bkLoss", "ccy"}),
+            ignored_fields="bkLoss ccy",
         ),
         _candles("candles", Candle, "history-candles", 300),
         _candles("mark_candles", PriceBar, "history-mark-price-candles", 100),
-        _candles("index_candles", PriceBar, "history-index-candles", 100, family),
+        _candles("index_candles", PriceBar, "history-index-candles", 100, by_family=True),
     ),
 )

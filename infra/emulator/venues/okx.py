@@ -1,148 +1,90 @@
-"""OKX v5 as its page describes it: an envelope with a text `code`, text numbers, pages newest first, exclusive bounds.
+"""OKX v5: an envelope with a text `code`, numbers and times as text, pages newest first, exclusive bounds.
 
 Swaps are the listed coin + `-USDT-SWAP`, all linear; other kinds of instruments are known and none are listed. Sizes are
 contracts of `CONTRACTS`, fractions included. `after` is older than, `before` newer than. Open interest is kept for 1440 hours,
-funding for 90 days. `fundingRate` in the history is a forecast, off by `MISSED`. The bar in progress is left out. A limit that
-the venue counts by instrument besides is counted by address alone.
+funding for 90 days, liquidations for 7. `fundingRate` in the history is a forecast, off by `FORECAST_ERROR`. The bar in progress
+is left out. A limit that the venue counts by address and instrument is counted by address alone.
 Alone: `python -m infra.emulator` and `curl "$URL/okx/api/v5/public/instruments?instType=SWAP"`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from infra.emulator.store import (
-    MS_HOUR,
-    Candles,
-    Floats,
-    Funding,
-    Liquidations,
-    Listing,
-    OpenInterest,
-    PriceKind,
-    Profile,
-)
-from infra.emulator.wire import (
-    Answer,
-    Ask,
-    Refusal,
-    Rows,
-    Usage,
-    Venue,
-    encode,
-    interval_hours,
-    latest,
-    next_settlement,
-    plain,
-    text,
-    tick,
-)
+from infra.emulator.market import Snapshot, latest
+from infra.emulator.messages import Ask
+from infra.emulator.rendering import Rows, plain, text, tick
+from infra.emulator.store import MS_HOUR, Candles, Floats, Funding, Ints, Liquidations, Listing, OpenInterest, PriceKind, Profile
+from infra.emulator.venue import Venue, route
 
 #: Coins in one contract.
 CONTRACTS = {"BTC": 0.01, "ETH": 0.1, "SOL": 1.0, "XRP": 100.0, "DOGE": 1000.0, "HYPE": 0.1, "LINK": 1.0, "PEPE": 10_000_000.0}
-MISSED = 1.51e-06
+FORECAST_ERROR = 1.51e-06
 INSTRUMENT_TYPES = ("SPOT", "MARGIN", "SWAP", "FUTURES", "OPTION")
-FUNDING_DAYS, ENTRIES = 90, 1440
-#: By path: the kind of price, the longest page, whether only the last bars are sent.
-CANDLES: dict[str, tuple[PriceKind, int, bool]] = {
-    "/api/v5/market/candles": ("trade", 300, True),
-    "/api/v5/market/history-candles": ("trade", 300, False),
-    "/api/v5/market/mark-price-candles": ("mark", 100, True),
-    "/api/v5/market/history-mark-price-candles": ("mark", 100, False),
-    "/api/v5/market/index-candles": ("index", 100, True),
-    "/api/v5/market/history-index-candles": ("index", 100, False),
-}
+DAY = 24 * MS_HOUR
+ENTRIES = 1440
 
 
-def refusal(code: int, message: str, status: int = 200) -> Refusal:
-    return Refusal(Answer(encode({"msg": message, "code": str(code), "data": []}), status))
+def contracts(coin: str, sizes: Floats) -> list[str]:
+    """Sizes in coins as contracts, to eight decimals."""
+    return [plain(round(size / CONTRACTS[coin], 8)) for size in sizes.tolist()]
 
 
-def contracts(coin: str, size: Floats) -> Floats:
-    return np.round(size / CONTRACTS[coin], 8)
+def stamps(times: Ints) -> list[str]:
+    return list(map(str, times.tolist()))
 
 
 class Okx(Venue):
     name = "okx"
+    root = "/api/v5"
     profile = Profile(0.22, tilt=0.00001, decimals=10, four_hourly=("DOGE", "HYPE"), changing={"XRP": 2})
-    limits: Mapping[str, tuple[int, int]] = {
-        "/api/v5/public/instruments": (20, 2),
-        "/api/v5/public/funding-rate": (10, 2),
-        "/api/v5/public/mark-price": (10, 2),
-        "/api/v5/public/open-interest": (20, 2),
-        "/api/v5/public/funding-rate-history": (10, 2),
-        "/api/v5/public/liquidation-orders": (40, 2),
-        "/api/v5/rubik/stat/contracts/open-interest-history": (5, 2),
-        **{path: (10 if kind == "index" else 20, 2) for path, (kind, *_) in CANDLES.items()},
-    }
 
-    def answer(self, ask: Ask) -> Answer:
-        charges = {ask.path: 1} if ask.path in self.limits else {}
-        try:
-            return Answer(b'{"code":"0","msg":"","data":%s}' % self._data(ask), charges=charges)
-        except ValueError as problem:
-            raise refusal(51000, f"Parameter {problem} error", 400) from None
+    def symbol(self, listing: Listing) -> str:
+        return f"{listing.listed}-USDT-SWAP"
 
-    def refuse(self, ask: Ask, usage: Usage | None, *, banned: bool = False) -> Answer:
-        return Answer(encode({"msg": "Too Many Requests", "code": "50011"}), 429)
+    def envelope(self, data: bytes, ask: Ask) -> bytes:
+        return b'{"code":"0","msg":"","data":%s}' % data
 
-    def error(self, ask: Ask) -> Answer:
-        return refusal(50013, "Systems are busy. Please try again later.", 503).answer
+    def _swap(self, ask: Ask) -> Listing:
+        return self.listing(ask.required("instId"), ask.now)
 
-    def _data(self, ask: Ask) -> bytes:
-        match ask.path:
-            case "/api/v5/public/time":
-                return encode([{"ts": str(ask.now)}])
-            case "/api/v5/public/instruments":
-                return self._each(ask, self._instrument)
-            case "/api/v5/public/mark-price":
-                return self._each(ask, self._mark)
-            case "/api/v5/public/open-interest":
-                return self._each(ask, self._open_interest_now)
-            case "/api/v5/public/funding-rate":
-                every = ask.query.get("instId") == "ANY"
-                return encode([self._running(x, ask.now) for x in (self.trading(ask.now) if every else [self._swap(ask)])])
-            case "/api/v5/public/funding-rate-history":
-                return self._funding(ask, self._swap(ask).listed)
-            case "/api/v5/public/liquidation-orders":
-                return self._liquidations(ask)
-            case "/api/v5/rubik/stat/contracts/open-interest-history":
-                return self._open_interest(ask, self._swap(ask).listed)
-            case path if path in CANDLES:
-                return self._candles(ask, *CANDLES[path])
-        raise Refusal(Answer(encode({"code": "404", "msg": "Not Found", "data": {}}), 404))
+    def _of_type(self, ask: Ask, row: Callable[[Snapshot], object]) -> object:
+        """A row of each instrument of the requested kind, or of one."""
+        kind = ask.choice("instType", *INSTRUMENT_TYPES)
+        listed = [] if kind != "SWAP" else [self._swap(ask)] if "instId" in ask.query else self.trading(ask.now)
+        return [row(self.market.snapshot(x, ask.now)) for x in listed]
 
-    def _each(self, ask: Ask, row: Callable[[Listing, int], object]) -> bytes:
-        """A row of each instrument of the kind that is asked for, or of one."""
-        kind = ask.query.get("instType")
-        if kind not in INSTRUMENT_TYPES:
-            raise ValueError("instType")
-        if kind != "SWAP":
-            return b"[]"
-        return encode([row(x, ask.now) for x in ([self._swap(ask)] if "instId" in ask.query else self.trading(ask.now))])
-
-    def _swap(self, ask: Ask, ending: str = "-USDT-SWAP") -> Listing:
-        if not (name := ask.query.get("instId")):
-            raise refusal(50014, "Parameter instId can not be empty", 400)
-        for listing in self.market.listings(ask.now):
-            if listing.listed + ending == name:
-                return listing
-        raise refusal(51001, "Instrument ID does not exist")
-
-    @staticmethod
-    def _page(ask: Ask, rows: Rows, longest: int, default: int, names: tuple[str, str], since: int, until: int) -> bytes:
-        """The newest rows between two bounds that are not rows themselves, of those that the venue still has."""
-        limit, newer, older = ask.integer("limit"), ask.integer(names[0]), ask.integer(names[1])
-        if limit is not None and not 1 <= limit <= longest:
-            raise ValueError("limit")
+    def _page(
+        self,
+        ask: Ask,
+        rows: Rows,
+        longest: int,
+        default: int,
+        *,
+        kept: int,
+        last: int,
+        bounds: tuple[str, str] = ("before", "after"),
+    ) -> bytes:
+        """The newest rows between two exclusive bounds, of those from the last `kept` ms up to `last`."""
+        limit, newer, older = ask.limit(default, longest), ask.integer(bounds[0]), ask.integer(bounds[1])
+        since = last - kept if kept and self.world.history else 0
         start = since if newer is None else max(since, newer + 1)
-        end = until if older is None else min(until, older - 1)
-        return rows.array(rows.span(ask, start, end, limit or default, newest=True), descending=True)
+        end = last if older is None else min(last, older - 1)
+        return rows.page(ask, start, end, limit, newest=True, descending=True)
 
-    def _instrument(self, listing: Listing, now: int) -> object:
-        coin = listing.listed
+    @route("public/time")
+    def time(self, ask: Ask) -> object:
+        return [{"ts": str(ask.now)}]
+
+    @route("public/instruments", "instruments")
+    def instruments(self, ask: Ask) -> object:
+        return self._of_type(ask, self._instrument)
+
+    def _instrument(self, at: Snapshot) -> object:
+        coin, listing = at.listing.listed, at.listing
         return {
             "alias": "",
             "baseCcy": "",
@@ -154,7 +96,7 @@ class Okx(Venue):
             "expTime": "" if listing.delisted_at is None else str(listing.delisted_at),
             "instCategory": "1",
             "instFamily": f"{coin}-USDT",
-            "instId": f"{coin}-USDT-SWAP",
+            "instId": self.symbol(listing),
             "instType": "SWAP",
             "lever": "100",
             "listTime": str(listing.listed_at),
@@ -166,113 +108,124 @@ class Okx(Venue):
             "settleCcy": "USDT",
             "state": "live",
             "stk": "",
-            "tickSz": plain(tick(self.market.price(coin, "trade", now))),
+            "tickSz": plain(tick(at.last)),
             "uly": f"{coin}-USDT",
         }
 
-    def _mark(self, listing: Listing, now: int) -> object:
-        mark = plain(self.market.price(listing.listed, "mark", now))
-        return {"instType": "SWAP", "instId": f"{listing.listed}-USDT-SWAP", "markPx": mark, "ts": str(now)}
+    @route("public/mark-price", "mark_prices")
+    def mark_prices(self, ask: Ask) -> object:
+        def row(at: Snapshot) -> object:
+            return {"instType": "SWAP", "instId": self.symbol(at.listing), "markPx": plain(at.mark), "ts": str(at.now)}
 
-    def _open_interest_now(self, listing: Listing, now: int) -> object:
-        coin = listing.listed
-        size, mark = latest(self.market.open_interest(coin), "size", now), self.market.price(coin, "mark", now)
-        return {
-            "instType": "SWAP",
-            "instId": f"{coin}-USDT-SWAP",
-            "oi": plain(round(size / CONTRACTS[coin], 8)),
-            "oiCcy": plain(size),
-            "oiUsd": plain(size * mark),
-            "ts": str(now),
-        }
+        return self._of_type(ask, row)
 
-    def _running(self, listing: Listing, now: int) -> object:
-        coin, coming, step = listing.listed, next_settlement(listing, now), interval_hours(listing, now) * MS_HOUR
-        rate, settled = self.market.running_rate(coin, now), latest(self.market.funding(coin), "rate", coming - step)
+    @route("public/open-interest", "open_interest_now")
+    def open_interest_now(self, ask: Ask) -> object:
+        def row(at: Snapshot) -> object:
+            return {
+                "instType": "SWAP",
+                "instId": self.symbol(at.listing),
+                "oi": contracts(at.listing.listed, np.array([at.size]))[0],
+                "oiCcy": plain(at.size),
+                "oiUsd": plain(at.size * at.mark),
+                "ts": str(at.now),
+            }
+
+        return self._of_type(ask, row)
+
+    @route("public/funding-rate", "running_rates")
+    def running_rates(self, ask: Ask) -> object:
+        listed = self.trading(ask.now) if ask.query.get("instId") == "ANY" else [self._swap(ask)]
+        return [self._running_rate(self.market.snapshot(x, ask.now)) for x in listed]
+
+    def _running_rate(self, at: Snapshot) -> object:
+        coming, step = at.next_settlement, at.interval_hours * MS_HOUR
         return {
             "formulaType": "withRate",
-            "fundingRate": "" if rate is None else plain(rate),
+            "fundingRate": "" if at.rate is None else plain(at.rate),
             "fundingTime": str(coming),
-            "instId": f"{coin}-USDT-SWAP",
+            "instId": self.symbol(at.listing),
             "instType": "SWAP",
             "interestRate": "0.0001",
             "method": "current_period",
             "nextFundingRate": "",
             "nextFundingTime": str(coming + step),
             "prevFundingTime": str(coming - step),
-            "settFundingRate": plain(settled),
+            "settFundingRate": plain(latest(self.market.funding(at.listing.listed), "rate", coming - step)),
             "settState": "settled",
-            "ts": str(now),
+            "ts": str(at.now),
         }
 
-    def _funding(self, ask: Ask, coin: str) -> bytes:
+    @route("public/funding-rate-history", "funding_rates")
+    def funding(self, ask: Ask) -> bytes:
+        listing = self._swap(ask)
+
         def render(f: Funding) -> Rows:
-            cell = (
-                f'{{"instType":"SWAP","instId":"{coin}-USDT-SWAP","fundingRate":"%s","realizedRate":"%s","fundingTime":"%d",'
-                '"method":"current_period","formulaType":"withRate"}'
-            )
-            columns = zip(text(f.rate + MISSED), text(f.rate), f.settled_at.tolist(), strict=True)
-            return Rows(f.settled_at, [(cell % row).encode() for row in columns])
+            columns: dict[str, Any] = {"instType": "SWAP", "instId": self.symbol(listing)}
+            columns |= {"fundingRate": text(f.rate + FORECAST_ERROR), "realizedRate": text(f.rate)}
+            columns |= {"fundingTime": stamps(f.settled_at), "method": "current_period", "formulaType": "withRate"}
+            return Rows.objects(f.settled_at, columns)
 
-        rows = self.market.rows("funding", coin, self.market.funding(coin), render)
-        kept = ask.now - FUNDING_DAYS * 24 * MS_HOUR if self.world.history else 0
-        return self._page(ask, rows, 400, 400, ("before", "after"), kept, ask.now)
+        rows = self.market.funding_rows(listing.listed, render)
+        return self._page(ask, rows, 400, 400, kept=90 * DAY, last=ask.now)
 
-    def _open_interest(self, ask: Ask, coin: str) -> bytes:
-        if ask.query.get("period") != "1H":
-            raise ValueError("period")
+    @route("rubik/stat/contracts/open-interest-history", "open_interest")
+    def open_interest(self, ask: Ask) -> bytes:
+        ask.choice("period", "1H")
+        coin = self._swap(ask).listed
 
         def render(oi: OpenInterest) -> Rows:
-            columns = (oi.observed_at.tolist(), text(contracts(coin, oi.size)), text(oi.size), text(oi.size * oi.mark))
-            cell = '["%d","%s","%s","%s"]'
-            return Rows(oi.observed_at, [(cell % row).encode() for row in zip(*columns, strict=True)])
+            return Rows.arrays(
+                oi.observed_at, stamps(oi.observed_at), contracts(coin, oi.size), text(oi.size), text(oi.size * oi.mark)
+            )
 
-        rows = self.market.rows("open_interest", coin, self.market.open_interest(coin), render)
-        kept = ask.now // MS_HOUR * MS_HOUR - (ENTRIES - 1) * MS_HOUR
-        return self._page(ask, rows, 100, 100, ("begin", "end"), kept if self.world.history else 0, ask.now)
+        rows, last = self.market.open_interest_rows(coin, render), ask.now // MS_HOUR * MS_HOUR
+        return self._page(ask, rows, 100, 100, kept=(ENTRIES - 1) * MS_HOUR, last=last, bounds=("begin", "end"))
 
-    def _liquidations(self, ask: Ask) -> bytes:
-        """Of a family, newest first, in an object around them; the side is the order's."""
-        if (ask.query.get("instType"), ask.query.get("state")) != ("SWAP", "filled"):
-            raise ValueError("instType")
-        symbol = ask.query.get("instFamily", "")
-        coin = next((x.listed for x in self.market.listings(ask.now) if f"{x.listed}-USDT" == symbol), None)
-        if coin is None:
-            raise ValueError("instFamily")
+    @route("public/liquidation-orders", "liquidations")
+    def liquidations(self, ask: Ask) -> object:
+        """Those of a family, newest first, inside an object; the side is the order's."""
+        ask.choice("instType", "SWAP")
+        ask.choice("state", "filled")
+        family = ask.required("instFamily")
+        coin = self.listing(f"{family}-SWAP", ask.now).listed
 
         def render(forced: Liquidations) -> Rows:
-            columns = zip(
-                text(forced.price), forced.long.tolist(), text(contracts(coin, forced.size)), forced.time.tolist(), strict=True
-            )
-            cells = [
-                {"bkLoss": "0", "bkPx": price, "ccy": "", "posSide": "long" if long else "short"}
-                | {"side": "sell" if long else "buy", "sz": size, "ts": str(at)}
-                for price, long, size, at in columns
-            ]
-            return Rows(forced.time, list(map(encode, cells)))
+            columns: dict[str, Any] = {"bkLoss": "0", "bkPx": text(forced.price), "ccy": ""}
+            columns |= {"posSide": np.where(forced.long, "long", "short"), "side": np.where(forced.long, "sell", "buy")}
+            return Rows.objects(forced.time, {**columns, "sz": contracts(coin, forced.size), "ts": stamps(forced.time)})
 
-        rows = self.market.rows("liquidations", coin, self.market.liquidations(coin), render)
-        kept = ask.now - 7 * 24 * MS_HOUR if self.world.history else 0
-        details = self._page(ask, rows, 100, 100, ("before", "after"), kept, ask.now)
-        named = f'"instFamily":"{symbol}","instId":"{symbol}-SWAP","instType":"SWAP","uly":"{symbol}"'
-        return b'[{"details":%s,%s}]' % (details, named.encode())
+        rows = self.market.liquidation_rows(coin, render)
+        details = self._page(ask, rows, 100, 100, kept=7 * DAY, last=ask.now)
+        names = f'"instFamily":"{family}","instId":"{family}-SWAP","instType":"SWAP","uly":"{family}"'
+        return b'[{"details":%s,%s}]' % (details, names.encode())
 
-    def _candles(self, ask: Ask, kind: PriceKind, longest: int, latest_only: bool) -> bytes:
-        if ask.query.get("bar") != "1H":
-            raise ValueError("bar")
-        coin = self._swap(ask, "-USDT" if kind == "index" else "-USDT-SWAP").listed
+    @route("market/{history:history-|}candles", "candles")
+    def candles(self, ask: Ask, history: str) -> bytes:
+        return self._bars(ask, "trade", 300, history)
+
+    @route("market/{history:history-|}mark-price-candles", "mark_candles")
+    def mark_candles(self, ask: Ask, history: str) -> bytes:
+        return self._bars(ask, "mark", 100, history)
+
+    @route("market/{history:history-|}index-candles", "index_candles")
+    def index_candles(self, ask: Ask, history: str) -> bytes:
+        """An index is named by the pair."""
+        return self._bars(ask, "index", 100, history, ending="-SWAP")
+
+    def _bars(self, ask: Ask, kind: PriceKind, longest: int, history: str, ending: str = "") -> bytes:
+        """Bars that are over; without `history` the last ones alone."""
+        ask.choice("bar", "1H")
+        coin = self.listing(ask.required("instId") + ending, ask.now).listed
 
         def render(bars: Candles) -> Rows:
-            columns = [bars.opened_at.tolist(), *(text(x) for x in (bars.open, bars.high, bars.low, bars.close))]
+            columns = [stamps(bars.opened_at), *map(text, (bars.open, bars.high, bars.low, bars.close))]
             if kind == "trade":
-                columns += [text(contracts(coin, bars.volume)), text(bars.volume), text(bars.quote_volume)]
-            cell = '["%d"' + ',"%s"' * (len(columns) - 1) + ',"1"]'
-            return Rows(bars.opened_at, [(cell % row).encode() for row in zip(*columns, strict=True)])
+                columns += [contracts(coin, bars.volume), text(bars.volume), text(bars.quote_volume)]
+            return Rows.arrays(bars.opened_at, *columns, "1")
 
-        rows = self.market.rows(("candles", kind), coin, self.market.candles(coin, kind), render)
-        over = ask.now - MS_HOUR
-        kept = over - ENTRIES * MS_HOUR if latest_only and self.world.history else 0
-        return self._page(ask, rows, longest, 100, ("before", "after"), kept, over)
+        rows = self.market.candle_rows(kind, coin, render)
+        return self._page(ask, rows, longest, 100, kept=0 if history else ENTRIES * MS_HOUR, last=ask.now - MS_HOUR)
 
 
 VENUE = Okx
