@@ -116,7 +116,7 @@ def shares(venues: pd.DataFrame, caption: str, *, synthetic: bool) -> Figure:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(12, 5.6), facecolor="white")
         upper, lower = figure.subplots(2, 1, sharex=True)
-        figure.subplots_adjust(left=0.085, right=0.985, top=0.84, bottom=0.075, hspace=0.3)
+        figure.subplots_adjust(left=0.085, right=0.985, top=0.825, bottom=0.075, hspace=0.3)
         for ax, column, title in (
             (upper, "volume_share", "Share of volume (venues that reported it)"),
             (lower, "oi_share", "Share of open interest (venues that reported it)"),
@@ -155,7 +155,7 @@ def history(asset: str, forecasts: dict[str, pd.DataFrame], events: pd.DataFrame
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(12, 4.4), facecolor="white")
         axes = figure.subplots(len(forecasts), 1, sharex=True)
-        figure.subplots_adjust(left=0.085, right=0.985, top=0.79, bottom=0.075, hspace=0.45)
+        figure.subplots_adjust(left=0.085, right=0.985, top=0.77, bottom=0.075, hspace=0.45)
         for ax, (title, rows) in zip(axes, forecasts.items(), strict=True):
             by_day = rows.set_index("day").reindex(pd.date_range(days[0], days[-1]))
             for event in events.to_dict("records"):
@@ -171,7 +171,7 @@ def history(asset: str, forecasts: dict[str, pd.DataFrame], events: pd.DataFrame
             Line2D([], [], color=LONG, marker="o", markersize=3, linestyle="none", label="flag: top tenth of the past year"),
             Patch(color=LONG, alpha=0.25, label="event: a low 10 % under the highest close of the week before"),
         ]
-        figure.legend(handles=keys, loc="upper left", bbox_to_anchor=(0.079, 0.93), ncols=3, handlelength=1.4)
+        figure.legend(handles=keys, loc="upper left", bbox_to_anchor=(0.079, 0.905), ncols=3, handlelength=1.4)
     return figure
 
 

@@ -7,6 +7,7 @@ the other pages, so it can be mailed and opens without a network.
 Alone: ``write_report(Path("perplake.duckdb"), Path("out"))``.
 """
 
+import re
 from base64 import b64encode
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 from assets.regimes.thresholds import REGIMES
@@ -125,12 +127,19 @@ def _environment() -> Environment:
         "date": _date,
         "minute": lambda moment: f"{pd.Timestamp(moment):%Y-%m-%d %H:%M} UTC",
         "base64": lambda data: b64encode(data).decode("ascii"),
-        "score": lambda number: "–" if pd.isna(number) else f"{number:.2f}",
+        "score": lambda number: "–" if pd.isna(number) else f"{round(number, 2) + 0.0:.2f}",  # without a minus before zero
+        "sentence": _sentence,
         "whole": lambda number: "–" if pd.isna(number) else f"{number:.0f}",
         "percent": lambda share: "unknown" if pd.isna(share) else f"{share * 100:.1f} %",
         "count": lambda number: f"{int(number):,}".replace(",", "\u202f"),
     }
     return environment
+
+
+def _sentence(text: str) -> Markup:
+    """Text as HTML with a capital at its start, a full stop at its end, and `code` in backticks."""
+    escaped = str(escape(text[0].upper() + text[1:]))
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", escaped) + ".")
 
 
 def _date(moment: Any) -> str:

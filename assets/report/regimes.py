@@ -128,8 +128,10 @@ def _calibration(marts: Marts, forecasts: dict[str, pd.DataFrame], outcomes: pd.
 
 
 def _nowcasts(marts: Marts, assets: list[str]) -> list[dict[Hashable, Any]]:
-    rows = marts.scorecard[marts.scorecard["target"].isin(list(plan.NOWCASTS))]
-    return rows[rows["asset"].isin([POOLED, *assets])].to_dict("records")
+    """Scorecard rows of the day's own label, in the order of `plan.NOWCASTS`, for all assets pooled and for each."""
+    rows = marts.scorecard.set_index(["target", "asset"], drop=False)
+    order = pd.MultiIndex.from_product([plan.NOWCASTS, [POOLED, *assets]])
+    return rows.loc[order[order.isin(rows.index)]].to_dict("records")
 
 
 def _events(marts: Marts, assets: list[str], forecasts: pd.DataFrame) -> list[dict[Hashable, Any]]:
