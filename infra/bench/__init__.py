@@ -1,1 +1,1 @@
-"""Speed as ratios: against peers, against what venues allow, against our own history."""
+"""Benchmarks of speed as ratios: to peers, to the rate limits of venues, to a run on a shorter history."""

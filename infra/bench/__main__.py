@@ -1,13 +1,15 @@
-"""`python -m infra.bench` (`make bench`): speed as ratios, each within one run on one machine, as a Markdown table.
+"""The benchmarks: speed as ratios, each measured within one run on one machine, printed as a Markdown table.
 
-    throughput  a million candles from the emulator to the raw table, against dlt's `rest_api` (rates: the peer has fewer rows)
-    replay      landing to the raw table, against DuckDB's JSON reader on the same bytes
+    throughput  a million candles from the emulator to the raw table, compared with dlt's `rest_api` (by rate: it gets fewer rows)
+    replay      landing to the raw table, compared with DuckDB's JSON reader on the same bytes
     limits      the share of the allowed rate that a limited backfill uses
-    history     a daily run on 300 days of history against one on 30
-    forecasts   the whole walk-forward and its scores for 12 assets over 5 years, against three minutes
+    history     a daily run on 300 days of history, compared with one on 30 days
+    forecasts   walking forward with all methods for 12 assets over 5 years, compared with three minutes
 
-Contenders take turns, each in a process of its own, and the median counts. `--quick` runs each part tiny, to see that it
-runs: its figures mean nothing. Exit status 1 where an aim is missed.
+Contenders take turns, each in its own process, and the median counts. `--quick` runs each part with little data, to test that it
+runs; its figures mean nothing. Exit status 1 where a ratio misses its aim.
+
+Alone: `make bench`, or `python -m infra.bench --only limits`.
 """
 
 from __future__ import annotations
@@ -37,9 +39,9 @@ ENDLESS = 1e6
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the table. `good` is whether the aim is met."""
+    """A line of the table. `good` is true where the ratio meets the aim."""
 
-    what: str
+    task: str
     ours: str
     peer: str
     ratio: str
@@ -48,19 +50,19 @@ class Line:
 
 
 def rate(folder: Path, module: str, *arguments: object) -> float:
-    """Rows a second of a contender: `python -m infra.bench.<module> …` in a process and a folder of its own."""
+    """Rows per second of a contender: `python -m infra.bench.<module> …` in its own process; `Path` stands for a new folder."""
     own = tempfile.mkdtemp(dir=folder)
     command = [sys.executable, "-m", f"infra.bench.{module}", *(str(own if a is Path else a) for a in arguments)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}:\n{done.stderr[-3000:]}")
-    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return float(said["rows"] / said["seconds"])
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return float(result["rows"] / result["seconds"])
 
 
 def speed(folder: Path, quick: bool, rounds: int, parts: set[str]) -> Iterator[Line]:
-    """(a) and (b): they share the landing that the backfill makes."""
-    # rows = instruments x HOURS: a million of ours; the peers' rate does not depend on the number
+    """Throughput and replay, which share the landing of one backfill."""
+    # Rows are instruments x HOURS: a million for ours; the peers' rate does not depend on the number.
     many, few, some, rounds = (4, 1, 2, 1) if quick else (112, 6, 24, rounds)
     home = folder / "home"
     home.mkdir()
@@ -73,9 +75,9 @@ def speed(folder: Path, quick: bool, rounds: int, parts: set[str]) -> Iterator[L
                 ours.append(rate(folder, "ours", "backfill", url, HOURS, Path if at else home))
                 default.append(rate(folder, "peers", "rest-api", url, few, HOURS, Path))
                 best.append(rate(folder, "peers", "rest-api", url, some, HOURS, Path, "--best"))
-            what = f"{many * HOURS:,} candles from the emulator to the raw table"
-            yield _rates(what, ours, "dlt `rest_api`, defaults", default, least=25)
-            yield _rates(what, ours, "dlt `rest_api`, parallel, Parquet", best, least=12)
+            task = f"{many * HOURS:,} candles from the emulator to the raw table"
+            yield _rates(task, ours, "dlt `rest_api`, defaults", default, least=25)
+            yield _rates(task, ours, "dlt `rest_api`, parallel, Parquet", best, least=12)
     if "replay" in parts:
         ours, reader = [], []
         for _ in range(rounds):
@@ -84,12 +86,13 @@ def speed(folder: Path, quick: bool, rounds: int, parts: set[str]) -> Iterator[L
         yield _rates("replay from landing to the raw table", ours, "DuckDB `read_json`, same bytes", reader, most=4)
 
 
-def _rates(what: str, ours: list[float], peer: str, theirs: list[float], least: float = 0, most: float = 0) -> Line:
+def _rates(task: str, ours: list[float], peer: str, theirs: list[float], least: float = 0, most: float = 0) -> Line:
+    """Compare medians of rows per second: at least `least` times the peer's rate, or at most `most` times its time."""
     we, they = median(ours), median(theirs)
     ratio, aim = (we / they, f"≥ {least:g} times its rate") if least else (they / we, f"≤ {most:g} times our time")
     good = ratio >= least if least else ratio <= most
-    said = f"{ratio:.1f} times faster" if least else f"{ratio:.1f} times slower"
-    return Line(what, f"{we:,.0f} rows/s", f"{peer}: {they:,.0f} rows/s", said, aim, good)
+    shown = f"{ratio:.1f} times faster" if least else f"{ratio:.1f} times slower"
+    return Line(task, f"{we:,.0f} rows/s", f"{peer}: {they:,.0f} rows/s", shown, aim, good)
 
 
 def limits(quick: bool) -> Iterator[Line]:
@@ -127,9 +130,9 @@ def forecasts(quick: bool) -> Iterator[Line]:
 
 
 def main(
-    quick: Annotated[bool, typer.Option("--quick", help="Each part tiny: does it run?")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Run each part with little data, as a test.")] = False,
     rounds: Annotated[int, typer.Option(help="How often each contender runs; the median counts.")] = 3,
-    only: Annotated[str, typer.Option(help="Parts, by comma.")] = ",".join(PARTS),
+    only: Annotated[str, typer.Option(help="Parts to run, by comma.")] = ",".join(PARTS),
 ) -> None:
     """Print the table of ratios."""
     parts = set(only.split(","))
@@ -146,11 +149,12 @@ def main(
     if "forecasts" in parts:
         lines += forecasts(quick)
     cores = len(os.sched_getaffinity(0))
-    typer.echo(f"`python -m infra.bench{' --quick' if quick else ''}` on {cores} cores{': tiny, no figures' if quick else ''}\n")
-    typer.echo("| what | ours | against | ratio | aim |\n|---|---|---|---|---|")
+    option, warning = (" --quick", ": little data, figures mean nothing") if quick else ("", "")
+    typer.echo(f"`python -m infra.bench{option}` on {cores} cores{warning}\n")
+    typer.echo("| task | ours | compared with | ratio | aim |\n|---|---|---|---|---|")
     for line in lines:
         met = "" if line.good else " (missed)"
-        typer.echo(f"| {line.what} | {line.ours} | {line.peer} | {line.ratio} | {line.aim}{met} |")
+        typer.echo(f"| {line.task} | {line.ours} | {line.peer} | {line.ratio} | {line.aim}{met} |")
     if not quick and not all(line.good for line in lines):
         raise typer.Exit(1)
 

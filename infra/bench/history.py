@@ -1,7 +1,9 @@
-"""What history costs a daily run: `perps run` for one more day, on 300 days and on 30.
+"""Time of a daily run by length of history: `perps run` for one more day, after 300 days and after 30.
 
-The whole command is timed, as its user waits for it: emulator, imports, fetch, load, dbt, regimes, checks, publish, report. The
-two warehouses take turns, so that a busy minute of the machine troubles both.
+The whole command is timed: emulator, imports, fetch, load, dbt, regimes, checks, publish, report. The two warehouses take turns,
+so that other load on the machine slows both.
+
+Alone: `python -m infra.bench --only history`.
 """
 
 from __future__ import annotations
@@ -15,12 +17,12 @@ from datetime import date, timedelta
 from pathlib import Path
 from statistics import median
 
-#: The last day of history; the synthetic market is the same whenever it is asked.
+#: The last day of history; the synthetic market does not depend on the time of the run.
 LAST = date(2026, 3, 1)
 
 
 def daily_seconds(histories: Sequence[int], days: int, options: Sequence[str] = ()) -> dict[int, float]:
-    """By days of history: the median seconds of a run that adds a day, over so many days."""
+    """By days of history: the median seconds of a run that adds one day, over `days` such runs."""
     with tempfile.TemporaryDirectory(prefix="perplake-bench-") as folder:
         homes = {history: Path(folder) / str(history) for history in histories}
         for history, home in homes.items():
@@ -36,7 +38,7 @@ def _run(home: Path, first: date, last: date, options: Sequence[str]) -> float:
     window = ["--from", f"{first}", "--to", f"{last}", "--as-of", f"{last + timedelta(days=1)}T00:00"]
     begun = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-c", "from assets.cli import app; app()", "run", *window, "--home", str(home), *options],
+        [sys.executable, "-m", "assets.cli", "run", *window, "--home", str(home), *options],
         capture_output=True,
         text=True,
     )

@@ -1,7 +1,9 @@
-"""The share of the allowed rate that a limited backfill uses: Binance candles and Hyperliquid funding, side by side, at scale 1.
+"""The share of the allowed rate that a backfill uses at the venues' own limits: Binance candles and Hyperliquid funding together.
 
-What counts is what the emulator charged, within the time that so many full windows take from the first request on, and that
-it refused nothing.
+The emulator's log gives the weight of the requests within a number of full limit windows from the first request on, and how many
+requests it refused.
+
+Alone: `python -m infra.bench --only limits`.
 """
 
 from __future__ import annotations
@@ -20,24 +22,24 @@ from pipelines.source import Source
 
 WINDOW = 60
 SOURCES = {"binance_usdm": "candles", "hyperliquid": "funding_rates"}
-#: Coins and hours for more than three windows of both.
+#: Enough coins and hours for more than three limit windows of both sources.
 INSTRUMENTS, HOURS = 160, 9000
 
 
 def shares(windows: float = 3) -> dict[str, tuple[float, int]]:
-    """By source: weight used over weight allowed, and how many requests were refused."""
+    """By source: weight used over weight allowed, and the number of refused requests."""
     with serve(INSTRUMENTS, HOURS) as url, tempfile.TemporaryDirectory(prefix="perplake-bench-") as home:
         sources = [only(name, "instruments", dataset) for name, dataset in SOURCES.items()]
         asyncio.run(_fetch_for(windows * WINDOW, Path(home), url, sources))
         with urllib.request.urlopen(f"{url}/admin/requests") as answer:
             log = json.load(answer)
-    found = {}
+    result = {}
     for source in sources:
-        asked = [request for request in log if request["venue"] == source.venue]
-        used = sum(request["weight"] for request in asked if request["status"] == 200)
-        refused = sum(request["status"] != 200 for request in asked)
-        found[source.name] = (used / (source.limits["weight"].weight * windows), refused)
-    return found
+        requests = [request for request in log if request["venue"] == source.venue]
+        used = sum(request["weight"] for request in requests if request["status"] == 200)
+        refused = sum(request["status"] != 200 for request in requests)
+        result[source.name] = (used / (source.limits["weight"].weight * windows), refused)
+    return result
 
 
 async def _fetch_for(seconds: float, home: Path, url: str, sources: list[Source]) -> None:
@@ -45,4 +47,4 @@ async def _fetch_for(seconds: float, home: Path, url: str, sources: list[Source]
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await fetch(run, sources)
-            raise RuntimeError("the backfill ended before its time: give it more to do")
+            raise RuntimeError("the backfill ended too early: raise INSTRUMENTS or HOURS")

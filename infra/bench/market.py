@@ -1,6 +1,8 @@
-"""The market that the bench serves: many perpetuals, hourly random walks, synthetic and cheap to make.
+"""The market of the benchmarks: many perpetuals with hourly random walks, synthetic and cheap to generate.
 
-`serve` runs this module as a process of its own, as venues are elsewhere.
+`serve` runs this module in a child process, so that serving does not share a process with the client.
+
+Alone: `python -m infra.bench.market --port-file url --instruments 4 --hours 9000 --limits-scale 1`.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from infra.emulator.store import (
     PriceKind,
 )
 
-#: Pages of 1,500 and of 500 hours begin on the epoch's grid: from here on, every page is full.
+#: A multiple of 1,500 and of 500 hours since the epoch, so that every page of both sizes is full.
 START = 320 * 1500 * MS_HOUR
 VENUES = ("binance", "hyperliquid")
 
@@ -78,7 +80,7 @@ class BenchMarket:
         return None
 
     def extend(self, until: int) -> None:
-        """It has an end, where its clock stands."""
+        """Does nothing: the market has a fixed end."""
 
     def _hours(self) -> Ints:
         return START + MS_HOUR * np.arange(self.hours)
@@ -86,7 +88,7 @@ class BenchMarket:
 
 @contextmanager
 def serve(instruments: int, hours: int, limits_scale: float = 1.0) -> Iterator[str]:
-    """The emulator with this market as a child process until the block ends: its URL. The candles are rendered beforehand."""
+    """The URL of an emulator with this market, in a child process until the block ends. Candles are rendered beforehand."""
     with tempfile.TemporaryDirectory(prefix="perplake-bench-") as folder:
         port_file = Path(folder) / "url"
         options = {"port-file": port_file, "instruments": instruments, "hours": hours, "limits-scale": limits_scale}
@@ -95,7 +97,7 @@ def serve(instruments: int, hours: int, limits_scale: float = 1.0) -> Iterator[s
         try:
             while not port_file.exists():
                 if process.poll() is not None:
-                    raise ConnectionError("the bench's emulator did not start")
+                    raise ConnectionError("the emulator of the benchmark did not start")
                 time.sleep(0.05)
             url = port_file.read_text()
             if limits_scale > 1:
@@ -108,12 +110,12 @@ def serve(instruments: int, hours: int, limits_scale: float = 1.0) -> Iterator[s
 
 
 def main(
-    port_file: Annotated[Path, typer.Option(help="Write the URL to this file once it listens.")],
-    instruments: Annotated[int, typer.Option(help="How many coins.")],
-    hours: Annotated[int, typer.Option(help="How many hours.")],
-    limits_scale: Annotated[float, typer.Option(help="Multiplies the venues' rate limits.")],
+    port_file: Annotated[Path, typer.Option(help="File to write the URL to once the server listens.")],
+    instruments: Annotated[int, typer.Option(help="Number of coins.")],
+    hours: Annotated[int, typer.Option(help="Number of hours.")],
+    limits_scale: Annotated[float, typer.Option(help="Factor of the venues' rate limits.")],
 ) -> None:
-    """Serve the bench's market until SIGTERM."""
+    """Serve the market until SIGTERM."""
     market = BenchMarket(instruments, hours)
     emulator = Emulator(market, as_of=market.end, limits_scale=limits_scale, history_limits=False)
     asyncio.run(_serve(emulator, port_file))

@@ -1,7 +1,9 @@
-"""Ours: the real path of Binance candles, `pipelines.fetch.fetch` and `pipelines.load.load`, into a fresh DuckDB file.
+"""The contender of this project: Binance candles through `pipelines.fetch` and `pipelines.load` into a new DuckDB file.
 
-`python -m infra.bench.ours backfill URL HOURS HOME` asks the emulator, `… replay HOURS HOME FOLDER` loads that landing once
-more, with no server. Each prints rows and seconds as JSON; imports and a warm-up are not timed, for the peers neither.
+`backfill` requests them from the emulator, `replay` loads that landing again without a server. Each prints rows and seconds as
+JSON; imports and a warm-up are not timed, as for the peers.
+
+Alone: `python -m infra.bench.ours backfill URL HOURS HOME`, `python -m infra.bench.ours replay HOURS HOME FOLDER`.
 """
 
 from __future__ import annotations
@@ -30,20 +32,20 @@ app = typer.Typer()
 
 
 def only(name: str, *datasets: str) -> Source:
-    """A source with some of its datasets."""
+    """A source with some of its endpoints."""
     whole = get_source(name)
     return replace(whole, endpoints=tuple(whole.endpoint(dataset) for dataset in datasets))
 
 
 def begin(home: Path, hours: int, url: str | None, scale: float, warehouse: Path | None = None) -> Run:
-    """A run over the bench's whole market."""
+    """A run over the whole market of the benchmark."""
     end = START + hours * HOUR
     settings = Settings(home=home, assets=["all"], emulator_url=url, limits_scale=scale, warehouse=warehouse)
     return Run.begin(settings, Window(START, end), Clock(end), EmulatorInfo(url, BenchMarket.origin) if url else None)
 
 
 def warm_up(home: Path) -> None:
-    """What a process pays once, whatever it loads (dlt imports much at its first run): not timed, for the peers neither."""
+    """One-time work of a process, such as dlt's imports at its first run; not timed, as for the peers."""
     run = begin(home / "warm", 0, None, 1e6)
     dlt = _dlt()
     pipeline = dlt.pipeline(
@@ -63,21 +65,21 @@ def _report(loaded: LoadResult, seconds: float) -> None:
 @app.command()
 def backfill(url: str, hours: int, home: Path) -> None:
     """From HTTP to the raw table."""
-    of, run = only("binance_usdm", "instruments", "candles"), begin(home, hours, url, 1e6)
+    candles, run = only("binance_usdm", "instruments", "candles"), begin(home, hours, url, 1e6)
     warm_up(home)
     begun = time.perf_counter()
-    (fetched,) = asyncio.run(fetch(run, [of]))
-    loaded = load(run, of, fetched.entries)
+    (fetched,) = asyncio.run(fetch(run, [candles]))
+    loaded = load(run, candles, fetched.entries)
     _report(loaded, time.perf_counter() - begun)
 
 
 @app.command()
 def replay(hours: int, home: Path, folder: Path) -> None:
     """From the landing in a home to the raw table of a new warehouse in a folder."""
-    of, run = only("binance_usdm", "instruments", "candles"), begin(home, hours, None, 1e6, folder / "replayed.duckdb")
+    candles, run = only("binance_usdm", "instruments", "candles"), begin(home, hours, None, 1e6, folder / "replayed.duckdb")
     warm_up(folder)
     begun = time.perf_counter()
-    loaded = load(run, of)
+    loaded = load(run, candles)
     _report(loaded, time.perf_counter() - begun)
 
 

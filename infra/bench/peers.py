@@ -1,9 +1,10 @@
 """The peers: dlt's `rest_api` source on the same candles, and DuckDB's JSON reader on the same landed bytes.
 
-Both are as their documentation has them. In the peers' favour: they need neither land nor merge nor deduplicate, rows are only
-appended, and a map names the columns and makes the numbers. Each prints rows and seconds as JSON; imports and a
-warm-up are not timed.
-`python -m infra.bench.peers rest-api URL INSTRUMENTS HOURS FOLDER [--best]`, `… json-reader HOME FOLDER`.
+Both are used as documented. They have less to do: they keep no raw bytes, neither merge nor deduplicate, and only append rows; a
+map names the columns and converts the numbers. Each prints rows and seconds as JSON; imports and a warm-up are not timed.
+
+Alone: `python -m infra.bench.peers rest-api URL INSTRUMENTS HOURS FOLDER --best`,
+`python -m infra.bench.peers json-reader HOME FOLDER`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import duckdb
 import typer
 from dlt.sources.helpers.rest_client.paginators import BasePaginator
 from dlt.sources.rest_api import rest_api_source
-from requests import Response  # noqa: TID251  (what a paginator of dlt's is given)
+from requests import Response  # noqa: TID251  (the type that dlt passes to a paginator)
 
 from infra.bench.market import START
 from pipelines.windows import HOUR
@@ -31,7 +32,7 @@ NUMBERS = ("open", "high", "low", "close", "volume", "quote_volume")
 
 
 class Hours(BasePaginator):
-    """The next page starts after the last row, until a page is not full or the window is over."""
+    """Pages by time: the next starts after the last row, until a page is not full or the window is over."""
 
     def __init__(self, end: int) -> None:
         super().__init__()
@@ -68,7 +69,7 @@ def rest_api(
     folder: Path,
     best: Annotated[bool, typer.Option(help="Parallel requests, two normalizing processes, Parquet.")] = False,
 ) -> None:
-    """dlt's `rest_api`, one resource per instrument, into a fresh DuckDB file."""
+    """dlt's `rest_api`, one resource per instrument, into a new DuckDB file."""
     os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
     if best:
         settings = {
@@ -97,11 +98,11 @@ def rest_api(
         for symbol in symbols
     ]
     source: Any = rest_api_source({"client": {"base_url": f"{url}/binance/"}, "resources": resources})
-    how = {"loader_file_format": "parquet"} if best else {}
-    _pipeline(folder, "warm").run([{"n": 1}], table_name="warm", **how)
+    options = {"loader_file_format": "parquet"} if best else {}
+    _pipeline(folder, "warm").run([{"n": 1}], table_name="warm", **options)
     pipeline = _pipeline(folder, "peer")
     begun = time.perf_counter()
-    pipeline.run(source, **how)
+    pipeline.run(source, **options)
     seconds = time.perf_counter() - begun
     _report(folder / "peer.duckdb", seconds)
 
@@ -113,7 +114,7 @@ def _pipeline(folder: Path, name: str) -> Any:
 
 @app.command()
 def json_reader(home: Path, folder: Path) -> None:
-    """DuckDB's `read_json` on the bodies in HOME's landing, into a typed table of a fresh file."""
+    """DuckDB's `read_json` on the bodies in HOME's landing, into a typed table of a new file."""
     (landing,) = home.glob("*/landing")
     columns = (
         "open_time BIGINT",
