@@ -59,6 +59,31 @@ def error_reader(
     return error
 
 
+class _GraphQLError(msgspec.Struct):
+    message: str = ""
+
+
+class _GraphQLErrors(msgspec.Struct):
+    errors: list[_GraphQLError] = []
+
+
+def graphql_error_reader(phrases: Mapping[str, Kind]) -> Callable[[int, bytes], VenueProblem | None]:
+    """`Source.error` of a GraphQL server: `{"errors": [{"message": …}]}`, mostly in HTTP 200.
+
+    The kind follows from a phrase in the first message, in lower case, or else from the status.
+    """
+
+    def error(status: int, body: bytes) -> VenueProblem | None:
+        content = decode_or_none(body, _GraphQLErrors)
+        if content is None or not content.errors:
+            return None
+        message = content.errors[0].message
+        kind = next((kind for phrase, kind in phrases.items() if phrase in message.lower()), None)
+        return VenueProblem(kind, message) if kind else VenueProblem.by_status(status, message)
+
+    return error
+
+
 def _body(fields: Mapping[str, tuple[Any, Any]]) -> type[msgspec.Struct]:
     """A struct with these fields (dotted path: type and default); all but the last part of a path are structs."""
     own: list[tuple[str, Any, Any]] = []

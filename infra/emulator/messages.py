@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+import msgspec
 import numpy as np
 
 JSON = "application/json"
@@ -29,6 +31,13 @@ class Ask:
     body: bytes
     now: int
     overlap: int = 0  # rows from before the window that a fault adds to the page
+
+    def json(self) -> dict[str, Any]:
+        """The body of a POST. Raises InvalidParameter for one that is no JSON object."""
+        try:
+            return msgspec.json.decode(self.body, type=dict[str, Any])
+        except msgspec.DecodeError:
+            raise InvalidParameter("body") from None
 
     def required(self, name: str) -> str:
         """A parameter. Raises MissingParameter."""

@@ -1,27 +1,30 @@
 """GMX v2 on Arbitrum, by the public indexer of its contracts: GraphQL, amounts in 1e30, longs and shorts apart.
 
-Facts: `shared/venues/gmx.md`. There is no order book: longs and shorts differ, trade against a pool, and pay borrowing besides
-funding. An instrument is a market (the address of its token, in the indexer's spelling); which coin it is about follows from
-the address of its index token by the seed `gmx_tokens.csv`: one that isn't there is not asked about. Rates are fractions a
-second, told hourly for each side as what that side receives; two sides that both receive or both pay are an error. Snapshots
-are hourly and go back to about June 2025. Oracle prices have no volume and are not read; borrowing isn't part of the rate.
+Facts: venue page `gmx.md`. Host https://gmx.squids.live. There is no order book: longs and shorts differ in size, trade against a
+pool, and pay borrowing fees besides funding. An instrument is a market, named by the address of its token in the indexer's
+spelling. Its coin follows from the address of its index token by the seed `gmx_tokens.csv`; a market with another token is left
+out. Rates are fractions per second, hourly, for each side the amount that the side receives; two sides that both receive or both
+pay are an error. Snapshots are hourly, times seconds, and start about June 2025. Oracle prices have no volume and are not read;
+borrowing isn't part of the rate.
 Alone: `perps fetch --venues gmx --from 2025-10-10 --to 2025-10-10`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import msgspec
 
+from pipelines.endpoints import series, snapshot
+from pipelines.error_bodies import graphql_error_reader
 from pipelines.paging import hourly
 from pipelines.records import MaybeNumber, Number, Record, Seconds
 from pipelines.registry import read_seed
-from pipelines.shapes import Stamped, decode_or_none, enveloped
-from pipelines.source import Endpoint, Instrument, Limit, Plan, Request, Source, VenueProblem
+from pipelines.shapes import Stamped, enveloped
+from pipelines.source import Instrument, Limit, Plan, Request, Source
 from pipelines.windows import Window
 
 PATH = "/gmx-synthetics-arbitrum:prod/api/graphql"
@@ -57,7 +60,7 @@ class Market(Record, rename="camel"):
 
 
 class Rate(Stamped, rename="camel"):
-    """What a position of each side receives, a fraction a second in 1e30."""
+    """The amount that a position of each side receives: a fraction per second in 1e30."""
 
     time: Seconds = msgspec.field(name="snapshotTimestamp")
     funding_factor_per_second_long: Number
@@ -79,7 +82,7 @@ class Interest(Stamped, rename="camel"):
 
 
 class Liquidation(Stamped, rename="camel"):
-    """`is_long` is the position's side; a size in US dollars in 1e30, a price as above."""
+    """`is_long` is the position's side; the size in US dollars in 1e30, the price as in `Interest`."""
 
     time: Seconds = msgspec.field(name="timestamp")
     id: str
@@ -88,32 +91,17 @@ class Liquidation(Stamped, rename="camel"):
     execution_price: Number
 
 
-class Error(msgspec.Struct):
-    message: str
-
-
-class ErrorBody(msgspec.Struct):
-    errors: list[Error] = []
-
-
-def error(status: int, body: bytes) -> VenueProblem | None:
-    """`{"errors": [{"message": …}]}`, mostly in HTTP 200."""
-    said = decode_or_none(body, ErrorBody)
-    if said is None or not said.errors:
-        return None
-    message = said.errors[0].message
-    later = status >= 500 or "timeout" in message.lower() or "unavailable" in message.lower()
-    return VenueProblem("limited" if status == 429 else "transient" if later else "rejected", message)
+error = graphql_error_reader({"timeout": "transient", "unavailable": "transient"})
 
 
 @cache
 def tokens() -> Mapping[str, str]:
-    """The coin of each index token that is known, by its address in lower case."""
+    """The coin of each known index token, by the token's address in lower case."""
     return {row["address"].lower(): row["symbol"] for row in read_seed("gmx_tokens")}
 
 
 def instruments(page: Any) -> list[Instrument]:
-    """Markets whose index token is known; those without one only swap."""
+    """Markets whose index token is known; a market without an index token only swaps."""
     return [
         Instrument(m.market_token_address, tokens()[m.index_token_address.lower()])
         for m in page.data.marketInfos
@@ -121,21 +109,16 @@ def instruments(page: Any) -> list[Instrument]:
     ]
 
 
-def ask(query: str, **variables: str | int) -> dict[str, Any]:
-    name = query.split()[1].split("(")[0]
-    return {"operationName": name, "query": query, "variables": variables}
+def _body(query: str, **variables: str | int) -> dict[str, Any]:
+    return {"operationName": query.split()[1].split("(")[0], "query": query, "variables": variables}
 
 
-def _markets(instrument: Instrument, window: Window) -> Iterable[Request]:
-    yield Request(PATH, body=ask(MARKETS), weights=WEIGHTS)
-
-
-def _of_market(query: str, **variables: int) -> Plan:
-    """So many hours at once as there are rows in a page: one is told an hour."""
+def _by_market(query: str, **variables: int) -> Plan:
+    """One market and as many hours as a page has rows: there is a row an hour. The end is exclusive, in seconds."""
 
     def request(instrument: Instrument, window: Window) -> Request:
         span = {"from": window.start // 1000, "to": -(-window.end // 1000), "limit": ROWS}
-        body = ask(query, market=instrument.symbol, **span, **variables)
+        body = _body(query, market=instrument.symbol, **span, **variables)
         return Request(PATH, body=body, context={"symbol": instrument.symbol}, window=window, weights=WEIGHTS)
 
     return hourly(ROWS, request)
@@ -154,47 +137,31 @@ SOURCE = Source(
     name="gmx",
     venue="gmx",
     base_url="https://gmx.squids.live",
-    # Not documented: gently.
+    # Limits are not documented.
     limits={"requests": Limit(2, 1)},
     error=error,
     parse_instruments=instruments,
     endpoints=(
-        Endpoint(
+        snapshot(
             "instruments",
             Market,
-            key=("market_token_address",),
-            plan=_markets,
+            "market_token_address",
+            Request(PATH, body=_body(MARKETS), weights=WEIGHTS),
             **enveloped("data.marketInfos", list[Market]),
-            bulk=True,
-            ignored_fields=frozenset({"id"}),
+            ignored_fields="id",
         ),
-        Endpoint(
-            "funding_rates",
-            Rate,
-            key=("symbol", "time"),
-            time="time",
-            plan=_of_market(RATES),
-            **enveloped("data.fundingRateSnapshots", list[Rate]),
-            context=("symbol",),
+        series("funding_rates", Rate, "time", _by_market(RATES), **enveloped("data.fundingRateSnapshots", list[Rate])),
+        series(
+            "open_interest", Interest, "time", _by_market(INTEREST), **enveloped("data.fundingBalanceOiSnapshots", list[Interest])
         ),
-        Endpoint(
-            "open_interest",
-            Interest,
-            key=("symbol", "time"),
-            time="time",
-            plan=_of_market(INTEREST),
-            **enveloped("data.fundingBalanceOiSnapshots", list[Interest]),
-            context=("symbol",),
-        ),
-        Endpoint(
+        series(
             "liquidations",
             Liquidation,
+            "time",
+            _by_market(LIQUIDATIONS, offset=0),
             key=("symbol", "id"),
-            time="time",
-            plan=_of_market(LIQUIDATIONS, offset=0),
             **enveloped("data.tradeActions", list[Liquidation]),
             next_page=_next,
-            context=("symbol",),
             is_event=True,
         ),
     ),
