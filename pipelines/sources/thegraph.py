@@ -1,8 +1,9 @@
-"""The Graph: pools of on-chain perpetuals by day and their liquidations, by subgraphs named in the setting `subgraphs`. A key.
+"""The Graph: pools of on-chain perpetuals by day, and their liquidations, from subgraphs that the setting `subgraphs` names.
 
-Facts: `shared/venues/thegraph.md`. The queries stand below. They read subgraphs of one public schema, the one for perpetual
-futures that Messari keeps (U: names and types): volume and open interest of each pool and day, each liquidation. Pages go by id,
-all at the block of the first, so that they are of one state; numbers are texts. A subgraph's id has to be looked up.
+Facts: venue page `thegraph.md`. Host https://gateway.thegraph.com, GraphQL, a key is needed. The subgraphs share one public
+schema, Messari's for perpetual futures (names and types unverified): US dollars of volume and open interest by pool and UTC day,
+and each liquidation. Numbers are text. Pages go by id; all pages of a request are read at the block of the first, so that they
+show one state. The id of a subgraph has to be looked up in The Graph's explorer.
 Alone: `PERPLAKE_SUBGRAPHS=gmx=<id> THEGRAPH_API_KEY=… perps fetch --mode live --venues all`.
 """
 
@@ -14,14 +15,16 @@ from typing import Any, Literal
 
 import msgspec
 
+from pipelines.endpoints import series
+from pipelines.error_bodies import graphql_error_reader
 from pipelines.records import Ms, Number, Record, Seconds
-from pipelines.shapes import Stamped, decode_or_none
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
+from pipelines.shapes import Stamped
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source
 from pipelines.windows import DAY, Window
 
 WEIGHTS = {"requests": 1}
 ROWS = 1000
-#: What the emulator has a subgraph of.
+#: The emulator's subgraphs.
 EMULATED = ("gmx=emulated",)
 
 POOLS = """query Pools($from: Int!, $to: Int!, $last: Bytes!, $block: Block_height) {
@@ -41,7 +44,7 @@ LIQUIDATIONS = """query Liquidations($from: BigInt!, $to: BigInt!, $last: Bytes!
 
 
 class Pool(Record):
-    """US dollars, of a UTC day: `day` is its start in milliseconds once it is read; open interest stands at its end."""
+    """US dollars of a UTC day, open interest at its end. `day` is a number from the epoch on the wire, ms once read."""
 
     id: str
     day: int = msgspec.field(name="days")
@@ -85,41 +88,25 @@ class Meta(msgspec.Struct):
     has_indexing_errors: bool = msgspec.field(name="hasIndexingErrors")
 
 
-class Problem(msgspec.Struct):
-    message: str
+error = graphql_error_reader(
+    {"auth error": "key", "payment": "key", "api key": "key", "bad indexers": "transient", "timed out": "transient"}
+)
 
 
-class ErrorBody(msgspec.Struct):
-    errors: list[Problem] = []
-
-
-def error(status: int, body: bytes) -> VenueProblem | None:
-    """`{"errors": [{"message": …}]}` in HTTP 200."""
-    said = decode_or_none(body, ErrorBody)
-    if said is None or not said.errors:
-        return None
-    message = said.errors[0].message
-    low = message.lower()
-    if "auth error" in low or "payment" in low or "api key" in low:
-        return VenueProblem("key", message)
-    later = status >= 500 or "bad indexers" in low or "timed out" in low
-    return VenueProblem("limited" if status == 429 else "transient" if later else "rejected", message)
-
-
-def _whole(page: Any) -> Sequence[Any]:
-    """The rows. Raises ValueError where the indexer says that they are wrong."""
+def _rows(page: Any) -> Sequence[Any]:
+    """The rows of a page. Raises ValueError where the indexer reports that they are wrong."""
     if page.data._meta.has_indexing_errors:
-        raise ValueError("the subgraph says that it has indexing errors: what it holds may be wrong")
+        raise ValueError("the subgraph reports indexing errors: its rows may be wrong")
     rows: Sequence[Any] = page.data.rows
     return rows
 
 
 def _liquidations(page: Any) -> Sequence[Liquidation]:
-    return [Liquidation(event.id, event.time, event.amount, event.position.side) for event in _whole(page)]
+    return [Liquidation(event.id, event.time, event.amount, event.position.side) for event in _rows(page)]
 
 
 def _next(request: Request, page: Any, rows: Sequence[Any]) -> Request | None:
-    """What comes after the last id of a full page, at the same block."""
+    """The rows after the last id of a full page, at the same block."""
     assert request.body
     if len(rows) < ROWS:
         return None
@@ -127,33 +114,33 @@ def _next(request: Request, page: Any, rows: Sequence[Any]) -> Request | None:
     return replace(request, body={**request.body, "variables": {**request.body["variables"], **at}})
 
 
-def _dataset(project: str, subgraph: str, name: str, query: str, record: type[Record], sent: Any, time: str) -> Endpoint:
+def _endpoint(project: str, subgraph: str, name: str, query: str, record: type[Record], sent: Any, time: str) -> Endpoint:
+    """`sent` is the type of a row on the wire, `record` that of the raw table."""
     operation = query.split()[1].split("(")[0]
     data = msgspec.defstruct("Data", [("_meta", Meta), ("rows", list[sent])])
 
     def plan(instrument: Instrument, window: Window) -> Iterable[Request]:
-        asked = window.whole_days
-        # Days are counted; the seconds of an event are a whole number of another size, and so a text.
-        ends = [end // DAY if sent is Pool else str(end // 1000) for end in (asked.start, asked.end)]
+        days = window.whole_days
+        # Days are numbers, the seconds of an event a BigInt, which is text.
+        ends = [end // DAY if sent is Pool else str(end // 1000) for end in (days.start, days.end)]
         variables = {"from": ends[0], "to": ends[1], "last": "0x", "block": None}
         body = {"operationName": operation, "query": query, "variables": variables}
-        path = f"/api/subgraphs/id/{subgraph}"
-        yield Request(path, body=body, context={"project": project}, window=asked, weights=WEIGHTS)
+        yield Request(f"/api/subgraphs/id/{subgraph}", body=body, context={"project": project}, window=days, weights=WEIGHTS)
 
-    return Endpoint(
+    return series(
         name,
         record,
+        time,
+        plan,
+        instrument="project",
         key=("project", "id"),
-        time=time,
-        plan=plan,
         page=msgspec.defstruct("Body", [("data", data)]),
-        rows=_whole if sent is record else _liquidations,
+        rows=_rows if sent is record else _liquidations,
         next_page=_next,
-        context=("project",),
         bulk=True,
         bar=DAY if sent is Pool else None,
         wire_type=sent,
-        ignored_fields=frozenset({"pool"}),
+        ignored_fields="pool",
     )
 
 
@@ -162,31 +149,31 @@ def _source(project: str, subgraph: str) -> Source:
         name="thegraph",
         venue=project,
         base_url="https://gateway.thegraph.com",
-        # Not documented: gently.
+        # Limits are not documented.
         limits={"requests": Limit(5, 1)},
         error=error,
         key_header="Authorization",
         key_prefix="Bearer ",
         host="thegraph",
         endpoints=(
-            _dataset(project, subgraph, "pools", POOLS, Pool, Pool, "day"),
-            _dataset(project, subgraph, "liquidations", LIQUIDATIONS, Liquidation, Event, "time"),
+            _endpoint(project, subgraph, "pools", POOLS, Pool, Pool, "day"),
+            _endpoint(project, subgraph, "liquidations", LIQUIDATIONS, Liquidation, Event, "time"),
         ),
     )
 
 
-#: Of no project: the raw tables of all of them.
+#: Without a project: the raw tables that all projects share.
 SOURCE = _source("", "")
 
 
 def expand_multi_venue(names: Sequence[str], origin: str) -> tuple[tuple[Source, ...], tuple[str, ...]]:
-    """A source for each subgraph that is named as `project=id`; the emulator's own where none is. Raises ValueError."""
+    """A source for each subgraph named as `project=id`; without names the emulator's own. Raises ValueError."""
     if not names and origin == "live":
         return (), ("thegraph is left out: name subgraphs by `project=id` in the setting subgraphs",)
-    found = []
+    sources = []
     for name in names or EMULATED:
         project, _, subgraph = name.partition("=")
         if not project.isidentifier() or not subgraph.isalnum():
             raise ValueError(f"subgraphs: {name!r} is no `project=id`, such as gmx=<the subgraph's id>")
-        found.append(_source(project, subgraph))
-    return tuple(found), ()
+        sources.append(_source(project, subgraph))
+    return tuple(sources), ()

@@ -1,14 +1,12 @@
-"""The Graph, by what its page says: errors in HTTP 200, pages by id at one block, numbers as texts, subgraphs named by users."""
+"""The Graph's traps: pages by id at one block, subgraphs with errors, subgraphs that the user names."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from pathlib import Path
-from typing import Any
 
 import duckdb
-import httpx
 import msgspec
 import pytest
 
@@ -19,72 +17,46 @@ from pipelines.fetch import fetch
 from pipelines.load import load
 from pipelines.run import EmulatorInfo, Run, resolve_window_and_clock
 from pipelines.settings import Settings
-from pipelines.source import Instrument, VenueProblem
+from pipelines.source import Instrument, Source
 from pipelines.sources import thegraph
-from pipelines.sources.thegraph import LIQUIDATIONS, POOLS, SOURCE, error, expand_multi_venue
+from pipelines.sources.thegraph import SOURCE, expand_multi_venue
 from tests.sources.kit import DAY, NOW, WINDOW
 
 META = {"block": {"number": 7}, "hasIndexingErrors": False}
 
 
-def named(subgraph: str = "Abc123") -> Any:
-    [of], lines = expand_multi_venue((f"gmx={subgraph}",), "live")
+def gmx() -> Source:
+    [source], lines = expand_multi_venue(("gmx=Abc123",), "live")
     assert not lines
-    return of
+    return source
 
 
-def test_the_requests_of_two_days() -> None:
-    """Days as they are counted, seconds as texts; the subgraph's id in the path, the key in no path."""
-    of = named()
-    [pools] = of.endpoint("pools").plan(Instrument("", ""), WINDOW)
-    [forced] = of.endpoint("liquidations").plan(Instrument("", ""), WINDOW)
-    assert pools.path == forced.path == "/api/subgraphs/id/Abc123" and of.base_url == "https://gateway.thegraph.com"
-    assert pools.body == {
-        "operationName": "Pools",
-        "query": POOLS,
-        "variables": {"from": 20777, "to": 20779, "last": "0x", "block": None},
-    }
-    assert forced.body["variables"] == {"from": "1795132800", "to": "1795305600", "last": "0x", "block": None}
-    assert forced.body["query"] == LIQUIDATIONS and pools.path_label.endswith("Pools")
-    assert (of.key_header, of.key_prefix, pools.context) == ("Authorization", "Bearer ", {"project": "gmx"})
-
-
-@pytest.mark.parametrize(
-    ("status", "message", "kind"),
-    [
-        (200, "auth error: API key not found", "key"),
-        (200, "bad indexers: {0x1: Unavailable}", "transient"),
-        (200, "Query timed out", "transient"),
-        (200, "subgraph not found", "rejected"),
-        (429, "Too many requests", "limited"),
-    ],
-)
-def test_errors_by_kind(status: int, message: str, kind: Any) -> None:
-    assert error(status, json.dumps({"errors": [{"message": message}]}).encode()) == VenueProblem(kind, message)
-    assert error(200, b'{"data": {}}') is None
+def test_a_request_has_its_subgraph_in_the_path_and_its_project_in_the_context() -> None:
+    requests = [r for endpoint in gmx().endpoints for r in endpoint.plan(Instrument("", ""), WINDOW)]
+    assert [(r.path, r.context) for r in requests] == [("/api/subgraphs/id/Abc123", {"project": "gmx"})] * 2
+    assert [r.path_label.rpartition(" ")[2] for r in requests] == ["Pools", "Liquidations"]
 
 
 def test_the_next_page_is_of_the_same_block(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(thegraph, "ROWS", 1)
-    of = named().endpoint("liquidations")
-    [request] = of.plan(Instrument("", ""), WINDOW)
-    row = {"id": "0x9", "timestamp": "1795132801", "amountUSD": "12.5", "position": {"side": "SHORT"}}
-    page = of.read(json.dumps({"data": {"_meta": META, "rows": [row]}}).encode())
-    [found] = of.rows(page)
-    assert (found.time, found.amount, found.side) == (1795132801000, 12.5, "SHORT")
-    following = of.next_page(request, page, of.rows(page))
-    assert following and following.body
-    assert following.body["variables"] == {**request.body["variables"], "last": "0x9", "block": {"number": 7}}
+    endpoint = gmx().endpoint("liquidations")
+    [request] = endpoint.plan(Instrument("", ""), WINDOW)
+    event = {"id": "0x9", "timestamp": "1795132801", "amountUSD": "12.5", "position": {"side": "SHORT"}}
+    page = endpoint.read(json.dumps({"data": {"_meta": META, "rows": [event]}}).encode())
+    [row] = endpoint.rows(page)
+    assert (row.time, row.amount, row.side) == (1795132801000, 12.5, "SHORT")
+    after = endpoint.next_page(request, page, endpoint.rows(page))
+    assert request.body and after and after.body
+    assert after.body["variables"] == {**request.body["variables"], "last": "0x9", "block": {"number": 7}}
 
 
-def test_a_subgraph_that_says_it_is_wrong_is_quarantined() -> None:
-    of = SOURCE.endpoint("pools")
-    wrong = {"data": {"_meta": META | {"hasIndexingErrors": True}, "rows": []}}
+def test_a_subgraph_that_reports_errors_and_an_unknown_side_are_quarantined() -> None:
+    endpoint = SOURCE.endpoint("pools")
     with pytest.raises(ValueError, match="indexing errors"):
-        of.rows(of.read(json.dumps(wrong).encode()))
-    side = {"id": "0x9", "timestamp": "1795132801", "amountUSD": "1", "position": {"side": "BOTH"}}
+        endpoint.rows(endpoint.read(json.dumps({"data": {"_meta": META | {"hasIndexingErrors": True}, "rows": []}}).encode()))
+    event = {"id": "0x9", "timestamp": "1795132801", "amountUSD": "1", "position": {"side": "BOTH"}}
     with pytest.raises(msgspec.ValidationError, match="BOTH"):
-        SOURCE.endpoint("liquidations").read(json.dumps({"data": {"_meta": META, "rows": [side]}}).encode())
+        SOURCE.endpoint("liquidations").read(json.dumps({"data": {"_meta": META, "rows": [event]}}).encode())
 
 
 def test_subgraphs_are_named_by_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,28 +73,23 @@ def test_subgraphs_are_named_by_the_user(tmp_path: Path, monkeypatch: pytest.Mon
     assert any("name subgraphs by `project=id`" in line for line in Run.begin(unnamed, window, clock).chosen_sources()[1])
 
 
-def test_the_raw_tables_hold_the_store(emulator: Served, store: SyntheticMarket, tmp_path: Path) -> None:
+def test_the_raw_tables_have_the_pools_and_the_liquidations_of_the_store(
+    emulator: Served, store: SyntheticMarket, tmp_path: Path
+) -> None:
     settings = Settings(home=tmp_path, venues=["all"], limits_scale=1e6, timeout_seconds=5)
     run = Run.begin(settings, WINDOW, Clock(NOW), EmulatorInfo(emulator.url, "synthetic; seed=7"))
-    of, _ = settings.expand_multi_venue("thegraph")
-    [result] = asyncio.run(fetch(run, list(of)))
+    sources, _ = settings.expand_multi_venue("thegraph")
+    [result] = asyncio.run(fetch(run, list(sources)))
     assert not result.failures and not result.quarantined and not result.warnings
     load(run, SOURCE, result.entries)
-    forced = store.liquidations("gmx", "BTC")
-    held = store.open_interest("gmx", "BTC")
+    forced, held = store.liquidations("gmx", "BTC"), store.open_interest("gmx", "BTC")
     assert forced is not None and held is not None
-    worth = float((held.size * held.mark)[held.observed_at == NOW].sum())
+    value = float((held.size * held.mark)[held.observed_at == NOW].sum())
     with duckdb.connect(str(run.settings.database), read_only=True) as db:
         days = db.execute("select count(distinct day), max(day) from raw.thegraph__pools").fetchall()
         assert days == [(2, NOW - DAY)]
         longs = db.execute(f"select long_open_interest from raw.thegraph__pools where day = {NOW - DAY}").fetchall()
-        assert (pytest.approx(worth),) in longs
+        assert (pytest.approx(value),) in longs
         inside = (forced.time >= WINDOW.start) & (forced.time < WINDOW.end) & forced.long
-        wanted = sorted((forced.price * forced.size)[inside].tolist())
         amounts = db.execute("select amount from raw.thegraph__liquidations where side = 'LONG'").fetchall()
-        assert set(wanted) <= {amount for (amount,) in amounts}
-
-
-def test_the_emulator_wants_a_key(emulator: Served) -> None:
-    said = httpx.post(f"{emulator.url}/thegraph/api/subgraphs/id/emulated", json={}).json()
-    assert said == {"errors": [{"message": "auth error: API key not found"}]}
+        assert set((forced.price * forced.size)[inside].tolist()) <= {amount for (amount,) in amounts}
