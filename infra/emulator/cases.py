@@ -123,6 +123,7 @@ class Ccxt(Strict):
     `swaps` is how many perpetuals it lists, and `inverse` whether these are. `volume` and `amount` say how sizes are counted:
     in coins, in contracts of coins (whole, or to eight decimals) or of dollars, or in coins with both sides. `running_rate` is
     read for one instrument, or for all at once. `candle_days` is for bars that reach further back than the rest.
+    `skipped` are methods of ccxt that would read another host: they return nothing.
     """
 
     exchange: str
@@ -131,6 +132,7 @@ class Ccxt(Strict):
     swaps: int = 8
     inverse: bool = False
     options: dict[str, Any] = {}
+    skipped: list[str] = []
     days: int = 3
     candle_days: int = 0
     funding_history: int = 0

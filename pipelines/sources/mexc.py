@@ -1,27 +1,31 @@
-"""MEXC contract v1: perpetuals settled in USDT that count contracts.
+"""MEXC contract v1, `https://contract.mexc.com`: perpetuals settled in USDT that count contracts.
 
-Facts: `shared/venues/mexc.md`. JSON numbers in an envelope with `success` and `code`; milliseconds, but bars in seconds and
-a list to each of their fields. A contract is `contractSize` coins. Settled funding comes in numbered pages from the newest row,
-without a window. There is no history of open interest and no list of liquidations. Its own volumes are widely doubted: a fact.
+Facts: the venue page of MEXC. JSON numbers in an envelope with `success` and `code`; times in milliseconds, but bars in seconds
+and as a list to each field. A contract is `contractSize` coins. The history of funding comes in numbered pages from the newest
+row, without a window. There is no history of open interest and no list of liquidations. Its volumes are widely doubted.
 Alone: `perps fetch --venues mexc --from 2025-10-10 --to 2025-10-10`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 
-from pipelines.paging import from_newest, hourly, no_params, once, windowed
+from pipelines.endpoints import hourly_bars, series, snapshot
+from pipelines.error_bodies import error_reader
+from pipelines.paging import from_newest, hourly, no_params, windowed
 from pipelines.records import MaybeMs, MaybeNumber, Ms, Number, Record, Seconds
-from pipelines.shapes import Bar, decode_or_none, enveloped, rows_from_columns
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
+from pipelines.shapes import Bar, enveloped, rows_from_columns
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source
 from pipelines.symbols import base_asset
-from pipelines.windows import HOUR, Window
+from pipelines.windows import Window
 
 ROOT = "/api/v1/contract/"
 #: The most rows of a page.
 RATES, BARS = 100, 2000
+ENDPOINTS = ("ticker", "funding_rate", "funding_rate/history", "kline", "kline/fair_price", "kline/index_price")
 
 
 class Contract(Record, rename="camel"):
@@ -79,51 +83,27 @@ class Chart(msgspec.Struct):
     data: Columns
 
 
-class ErrorBody(msgspec.Struct):
-    success: bool
-    code: int = 0
-    message: str = ""
+#: 510 is "too frequent", as a code and as a status.
+error = error_reader("code", "message", success=(0,), limited=(510,), transient=(500, 501), statuses={510: "limited"})
 
 
-def error(status: int, body: bytes) -> VenueProblem | None:
-    """`{"success": false, "code": 510, "message": …}`, in any status; 510 is too often, as a status too."""
-    said = decode_or_none(body, ErrorBody)
-    if status == 510 or (said and said.code == 510):
-        return VenueProblem("limited", f"510 {said.message if said else ''}".rstrip())
-    if said is None or said.success:
-        return None
-    message = f"{said.code} {said.message}".rstrip()
-    return VenueProblem("transient" if status >= 500 or said.code in (500, 501) else "rejected", message)
-
-
-def instruments(page: object) -> list[Instrument]:
+def instruments(page: Any) -> list[Instrument]:
     """Perpetuals quoted and settled in USDT; there is no other kind of contract."""
-    return [
-        Instrument(c.symbol, base_asset(c.base_coin))
-        for c in page.data  # type: ignore[attr-defined]
-        if c.quote_coin == c.settle_coin == "USDT"
-    ]
+    return [Instrument(c.symbol, base_asset(c.base_coin)) for c in page.data if c.quote_coin == c.settle_coin == "USDT"]
 
 
-def _bars(page: Chart) -> Sequence[Candle]:
-    """Raises ValueError where the columns differ in length. Index and mark bars have no volume: zeros or nothing."""
+def _bar_rows(page: Chart) -> Sequence[Candle]:
+    """Raises ValueError where the lists differ in length. Bars of mark and index have no volume: zeros or no list."""
     c = page.data
-    none = [0.0] * len(c.time)
+    zeros = [0.0] * len(c.time)
     times = [second * 1000 for second in c.time]
-    return rows_from_columns(Candle, times, c.open, c.high, c.low, c.close, c.vol or none, c.amount or none)
+    return rows_from_columns(Candle, times, c.open, c.high, c.low, c.close, c.vol or zeros, c.amount or zeros)
 
 
-def _now(name: str, endpoint: str, record: type[Record], known: str) -> Endpoint:
-    """All instruments at once, as they are."""
-    return Endpoint(
-        name,
-        record,
-        key=("symbol",),
-        plan=once(Request(ROOT + endpoint, weights={endpoint: 1})),
-        **enveloped("data", list[record]),  # type: ignore[valid-type]
-        bulk=True,
-        ignored_fields=frozenset(known.split()),
-    )
+def _snapshot(name: str, endpoint: str, record: type[Record], ignored_fields: str) -> Endpoint:
+    request = Request(ROOT + endpoint, weights={endpoint: 1})
+    data = enveloped("data", list[record])  # type: ignore[valid-type]
+    return snapshot(name, record, "symbol", request, ignored_fields=ignored_fields, **data)
 
 
 def _funding(instrument: Instrument, window: Window) -> Iterable[Request]:
@@ -132,47 +112,22 @@ def _funding(instrument: Instrument, window: Window) -> Iterable[Request]:
     yield Request(path, params, window=window, clip_start=True, clip_end=True, weights={"funding_rate/history": 1})
 
 
-def _candles(name: str, endpoint: str) -> Endpoint:
-    path, ends = ROOT + endpoint + "/{symbol}", ("start", "end")
-    return Endpoint(
-        name,
-        Candle,
-        key=("symbol", "open_time"),
-        time="open_time",
-        plan=hourly(
-            BARS, windowed(path, None, {endpoint: 1}, instrument_params=no_params, bounds=ends, unit=1000, interval="Min60")
-        ),
-        page=Chart,
-        rows=_bars,
-        context=("symbol",),
-        bar=HOUR,
-        wire_type=Columns,
-        ignored_fields=frozenset("realOpen realClose realHigh realLow".split()),
-    )
+def _bars(name: str, endpoint: str) -> Endpoint:
+    path, bounds = f"{ROOT}{endpoint}/{{symbol}}", ("start", "end")
+    request = windowed(path, None, {endpoint: 1}, instrument_params=no_params, bounds=bounds, unit=1000, interval="Min60")
+    ignored = "realOpen realClose realHigh realLow"
+    return hourly_bars(name, Candle, hourly(BARS, request), page=Chart, rows=_bar_rows, wire_type=Columns, ignored_fields=ignored)
 
 
 SOURCE = Source(
     name="mexc",
     venue="mexc",
     base_url="https://contract.mexc.com",
-    limits={
-        "detail": Limit(1, 5),
-        **{
-            endpoint: Limit(20, 2)
-            for endpoint in (
-                "ticker",
-                "funding_rate",
-                "funding_rate/history",
-                "kline",
-                "kline/fair_price",
-                "kline/index_price",
-            )
-        },
-    },
+    limits={"detail": Limit(1, 5), **dict.fromkeys(ENDPOINTS, Limit(20, 2))},
     error=error,
     parse_instruments=instruments,
     endpoints=(
-        _now(
+        _snapshot(
             "instruments",
             "detail",
             Contract,
@@ -181,26 +136,25 @@ SOURCE = Source(
             "initialMarginRate riskBaseVol riskIncrVol riskIncrMmr riskIncrImr riskLevelLimit priceCoefficientVariation "
             "indexOrigin isNew isHot isHidden apiAllowed",
         ),
-        _now(
+        _snapshot(
             "tickers",
             "ticker",
             Ticker,
             "contractId lastPrice bid1 ask1 volume24 amount24 lower24Price high24Price riseFallRate riseFallValue fundingRate "
             "maxBidPrice minAskPrice timestamp riseFallRates riseFallRatesOfTimezone",
         ),
-        _now("running_rates", "funding_rate", RunningRate, "maxFundingRate minFundingRate timestamp"),
-        Endpoint(
+        _snapshot("running_rates", "funding_rate", RunningRate, "maxFundingRate minFundingRate timestamp"),
+        series(
             "funding_rates",
             FundingRate,
-            key=("symbol", "settle_time"),
-            time="settle_time",
-            plan=_funding,
-            **enveloped("data.resultList", list[FundingRate]),
+            "settle_time",
+            _funding,
             next_page=from_newest("page_num", "page_size", "settle_time"),
-            ignored_fields=frozenset({"collectCycle"}),
+            ignored_fields="collectCycle",
+            **enveloped("data.resultList", list[FundingRate]),
         ),
-        _candles("candles", "kline"),
-        _candles("mark_candles", "kline/fair_price"),
-        _candles("index_candles", "kline/index_price"),
+        _bars("candles", "kline"),
+        _bars("mark_candles", "kline/fair_price"),
+        _bars("index_candles", "kline/index_price"),
     ),
 )

@@ -51,6 +51,7 @@ def exchanges(_served: Served) -> Callable[[str], Any]:
     def exchange(name: str) -> Any:
         client = cases(name).ccxt
         assert client
-        return through_ccxt(client.exchange, _served, client.host, prefix(name), **client.options)
+        skipped = dict.fromkeys(client.skipped, lambda *args: [])
+        return through_ccxt(client.exchange, _served, client.host, prefix(name), **client.options, **skipped)
 
     return exchange
