@@ -1,8 +1,10 @@
-"""A change of regime or a red flag, told once: to a webhook, Slack, mail or whatever else Apprise knows.
+"""Sensors: notices of regime changes and red flags to a webhook, Slack or mail (by Apprise), and reasons of failed runs to the log.
 
-The sensor reads the published copy; `PERPLAKE_NOTIFY` holds Apprise URLs, by spaces (`json://127.0.0.1:8000/hook`,
-`slack://…`). They are secrets: they come from the environment and stand in no log. What was told is in the sensor's cursor, so
-that nothing is told twice, whatever is run again. Switch it on in the UI. Alone: ``news(Path("published/perplake.duckdb"))``.
+`on_regime` reads the published copy. `PERPLAKE_NOTIFY` has Apprise URLs, separated by spaces (`json://127.0.0.1:8000/hook`,
+`slack://…`); they are secrets, come from the environment and are never logged. The sensor's cursor has the keys of the notices
+sent, so that each is sent once. Switch it on in the UI.
+
+Alone: ``notices(Path("published/perplake.duckdb"))``.
 """
 
 from __future__ import annotations
@@ -23,27 +25,27 @@ from assets.regimes.forecasts.plan import TARGETS, WARNING
 from assets.runtime.session import Session
 
 VARIABLE = "PERPLAKE_NOTIFY"
-_REMEMBERED = 500
+_MAX_REMEMBERED = 500
 
 
 @dataclass(frozen=True)
 class Notice:
-    """One thing to tell. `key` is the same however often it is found."""
+    """One message; the same event always has the same `key`."""
 
     key: str
     title: str
     body: str
 
 
-def news(published: Path) -> list[Notice]:
-    """What the last day of each asset brought: a label other than the day before's, a flag of the warning.
+def notices(published: Path) -> list[Notice]:
+    """Notices of each asset's last day: a label that differs from the day before's, a flag of the early warning.
 
     Raises FileNotFoundError where no run has made forecasts.
     """
     with duckdb.connect(str(published), read_only=True) as db:
-        made = "SELECT count(*) FROM duckdb_tables() WHERE table_name IN ('regime_forecasts', 'regime_scorecard')"
-        if db.execute(made).fetchall() != [(2,)]:
-            raise FileNotFoundError(f"{published}: no forecasts are made yet: run with PERPLAKE_FORECASTS=true")
+        query = "SELECT count(*) FROM duckdb_tables() WHERE table_name IN ('regime_forecasts', 'regime_scorecard')"
+        if db.execute(query).fetchall() != [(2,)]:
+            raise FileNotFoundError(f"{published}: there are no forecasts yet: run with PERPLAKE_FORECASTS=true")
         daily = with_market(db.sql("FROM marts.daily_assets ORDER BY asset, day").df())
         rows = db.execute(
             """
@@ -52,7 +54,7 @@ def news(published: Path) -> list[Notice]:
                 FROM marts.regime_labels
                 QUALIFY row_number() OVER (PARTITION BY asset ORDER BY day DESC) = 1
             ) AS l
-            LEFT JOIN ( -- of the last day that is over: a label may be of the day in progress
+            LEFT JOIN ( -- the last day that is over; the last label may be that of the day in progress
                 FROM marts.regime_forecasts WHERE target = $1 AND method = $2 AND run_type = 'backtest'
                 QUALIFY row_number() OVER (PARTITION BY asset ORDER BY day DESC) = 1
             ) AS f ON l.asset = f.asset AND f.day >= l.day - 1
@@ -62,30 +64,30 @@ def news(published: Path) -> list[Notice]:
             list(WARNING),
         ).fetchall()
     synthetic = "SYNTHETIC DATA. " if daily["origin"].eq("synthetic").any() else ""
-    link = f"The page with the scorecard: {(published.parent / 'regimes.html').resolve().as_uri()}"
-    found = []
-    for asset, day, label, reasons, before, over, probability, flag, auroc, verdict in rows:
+    link = f"Scorecard: {(published.parent / 'regimes.html').resolve().as_uri()}"
+    result = []
+    for asset, day, label, reasons, before, flagged_on, probability, flag, auroc, verdict in rows:
         if not flag and (not before or label == before):
             continue
         ending = f"{posture.suggest(daily, asset, day)}\n\n{link}"
         if before and label != before:
-            title = f"{synthetic}{asset}: {before} is now {label} ({day})"
-            found.append(Notice(f"{asset}:{day}:{label}", title, f"{reasons}\n\n{ending}"))
+            title = f"{synthetic}{asset}: regime changed from {before} to {label} ({day})"
+            result.append(Notice(f"{asset}:{day}:{label}", title, f"{reasons}\n\n{ending}"))
         if flag:
-            worth = (
-                f"Its score: AUROC {auroc:.2f}, {verdict}." if auroc is not None and not isnan(auroc) else "It has no score yet."
-            )
+            scored = auroc is not None and not isnan(auroc)
+            score = f"Its score: AUROC {auroc:.2f}, {verdict}." if scored else "It has no score yet."
             target = TARGETS[WARNING[0]].description
-            said = f"{probability:.0%} for {target}, in the top tenth of its past year ({WARNING[1]}). {worth}"
-            found.append(Notice(f"{asset}:{over}:flag", f"{synthetic}{asset}: red flag ({over})", f"{said}\n\n{ending}"))
-    return found
+            text = f"{probability:.0%} for {target}, in the top tenth of its past year ({WARNING[1]}). {score}"
+            title = f"{synthetic}{asset}: red flag ({flagged_on})"
+            result.append(Notice(f"{asset}:{flagged_on}:flag", title, f"{text}\n\n{ending}"))
+    return result
 
 
 def send(notice: Notice, urls: Sequence[str]) -> bool:
-    """Tell it to all addresses; False where any didn't take it."""
+    """Send a notice to all addresses; False where one of them failed."""
     import apprise
 
-    logging.getLogger("apprise").disabled = True  # it would name the URLs
+    logging.getLogger("apprise").disabled = True  # it would log the URLs
     to = apprise.Apprise()
     added = [to.add(url) for url in urls]
     return all(added) and bool(to.notify(title=notice.title, body=notice.body))
@@ -93,32 +95,32 @@ def send(notice: Notice, urls: Sequence[str]) -> bool:
 
 @dg.sensor(
     minimum_interval_seconds=300,
-    description=f"Tells of a change of regime or a red flag, once each, to the Apprise URLs in {VARIABLE}.",
+    description=f"Sends each change of regime and each red flag once to the Apprise URLs in {VARIABLE}.",
 )
 def on_regime(context: dg.SensorEvaluationContext, session: dg.ResourceParam[Session]) -> dg.SkipReason:
-    """What is new since the last evaluation; the very first only remembers."""
+    """Send the notices that are new since the last evaluation; the first evaluation sends none and only remembers them."""
     urls, published = os.environ.get(VARIABLE, "").split(), session.settings.published / "perplake.duckdb"
     if not urls:
-        return dg.SkipReason(f"{VARIABLE} is not set: there is nobody to tell")
+        return dg.SkipReason(f"{VARIABLE} is not set: there is no address to send to")
     if not published.exists():
         return dg.SkipReason("nothing is published yet")
-    told: list[str] = json.loads(context.cursor or "[]")
+    sent_before: list[str] = json.loads(context.cursor or "[]")
     try:
-        fresh = [notice for notice in news(published) if notice.key not in told]
+        new = [notice for notice in notices(published) if notice.key not in sent_before]
     except FileNotFoundError as problem:
         return dg.SkipReason(str(problem))
     if not context.cursor:
-        context.update_cursor(json.dumps([notice.key for notice in fresh]))
-        return dg.SkipReason(f"from now on: {len(fresh)} changes were there already")
+        context.update_cursor(json.dumps([notice.key for notice in new]))
+        return dg.SkipReason(f"first evaluation: {len(new)} earlier notices are not sent")
     sent = []
-    for notice in fresh:
+    for notice in new:
         if not send(notice, urls):
             break
         sent.append(notice.key)
-    context.update_cursor(json.dumps([*told, *sent][-_REMEMBERED:]))
-    if len(sent) < len(fresh):
-        return dg.SkipReason(f"not all of {len(urls)} addresses in {VARIABLE} took it; it is tried again")
-    return dg.SkipReason(f"told of {', '.join(sent)}" if sent else "nothing new")
+    context.update_cursor(json.dumps([*sent_before, *sent][-_MAX_REMEMBERED:]))
+    if len(sent) < len(new):
+        return dg.SkipReason(f"an address of {len(urls)} in {VARIABLE} failed; the next evaluation tries again")
+    return dg.SkipReason(f"sent {', '.join(sent)}" if sent else "no new notices")
 
 
 @dg.run_failure_sensor(
@@ -136,10 +138,10 @@ def reason(context: dg.RunFailureSensorContext) -> str:
     steps: dict[str, list[str]] = {}
     for event in context.get_step_failure_events():
         error = event.step_failure_data.error
-        said = (error.cause or error).message if error else event.message
-        steps.setdefault(" ".join(str(said).split())[:500], []).append(str(event.step_key))
+        message = (error.cause or error).message if error else event.message
+        steps.setdefault(" ".join(str(message).split())[:500], []).append(str(event.step_key))
     days = [run.tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end")]
     window = run.tags.get("dagster/partition") or " to ".join(filter(None, days)) or "no partition"
     job = "chosen assets" if run.job_name.startswith("__") else run.job_name
-    what = "; ".join(f"{', '.join(names)}: {said}" for said, names in steps.items()) or context.failure_event.message
-    return f"run {run.run_id[:8]} of {job} ({window}) failed at {what}"
+    failures = "; ".join(f"{', '.join(names)}: {message}" for message, names in steps.items()) or context.failure_event.message
+    return f"run {run.run_id[:8]} of {job} ({window}) failed at {failures}"

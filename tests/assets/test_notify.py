@@ -1,4 +1,4 @@
-"""A change of regime is told once, to a server on loopback; addresses stay out of every message."""
+"""The sensor sends a change of regime once, to a server on loopback; no message contains an address."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import dagster as dg
 import duckdb
 import pytest
 
-from assets.defs.sensors import news, on_regime
+from assets.defs.sensors import notices, on_regime
 from assets.runtime.session import Session
 from pipelines.settings import Settings
 
@@ -38,7 +38,7 @@ def hook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
 
 def publish(settings: Settings, label: str, flag: bool | None) -> None:
-    """Two days of BTC: quiet, and then something."""
+    """Publish two days of BTC: `quiet`, then `label`, with or without a flag."""
     settings.published.mkdir(parents=True, exist_ok=True)
     path = settings.published / "perplake.duckdb"
     path.unlink(missing_ok=True)
@@ -65,59 +65,62 @@ def publish(settings: Settings, label: str, flag: bool | None) -> None:
 
 
 def tick(session: Session, cursor: str | None) -> tuple[str, str | None]:
-    """One evaluation: what it says, and the cursor that it leaves."""
+    """One evaluation: its message and the new cursor."""
     with dg.DagsterInstance.ephemeral() as instance:
         context = dg.build_sensor_context(instance, cursor=cursor, resources={"session": session})
-        said = on_regime(context)
-        assert isinstance(said, dg.SkipReason) and said.skip_message
-        return said.skip_message, context.cursor
+        message = on_regime(context)
+        assert isinstance(message, dg.SkipReason) and message.skip_message
+        return message.skip_message, context.cursor
 
 
-def test_a_change_and_a_flag_are_told_once(
+def test_a_change_and_a_flag_are_sent_once(
     hook: tuple[str, list[dict[str, Any]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url, got = hook
     monkeypatch.setenv("PERPLAKE_NOTIFY", url)
     session = Session(Settings(home=tmp_path))
     publish(session.settings, "quiet", None)
-    said, cursor = tick(session, None)
+    message, cursor = tick(session, None)
     assert not got and cursor == "[]"
     publish(session.settings, "cascade", True)
-    said, cursor = tick(session, cursor)
-    assert said == "told of BTC:2025-10-10:cascade, BTC:2025-10-10:flag"
-    assert [message["title"] for message in got] == ["BTC: quiet is now cascade (2025-10-10)", "BTC: red flag (2025-10-10)"]
+    message, cursor = tick(session, cursor)
+    assert message == "sent BTC:2025-10-10:cascade, BTC:2025-10-10:flag"
+    assert [message["title"] for message in got] == [
+        "BTC: regime changed from quiet to cascade (2025-10-10)",
+        "BTC: red flag (2025-10-10)",
+    ]
     assert "a deep low" in got[0]["message"] and "No advice." in got[0]["message"]
     assert "leverage of at most 3.1" in got[0]["message"] and "regimes.html" in got[0]["message"]
     assert "31% for a low 10 % or more" in got[1]["message"] and "AUROC 0.57, insufficient" in got[1]["message"]
-    said, again = tick(session, cursor)
-    assert said == "nothing new" and again == cursor and len(got) == 2
+    message, again = tick(session, cursor)
+    assert message == "no new notices" and again == cursor and len(got) == 2
 
 
-def test_a_flag_of_yesterday_is_told_while_a_day_is_in_progress(tmp_path: Path) -> None:
-    """The hourly run has begun the next day by the time that the daily one forecasts the last."""
+def test_the_flag_of_the_last_whole_day_is_sent_while_a_day_is_in_progress(tmp_path: Path) -> None:
+    """The hourly run may label the day in progress before the daily run forecasts the day that is over."""
     settings = Settings(home=tmp_path)
     publish(settings, "quiet", True)
     with duckdb.connect(str(settings.published / "perplake.duckdb")) as db:
         db.execute("insert into marts.regime_labels values (date '2025-10-11', 'BTC', 'quiet', 'so far')")
-    assert [notice.key for notice in news(settings.published / "perplake.duckdb")] == ["BTC:2025-10-10:flag"]
+    assert [notice.key for notice in notices(settings.published / "perplake.duckdb")] == ["BTC:2025-10-10:flag"]
 
 
-def test_what_is_not_delivered_is_tried_again_and_names_no_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_notice_is_sent_again_and_its_message_names_no_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PERPLAKE_NOTIFY", "json://127.0.0.1:9/secret")
     session = Session(Settings(home=tmp_path))
     publish(session.settings, "cascade", None)
-    said, cursor = tick(session, '["older"]')
-    assert said == "not all of 1 addresses in PERPLAKE_NOTIFY took it; it is tried again" and cursor == '["older"]'
+    message, cursor = tick(session, '["older"]')
+    assert message == "an address of 1 in PERPLAKE_NOTIFY failed; the next evaluation tries again" and cursor == '["older"]'
     monkeypatch.delenv("PERPLAKE_NOTIFY")
-    assert tick(session, cursor)[0] == "PERPLAKE_NOTIFY is not set: there is nobody to tell"
+    assert tick(session, cursor)[0] == "PERPLAKE_NOTIFY is not set: there is no address to send to"
 
 
-def test_the_first_look_tells_of_nothing_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_evaluation_sends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PERPLAKE_NOTIFY", "json://127.0.0.1:9/secret")
     session = Session(Settings(home=tmp_path))
     publish(session.settings, "stress", True)
     assert tick(session, None) == (
-        "from now on: 2 changes were there already",
+        "first evaluation: 2 earlier notices are not sent",
         '["BTC:2025-10-10:stress", "BTC:2025-10-10:flag"]',
     )
-    assert len(news(session.settings.published / "perplake.duckdb")) == 2
+    assert len(notices(session.settings.published / "perplake.duckdb")) == 2

@@ -73,13 +73,13 @@ def test_events_are_a_week_apart() -> None:
     """Lows 12 % and 20 % under the week's highest close on days 3 and 8 are one event. That of day 30 does not follow calm."""
     low = [99.0] * 60
     low[3], low[8], low[30], low[58] = 88.0, 80.0, 90.0, 85.0
-    found = events.find_events(inputs.build(series([100.0] * 60, low)))
+    table = events.find_events(inputs.build(series([100.0] * 60, low)))
     crashes = [
         (start.day, start.month, end.day, round(fall, 2), after_calm)
-        for start, end, fall, after_calm in found[found["target"] == "crash10"].iloc[:, 2:].itertuples(index=False)
+        for start, end, fall, after_calm in table[table["target"] == "crash10"].iloc[:, 2:].itertuples(index=False)
     ]
     assert crashes == [(4, 10, 9, -0.2, True), (31, 10, 31, -0.1, False), (28, 11, 28, -0.15, False)]
-    assert found["target"].value_counts().to_dict() == {"crash10": 3, "crash15": 2}
+    assert table["target"].value_counts().to_dict() == {"crash10": 3, "crash15": 2}
 
 
 # --- nothing looks ahead ----------------------------------------------------------------------------------------------------
