@@ -1,4 +1,4 @@
-"""Sensors: notices of regime changes and red flags to a webhook, Slack or mail (by Apprise), and reasons of failed runs to the log.
+"""Sensors: notices of regime changes and red flags to a webhook, Slack or mail (by Apprise), reasons of failed runs to the log.
 
 `on_regime` reads the published copy. `PERPLAKE_NOTIFY` has Apprise URLs, separated by spaces (`json://127.0.0.1:8000/hook`,
 `slack://…`); they are secrets, come from the environment and are never logged. The sensor's cursor has the keys of the notices
