@@ -1,21 +1,23 @@
-"""Aevo: perpetuals settled in USDC, hourly funding; nanoseconds throughout, decimals as text.
+"""Aevo, `https://api.aevo.xyz`: perpetuals settled in USDC, hourly funding; nanoseconds throughout, decimals as text.
 
-Facts: `shared/venues/aevo.md`, whose field lists are not official (U): what isn't as expected goes to quarantine. Settled rates
-come in arrays, fifty at most, newest first. There are no bars, no liquidations and no history of open interest; the statistics
-of an asset are of now, sizes in coins.
+Facts: the venue page of Aevo, whose lists of fields are not official (unverified): a page of another shape goes to quarantine.
+The history of funding has arrays, at most fifty, newest first. There are no bars, no liquidations and no history of open
+interest; the statistics of an asset are of the present, sizes in coins.
 Alone: `perps fetch --venues aevo --from 2025-10-10 --to 2025-10-10`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
-from pipelines.paging import hourly, once
+from pipelines.endpoints import series, snapshot
+from pipelines.error_bodies import error_reader
+from pipelines.paging import hourly
 from pipelines.records import MaybeNumber, Nanoseconds, Number, Record
-from pipelines.shapes import decode_or_none, enveloped
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
+from pipelines.shapes import enveloped
+from pipelines.source import Endpoint, Instrument, Limit, Plan, Request, Source
 from pipelines.symbols import base_asset
 from pipelines.windows import Window
 
@@ -76,20 +78,11 @@ class Summary(Record):
     daily_volume: MaybeNumber
 
 
-class ErrorBody(msgspec.Struct):
-    error: str
-
-
-def error(status: int, body: bytes) -> VenueProblem | None:
-    """`{"error": "…"}` with a status."""
-    said = decode_or_none(body, ErrorBody)
-    if said is None:
-        return None
-    return VenueProblem.by_status(status, said.error)
+error = error_reader("error")
 
 
 def instruments(page: list[Market]) -> list[Instrument]:
-    """Perpetuals that trade: many no longer do."""
+    """Perpetuals that are active: many no longer are."""
     return [
         Instrument(m.instrument_name, base_asset(m.underlying_asset))
         for m in page
@@ -101,51 +94,57 @@ def _summary(page: Statistics) -> list[Summary]:
     return [Summary(page.open_interest.total, page.mark_price, page.index_price, page.daily_volume)]
 
 
-def _statistics(instrument: Instrument, window: Window) -> Iterable[Request]:
-    params = {"asset": instrument.symbol.removesuffix("-PERP"), "instrument_type": PERPETUAL}
-    yield Request("/statistics", params, context={"symbol": instrument.symbol}, weights=WEIGHTS)
+def _now(path: str, instrument_params: Callable[[Instrument], dict[str, str]]) -> Plan:
+    """One request for an instrument as it is now."""
+
+    def plan(instrument: Instrument, window: Window) -> Iterable[Request]:
+        yield Request(path, instrument_params(instrument), context={"symbol": instrument.symbol}, weights=WEIGHTS)
+
+    return plan
 
 
-def _running(instrument: Instrument, window: Window) -> Iterable[Request]:
-    context = {"symbol": instrument.symbol}
-    yield Request("/funding", {"instrument_name": instrument.symbol}, context=context, weights=WEIGHTS)
+def _by_name(instrument: Instrument) -> dict[str, str]:
+    return {"instrument_name": instrument.symbol}
+
+
+def _by_asset(instrument: Instrument) -> dict[str, str]:
+    return {"asset": instrument.symbol.removesuffix("-PERP"), "instrument_type": PERPETUAL}
 
 
 def _funding(instrument: Instrument, window: Window) -> Request:
     span = {"start_time": window.start * NANO, "end_time": window.end * NANO - 1, "limit": RATES}
-    return Request("/funding-history", {"instrument_name": instrument.symbol, **span}, window=window, weights=WEIGHTS)
+    return Request("/funding-history", {**_by_name(instrument), **span}, window=window, weights=WEIGHTS)
 
 
 SOURCE = Source(
     name="aevo",
     venue="aevo",
     base_url="https://api.aevo.xyz",
-    # Nothing is documented: gently.
+    # Not documented: few.
     limits={"requests": Limit(20, 1)},
     error=error,
     parse_instruments=instruments,
     endpoints=(
-        Endpoint(
+        snapshot(
             "instruments",
             Market,
-            key=("instrument_name",),
-            plan=once(Request("/markets", {"instrument_type": PERPETUAL}, weights=WEIGHTS)),
-            bulk=True,
-            ignored_fields=frozenset("instrument_id price_step amount_step max_leverage min_order_value forward_price".split()),
+            "instrument_name",
+            Request("/markets", {"instrument_type": PERPETUAL}, weights=WEIGHTS),
+            ignored_fields="instrument_id price_step amount_step max_leverage min_order_value forward_price",
         ),
-        Endpoint(
+        series(
             "funding_rates",
             FundingRate,
-            key=("instrument_name", "settled_at"),
-            time="settled_at",
-            plan=hourly(RATES, _funding),
+            "settled_at",
+            hourly(RATES, _funding),
+            instrument="instrument_name",
             **enveloped("funding_history", list[FundingRate]),
         ),
         Endpoint(
             "running_rates",
             RunningRate,
             key=("symbol",),
-            plan=_running,
+            plan=_now("/funding", _by_name),
             page=RunningRate,
             rows=lambda page: [page],
             context=("symbol",),
@@ -155,7 +154,7 @@ SOURCE = Source(
             "statistics",
             Summary,
             key=("symbol",),
-            plan=_statistics,
+            plan=_now("/statistics", _by_asset),
             page=Statistics,
             rows=_summary,
             context=("symbol",),
