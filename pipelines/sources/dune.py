@@ -1,8 +1,10 @@
-"""Dune: volume of on-chain perpetuals and GMX's liquidations by day, by queries over decoded blocks; for a key and credits.
+"""Dune: daily volume of on-chain perpetuals and daily liquidations on GMX, by SQL over decoded blocks.
 
-Facts: `shared/venues/dune.md`. The queries stand below; a window is their only parameter. One is executed, polled until it ends
-and paged through; what lands is one body: how the execution ended, with what it cost, and every page of rows as it came. What it
-may cost is said before and what it cost after; a connection lost on the way goes on with the same execution and pays once.
+Facts: venue page `dune.md`. Host https://api.dune.com; a key and credits are needed. The queries are below; a window is their
+only parameter. A query is executed, polled until the execution ends, and its result read page by page. Landing gets one body:
+the final status with its cost, and all pages as they came. A line before the execution states its price, a line after it the
+cost. After a lost connection the same execution is continued, so that it is paid once. Amounts are US dollars, days
+`2024-05-01 00:00:00.000 UTC`.
 Alone: `DUNE_API_KEY=… perps fetch --mode live --venues dune --from 2025-10-10 --to 2025-10-10`.
 """
 
@@ -17,7 +19,7 @@ import msgspec
 from pipelines.client import Answer, Client
 from pipelines.errors import AGAIN, Transient
 from pipelines.records import IsoMs, Number, Record
-from pipelines.shapes import decode_or_none
+from pipelines.shapes import decode_or_none, enveloped
 from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
 from pipelines.windows import DAY, Window, iso
 
@@ -26,19 +28,19 @@ TIER = "medium"
 #: Credits that a megabyte of results costs on the smallest plan.
 CREDITS_PER_MB = 20
 ROWS = 1000
-#: Seconds between two looks at an execution: reads are limited too.
+#: Seconds between two polls of an execution: reads are limited too.
 POLL = 2.0
-#: While it is one of these it is looked at again: an execution ends by itself after half an hour.
+#: States of an execution that has not ended; Dune ends one after half an hour.
 RUNNING = ("QUERY_STATE_PENDING", "QUERY_STATE_EXECUTING")
 
-#: By project and chain (U: the columns). A fill counts once; `project` is Dune's name for a venue.
+#: By project and chain (columns unverified). A fill counts once; `project` is Dune's name for a venue.
 VOLUME = """select cast(date_trunc('day', block_time) as timestamp) as day, project, blockchain,
     sum(volume_usd) as volume_usd, count(*) as fills
 from perpetual.trades
 where block_time >= timestamp '{start}' and block_time < timestamp '{end}'
 group by 1, 2, 3
 order by 1, 2, 3"""
-#: GMX v2 on Arbitrum (U: table and columns); dollars are dollars there, no longer in 1e30.
+#: GMX v2 on Arbitrum (table and columns unverified); amounts are dollars, not 1e30.
 LIQUIDATIONS = """select cast(date_trunc('day', block_time) as timestamp) as day, 'gmx' as project, is_long,
     sum(size_delta_usd) as size_usd, count(*) as liquidations
 from gmx_v2_arbitrum.position_decrease
@@ -72,7 +74,7 @@ class Problem(msgspec.Struct):
 
 
 class Status(msgspec.Struct):
-    """Where an execution is, or what is said instead of that."""
+    """The state of an execution, or an error."""
 
     state: str = ""
     error: Problem | str | None = None
@@ -85,52 +87,48 @@ class Next(msgspec.Struct):
 
 
 def error(status: int, body: bytes) -> VenueProblem | None:
-    """`{"error": …}`, by the status; an execution that failed says so in HTTP 200."""
-    said = decode_or_none(body, Status)
-    if said is None or said.error is None:
+    """`{"error": …}`: the kind follows from the status; a failed execution has an error in HTTP 200."""
+    content = decode_or_none(body, Status)
+    if content is None or content.error is None:
         return None
-    message = said.error if isinstance(said.error, str) else said.error.message
+    message = content.error if isinstance(content.error, str) else content.error.message
     if status in (401, 402, 403):
         return VenueProblem("key", f"HTTP {status} {message}")
     return VenueProblem.by_status(status, message)
 
 
 class Transport:
-    """Executes a query and brings its whole result as one body."""
+    """Executes a query and returns its whole result as one body."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        #: Executions under way, by their query: asking again must not pay again.
-        self._begun: dict[str, str] = {}
+        #: Ids of started executions by their SQL: a second attempt must not pay again.
+        self._started: dict[str, str] = {}
 
     async def close(self) -> None:
-        """There is nothing of its own to close."""
+        """It has no resources of its own."""
 
     async def get(self, url: str, request: Request) -> Answer:
-        """Status, headers, body and URL: the result, or the first answer that is none. Raises `Transient`."""
+        """Status, headers, body and URL: of the result, or of the first answer that has an error. Raises `Transient`."""
         assert request.body
-        query, say = request.body["sql"], self._client.warn
-        name = f"dune {request.body['sql'].partition('from ')[2].split()[0]}"
-        if query not in self._begun:
-            plan = f"credits for the compute of tier {TIER}, failed or not, and {CREDITS_PER_MB} a megabyte of results at most"
-            say(f"{name}: executing, which costs {plan}")
+        sql = request.body["sql"]
+        name = f"dune {sql.partition('from ')[2].split()[0]}"
+        if sql not in self._started:
+            price = f"credits for the compute of tier {TIER}, failed or not, and {CREDITS_PER_MB} a megabyte of results at most"
+            self._client.warn(f"{name}: executing, which costs {price}")
             answer = await self._call(request, "POST", "sql/execute", "writes", json=request.body)
-            begun = decode_or_none(answer[2], Status)
-            if answer[0] != 200 or not begun or not begun.execution_id:
+            started = decode_or_none(answer[2], Status)
+            if answer[0] != 200 or not started or not started.execution_id:
                 return answer
-            self._begun[query] = begun.execution_id
-        execution = f"execution/{self._begun[query]}/"
-        told = Status(RUNNING[0])
-        while told.state in RUNNING:
-            await asyncio.sleep(POLL)
-            ended = await self._call(request, "GET", execution + "status", "reads")
-            told = decode_or_none(ended[2], Status) or Status()
-            if ended[0] != 200 or not told.state:
-                return ended
-        if told.state != "QUERY_STATE_COMPLETED":
-            del self._begun[query]
-            failed = {"state": told.state, "error": told.error or f"the execution ended as {told.state}"}
-            return 200, ended[1], msgspec.json.encode(failed), url
+            self._started[sql] = started.execution_id
+        execution = f"execution/{self._started[sql]}/"
+        answer, status = await self._poll(request, execution)
+        if answer[0] != 200 or not status.state:
+            return answer
+        if status.state != "QUERY_STATE_COMPLETED":
+            del self._started[sql]
+            failed = {"state": status.state, "error": status.error or f"the execution ended as {status.state}"}
+            return 200, answer[1], msgspec.json.encode(failed), url
         pages: list[bytes] = []
         offset: int | None = 0
         while offset is not None:
@@ -141,12 +139,22 @@ class Transport:
             pages.append(page[2])
             offset = following.next_offset
         size = sum(map(len, pages)) / 1e6
-        cost = "unknown" if told.execution_cost_credits is None else f"{told.execution_cost_credits:g}"
-        say(f"{name}: cost {cost} credits to execute, and at most {size * CREDITS_PER_MB:.2g} for {size:.3f} MB of results")
-        return 200, page[1], b'{"status":%s,"pages":[%s]}' % (ended[2], b",".join(pages)), url
+        cost = "unknown" if status.execution_cost_credits is None else f"{status.execution_cost_credits:g}"
+        export = f"at most {size * CREDITS_PER_MB:.2g} for {size:.3f} MB of results"
+        self._client.warn(f"{name}: cost {cost} credits to execute, and {export}")
+        return 200, page[1], b'{"status":%s,"pages":[%s]}' % (answer[2], b",".join(pages)), url
 
-    async def _call(self, request: Request, method: str, path: str, spends: str, **content: Any) -> Answer:
-        await self._client.limiter.acquire({spends: 1})
+    async def _poll(self, request: Request, execution: str) -> tuple[Answer, Status]:
+        """The first answer that has an error or another state than the running ones."""
+        while True:
+            await asyncio.sleep(POLL)
+            answer = await self._call(request, "GET", execution + "status", "reads")
+            status = decode_or_none(answer[2], Status) or Status()
+            if answer[0] != 200 or status.state not in RUNNING:
+                return answer, status
+
+    async def _call(self, request: Request, method: str, path: str, limit: str, **content: Any) -> Answer:
+        await self._client.limiter.acquire({limit: 1})
         try:
             return await self._client.http(method, f"{self._client.base_url}{ROOT}{path}", **content)
         except (TimeoutError, ConnectionError) as problem:
@@ -154,24 +162,23 @@ class Transport:
 
 
 def _daily(name: str, record: type[Record], key: tuple[str, ...], query: str) -> Endpoint:
-    """Whole days, all of a window by one execution: each costs."""
+    """Whole days; one execution for all days of a window, since each execution costs."""
 
     def plan(instrument: Instrument, window: Window) -> Iterable[Request]:
-        asked = window.whole_days
-        start, end = (iso(ms).replace("T", " ").removesuffix("Z") for ms in (asked.start, asked.end))
-        yield Request(ROOT + "sql/execute", body={"sql": query.format(start=start, end=end), "performance": TIER}, window=asked)
+        days = window.whole_days
+        start, end = (iso(ms).replace("T", " ").removesuffix("Z") for ms in (days.start, days.end))
+        yield Request(ROOT + "sql/execute", body={"sql": query.format(start=start, end=end), "performance": TIER}, window=days)
 
-    result = msgspec.defstruct("Result", [("rows", list[record])])  # type: ignore[valid-type]
-    page = msgspec.defstruct("Results", [("result", result)])
-    body = msgspec.defstruct("Body", [("pages", list[page])])  # type: ignore[valid-type]
+    result: Any = enveloped("result.rows", list[record])  # type: ignore[valid-type]
+    result_page, result_rows = result["page"], result["rows"]
     return Endpoint(
         name,
         record,
         key=key,
         time="day",
         plan=plan,
-        page=body,
-        rows=lambda body: [row for page in body.pages for row in page.result.rows],
+        page=msgspec.defstruct("Body", [("pages", list[result_page])]),  # type: ignore[valid-type]
+        rows=lambda body: [row for page in body.pages for row in result_rows(page)],
         bulk=True,
         bar=DAY,
     )
