@@ -123,7 +123,7 @@ class Ccxt(Strict):
     `swaps` is how many perpetuals it lists, and `inverse` whether these are. `volume` and `amount` say how sizes are counted:
     in coins, in contracts of coins (whole, or to eight decimals) or of dollars, or in coins with both sides. `running_rate` is
     read for one instrument, or for all at once. `candle_days` is for bars that reach further back than the rest.
-    `skipped` are methods of ccxt that would read another host: they return nothing.
+    `replaced` are methods of ccxt that would read another host, and what they return instead.
     """
 
     exchange: str
@@ -132,7 +132,7 @@ class Ccxt(Strict):
     swaps: int = 8
     inverse: bool = False
     options: dict[str, Any] = {}
-    skipped: list[str] = []
+    replaced: dict[str, Any] = {}
     days: int = 3
     candle_days: int = 0
     funding_history: int = 0

@@ -1,9 +1,9 @@
-"""Coinbase Advanced, public market data: US perpetual-style futures of its derivatives exchange (CDE), settled in US dollars.
+"""Coinbase Advanced, `https://api.coinbase.com`, public market data: perpetual-style futures of its US derivatives exchange.
 
-Facts: `shared/venues/coinbase.md`, part B. They are listed as futures that expire in years: what has a `funding_interval` is
-taken for a perpetual. Sizes and volumes count contracts of `contract_size` coins, numbers are text, bars in seconds, newest
-first. The rate of now is all that there is of funding: settled rates have no endpoint, and collecting begins with the first
-look. At most 350 bars come at once (U), so fewer are asked for. The venue halts for maintenance on Fridays.
+Facts: the venue page of Coinbase, part B. The perpetuals are listed as futures that expire in years: a product with a
+`funding_interval` is a perpetual, settled in US dollars. Sizes and volumes are contracts of `contract_size` coins, numbers text,
+bars stamped in seconds, newest first. The running rate is the only rate: settled rates have no endpoint, so their history begins
+with the first fetch. At most 350 bars come at once (unverified), so fewer are requested. The venue halts on Fridays.
 Alone: `perps fetch --venues coinbase --from 2025-10-10 --to 2025-10-10`.
 """
 
@@ -13,12 +13,13 @@ from collections.abc import Sequence
 
 import msgspec
 
-from pipelines.paging import hourly, no_params, once, windowed
+from pipelines.endpoints import hourly_bars, snapshot
+from pipelines.error_bodies import error_reader
+from pipelines.paging import hourly, no_params, windowed
 from pipelines.records import IsoMs, MaybeNumber, Number, Record, Seconds
-from pipelines.shapes import Stamped, decode_or_none, enveloped
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
+from pipelines.shapes import Stamped, enveloped
+from pipelines.source import Instrument, Limit, Request, Source
 from pipelines.symbols import base_asset
-from pipelines.windows import HOUR
 
 ROOT = "/api/v3/brokerage/market/products"
 WEIGHTS = {"requests": 1}
@@ -26,7 +27,7 @@ BARS = 300
 
 
 class Details(msgspec.Struct):
-    """The inner object of a future. Numbers of an inner one, `perpetual_details`, may be empty."""
+    """The inner object of a future. The same numbers in its own inner object, `perpetual_details`, may be empty."""
 
     contract_root_unit: str
     contract_size: Number
@@ -80,20 +81,7 @@ class Candle(Stamped):
     volume: Number
 
 
-class ErrorBody(msgspec.Struct):
-    error: str
-    message: str = ""
-
-
-def error(status: int, body: bytes) -> VenueProblem | None:
-    """`{"error": "INVALID_ARGUMENT", "message": …}` with a status."""
-    said = decode_or_none(body, ErrorBody)
-    if said is None:
-        return None
-    message = f"{said.error} {said.message}".rstrip()
-    if status == 429 or said.error == "RESOURCE_EXHAUSTED":
-        return VenueProblem("limited", message)
-    return VenueProblem("transient" if status >= 500 else "rejected", message)
+error = error_reader("error", "message", limited=("RESOURCE_EXHAUSTED",))
 
 
 def _flat(page: Products) -> Sequence[Contract]:
@@ -105,7 +93,7 @@ def _flat(page: Products) -> Sequence[Contract]:
 
 
 def instruments(page: Products) -> list[Instrument]:
-    """What pays funding; dated futures stand in the same list."""
+    """The products that pay funding; the list has dated futures too."""
     return [
         Instrument(p.product_id, base_asset(p.future_product_details.contract_root_unit))
         for p in page.products
@@ -113,6 +101,15 @@ def instruments(page: Products) -> list[Instrument]:
     ]
 
 
+_candles = windowed(
+    ROOT + "/{symbol}/candles",
+    BARS,
+    WEIGHTS,
+    instrument_params=no_params,
+    bounds=("start", "end"),
+    unit=1000,
+    granularity="ONE_HOUR",
+)
 SOURCE = Source(
     name="coinbase",
     venue="coinbase",
@@ -121,42 +118,19 @@ SOURCE = Source(
     error=error,
     parse_instruments=instruments,
     endpoints=(
-        Endpoint(
+        snapshot(
             "instruments",
             Contract,
-            key=("product_id",),
-            plan=once(Request(ROOT, {"product_type": "FUTURE"}, weights=WEIGHTS)),
+            "product_id",
+            Request(ROOT, {"product_type": "FUTURE"}, weights=WEIGHTS),
             page=Products,
             rows=_flat,
-            bulk=True,
             wire_type=Details,
-            ignored_fields=frozenset(
-                "venue contract_code group_description contract_expiry_timezone group_short_description risk_managed_by "
-                "contract_expiry_type perpetual_details contract_display_name time_to_expiry_ms non_crypto contract_expiry_name "
-                "twenty_four_by_seven display_name region_enabled intraday_margin_rate overnight_margin_rate settlement_price "
-                "contract_code_display_name product_group_cbrn".split()
-            ),
+            ignored_fields="venue contract_code group_description contract_expiry_timezone group_short_description "
+            "risk_managed_by contract_expiry_type perpetual_details contract_display_name time_to_expiry_ms non_crypto "
+            "contract_expiry_name twenty_four_by_seven display_name region_enabled intraday_margin_rate overnight_margin_rate "
+            "settlement_price contract_code_display_name product_group_cbrn",
         ),
-        Endpoint(
-            "candles",
-            Candle,
-            key=("symbol", "time"),
-            time="time",
-            plan=hourly(
-                BARS,
-                windowed(
-                    ROOT + "/{symbol}/candles",
-                    BARS,
-                    WEIGHTS,
-                    instrument_params=no_params,
-                    bounds=("start", "end"),
-                    unit=1000,
-                    granularity="ONE_HOUR",
-                ),
-            ),
-            **enveloped("candles", list[Candle]),
-            context=("symbol",),
-            bar=HOUR,
-        ),
+        hourly_bars("candles", Candle, hourly(BARS, _candles), time="time", **enveloped("candles", list[Candle])),
     ),
 )

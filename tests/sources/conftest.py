@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import pytest
@@ -51,7 +51,12 @@ def exchanges(_served: Served) -> Callable[[str], Any]:
     def exchange(name: str) -> Any:
         client = cases(name).ccxt
         assert client
-        skipped = dict.fromkeys(client.skipped, lambda *args: [])
-        return through_ccxt(client.exchange, _served, client.host, prefix(name), **client.options, **skipped)
+        methods = {method: partial(_value, value) for method, value in client.replaced.items()}
+        return through_ccxt(client.exchange, _served, client.host, prefix(name), **client.options, **methods)
 
     return exchange
+
+
+def _value(value: Any, *arguments: Any) -> Any:
+    """A method of ccxt that is replaced by a value."""
+    return value

@@ -1,6 +1,6 @@
 """Coinbase Advanced, public market data: perpetual-style futures in contracts, text numbers, bars in seconds, newest first.
 
-A dated future stands in the same list. The running rate is the only one: settled rates have no endpoint.
+A dated future is in the same list. The running rate is the only rate: settled rates have no endpoint.
 Alone: `python -m infra.emulator` and `curl "$URL/coinbase/api/v3/brokerage/market/products?product_type=FUTURE"`.
 """
 
@@ -8,80 +8,45 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from infra.emulator.market import Snapshot
+from infra.emulator.messages import Ask, InvalidParameter
+from infra.emulator.rendering import Rows, iso, plain, text
 from infra.emulator.store import MS_HOUR, Candles, Listing, Profile
-from infra.emulator.wire import Answer, Ask, Refusal, Rows, Usage, Venue, encode, iso, latest, plain, text
+from infra.emulator.venue import Venue, route
 
-ROOT = "/api/v3/brokerage/market/products"
 #: By coin: the contract's code and the coins in it.
 CONTRACTS = {"BTC": ("BIP", 0.01), "ETH": ("ETP", 0.1), "SOL": ("SLP", 5.0), "XRP": ("XPP", 500.0)}
-EXPIRY = "20DEC30"
 POINTS = 350
-
-
-def product_id(coin: str) -> str:
-    return f"{CONTRACTS[coin][0]}-{EXPIRY}-CDE"
-
-
-def refusal(error: str, message: str, status: int = 400) -> Refusal:
-    return Refusal(
-        Answer(encode({"error": error, "error_details": message, "message": message}), status, charges={"requests": 1})
-    )
 
 
 class Coinbase(Venue):
     name = "coinbase"
+    root = "/api/v3/brokerage/market"
     profile = Profile(0.02, tilt=0.00001, decimals=6, hours=1, lists=tuple(CONTRACTS))
-    limits: Mapping[str, tuple[int, int]] = {"requests": (10, 1)}
 
-    def answer(self, ask: Ask) -> Answer:
-        if not ask.path.startswith(ROOT):
-            raise refusal("NOT_FOUND", "route not found", 404)
-        try:
-            match ask.path.removeprefix(ROOT).strip("/").split("/"):
-                case [""]:
-                    body = encode(self._products(ask))
-                case [product, "candles"]:
-                    body = b'{"candles":%s}' % self._candles(ask, self._listing(product, ask.now))
-                case _:
-                    raise refusal("NOT_FOUND", "route not found", 404)
-        except ValueError as problem:
-            raise refusal("INVALID_ARGUMENT", f"argument {problem} is invalid") from None
-        return Answer(body, charges={"requests": 1})
+    def symbol(self, listing: Listing) -> str:
+        return f"{CONTRACTS[listing.listed][0]}-20DEC30-CDE"
 
-    def refuse(self, ask: Ask, usage: Usage | None, *, banned: bool = False) -> Answer:
-        return refusal("RESOURCE_EXHAUSTED", "Too many requests", 429).answer
-
-    def error(self, ask: Ask) -> Answer:
-        return refusal("INTERNAL", "internal error", 500).answer
-
-    def _listing(self, product: str, now: int) -> Listing:
-        for listing in self.market.listings(now):
-            if product_id(listing.listed) == product:
-                return listing
-        raise refusal("NOT_FOUND", "valid product_id is required", 404)
-
-    def _products(self, ask: Ask) -> object:
-        found: list[object] = []
+    @route("products", "requests")
+    def products(self, ask: Ask) -> object:
+        listed: list[object] = []
         if ask.query.get("product_type") == "FUTURE" and ask.query.get("contract_expiry_type") != "PERPETUAL":
-            found = [*(self._perpetual(x, ask.now) for x in self.trading(ask.now)), self._dated()]
-        return {"products": found, "num_products": len(found)}
+            listed = [self._perpetual(self.market.snapshot(x, ask.now)) for x in self.trading(ask.now)]
+            empty = {"funding_interval": None, "funding_rate": "", "funding_time": None, "index_price": ""}
+            dated = {**empty, "open_interest": "2000"}
+            listed.append(self._product("BIT-26MAR27-CDE", "", "BTC", 0.01, dated, "2027-03-26T16:00:00Z"))
+        return {"products": listed, "num_products": len(listed)}
 
-    def _dated(self) -> object:
-        details = {"funding_interval": None, "funding_rate": "", "funding_time": None, "open_interest": "2000", "index_price": ""}
-        return self._product("BIT-26MAR27-CDE", "", "BTC", 0.01, details, "2027-03-26T16:00:00Z")
-
-    def _perpetual(self, listing: Listing, now: int) -> object:
-        coin, (_, size) = listing.listed, CONTRACTS[listing.listed]
-        held, rate = latest(self.market.open_interest(coin), "size", now) / size, self.market.running_rate(coin, now)
+    def _perpetual(self, at: Snapshot) -> object:
+        coin, (_, size) = at.listing.listed, CONTRACTS[at.listing.listed]
         details = {
             "funding_interval": "3600s",
-            "funding_rate": "" if rate is None else plain(rate),
-            "funding_time": iso(now // MS_HOUR * MS_HOUR)[:19] + "Z",
-            "open_interest": "" if held != held else str(round(held)),
-            "index_price": plain(self.market.price(coin, "index", now)),
+            "funding_rate": "" if at.rate is None else plain(at.rate),
+            "funding_time": iso(at.now // MS_HOUR * MS_HOUR)[:19] + "Z",
+            "open_interest": "" if at.size != at.size else str(round(at.size / size)),
+            "index_price": plain(at.index),
         }
-        price = plain(self.market.price(coin, "trade", now))
-        return self._product(product_id(coin), price, coin, size, details, "2030-12-20T16:00:00Z")
+        return self._product(self.symbol(at.listing), plain(at.last), coin, size, details, "2030-12-20T16:00:00Z")
 
     @staticmethod
     def _product(name: str, price: str, coin: str, size: float, details: Mapping[str, object], expiry: str) -> object:
@@ -111,23 +76,22 @@ class Coinbase(Venue):
             },
         }
 
-    def _candles(self, ask: Ask, listing: Listing) -> bytes:
-        if ask.query.get("granularity") != "ONE_HOUR":
-            raise ValueError("granularity (the emulator keeps ONE_HOUR)")
-        start, end, limit = ask.integer("start"), ask.integer("end"), ask.integer("limit") or POINTS
-        if start is None or end is None or (end - start) // 3600 >= POINTS or not 1 <= limit <= POINTS:
-            raise ValueError("start and end - number of candles requested should be less than 350")
+    @route("products/{product}/candles", "requests")
+    def candles(self, ask: Ask, product: str) -> bytes:
+        listing = self.listing(product, ask.now)
+        ask.choice("granularity", "ONE_HOUR")
+        limit, start, end = ask.limit(POINTS, POINTS), int(ask.required("start")), int(ask.required("end"))
+        if (end - start) // 3600 >= POINTS:
+            raise InvalidParameter("start and end - number of candles requested should be less than 350")
         size = CONTRACTS[listing.listed][1]
 
         def render(bars: Candles) -> Rows:
-            prices = (text(x) for x in (bars.open, bars.high, bars.low, bars.close))
-            columns = (map(str, (bars.opened_at // 1000).tolist()), *prices, text((bars.volume / size).round()))
-            names = ("start", "open", "high", "low", "close", "volume")
-            return Rows(bars.opened_at, [encode(dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)])
+            columns = {"start": list(map(str, (bars.opened_at // 1000).tolist()))}
+            columns |= {"open": text(bars.open), "high": text(bars.high), "low": text(bars.low), "close": text(bars.close)}
+            return Rows.objects(bars.opened_at, {**columns, "volume": text((bars.volume / size).round())})
 
-        rows = self.market.rows("candles", listing.listed, self.market.candles(listing.listed, "trade"), render)
-        until = min(end * 1000, ask.now - MS_HOUR)
-        return rows.array(rows.span(ask, start * 1000, until, limit, newest=True), descending=True)
+        rows, last = self.market.candle_rows("trade", listing.listed, render), min(end * 1000, ask.now - MS_HOUR)
+        return b'{"candles":%s}' % rows.page(ask, start * 1000, last, limit, newest=True, descending=True)
 
 
 VENUE = Coinbase
