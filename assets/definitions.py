@@ -1,58 +1,56 @@
-"""The Dagster code location: assets, checks, jobs, schedules and sensors. `dagster dev -w workspace.yaml` and `dg` load it.
+"""The Dagster code location: everything in `assets/defs`, with what applies to all assets. `dagster dev` and `dg` load it.
 
-Settings come from the environment and `perplake.toml`; `make ui` points them at a running emulator.
+Settings come from the environment and `perplake.toml`; `perps ui` points them at a running emulator.
 """
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
 import dagster as dg
 
-from assets.defs import dbt, landing, publish, raw, regimes, resources, schedules, sensors
-from assets.defs.checks import asset_checks
-from assets.runtime.session import Session
-from pipelines.registry import source_rows
+from assets.defs.publish import COPY, MARTS, PARQUET, REPORT
+from assets.defs.regimes import FEATURES, LABELS
+from assets.defs.resources import run_config
+from assets.defs.schedules import chosen_assets
 from pipelines.settings import Settings
 
+# Of freshness policies and `map_asset_specs`, which are new in Dagster.
+warnings.filterwarnings("ignore", category=dg.PreviewWarning)
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
-def definitions_of(session: Session, partitioned: bool = True) -> dg.Definitions:
-    """The code location for a session. Without partitions a run's window is the session's: Dagster takes some 10 ms for
-    each asset and day that it notes, minutes for a year."""
-    days = resources.DAYS if partitioned else None
-    return dg.Definitions(
-        assets=[
-            landing.assets(days),
-            *raw.assets(days),
-            *dbt.NOTES,
-            dbt.transform,
-            regimes.label_regimes,
-            regimes.forecast_regimes,
-            publish.publish,
-            publish.report,
-        ],
-        asset_checks=asset_checks,
-        jobs=[schedules.everything, schedules.of_the_hour] if partitioned else [],
-        schedules=[schedules.hourly, schedules.daily] if partitioned else [],
-        sensors=[sensors.on_failure, sensors.on_regime] if partitioned else [],
-        resources={"session": dg.ResourceDefinition.hardcoded_resource(session)},
-        # A step in a process of its own pays seconds of imports, and two can't write one DuckDB file.
-        executor=dg.in_process_executor,
-    )
+#: What readers use is written once a day; two hours more before it counts as stale.
+FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=26))
+FRESH_ASSETS = {*MARTS, FEATURES, LABELS, COPY, PARQUET, REPORT}
 
 
-def main_job(session: Session) -> dg.JobDefinition:
-    """The main job of one run of the command line: all assets of the chosen sources, for the session's window."""
-    settings, with_fetch = session.settings, session.settings.mode != "replay"
-    # A source is a group. Those that are not chosen have nothing to say, and each of their assets would cost its event.
-    chosen = settings.sources
-    idle = [name for name in source_rows() if name not in chosen]
-    silent = [landing.landing_key(name) for name in (idle if with_fetch else source_rows())]
-    selection = dg.AssetSelection.all() - dg.AssetSelection.assets(*silent) - dg.AssetSelection.checks_for_assets(*silent)
-    if idle:
-        selection -= dg.AssetSelection.groups(*idle)
-    if not settings.forecasts:
-        selection -= dg.AssetSelection.assets(*regimes.ON_DEMAND)
-    job = dg.define_asset_job("run", selection=selection)
-    return dg.Definitions.merge(definitions_of(session, partitioned=False), dg.Definitions(jobs=[job])).resolve_job_def("run")
+def _shared(spec: dg.AssetSpec) -> dg.AssetSpec:
+    """What holds for all assets: one owner, and a freshness policy for what readers use."""
+    spec = spec.replace_attributes(owners=["team:perplake"])
+    return dg.apply_freshness_policy(spec, FRESH) if spec.key in FRESH_ASSETS else spec
 
 
-defs = definitions_of(Session(Settings()))
+def _without_partitions(spec: dg.AssetSpec) -> dg.AssetSpec:
+    return spec.replace_attributes(partitions_def=None)
+
+
+defs = dg.Definitions.merge(
+    dg.load_from_defs_folder(path_within_project=Path(__file__).parent),
+    # A step in a process of its own costs seconds of imports, and two processes can't write one DuckDB file.
+    dg.Definitions(executor=dg.in_process_executor),
+).map_asset_specs(func=_shared)
+
+
+def main_job(settings: Settings) -> tuple[dg.JobDefinition, Mapping[str, Any]]:
+    """The main job for one run of the command line, and its run configuration.
+
+    It is the job `run` of the code location, on the assets that the settings choose. It has no partitions, since Dagster takes
+    some 10 ms to note each asset and day: the window is in the configuration.
+    """
+    whole = defs.map_asset_specs(func=_without_partitions)
+    keys = chosen_assets(settings).resolve(whole.resolve_asset_graph())
+    return whole.resolve_job_def("run").get_subset(asset_selection=keys), run_config(settings)

@@ -165,8 +165,9 @@ def marts(path: Path) -> dict[str, tuple[int, int]]:
     """Rows and checksum of each table in `marts`, over the columns that don't begin with `_`, whatever the order of rows."""
     with duckdb.connect(str(path), read_only=True) as connection:
         tables = connection.execute(
-            "select table_name, list(column_name order by ordinal_position) from information_schema.columns"
-            " where table_schema = 'marts' and not starts_with(column_name, '_') group by 1 order by 1"
+            "select table_name, list(column_name order by column_index) from duckdb_columns()"
+            " semi join duckdb_tables() using (schema_name, table_name)"
+            " where schema_name = 'marts' and not starts_with(column_name, '_') group by 1 order by 1"
         ).fetchall()
         return {
             name: connection.execute(

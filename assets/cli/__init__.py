@@ -1,5 +1,11 @@
-"""The `perps` commands: options, what each command calls, and how results are printed."""
+"""The `perps` commands, in modules by topic. Each command's `--help` explains it.
 
-from assets.cli.commands import app
+`base` has the application and what all commands share, `options` their options; `run`, `read`, `manage` and `serve` have the
+commands, `printing` what they print. Heavy libraries are imported by the commands that need them, so that `perps query`
+answers at once.
+"""
 
-__all__ = ["app"]
+from assets.cli import manage, read, run, serve
+from assets.cli.base import app
+
+__all__ = ["app", "manage", "read", "run", "serve"]

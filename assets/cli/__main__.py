@@ -2,4 +2,5 @@
 
 from assets.cli import app
 
-app()
+if __name__ == "__main__":
+    app(prog_name="perps")

@@ -1,10 +1,10 @@
-"""What the command line prints of a warehouse: the end of a run, status, gaps. Reads the published copy only."""
+"""What the commands print: the end of a run, of a fetch and of a load, and tables of the published copy."""
 
 from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from math import isnan
 from pathlib import Path
@@ -18,7 +18,11 @@ from assets.cli.venues import HEADER, Row
 from assets.regimes import posture, with_market
 from assets.regimes.forecasts.plan import RISK, TARGETS, WARNING
 from assets.regimes.thresholds import REGIMES
-from assets.runtime.job import Outcome
+from assets.runtime.outcomes import RunOutcome
+from assets.runtime.stages import fetch_problems, unlisted_assets
+from pipelines.fetch import FetchResult
+from pipelines.load import LoadResult
+from pipelines.run import Run
 
 console = Console(highlight=False, width=max(100, shutil.get_terminal_size((140, 40)).columns), soft_wrap=True)
 
@@ -52,9 +56,9 @@ def _styled(label: str) -> str:
 
 
 def outlook(db: duckdb.DuckDBPyConnection, asset: str, day: date | None) -> None:
-    """One day of an asset: what it was, what the week after it was said to bring, and how good who says so has been.
+    """One day of an asset: its label, the forecasts of the week after it, and the scores of the methods that made them.
 
-    Raises ValueError for a day without a label.
+    Raises `ValueError` for a day without a label.
     """
     labelled = db.execute(
         "SELECT day, label, confidence, reasons, (SELECT origin FROM meta.scope) FROM marts.regime_labels "
@@ -71,21 +75,20 @@ def outlook(db: duckdb.DuckDBPyConnection, asset: str, day: date | None) -> None
     daily = with_market(db.sql("FROM marts.daily_assets ORDER BY asset, day").df())
     console.print(f"posture       {posture.suggest(daily, asset, at)}")
     if not db.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'regime_forecasts'").fetchone():
-        console.print("no forecasts are made yet: `perps run --forecasts`")
+        console.print("there are no forecasts yet: `perps run --forecasts`")
         return
     for title, (target, method) in {"risk state": RISK, "early warning": WARNING}.items():
-        said = db.execute(
+        forecast = db.execute(
             "SELECT probability, flag, fitted_on FROM marts.regime_forecasts "
             "WHERE asset = ? AND day = ? AND target = ? AND method = ? ORDER BY run_type DESC LIMIT 1",
             [asset, at, target, method],
         ).fetchone()
-        if said is None:
-            console.print(f"{title:<13} nothing was said: too little had been seen of it by then")
+        if forecast is None:
+            console.print(f"{title:<13} no forecast: too few such events had happened by then")
             continue
-        flag = {True: "[bold red]flag[/]", False: "no flag", None: "no flag yet"}[said[1]]
-        console.print(
-            f"{title:<13} {said[0]:.0%}, {flag}: {TARGETS[target].description} ({method}, fitted on days up to {said[2]})"
-        )
+        flag = {True: "[bold red]flag[/]", False: "no flag", None: "no flag yet"}[forecast[1]]
+        fitted = f"({method}, fitted on days up to {forecast[2]})"
+        console.print(f"{title:<13} {forecast[0]:.0%}, {flag}: {TARGETS[target].description} {fitted}")
         scored = db.execute(
             "SELECT auroc, auroc_low, auroc_high, precision, base_rate, events, verdict FROM marts.regime_scorecard "
             "WHERE asset = 'all' AND target = ? AND method = ?",
@@ -95,8 +98,8 @@ def outlook(db: duckdb.DuckDBPyConnection, asset: str, day: date | None) -> None
             *numbers, events, verdict = scored
             counted = f", {events} events" if events else ""
             auroc, low, high, precision, rate = ("–" if x is None or isnan(x) else f"{x:.2f}" for x in numbers)
-            told = f"AUROC {auroc} ({low} to {high}), precision of its flags {precision} where {rate} is chance"
-            console.print(f"{'':<13} its score over all assets: {told}{counted}: [bold]{verdict}[/]")
+            score = f"AUROC {auroc} ({low} to {high}), precision of its flags {precision} where {rate} is chance"
+            console.print(f"{'':<13} its score over all assets: {score}{counted}: [bold]{verdict}[/]")
 
 
 def coverage(db: duckdb.DuckDBPyConnection) -> None:
@@ -106,9 +109,9 @@ def coverage(db: duckdb.DuckDBPyConnection) -> None:
     ).fetchall()
     table = Table("coverage", "seen", "expected", "share", "by venue", box=None)
     for dataset in dict.fromkeys(row[0] for row in rows):
-        of = [row for row in rows if row[0] == dataset]
-        seen, expected = sum(row[2] for row in of), sum(row[3] for row in of)
-        each = ", ".join(f"{venue} {_share(s, e)}" for _, venue, s, e in of)
+        by_venue = [row for row in rows if row[0] == dataset]
+        seen, expected = sum(row[2] for row in by_venue), sum(row[3] for row in by_venue)
+        each = ", ".join(f"{venue} {_share(s, e)}" for _, venue, s, e in by_venue)
         table.add_row(dataset, f"{seen:,}", f"{expected:,}", _share(seen, expected), each)
     console.print(table, "")
 
@@ -126,8 +129,8 @@ def venues(rows: list[Row], loads: dict[str, datetime]) -> None:
     console.print(table)
 
 
-def ending(outcome: Outcome) -> None:
-    """What a run ends with."""
+def run_end(outcome: RunOutcome) -> None:
+    """The end of a run: regimes and coverage, failed checks, notes, failed steps, requests, paths."""
     settings, published = outcome.settings, outcome.settings.published / "perplake.duckdb"
     if published.exists() and not outcome.failed:
         with duckdb.connect(str(published), read_only=True) as db:
@@ -136,38 +139,74 @@ def ending(outcome: Outcome) -> None:
                 console.print("[bold]SYNTHETIC DATA[/]: a made-up market of this seed, not the real one.\n")
             regimes(db, ["BTC", "ETH"])
             coverage(db)
-    for check in outcome.problems:
-        kind = "[red]check failed[/]" if check["severity"] == "ERROR" else "[yellow]check warned[/]"
-        offending = check["metadata"].get("offending")
-        more = f" ({offending} rows)" if offending is not None else ""
-        console.print(f"{kind} {escape(str(check['name']))}{more}: {escape(str(check['reason']))}")
-    for line in _grouped(outcome.messages):
-        console.print(f"[yellow]note[/] {escape(line)}")
+    for check in outcome.failed_checks:
+        kind = "[red]check failed[/]" if check.is_error else "[yellow]check warned[/]"
+        console.print(f"{kind} {escape(check.name)}: {escape(check.reason)}")
+    _notes(outcome.messages)
     for line in outcome.failed:
         console.print(f"[bold red]failed[/] {escape(line)}")
-    console.print(f"\nrequests  {outcome.asked:,} asked, {outcome.reused:,} answered from landing")
-    if slowest := sorted(outcome.seconds.items(), key=lambda item: -item[1]):
-        each = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in slowest)
-        console.print(f"fetched   side by side, all at once: {each}")
+    console.print(f"\nrequests  {outcome.requested:,} sent, {outcome.reused:,} answered from landing")
+    _durations(outcome.seconds)
     console.print(f"window    {outcome.window}")
-    for name, path in {
-        "warehouse": settings.database,
-        "published": published,
-        "report": settings.published / "report.html",
-    }.items():
-        if Path(path).exists():
+    _paths(warehouse=settings.database, published=published, report=settings.published / "report.html")
+
+
+def fetch_end(run: Run, results: list[FetchResult], notes: list[str]) -> list[str]:
+    """The end of `perps fetch`: pages by source, notes, problems. Returns the problems."""
+    for result in results:
+        pages = f"{len(result.entries):,} pages, {result.bytes / 1e6:.1f} MB, {result.reused:,} of them from landing"
+        console.print(f"{result.source:<20} {pages}")
+    problems = [problem for result in results for problem in fetch_problems(result)]
+    _notes([*notes, *unlisted_assets(run, results), *(warning for result in results for warning in result.warnings)])
+    for line in _grouped(problems):
+        console.print(f"[bold red]failed[/] {escape(line)}")
+    _durations({result.source: result.seconds for result in results})
+    console.print(f"window    {run.window}")
+    console.print(f"landing   {run.settings.landing_root}")
+    return problems
+
+
+def load_end(run: Run, results: list[LoadResult]) -> None:
+    """The end of `perps load`: rows by source and endpoint, pages that could not be read."""
+    for result in results:
+        rows = ", ".join(f"{count:,} {endpoint}" for endpoint, count in result.rows.items()) or "no new rows"
+        console.print(f"{result.source:<20} {rows}")
+    unread = [
+        f"{e.source} {e.path_label}: page {e.page} is in quarantine: {e.problem}"
+        for result in results
+        for e in result.quarantined
+    ]
+    for line in _grouped(unread):
+        console.print(f"[bold red]failed[/] {escape(line)}")
+    console.print(f"window    {run.window}")
+    console.print(f"warehouse {run.settings.database}")
+
+
+def _notes(lines: Iterable[str]) -> None:
+    for line in _grouped(lines):
+        console.print(f"[yellow]note[/] {escape(line)}")
+
+
+def _durations(seconds: Mapping[str, float]) -> None:
+    if slowest := sorted(seconds.items(), key=lambda item: -item[1]):
+        console.print(f"fetched   side by side: {', '.join(f'{name} {taken:.1f} s' for name, taken in slowest)}")
+
+
+def _paths(**paths: Path) -> None:
+    for name, path in paths.items():
+        if path.exists():
             console.print(f"{name:<9} {path}")
 
 
 def _grouped(lines: Iterable[str]) -> list[str]:
-    """Lines that differ in their numbers alone as one: the first, how many more there are, and the last."""
+    """Lines that differ only in their numbers as two: the first, and the last with how many there are."""
     similar: dict[str, list[str]] = {}
     for line in lines:
         similar.setdefault(re.sub(r"\d+", "#", line), []).append(line)
     return [
-        told
-        for of in similar.values()
-        for told in (of if len(of) <= 3 else [of[0], f"… and {len(of) - 1:,} more like it, the last: {of[-1]}"])
+        line
+        for group in similar.values()
+        for line in (group if len(group) <= 3 else [group[0], f"… and {len(group) - 1:,} more like it, the last: {group[-1]}"])
     ]
 
 
@@ -198,10 +237,10 @@ def status(db: duckdb.DuckDBPyConnection) -> None:
         console.print(f"run {started:%Y-%m-%d %H:%M} {escape(mode)} {start:%Y-%m-%d} to {end:%Y-%m-%d}: {outcome}")
         for line in messages[:5] if outcome != "succeeded" else []:
             console.print(f"    {escape(line)}")
-    held = db.execute(
+    unread = db.execute(
         "SELECT source, endpoint, field, value, problem, page FROM meta.quarantine ORDER BY observed_at DESC"
     ).fetchall()
-    for source, endpoint, field, value, problem, page in held[:10]:
+    for source, endpoint, field, value, problem, page in unread[:10]:
         console.print(f"quarantine {source} {endpoint} page {page}: {escape(f'{field} = {value}: {problem}')}")
 
 

@@ -1,7 +1,7 @@
-"""The systems that perplake speaks with, as one table: what each gives, how far back, what it needs, what is unproven of it.
+"""The table of sources for `perps venues`: datasets, history, key, limits, unproven facts.
 
-Everything comes from where it is used: the table of sources, the sources' modules, the seeds. `perps venues` prints it with the
-last load beside, `perps venues --markdown` as the documentation's page of venues shows it.
+Everything is read from its one record: the table of sources, the sources' modules, the seeds. `perps venues` adds the last load,
+`perps venues --markdown` prints what the documentation shows.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import duckdb
 
-from pipelines.registry import read_seed, source_rows, venues
+from pipelines.registry import SourceRow, read_seed, source_rows, venues
 from pipelines.sources import get_source
 
 HEADER = ("source", "venue", "state", "gives", "back to", "key", "limits", "unproven")
@@ -22,70 +22,57 @@ HEADER = ("source", "venue", "state", "gives", "back to", "key", "limits", "unpr
 
 @dataclass(frozen=True)
 class Row:
-    """One source. `unproven` are the facts that no evidence stands behind yet."""
+    """One source. `unproven` are its facts without evidence."""
 
     source: str
-    venue: str
-    state: str
-    datasets: tuple[str, ...]
-    history: dict[str, int]
-    key: str | None
-    limits: str
+    record: SourceRow
     unproven: list[str]
-    key_optional: bool
 
-    def key_told(self, state: str = "") -> str:
-        """Which variable holds the key."""
-        return f"`{self.key}`{state}, live only{' and optional' if self.key_optional else ''}" if self.key else "none"
+    @property
+    def limits(self) -> str:
+        limits = get_source(self.source).limits.items()
+        return "; ".join(f"{limit.weight:,} in {limit.seconds} s ({kind})" for kind, limit in limits)
 
-    def cells(self) -> tuple[str, ...]:
+    def key(self, with_state: bool) -> str:
+        """The variable that holds the API key, and whether it is set on this machine."""
+        if not self.record.key:
+            return "none"
+        state = "" if not with_state else " (set)" if os.environ.get(self.record.key) else " (not set)"
+        return f"`{self.record.key}`{state}, live only{' and optional' if self.record.key_optional else ''}"
+
+    def cells(self, with_state: bool = True) -> tuple[str, ...]:
         """The row as text, in the order of `HEADER`."""
-        back = ", ".join(f"{name} {days:g} days" for name, days in self.history.items()) or "all that the venue has"
-        key = self.key_told(" (set)" if os.environ.get(self.key or "") else " (not set)")
-        gives = ", ".join(self.datasets)
-        return (self.source, self.venue, self.state, gives, back, key, self.limits, ", ".join(self.unproven) or "nothing")
+        record = self.record
+        venue = venues()[record.venue] if record.venue else None
+        return (
+            self.source,
+            record.venue or f"those named in `{record.named_in}`",
+            f"{venue.state} {venue.closed_on or ''}".strip() if venue else "open",
+            ", ".join(record.datasets),
+            ", ".join(f"{name} {days:g} days" for name, days in record.history.items()) or "all that the venue has",
+            self.key(with_state),
+            self.limits,
+            ", ".join(self.unproven) or "nothing",
+        )
 
 
 def rows() -> list[Row]:
-    """A row per source, in the order of the table of sources."""
+    """A row for each source, in the order of the table of sources."""
     unproven: dict[str, list[str]] = defaultdict(list)
     for fact in read_seed("venue_facts"):
         if fact["verified"] != "true":
             unproven[fact["source"]].append(f"{fact['dataset']}.{fact['fact']}")
-    found = []
-    for name, row in source_rows().items():
-        venue = venues()[row.venue] if row.venue else None
-        state = f"{venue.state} {venue.closed_on or ''}".strip() if venue else "open"
-        of = row.venue or f"those named in `{row.named_in}`"
-        limits = "; ".join(f"{limit.weight:,} in {limit.seconds} s ({kind})" for kind, limit in get_source(name).limits.items())
-        found.append(
-            Row(
-                name,
-                of,
-                state,
-                row.datasets,
-                row.history,
-                row.key,
-                limits,
-                unproven[name],
-                row.key_optional,
-            )
-        )
-    return found
+    return [Row(name, record, unproven[name]) for name, record in source_rows().items()]
 
 
 def markdown() -> str:
-    """The table for the docs: nothing in it depends on the machine."""
-    lines = ["| " + " | ".join(HEADER) + " |", "|" + "---|" * len(HEADER)]
-    for row in rows():
-        cells = list(row.cells())
-        cells[HEADER.index("key")] = row.key_told()
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    """The table for the documentation: nothing in it depends on the machine."""
+    lines = [HEADER, ["---"] * len(HEADER), *(row.cells(with_state=False) for row in rows())]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 def last_loads(published: Path) -> dict[str, datetime]:
-    """By source: when the newest row that readers have was fetched, UTC."""
+    """By source: when the newest row in the published facts was fetched, UTC."""
     facts = ("fct_candles", "fct_funding_rates", "fct_open_interest", "fct_liquidations")
     union = " union all ".join(f"select source, max(_loaded_at) as loaded from marts.{fact} group by 1" for fact in facts)
     with duckdb.connect(str(published), read_only=True) as db:

@@ -1,7 +1,7 @@
-"""Fetch as assets: `landing/<source>` holds every response of a venue as it came.
+"""Fetch as assets: `landing/<source>` has every response of a source as it came, compressed, with a manifest.
 
-One step asks all chosen sources side by side and writes only landing. Partitioned by UTC day; a range is one step.
-Alone: `perps run --venues binance --from 2025-10-10 --to 2025-10-10`.
+One step requests all chosen sources side by side and writes only landing. Partitioned by UTC day; a range of days is one step.
+Alone: `perps fetch --venues binance --from 2025-10-10 --to 2025-10-10`.
 """
 
 import asyncio
@@ -9,70 +9,66 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from assets.defs.resources import DAYS
+from assets.defs.resources import DAYS, SettingsResource
 from assets.runtime.interrupts import plain_interrupts
 from assets.runtime.session import Session
+from assets.runtime.stages import fetch_problems, unlisted_assets
 from pipelines.fetch import FetchResult, fetch
 from pipelines.registry import source_rows
 from pipelines.run import Run
 
-WHOLE = "fetched_whole"
+FETCHED_WHOLE = "fetched_whole"
 
 
-def landing_key(name: str) -> dg.AssetKey:
-    return dg.AssetKey(["landing", name])
+def landing_key(source: str) -> dg.AssetKey:
+    return dg.AssetKey(["landing", source])
 
 
-def _landing_spec(name: str, days: dg.PartitionsDefinition | None) -> dg.AssetSpec:
-    row = source_rows()[name]
+def _spec(source: str) -> dg.AssetSpec:
+    row = source_rows()[source]
     key = f" Needs `{row.key}` when live." if row.key else ""
     return dg.AssetSpec(
-        landing_key(name),
-        group_name=name,
+        landing_key(source),
+        group_name=source,
         kinds={"python", "zstd"},
-        partitions_def=days,
+        partitions_def=DAYS,
         description=f"{row.title}: every response of the window as it came, compressed, with a manifest.{key}",
     )
 
 
-def assets(days: dg.PartitionsDefinition | None = DAYS) -> dg.AssetsDefinition:
-    @dg.multi_asset(
-        name="fetch",
-        specs=[_landing_spec(name, days) for name in source_rows()],
-        check_specs=[
-            dg.AssetCheckSpec(
-                WHOLE,
-                asset=landing_key(name),
-                description="Every request of the window was answered with a page that can be read. A failed one leaves a gap "
-                "that the next run fills; what was had is kept and loaded.",
-            )
-            for name in source_rows()
-        ],
-        can_subset=True,
-        backfill_policy=dg.BackfillPolicy.single_run(),
-    )
-    def fetch_assets(
-        context: dg.AssetExecutionContext, session: dg.ResourceParam[Session]
-    ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-        """Fetch the chosen sources side by side into landing."""
-        run = session.run(context)
-        chosen, left_out = run.chosen_sources()
-        wanted = {key.path[-1] for key in context.selected_asset_keys}
-        session.messages += left_out
-        for line in left_out:
-            context.log.warning(line)
-        with plain_interrupts():
-            results = asyncio.run(fetch(run, [s for s in chosen if s.name in wanted], session.progress))
-        session.fetched[context.run_id] = {result.source: result for result in results}
-        unlisted = set(run.settings.assets) - {"all"} - {asset for result in results for asset in result.assets}
-        if unlisted and not any(result.failures for result in results):
-            session.messages.append(f"no chosen venue lists {', '.join(sorted(unlisted))}")
-        for name in sorted(wanted):
-            result = session.fetched[context.run_id].get(name, FetchResult(name))
-            yield dg.MaterializeResult(asset_key=landing_key(name), metadata=_metadata(run, result))
-            yield _whole(name, result)
-
-    return fetch_assets
+@dg.multi_asset(
+    name="fetch",
+    specs=[_spec(source) for source in source_rows()],
+    check_specs=[
+        dg.AssetCheckSpec(
+            FETCHED_WHOLE,
+            asset=landing_key(source),
+            description="Every request of the window was answered with a readable page. A failed request leaves a gap that the "
+            "next run fills; the pages that came are kept and loaded.",
+        )
+        for source in source_rows()
+    ],
+    can_subset=True,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+)
+def fetch_sources(
+    context: dg.AssetExecutionContext, settings: SettingsResource, session: dg.ResourceParam[Session]
+) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+    """Fetch the chosen sources side by side into landing."""
+    run = session.run(context, settings.resolve())
+    chosen, notes = run.chosen_sources()
+    selected = {key.path[-1] for key in context.selected_asset_keys}
+    session.messages += notes
+    for note in notes:
+        context.log.warning(note)
+    with plain_interrupts():
+        results = asyncio.run(fetch(run, [source for source in chosen if source.name in selected], session.progress))
+    session.fetched[context.run_id] = {result.source: result for result in results}
+    session.messages += unlisted_assets(run, results)
+    for source in sorted(selected):
+        result = session.fetched[context.run_id].get(source, FetchResult(source))
+        yield dg.MaterializeResult(asset_key=landing_key(source), metadata=_metadata(run, result))
+        yield fetched_whole_check(result)
 
 
 def _metadata(run: Run, result: FetchResult) -> dict[str, object]:
@@ -90,20 +86,15 @@ def _metadata(run: Run, result: FetchResult) -> dict[str, object]:
 
 
 def share(name: str, part: int, whole: int) -> dict[str, object]:
-    """A share as metadata; nothing at all where nothing was expected."""
+    """A share as metadata; empty where nothing was expected."""
     return {name: part / whole} if whole else {}
 
 
-def _whole(name: str, result: FetchResult) -> dg.AssetCheckResult:
-    quarantined = [
-        f"{name} {e.path_label}: page {e.page} is in quarantine: {e.problem} (field {e.field}, value {e.value}); "
-        "the next run asks again"
-        for e in result.quarantined
-    ]
-    problems = [str(failure) for failure in result.failures] + quarantined
+def fetched_whole_check(result: FetchResult) -> dg.AssetCheckResult:
+    problems = fetch_problems(result)
     return dg.AssetCheckResult(
-        asset_key=landing_key(name),
-        check_name=WHOLE,
+        asset_key=landing_key(result.source),
+        check_name=FETCHED_WHOLE,
         passed=not problems,
         severity=dg.AssetCheckSeverity.ERROR,
         metadata={"problems": problems, "warnings": result.warnings, "pages": len(result.entries)},

@@ -1,21 +1,23 @@
-"""What readers get: the marts as Parquet and as one read-only DuckDB file, and the report. Replaced in one step each.
+"""Publishing as assets: the marts as one read-only DuckDB file and as Parquet, and the report. Each is replaced in one step.
 
-A reader who has the old file open reads on in it; one who opens it during a run gets the old one, whole. The warehouse itself
-is the writer's alone.
+    marts, meta ──► published/perplake.duckdb ──► published/parquet/, report.html, regimes.html, claims.html
+
+A reader with the old file open reads on in it; one who opens it during a run gets the whole old one. The warehouse itself is
+only the writer's. Renamed tables and columns keep their old names for one release (`RENAMED`).
 """
 
 import shutil
 import time
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
 import duckdb
 
 from assets.defs.dbt import manifest
-from assets.defs.regimes import EVENTS, FEATURES, FORECASTS, LABELS, SCORECARD
-from assets.runtime.session import Session
+from assets.defs.regimes import REGIMES
+from assets.defs.resources import SettingsResource
+from assets.runtime.outcomes import check_outcomes
 from pipelines import warehouse
 
 MARTS = [
@@ -23,34 +25,98 @@ MARTS = [
     for n in manifest()["nodes"].values()
     if n["schema"] == "marts" and n["resource_type"] == "model"
 ]
-REGIMES = [FEATURES, LABELS, FORECASTS, EVENTS, SCORECARD]
 COPY, PARQUET, REPORT = (dg.AssetKey(["serving", name]) for name in ("marts_duckdb", "marts_parquet", "report"))
+
+#: Names of 0.1 by today's: a table's, and those of its columns. Views in the schema `marts_0_1` have them for one release.
+RENAMED: dict[str, tuple[str, dict[str, str]]] = {
+    "daily_assets": ("daily_markets", {"oi_to_volume": "leverage"}),
+    "daily_funding_spreads": (
+        "daily_funding_spreads",
+        {
+            "highest_funding_venue": "dearest_venue",
+            "lowest_funding_venue": "cheapest_venue",
+            "highest_funding_instrument_id": "dearest_instrument_id",
+            "lowest_funding_instrument_id": "cheapest_instrument_id",
+            "highest_funding_rate_8h": "dearest_8h",
+            "lowest_funding_rate_8h": "cheapest_8h",
+            "consecutive_days": "days_held",
+        },
+    ),
+    "daily_industry": (
+        "daily_industry",
+        {
+            "suspect_volume_share": "doubted_volume_share",
+            "perp_volume_reported_usd": "perp_volume_told_usd",
+            "spot_volume_reported_usd": "spot_volume_told_usd",
+        },
+    ),
+    "daily_venues": ("daily_venues", {"suspect_volume_reason": "volume_doubt"}),
+    "dim_instruments": ("dim_instruments", {"usd_method": "usd_basis"}),
+    "fct_candles": ("fct_candles", {"volume_usd_method": "volume_usd_basis", "usd_method": "usd_basis"}),
+    "fct_funding_rates": ("fct_funding_rates", {"interval_method": "interval_basis"}),
+    "fct_open_interest": ("fct_open_interest", {"usd_method": "usd_basis", "mark_method": "mark_basis"}),
+    "fct_references": ("fct_references", {"is_self_reported": "of_itself"}),
+    "reconciliation_daily": ("reconciliation_daily", {"reported_unmatched": "theirs_unmatched"}),
+    "regime_features": (
+        "regime_features",
+        {
+            "oi_to_volume": "leverage",
+            "oi_to_volume_high_quantile": "leverage_high_quantile",
+            "oi_to_volume_high_limit": "leverage_high_limit",
+        },
+    ),
+    "regime_forecasts": ("regime_forecasts", {"run_type": "basis"}),
+}
 
 
 def copy_marts(database: Path, out: Path) -> Path:
-    """Write the schemas `marts` and `meta` of a warehouse into `out/perplake.duckdb`, replacing it in one step."""
+    """Write the schemas `marts` and `meta` of a warehouse, with their comments, into `out/perplake.duckdb`, in one step."""
     out.mkdir(parents=True, exist_ok=True)
     target, draft = out / "perplake.duckdb", out / "perplake.duckdb.part"
     draft.unlink(missing_ok=True)
     with duckdb.connect(str(draft)) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        connection.execute(f"ATTACH '{_quoted(database)}' AS warehouse (READ_ONLY)")
-        tables = connection.execute(
-            "SELECT schema_name, table_name FROM duckdb_tables() "
-            "WHERE database_name = 'warehouse' AND schema_name IN ('marts', 'meta')"
-        ).fetchall()
-        for schema, name in tables:
+        connection.execute(f"ATTACH {_text(str(database.resolve()))} AS warehouse (READ_ONLY)")
+        relations = connection.execute("""
+            SELECT schema_name, table_name, comment FROM duckdb_tables() WHERE database_name = 'warehouse'
+            UNION ALL SELECT schema_name, view_name, comment FROM duckdb_views() WHERE database_name = 'warehouse'
+        """).fetchall()
+        for schema, name, comment in relations:
+            if schema not in ("marts", "meta"):
+                continue
+            table = f'"{schema}"."{name}"'
             connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
-            connection.execute(f'CREATE TABLE "{schema}"."{name}" AS FROM warehouse."{schema}"."{name}"')
-            for column, comment in connection.execute(
+            connection.execute(f"CREATE TABLE {table} AS FROM warehouse.{table}")
+            if comment:
+                connection.execute(f"COMMENT ON TABLE {table} IS {_text(comment)}")
+            for column, described in connection.execute(
                 "SELECT column_name, comment FROM duckdb_columns() WHERE database_name = 'warehouse' AND schema_name = ? "
                 "AND table_name = ? AND comment IS NOT NULL",
                 [schema, name],
             ).fetchall():
-                connection.execute(f'COMMENT ON COLUMN "{schema}"."{name}"."{column}" IS {_text(comment)}')
+                connection.execute(f'COMMENT ON COLUMN {table}."{column}" IS {_text(described)}')
         connection.execute("DETACH warehouse")
+        _add_old_names(connection)
     draft.replace(target)
     return target
+
+
+def _add_old_names(connection: duckdb.DuckDBPyConnection) -> None:
+    """Views under the names of 0.1: `marts_0_1` for every table that changed, `marts.daily_markets` and `meta.run_info`."""
+    columns: dict[str, list[str]] = {}
+    for table, column in connection.execute(
+        "SELECT table_name, column_name FROM duckdb_columns() WHERE schema_name IN ('marts', 'meta') ORDER BY column_index"
+    ).fetchall():
+        columns.setdefault(table, []).append(column)
+    connection.execute("CREATE SCHEMA IF NOT EXISTS marts_0_1")
+    for table, (old_table, old_names) in RENAMED.items():
+        if table in columns:
+            selected = ", ".join(f'"{name}" AS "{old_names.get(name, name)}"' for name in columns[table])
+            connection.execute(f'CREATE VIEW marts_0_1."{old_table}" AS SELECT {selected} FROM marts."{table}"')
+    if "daily_assets" in columns:
+        connection.execute("CREATE VIEW marts.daily_markets AS FROM marts_0_1.daily_markets")
+    if "scope" in columns:
+        connection.execute('CREATE VIEW meta.run_info AS SELECT * RENAME ("mode" AS source) FROM meta.scope')
 
 
 def write_parquet(published: Path, out: Path) -> list[Path]:
@@ -58,24 +124,19 @@ def write_parquet(published: Path, out: Path) -> list[Path]:
     draft, link = out.with_name(f"{out.name}-{time.time_ns()}"), out.with_name(f"{out.name}.part")
     draft.mkdir(parents=True)
     with warehouse.connect(published, read_only=True) as connection:
-        names = [
-            n for (n,) in connection.execute("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'marts'").fetchall()
-        ]
-        for name in sorted(names):
-            connection.execute(f"COPY marts.\"{name}\" TO '{_quoted(draft / name)}.parquet' (COMPRESSION zstd)")
+        marts = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'marts' ORDER BY 1"
+        for (name,) in connection.execute(marts).fetchall():
+            file = _text(f"{(draft / name).resolve()}.parquet")
+            connection.execute(f'COPY (FROM marts."{name}") TO {file} (COMPRESSION zstd)')
     link.unlink(missing_ok=True)
     link.symlink_to(draft.name)
-    if out.exists() and not out.is_symlink():  # an older version's
+    if out.exists() and not out.is_symlink():  # the folder of an older version
         shutil.rmtree(out)
     link.replace(out)
     for old in out.parent.glob(f"{out.name}-*"):
         if old != draft:
             shutil.rmtree(old, ignore_errors=True)
     return sorted(out.glob("*.parquet"))
-
-
-def _quoted(path: Path) -> str:
-    return str(path.resolve()).replace("'", "''")
 
 
 def _text(value: str) -> str:
@@ -91,7 +152,6 @@ def _text(value: str) -> str:
             group_name="serving",
             kinds={"duckdb"},
             description="The marts as one read-only DuckDB file, for SQL and BI while runs go on.",
-            freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=26)),  # daily, and two hours' grace
         ),
         dg.AssetSpec(
             PARQUET,
@@ -102,17 +162,17 @@ def _text(value: str) -> str:
         ),
     ],
 )
-def publish(session: dg.ResourceParam[Session]) -> Iterator[dg.MaterializeResult[None]]:
+def publish(settings: SettingsResource) -> Iterator[dg.MaterializeResult[None]]:
     """Replace the published copy."""
-    out = session.settings.published
-    with warehouse.one_writer(session.database):
-        copy = copy_marts(session.database, out)
+    resolved = settings.resolve()
+    with warehouse.one_writer(resolved.database):
+        copy = copy_marts(resolved.database, resolved.published)
     yield dg.MaterializeResult(asset_key=COPY, metadata={"path": dg.MetadataValue.path(str(copy)), "bytes": copy.stat().st_size})
-    files = write_parquet(copy, out / "parquet")
-    size = sum(f.stat().st_size for f in files)
+    files = write_parquet(copy, resolved.published / "parquet")
+    size = sum(file.stat().st_size for file in files)
     yield dg.MaterializeResult(
         asset_key=PARQUET,
-        metadata={"path": dg.MetadataValue.path(str(out / "parquet")), "bytes": size, "files": len(files)},
+        metadata={"path": dg.MetadataValue.path(str(files[0].parent)), "bytes": size, "files": len(files)},
     )
 
 
@@ -121,14 +181,14 @@ def publish(session: dg.ResourceParam[Session]) -> Iterator[dg.MaterializeResult
     deps=[COPY],
     group_name="serving",
     kinds={"html", "matplotlib"},
-    description="One self-contained page, and a picture of its main figure.",
+    description="Self-contained pages on the market, its regimes and public claims, and a picture of the main figure.",
 )
-def report(context: dg.AssetExecutionContext, session: dg.ResourceParam[Session]) -> dg.MaterializeResult[None]:
+def report(context: dg.AssetExecutionContext, settings: SettingsResource) -> dg.MaterializeResult[None]:
     """Draw the report from the published copy."""
     from assets.report.page import write_report
 
-    out = session.settings.published
-    made = write_report(out / "perplake.duckdb", out, checks=session.checks(context))
+    out = settings.resolve().published
+    written = write_report(out / "perplake.duckdb", out, checks=check_outcomes(context.instance, context.run_id))
     return dg.MaterializeResult(
-        metadata={"path": dg.MetadataValue.path(str(out / "report.html")), **{k: str(v) for k, v in made.items()}}
+        metadata={"path": dg.MetadataValue.path(str(out / "report.html")), **{k: str(v) for k, v in written.items()}}
     )

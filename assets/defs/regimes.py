@@ -12,14 +12,14 @@ import dagster as dg
 import duckdb
 import pandas as pd
 
-from assets.defs.resources import WAREHOUSE_POOL
+from assets.defs.resources import WAREHOUSE_POOL, SettingsResource
 from assets.regimes.tables import TABLES
-from assets.runtime.session import Session
 from pipelines import warehouse
 
 FEATURES, LABELS, FORECASTS, EVENTS, SCORECARD, CHANGES = (dg.AssetKey(["marts", name]) for name in TABLES)
 #: Assets built only with `--forecasts`.
 ON_DEMAND = (FORECASTS, EVENTS, SCORECARD, CHANGES)
+REGIMES = (FEATURES, LABELS, *ON_DEMAND)
 
 
 def _spec(key: dg.AssetKey, deps: list[dg.AssetKey], *kinds: str) -> dg.AssetSpec:
@@ -36,11 +36,12 @@ def _marts(*names: str) -> list[dg.AssetKey]:
     specs=[_spec(FEATURES, _marts("daily_assets"), "pandera"), _spec(LABELS, _marts("daily_assets"), "pandera")],
     pool=WAREHOUSE_POOL,
 )
-def label_regimes(session: dg.ResourceParam[Session]) -> Iterator[dg.MaterializeResult[None]]:
+def label_regimes(settings: SettingsResource) -> Iterator[dg.MaterializeResult[None]]:
     """Label all days."""
     from assets import regimes
 
-    with warehouse.one_writer(session.database), warehouse.connect(session.database) as connection:
+    database = settings.resolve().database
+    with warehouse.one_writer(database), warehouse.connect(database) as connection:
         daily = connection.sql("SELECT * FROM marts.daily_assets ORDER BY day, asset").df()
         tables = dict(zip((FEATURES, LABELS), regimes.label(regimes.with_market(daily)), strict=True))
         connection.begin()
@@ -68,15 +69,22 @@ def label_regimes(session: dg.ResourceParam[Session]) -> Iterator[dg.Materialize
     ],
     pool=WAREHOUSE_POOL,
 )
-def forecast_regimes(session: dg.ResourceParam[Session]) -> Iterator[dg.MaterializeResult[None]]:
-    """Forecast all days that are over, walking forward, and score the forecasts; live forecasts are kept unchanged."""
+def forecast_regimes(settings: SettingsResource) -> Iterator[dg.MaterializeResult[None]]:
+    """Forecast all days that are over, walking forward, and score the forecasts; live forecasts are kept unchanged.
+
+    Selecting these assets asks for forecasts; a run whose choice `forecasts` is false leaves the tables as they are.
+    """
+    if settings.choices.forecasts is False:
+        yield from (dg.MaterializeResult(asset_key=key, metadata={"status": "not asked for"}) for key in ON_DEMAND)
+        return
     from assets.regimes import audit, forecasts
 
-    with warehouse.one_writer(session.database), warehouse.connect(session.database) as connection:
+    resolved = settings.resolve()
+    with warehouse.one_writer(resolved.database), warehouse.connect(resolved.database) as connection:
         backtest, events, scorecard = forecasts.tables_from_marts(connection)
         labelled = "FROM marts.regime_features JOIN marts.regime_labels USING (day, asset) ORDER BY asset, day"
         changes = audit.changes(connection.sql(labelled).df())
-        if session.settings.mode == "live":
+        if resolved.mode == "live":
             backtest = pd.concat([backtest, live_forecasts(connection, backtest)], ignore_index=True)
         tables = dict(zip(ON_DEMAND, (backtest, events, scorecard, changes), strict=True))
         connection.begin()

@@ -1,7 +1,77 @@
-"""What the assets of every layer share: daily partitions and the pool of the one writer."""
+"""What the assets of every layer share: settings and a run's choices, the process's session, daily partitions, the writer's pool.
+
+Settings come from the environment and `perplake.toml` (`perps settings` lists them). What the Launchpad or the command line
+gives for one run under `resources: settings: config` goes first, so one and the same job serves both.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
 
 import dagster as dg
+from pydantic import Field
+
+from assets.runtime.session import Session
+from pipelines.settings import Settings
 
 DAYS = dg.DailyPartitionsDefinition(start_date="2019-09-01", end_offset=1)
 #: One writer at a time: the limit of this pool is set in the instance's dagster.yaml.
 WAREHOUSE_POOL = "warehouse"
+
+
+class Choices(dg.Config):
+    """What one run may choose. Anything left out is taken from the settings."""
+
+    venues: list[str] | None = Field(None, description="venues to cover; `core` or `all`")
+    assets: list[str] | None = Field(None, description="base assets to cover, or `all`")
+    first: str | None = Field(None, description="first day, YYYY-MM-DD, UTC; a partitioned run takes its partitions")
+    last: str | None = Field(None, description="last day, YYYY-MM-DD, UTC, inclusive")
+    days: int | None = Field(None, description="how many days, where no first day is given")
+    as_of: str | None = Field(None, description="the run's clock, ISO, UTC")
+    refetch: bool | None = Field(None, description="request again what landing already has")
+    forecasts: bool | None = Field(None, description="forecast the coming week and score it")
+
+
+class SettingsResource(dg.ConfigurableResource):
+    """The settings of one run: where its data are, and its choices."""
+
+    mode: str | None = Field(None, description="`synthetic`, `recorded:FOLDER`, `live` or `replay`")
+    home: str | None = Field(None, description="folder for everything that runs write")
+    warehouse: str | None = Field(None, description="the DuckDB file")
+    landing: str | None = Field(None, description="folder or s3:// URL of raw bytes")
+    seed: int | None = Field(None, description="the synthetic market's seed")
+    replayed_market: str | None = Field(None, description="the market that a replayed landing has; the command line sets it")
+    choices: Choices = Choices()
+
+    def resolve(self) -> Settings:
+        """This run's settings: what is configured here over environment over file over defaults."""
+        given = {**self.model_dump(exclude={"choices", "replayed_market"}), **self.choices.model_dump()}
+        settings = Settings(**{name: value for name, value in given.items() if value is not None})
+        return settings.replaying(self.replayed_market) if self.replayed_market else settings
+
+
+def run_config(settings: Settings) -> dict[str, Any]:
+    """The run configuration under which `SettingsResource.resolve` gives these settings."""
+    given = {name: _plain(getattr(settings, name)) for name in settings.model_fields_set}
+    config: dict[str, Any] = {name: given[name] for name in SettingsResource.model_fields if name in given}
+    config["choices"] = {name: given[name] for name in Choices.model_fields if name in given}
+    if settings.mode == "replay":
+        config["replayed_market"] = settings.market
+    return {"resources": {"settings": {"config": {k: v for k, v in config.items() if v not in (None, {})}}}}
+
+
+def _plain(value: object) -> object:
+    match value:
+        case Path():
+            return str(value)
+        case date() | datetime():
+            return value.isoformat()
+    return value
+
+
+@dg.definitions
+def resources() -> dg.Definitions:
+    """The resources of the code location; the command line gives its runs a session of their own."""
+    return dg.Definitions(resources={"settings": SettingsResource(), "session": Session()})

@@ -20,9 +20,9 @@ from pathlib import Path
 import dagster as dg
 import duckdb
 
+from assets.defs.resources import SettingsResource
 from assets.regimes import posture, with_market
 from assets.regimes.forecasts.plan import TARGETS, WARNING
-from assets.runtime.session import Session
 
 VARIABLE = "PERPLAKE_NOTIFY"
 _MAX_REMEMBERED = 500
@@ -97,9 +97,9 @@ def send(notice: Notice, urls: Sequence[str]) -> bool:
     minimum_interval_seconds=300,
     description=f"Sends each change of regime and each red flag once to the Apprise URLs in {VARIABLE}.",
 )
-def on_regime(context: dg.SensorEvaluationContext, session: dg.ResourceParam[Session]) -> dg.SkipReason:
+def on_regime(context: dg.SensorEvaluationContext, settings: SettingsResource) -> dg.SkipReason:
     """Send the notices that are new since the last evaluation; the first evaluation sends none and only remembers them."""
-    urls, published = os.environ.get(VARIABLE, "").split(), session.settings.published / "perplake.duckdb"
+    urls, published = os.environ.get(VARIABLE, "").split(), settings.resolve().published / "perplake.duckdb"
     if not urls:
         return dg.SkipReason(f"{VARIABLE} is not set: there is no address to send to")
     if not published.exists():
@@ -133,7 +133,7 @@ def on_failure(context: dg.RunFailureSensorContext) -> None:
 
 
 def reason(context: dg.RunFailureSensorContext) -> str:
-    """`run 1a2b3c4d of everything (2026-11-21) failed at load_binance_usdm: <message>`; one message of many steps once."""
+    """`run 1a2b3c4d of run (2026-11-21) failed at load_binance_usdm: <message>`; one message of many steps once."""
     run = context.dagster_run
     steps: dict[str, list[str]] = {}
     for event in context.get_step_failure_events():

@@ -6,7 +6,3 @@
 
 Alone: ``write_report(Path("perplake.duckdb"), Path("out"))``.
 """
-
-from assets.report.page import write_report
-
-__all__ = ["write_report"]

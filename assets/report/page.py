@@ -9,7 +9,7 @@ Alone: ``write_report(Path("perplake.duckdb"), Path("out"))``.
 
 import re
 from base64 import b64encode
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,21 +22,22 @@ from matplotlib.figure import Figure
 from assets.regimes.thresholds import REGIMES
 from assets.report import figure, regimes
 from assets.report.marts import Marts
+from assets.report.outcomes import CheckOutcome
 
 PAGES = {"report.html": "Market", "regimes.html": "Regimes, risk and warnings", "claims.html": "Claims"}
 TABLE_DAYS = 14
 
 
 def write_report(
-    db_path: Path, out_dir: Path, checks: Iterable[Mapping[str, Any]] = (), *, generated_at: datetime | None = None
+    db_path: Path, out_dir: Path, checks: Iterable[CheckOutcome] = (), *, generated_at: datetime | None = None
 ) -> dict[str, Any]:
     """Write the `PAGES` and `report.png` of the warehouse at `db_path` into `out_dir` (made if absent).
 
-    `checks` are the run's checks, each with `name`, `severity` ("warn" or "error"), `passed` and `reason`; those that did not
-    pass are shown. Returns what was written: `html` and `png` (paths), `assets`, `days`, `synthetic`, `checks_failed`.
+    `checks` are the run's checks; those that failed are shown, errors first. Returns what was written:
+    `html` and `png` (paths), `assets`, `days`, `synthetic`, `checks_failed`.
     """
     marts, checks = Marts.read(Path(db_path)), list(checks)
-    failed = [check for check in checks if not check["passed"]]
+    failed = [check for check in checks if not check.passed]
     caption = f"{marts.mode} · {_date(marts.run['window_start'])} to {_date(marts.run['window_end'])}"
     figures = {
         asset: figure.market(
@@ -67,7 +68,7 @@ def write_report(
             "last_days": _last_days(marts),
             "coverage": _coverage(marts.coverage),
             "checks": checks,
-            "failed": sorted(failed, key=lambda check: (check["severity"] != "error", check["name"])),
+            "failed": sorted(failed, key=lambda check: (not check.is_error, check.name)),
         },
         "regimes.html": regimes.context(marts, caption),
         "claims.html": {"claims": marts.claims},

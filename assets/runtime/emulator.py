@@ -1,4 +1,7 @@
-"""The venue emulator as a child process: started for a run on synthetic or recorded data, stopped with it."""
+"""The venue emulator as a child process, started for a run on synthetic or recorded data and stopped with it.
+
+Alone: `python -m infra.emulator`.
+"""
 
 from __future__ import annotations
 
@@ -19,35 +22,35 @@ from pipelines.settings import Settings
 from pipelines.windows import iso, to_ms
 
 START_SECONDS = 60
-#: How far back the synthetic market shows itself where nobody says.
+#: Days of its past that the synthetic market serves by default.
 HISTORY_DAYS = 400
 
 
 @dataclass(frozen=True)
 class RunningEmulator:
-    """A running emulator and its clock: milliseconds where it stands still, None where it runs."""
+    """A running emulator and its clock: milliseconds UTC where the clock is fixed, None where it runs with real time."""
 
     emulator: EmulatorInfo
     clock: int | None
 
 
 def attach(url: str) -> RunningEmulator:
-    """Ask a running emulator what it is. Raises `ConnectionError` where none answers."""
+    """Read the origin and the clock of a running emulator. Raises `ConnectionError` where none answers."""
     try:
-        with urllib.request.urlopen(f"{url}/admin/health", timeout=10) as answer:
-            said = json.load(answer)
+        with urllib.request.urlopen(f"{url}/admin/health", timeout=10) as response:
+            health = json.load(response)
     except OSError as problem:
         raise ConnectionError(f"no emulator answers at {url} ({problem}); start one with `python -m infra.emulator`") from None
-    stands = to_ms(datetime.fromisoformat(said["clock"])) if said.get("fixed", True) else None
-    return RunningEmulator(EmulatorInfo(url, said["origin"]), stands)
+    clock = to_ms(datetime.fromisoformat(health["clock"])) if health.get("fixed", True) else None
+    return RunningEmulator(EmulatorInfo(url, health["origin"]), clock)
 
 
 @contextmanager
 def emulator(settings: Settings, as_of: int | None, days: int = HISTORY_DAYS) -> Iterator[RunningEmulator]:
-    """The emulator that the settings name, or one of our own on a free loopback port until the block ends.
+    """The emulator that the settings name, or a new one on a free loopback port until the block ends.
 
-    `as_of` fixes its clock; without it a recording stands at its end and the synthetic market runs with real time. `days` is
-    how much of its past the synthetic market shows: it takes time to put into words.
+    `as_of` (milliseconds, UTC) fixes its clock; without it a recording's clock is fixed at its end and the synthetic market's
+    runs with real time. `days` is how much of its past the synthetic market serves: each day takes time to generate.
     """
     if settings.emulator_url:
         yield attach(settings.emulator_url.rstrip("/"))
@@ -63,7 +66,7 @@ def emulator(settings: Settings, as_of: int | None, days: int = HISTORY_DAYS) ->
         if as_of is not None:
             command += ["--as-of", iso(as_of)]
         with log_file.open("wb") as log:
-            # It ends with its standard input, so even when this process is killed.
+            # It ends when its standard input closes, so also when this process is killed.
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=Path(__file__).parents[2])
         try:
             yield attach(_url(process, url_file, log_file))

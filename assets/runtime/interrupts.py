@@ -1,7 +1,7 @@
-"""Ctrl-C inside of a step.
+"""Ctrl-C inside a step.
 
-Dagster raises an exception of its own for it, which asyncio wraps and dbt takes for a model's error; both stop cleanly for
-`KeyboardInterrupt`. What a step failed of is told by its error's name, for Dagster keeps no more.
+Dagster raises its own exception for it, which asyncio wraps and dbt takes for a model's error; both stop cleanly for
+`KeyboardInterrupt`. Dagster keeps only the name of a step's exception, so interrupts are recognised by name.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _NAMES = {"KeyboardInterrupt", "DagsterExecutionInterruptedError", "SignalReceiv
 
 @contextmanager
 def plain_interrupts() -> Iterator[None]:
-    """Within the block Ctrl-C is Python's own, in the main thread (no other gets it)."""
+    """Within the block, Ctrl-C raises Python's own `KeyboardInterrupt`; only the main thread receives signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -28,6 +28,6 @@ def plain_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def interrupted(error: Any) -> bool:
-    """Whether a step's error (Dagster's `SerializableErrorInfo`, or None) is, or came of, Ctrl-C."""
-    return error is not None and (error.cls_name in _NAMES or interrupted(error.cause) or interrupted(error.context))
+def is_interrupt(error: Any) -> bool:
+    """True if a step's error (Dagster's `SerializableErrorInfo`, or None) is Ctrl-C or was caused by it."""
+    return error is not None and (error.cls_name in _NAMES or is_interrupt(error.cause) or is_interrupt(error.context))

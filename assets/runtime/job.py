@@ -1,189 +1,173 @@
-"""The main job in this process: what `perps run` does, and what a test of the whole does.
+"""Run the main job in this process, as `perps run` does: emulator, window and clock, the Dagster job, and the record of its end.
 
-It brings up the emulator where the source needs one, fixes window and clock, runs the Dagster job on an instance that the UI
-shares, and says how it ended.
+The job itself is Dagster's (`assets.definitions`); `run` gets it as an argument, so that this module knows no asset.
 """
 
 from __future__ import annotations
 
-import logging
-import os
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from assets.runtime.interrupts import interrupted
+from assets.runtime.emulator import RunningEmulator, emulator
+from assets.runtime.instance import dagster_instance
+from assets.runtime.interrupts import is_interrupt
+from assets.runtime.outcomes import RunOutcome, check_outcomes
+from assets.runtime.session import Progress, Session
 from pipelines import warehouse
 from pipelines.clock import Clock
 from pipelines.errors import WarehouseMismatch
 from pipelines.landing import Entry, Landing
-from pipelines.run import EmulatorInfo, resolve_window_and_clock
+from pipelines.run import EmulatorInfo, Run, resolve_window_and_clock
 from pipelines.settings import Settings
-from pipelines.windows import DAY, Window, to_ms
+from pipelines.windows import DAY, Window, to_datetime, to_ms
 
 if TYPE_CHECKING:
     import dagster as dg
 
-    from assets.runtime.session import Session
 
-log = logging.getLogger("perplake.job")
-
-INSTANCE = Path(__file__).parents[2] / "infra" / "dagster" / "dagster.yaml"
-Progress = Callable[[str, int, int], None]
+def no_progress(source: str, done: int, total: int) -> None:
+    """Show nothing."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How a run ended. `checks` as `session.evaluations` gives them; `failed` are steps with their messages."""
+class Prepared:
+    """A run ready to start: its settings (of a replay, for the market in landing), window, clock and emulator."""
 
     settings: Settings
     window: Window
-    checks: list[dict[str, Any]]
-    failed: list[str]
-    messages: list[str]
-    asked: int
-    reused: int
-    seconds: dict[str, float]  # how long each source took to fetch, all having begun together
+    clock: Clock
+    attached: RunningEmulator | None
 
-    @property
-    def problems(self) -> list[dict[str, Any]]:
-        return [check for check in self.checks if not check["passed"]]
-
-    @property
-    def good(self) -> bool:
-        """No step failed, and no check that is an error."""
-        return not self.failed and not any(check["severity"] == "ERROR" for check in self.problems)
+    def begin(self) -> Run:
+        """The run itself, for fetch or load without Dagster."""
+        return Run.begin(self.settings, self.window, self.clock, self.attached.emulator if self.attached else None)
 
 
-def replayed(settings: Settings) -> tuple[Settings, Window, Clock, str]:
-    """What landing alone can give: settings for the market that it holds, the hull of its windows, its last moment, where its
-    data came from.
+@contextmanager
+def prepared(settings: Settings) -> Iterator[Prepared]:
+    """Resolve window and clock, and run the emulator where the mode needs one, until the block ends.
 
-    Raises `ValueError` when landing is empty or holds several markets.
+    Raises `ValueError` for settings that contradict each other, `WarehouseMismatch` for a warehouse of another market, both
+    before any request is made.
+    """
+    if settings.mode == "replay":
+        yield from_landing(settings)
+        return
+    window, clock = resolve_window_and_clock(settings)
+    if settings.database.exists():
+        with warehouse.one_writer(settings.database), warehouse.connect(settings.database) as connection:
+            warehouse.prepare(connection, settings.market)
+    if settings.mode == "live":
+        yield Prepared(settings, window, clock, None)
+        return
+    fixed = None if settings.recording and not settings.as_of else clock.as_of
+    with emulator(settings, fixed, days=(clock.now() - window.start) // DAY + 1) as attached:
+        if settings.recording:
+            window, clock = resolve_window_and_clock(settings, attached.clock)
+        yield Prepared(settings, window, clock, attached)
+
+
+def from_landing(settings: Settings) -> Prepared:
+    """A run from landing alone: the hull of its windows, the time of its last page, the origin of its data.
+
+    A replay takes the market from landing too. Raises `ValueError` when landing is empty, holds several markets, or another
+    than the settings'.
     """
     entries: list[Entry] = list(Landing(settings.landing_root).iterate())
     markets = {entry.market for entry in entries}
     if len(markets) != 1:
-        held = f"holds {len(markets)} markets ({', '.join(sorted(markets))})" if markets else "is empty"
-        raise ValueError(f"landing {settings.landing_root} {held}: replay needs one; name it with --landing")
+        content = f"holds {len(markets)} markets ({', '.join(sorted(markets))})" if markets else "is empty"
+        raise ValueError(f"landing {settings.landing_root} {content}: one market is needed; name its landing with --landing")
+    if settings.mode == "replay":
+        settings = settings.replaying(*markets)
+    elif {settings.market} != markets:
+        raise ValueError(f"landing {settings.landing_root} holds the market {min(markets)!r}, not {settings.market!r}")
     end = max(entry.observed_at for entry in entries)
     windows = [entry.window for entry in entries if entry.window]
-    first = settings.first or datetime.fromtimestamp(min(w[0] for w in windows) / 1000, UTC).date()
-    last = settings.last or datetime.fromtimestamp((max(w[1] for w in windows) - 1) // DAY * DAY / 1000, UTC).date()
+    first = settings.first or to_datetime(min(w[0] for w in windows)).date()
+    last = settings.last or to_datetime((max(w[1] for w in windows) - 1) // DAY * DAY).date()
     clock = Clock(to_ms(settings.as_of.replace(tzinfo=settings.as_of.tzinfo or UTC)) if settings.as_of else end)
-    return settings.replaying(*markets), Window.of_days(first, last), clock, entries[-1].origin
+    attached = RunningEmulator(EmulatorInfo("", entries[-1].origin), None)
+    return Prepared(settings, Window.of_days(first, last), clock, attached)
 
 
-@contextmanager
-def instance(settings: Settings) -> Iterator[Any]:
-    """The Dagster instance in the home folder, made at first use."""
-    import dagster as dg
-
-    home = (settings.home / "dagster").resolve()
-    home.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(INSTANCE, home / "dagster.yaml")
-    os.environ["DAGSTER_HOME"] = str(home)
-    with dg.DagsterInstance.get() as found:
-        yield found
+JobOf = Callable[[Settings], tuple["dg.JobDefinition", Mapping[str, Any]]]
 
 
-def run(
-    settings: Settings, job_of: Callable[[Session], dg.JobDefinition], progress: Progress = lambda source, done, total: None
-) -> Outcome:
-    """Run the main job, which `job_of` makes for a session, for the settings' window; returns how it ended.
+def run(settings: Settings, job_of: JobOf, progress: Progress = no_progress) -> RunOutcome:
+    """Run the main job for the settings' window; returns how it ended.
 
-    Raises what stops it before it starts, `WarehouseMismatch` among that, and `KeyboardInterrupt` when it is stopped.
+    `job_of` gives the Dagster job and its run configuration for settings. Raises what `prepared` raises, and
+    `KeyboardInterrupt` when the run is stopped.
     """
-    from assets.runtime.emulator import RunningEmulator, emulator
-
-    nobody = None
-    if settings.mode == "replay":
-        settings, window, clock, origin = replayed(settings)
-        nobody = RunningEmulator(EmulatorInfo("", origin), None)
-    else:
-        window, clock = resolve_window_and_clock(settings)
-    if settings.database.exists():  # one that this run may not write is said before anything is asked
-        with warehouse.one_writer(settings.database), warehouse.connect(settings.database) as connection:
-            warehouse.prepare(connection, settings.market)
-    needs_emulator = settings.mode == "synthetic" or settings.recording
-    stands = None if settings.recording and not settings.as_of else clock.as_of
-    shown = (clock.now() - window.start) // DAY + 1
-    with emulator(settings, stands, shown) if needs_emulator else nullcontext(nobody) as attached:
-        if attached and settings.recording:
-            window, clock = resolve_window_and_clock(settings, attached.clock)
-        return _execute(settings, job_of, window, clock, attached, progress)
+    with prepared(settings) as ready:
+        return _execute(ready, job_of, progress)
 
 
-def _execute(
-    settings: Settings,
-    job_of: Callable[[Session], dg.JobDefinition],
-    window: Window,
-    clock: Clock,
-    attached: Any,
-    progress: Progress,
-) -> Outcome:
-    from assets.runtime.orphans import alive
-    from assets.runtime.session import Session, evaluations
+def _execute(ready: Prepared, job_of: JobOf, progress: Progress) -> RunOutcome:
+    from assets.runtime.orphans import run_lock
 
     started = datetime.now(UTC).replace(tzinfo=None)
-    session = Session(settings, attached, window, clock, progress)
-    job = job_of(session)
-    with instance(settings) as found, alive(found) as tag:
+    settings, session = ready.settings, Session(ready.attached, ready.window, ready.clock, progress)
+    job, config = job_of(settings)
+    with dagster_instance(settings) as instance, run_lock(instance) as tag:
         result = job.execute_in_process(
-            instance=found,
+            instance=instance,
             raise_on_error=False,
-            tags={**tag, "perplake/window": str(window), "perplake/source": settings.mode[:60]},
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            resources={"session": session},
+            tags={**tag, "perplake/window": str(ready.window), "perplake/mode": settings.mode[:60]},
+            run_config={**config, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
         failures = [event for event in result.all_events if event.is_step_failure]
-        if any(interrupted(event.step_failure_data.error) for event in failures):
+        if any(is_interrupt(event.step_failure_data.error) for event in failures):
             raise KeyboardInterrupt
-        failed = [f"{event.step_key}: {_message(event)}" for event in failures]
-        checks = evaluations(found, result.run_id)
+        checks = check_outcomes(instance, result.run_id)
     fetched = [f for by_source in session.fetched.values() for f in by_source.values()]
-    problems = [p for check in checks if not check["passed"] for p in _lines(check)]
-    warnings = [w for f in fetched for w in f.warnings]
-    outcome = Outcome(
+    outcome = RunOutcome(
         settings,
-        window,
+        ready.window,
         checks,
-        failed,
-        [*session.messages, *warnings, *problems],
-        sum(len(f.entries) - f.reused for f in fetched),
-        sum(f.reused for f in fetched),
-        {f.source: f.seconds for f in fetched},
+        failed=[f"{event.step_key}: {_message(event)}" for event in failures],
+        messages=[
+            *session.messages,
+            *(warning for f in fetched for warning in f.warnings),
+            *(problem for check in checks if not check.passed for problem in check.problems),
+        ],
+        requested=sum(len(f.entries) - f.reused for f in fetched),
+        reused=sum(f.reused for f in fetched),
+        seconds={f.source: f.seconds for f in fetched},
     )
-    if settings.database.exists():
-        ended = "succeeded" if outcome.good else "failed" if failed else "incomplete"
-        said = [*failed, *outcome.messages]
-        try:
-            with warehouse.one_writer(settings.database), warehouse.connect(settings.database) as connection:
-                warehouse.note_outcome(connection, result.run_id, settings.mode, window, started, ended, said)
-        except (duckdb.Error, WarehouseMismatch) as problem:  # a full disk, most likely: what went wrong is told all the same
-            outcome.messages.append(f"how this run ended could not be noted in the warehouse: {problem}")
+    _record(outcome, result.run_id, started)
     _point_at(settings)
     return outcome
 
 
-def _message(event: Any) -> str:
+def _message(event: dg.DagsterEvent) -> str:
     error = event.step_failure_data.error
     cause = error.cause if error and error.cause else error
     return " ".join(str(cause.message if cause else event.message).split())
 
 
-def _lines(check: dict[str, Any]) -> list[str]:
-    said = check["metadata"].get("problems")
-    return list(said) if said else []
+def _record(outcome: RunOutcome, run_id: str, started: datetime) -> None:
+    """Note in the warehouse how the run ended, for `perps status`; a full disk is one more message."""
+    settings, ended = outcome.settings, "succeeded" if outcome.succeeded else "failed" if outcome.failed else "incomplete"
+    if not settings.database.exists():
+        return
+    messages = [*outcome.failed, *outcome.messages]
+    try:
+        with warehouse.one_writer(settings.database), warehouse.connect(settings.database) as connection:
+            warehouse.note_outcome(connection, run_id, settings.mode, outcome.window, started, ended, messages)
+    except (duckdb.Error, WarehouseMismatch) as problem:
+        outcome.messages.append(f"how this run ended could not be noted in the warehouse: {problem}")
 
 
 def _point_at(settings: Settings) -> None:
-    """Make this market the one that `query`, `status`, `gaps` and `replay` speak of when nothing else is said."""
+    """Make this market the one that reading commands and `replay` use by default."""
     if settings.warehouse:
         return
     link, draft = settings.home / "current", settings.home / "current.part"

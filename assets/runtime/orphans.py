@@ -1,6 +1,7 @@
-"""Which runs of the command line live: each holds a file lock as long, and the system lets go of it when the process is killed.
+"""Detect runs of the command line whose process was killed, and fail them.
 
-Dagster can't tell: a killed run stays «started» and keeps its place in the pool, and every later run would wait for it for ever.
+Each run holds a file lock, which the system releases when the process ends. Dagster itself can't tell: a killed run would stay
+«started» and keep its place in the pool, and every later run would wait for it for ever.
 """
 
 from __future__ import annotations
@@ -13,23 +14,23 @@ from pathlib import Path
 import dagster as dg
 from filelock import FileLock, Timeout
 
-TAG = "perplake/alive"
+TAG = "perplake/lock"
 _UNFINISHED = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 
 
 @contextmanager
-def alive(instance: dg.DagsterInstance) -> Iterator[dict[str, str]]:
-    """Hold a lock until the block ends; gives the tag for the run that goes with it. Runs found dead are failed before."""
-    folder = Path(instance.root_directory) / "alive"
+def run_lock(instance: dg.DagsterInstance) -> Iterator[dict[str, str]]:
+    """Fail orphaned runs, then hold a lock until the block ends; yields the tag of the run that goes with the lock."""
+    folder = Path(instance.root_directory) / "locks"
     folder.mkdir(exist_ok=True)
-    bury(instance, folder)
+    fail_orphaned_runs(instance, folder)
     path = folder / secrets.token_hex(8)
     with FileLock(path):
         yield {TAG: path.name}
     path.unlink(missing_ok=True)
 
 
-def bury(instance: dg.DagsterInstance, folder: Path) -> None:
+def fail_orphaned_runs(instance: dg.DagsterInstance, folder: Path) -> None:
     """Fail the runs whose process was killed, and free their places in the pool."""
     for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED)):
         if TAG not in run.tags:
@@ -38,6 +39,6 @@ def bury(instance: dg.DagsterInstance, folder: Path) -> None:
             with FileLock(folder / run.tags[TAG], timeout=0):
                 instance.report_run_failed(run, "its process was killed")
                 instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-        except Timeout:  # it lives
+        except Timeout:  # its process is alive
             continue
         (folder / run.tags[TAG]).unlink(missing_ok=True)

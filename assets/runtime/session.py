@@ -1,7 +1,7 @@
-"""What the assets of one run share: settings, the venues' place, and the pages that fetch had for load.
+"""What the steps of one run share in this process: the emulator, the window and clock, and the fetched pages handed to load.
 
-The command line makes a session for its settings; the UI's code location makes one from the environment. A run's window is
-its partitions where it has any, the settings' otherwise.
+The command line makes a session for its run; the code location has one for the runs of the UI, each in a process of its own.
+A run's window is its partitions where it has any, the session's otherwise, else that of the settings.
 """
 
 from __future__ import annotations
@@ -10,102 +10,55 @@ import atexit
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import date
-from pathlib import Path
-
-import dagster as dg
-import duckdb
+from typing import TYPE_CHECKING
 
 from assets.runtime.emulator import RunningEmulator, emulator
-from pipelines import warehouse
 from pipelines.clock import Clock
 from pipelines.fetch import FetchResult
 from pipelines.run import Run, resolve_window_and_clock
 from pipelines.settings import Settings
 from pipelines.windows import Window
 
+if TYPE_CHECKING:
+    import dagster as dg
+
 Progress = Callable[[str, int, int], None]
 
 
 class Session:
-    """One process's runs by their Dagster run id."""
+    """Runs of one process by their Dagster run id. `messages` are notes that the command line prints at the end."""
 
     def __init__(
         self,
-        settings: Settings,
         attached: RunningEmulator | None = None,
         window: Window | None = None,
         clock: Clock | None = None,
         progress: Progress = lambda source, done, total: None,
     ) -> None:
-        self.settings, self.attached, self.window, self.clock, self.progress = (
-            settings,
-            attached,
-            window,
-            clock,
-            progress,
-        )
+        self.attached, self.window, self.clock, self.progress = attached, window, clock, progress
         self.fetched: dict[str, dict[str, FetchResult]] = {}
         self.messages: list[str] = []
         self._runs: dict[str, Run] = {}
 
-    @property
-    def database(self) -> Path:
-        return self.settings.database
-
-    def run(self, context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> Run:
+    def run(self, context: dg.AssetExecutionContext, settings: Settings) -> Run:
         """The run that this step belongs to."""
         if context.run_id not in self._runs:
-            self._runs[context.run_id] = self._begin(context)
+            self._runs[context.run_id] = self._begin(settings, _partitions(context.run.tags))
         return self._runs[context.run_id]
 
-    def _begin(self, context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> Run:
-        if self.clock is None and self.attached is None and self.settings.mode not in ("live", "replay"):
-            ours = ExitStack()  # `perps ui` has one running; under plain `dagster dev` each run brings up its own
-            self.attached = ours.enter_context(emulator(self.settings, None))
-            atexit.register(ours.close)
-        stands = self.attached.clock if self.attached else None
-        window, clock = resolve_window_and_clock(self.settings, stands)
-        window, clock = self.window or window, self.clock or (Clock(stands) if self.attached else clock)
-        return Run.begin(self.settings, _days(context) or window, clock, self.attached.emulator if self.attached else None)
-
-    def note_coverage(self, connection: duckdb.DuckDBPyConnection, run: Run, venues: list[str]) -> None:
-        """Tell the warehouse which window and assets of venues it is now expected to cover."""
-        warehouse.note_run(
-            connection,
-            self.settings.market,
-            run.origin,
-            self.settings.mode,
-            run.window,
-            run.clock.now(),
-            self.settings.assets,
-            venues,
-        )
-
-    def checks(self, context: dg.AssetExecutionContext) -> list[dict[str, object]]:
-        """The checks that this run has evaluated so far: name, asset, severity, passed, reason."""
-        return evaluations(context.instance, context.run_id)
+    def _begin(self, settings: Settings, days: Window | None) -> Run:
+        if self.clock is None and self.attached is None and settings.mode not in ("live", "replay"):
+            stack = ExitStack()  # under `dagster dev` alone each run starts an emulator; `perps ui` runs one for all
+            self.attached = stack.enter_context(emulator(settings, None))
+            atexit.register(stack.close)
+        end_of_data = self.attached.clock if self.attached else None
+        window, clock = resolve_window_and_clock(settings, end_of_data)
+        window, clock = self.window or window, self.clock or (Clock(end_of_data) if self.attached else clock)
+        return Run.begin(settings, days or window, clock, self.attached.emulator if self.attached else None)
 
 
-def _days(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> Window | None:
+def _partitions(tags: dict[str, str]) -> Window | None:
     """The hull of a run's partitions, from its tags: steps of assets without partitions belong to the same days."""
-    tags = context.run.tags
     first = tags.get("dagster/partition") or tags.get("dagster/asset_partition_range_start")
     last = tags.get("dagster/partition") or tags.get("dagster/asset_partition_range_end")
     return Window.of_days(date.fromisoformat(first), date.fromisoformat(last)) if first and last else None
-
-
-def evaluations(instance: dg.DagsterInstance, run_id: str) -> list[dict[str, object]]:
-    """Asset checks of a run, in the order of their evaluation."""
-    logs = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
-    found = [log.dagster_event.asset_check_evaluation_data for log in logs if log.dagster_event]
-    return [
-        {
-            "name": f"{'/'.join(e.asset_key.path)}: {e.check_name}",
-            "severity": e.severity.value,
-            "passed": e.passed,
-            "blocking": bool(e.blocking),
-            "reason": e.description or "",
-            "metadata": {name: value.value for name, value in e.metadata.items()},
-        }
-        for e in found
-    ]

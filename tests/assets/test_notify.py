@@ -13,8 +13,8 @@ import dagster as dg
 import duckdb
 import pytest
 
+from assets.defs.resources import SettingsResource
 from assets.defs.sensors import notices, on_regime
-from assets.runtime.session import Session
 from pipelines.settings import Settings
 
 
@@ -64,10 +64,12 @@ def publish(settings: Settings, label: str, flag: bool | None) -> None:
         )
 
 
-def tick(session: Session, cursor: str | None) -> tuple[str, str | None]:
+def tick(settings: Settings, cursor: str | None) -> tuple[str, str | None]:
     """One evaluation: its message and the new cursor."""
     with dg.DagsterInstance.ephemeral() as instance:
-        context = dg.build_sensor_context(instance, cursor=cursor, resources={"session": session})
+        context = dg.build_sensor_context(
+            instance, cursor=cursor, resources={"settings": SettingsResource(home=str(settings.home))}
+        )
         message = on_regime(context)
         assert isinstance(message, dg.SkipReason) and message.skip_message
         return message.skip_message, context.cursor
@@ -78,12 +80,12 @@ def test_a_change_and_a_flag_are_sent_once(
 ) -> None:
     url, got = hook
     monkeypatch.setenv("PERPLAKE_NOTIFY", url)
-    session = Session(Settings(home=tmp_path))
-    publish(session.settings, "quiet", None)
-    message, cursor = tick(session, None)
+    settings = Settings(home=tmp_path)
+    publish(settings, "quiet", None)
+    message, cursor = tick(settings, None)
     assert not got and cursor == "[]"
-    publish(session.settings, "cascade", True)
-    message, cursor = tick(session, cursor)
+    publish(settings, "cascade", True)
+    message, cursor = tick(settings, cursor)
     assert message == "sent BTC:2025-10-10:cascade, BTC:2025-10-10:flag"
     assert [message["title"] for message in got] == [
         "BTC: regime changed from quiet to cascade (2025-10-10)",
@@ -92,7 +94,7 @@ def test_a_change_and_a_flag_are_sent_once(
     assert "a deep low" in got[0]["message"] and "No advice." in got[0]["message"]
     assert "leverage of at most 3.1" in got[0]["message"] and "regimes.html" in got[0]["message"]
     assert "31% for a low 10 % or more" in got[1]["message"] and "AUROC 0.57, insufficient" in got[1]["message"]
-    message, again = tick(session, cursor)
+    message, again = tick(settings, cursor)
     assert message == "no new notices" and again == cursor and len(got) == 2
 
 
@@ -107,20 +109,20 @@ def test_the_flag_of_the_last_whole_day_is_sent_while_a_day_is_in_progress(tmp_p
 
 def test_a_failed_notice_is_sent_again_and_its_message_names_no_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PERPLAKE_NOTIFY", "json://127.0.0.1:9/secret")
-    session = Session(Settings(home=tmp_path))
-    publish(session.settings, "cascade", None)
-    message, cursor = tick(session, '["older"]')
+    settings = Settings(home=tmp_path)
+    publish(settings, "cascade", None)
+    message, cursor = tick(settings, '["older"]')
     assert message == "an address of 1 in PERPLAKE_NOTIFY failed; the next evaluation tries again" and cursor == '["older"]'
     monkeypatch.delenv("PERPLAKE_NOTIFY")
-    assert tick(session, cursor)[0] == "PERPLAKE_NOTIFY is not set: there is no address to send to"
+    assert tick(settings, cursor)[0] == "PERPLAKE_NOTIFY is not set: there is no address to send to"
 
 
 def test_the_first_evaluation_sends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PERPLAKE_NOTIFY", "json://127.0.0.1:9/secret")
-    session = Session(Settings(home=tmp_path))
-    publish(session.settings, "stress", True)
-    assert tick(session, None) == (
+    settings = Settings(home=tmp_path)
+    publish(settings, "stress", True)
+    assert tick(settings, None) == (
         "first evaluation: 2 earlier notices are not sent",
         '["BTC:2025-10-10:stress", "BTC:2025-10-10:flag"]',
     )
-    assert len(notices(session.settings.published / "perplake.duckdb")) == 2
+    assert len(notices(settings.published / "perplake.duckdb")) == 2

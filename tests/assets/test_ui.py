@@ -19,7 +19,7 @@ import dagster as dg
 import duckdb
 import pytest
 
-from assets.cli.ui import landed
+from assets.cli.ui import landed_days
 from assets.definitions import defs
 from assets.defs.landing import landing_key
 from assets.defs.raw import raw_key
@@ -141,7 +141,7 @@ def test_a_backfill_of_one_source_started_in_the_ui_fills_its_days_and_no_others
     assert (backfill["status"], [r["status"] for r in backfill["runs"]]) == ("COMPLETED_SUCCESS", ["SUCCESS"])
 
     settings = Settings(mode="synthetic", home=ui.home)
-    assert {day.isoformat() for day in landed(settings)["binance_usdm"]} == {FIRST, LAST}
+    assert {day.isoformat() for day in landed_days(settings)["binance_usdm"]} == {FIRST, LAST}
     with duckdb.connect(str(settings.database), read_only=True) as db:
         hours = "SELECT symbol, count(*), count(DISTINCT open_time // 86400000) FROM raw.binance_usdm__candles GROUP BY 1"
         assert sorted(db.execute(hours).fetchall()) == [("BTCUSDT", 48, 2), ("ETHUSDT", 48, 2)]

@@ -22,12 +22,12 @@ def test_markdown_has_every_source_and_nothing_of_the_machine(monkeypatch: pytes
 def test_every_source_with_its_key_limits_and_unproven_facts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "250")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "not-to-be-shown")
-    said = CliRunner().invoke(app, ["venues", "--home", str(tmp_path)])
-    assert said.exit_code == 0, said.output
-    assert "never" in said.output and "not-to-be-shown" not in said.output
+    result = CliRunner().invoke(app, ["venues", "--home", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert "never" in result.output and "not-to-be-shown" not in result.output
     by_name = {row.source: row for row in rows()}
     assert set(by_name) == set(source_rows())
     assert by_name["hyperliquid_archive"].cells()[5] == "`AWS_ACCESS_KEY_ID` (set), live only"
     assert "2,400 in 60 s (weight)" in by_name["binance_usdm"].limits
     assert "open_interest.sides_of_openInterest" in by_name["kraken_futures"].unproven, "taken by analogy"
-    assert by_name["kraken_futures"].history == {"funding_rates": 365}
+    assert by_name["kraken_futures"].record.history == {"funding_rates": 365}

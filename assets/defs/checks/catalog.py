@@ -1,8 +1,8 @@
-"""What is checked, with which thresholds, and why each check blocks or warns.
+"""The checks across venues, with thresholds, and why each one blocks or warns. Keys, ranges and values are dbt's data tests.
 
-A check blocks where what it finds can only be an error of ours (a key twice, a unit, a sign): labels made from it would be
-wrong. It warns where markets, venues or missing data can do the same: the reader decides. Every query reads marts and
-`meta.scope` alone, groups what it finds by instrument where one fault makes many rows, and puts the worst first.
+A check blocks where a failure can only be an error of this project (a unit, a sign, a stale sum): labels made from it would be
+wrong. It warns where markets, venues or missing data can cause the same: the reader decides. Every query reads only marts and
+`meta.scope`, groups its rows by instrument where one fault makes many rows, and orders the worst first.
 
 The thresholds leave room around ten months of real data (four venues, five coins, with the crash of 10 October 2025):
 weekly medians of funding differed by at most 4.7 times between venues, daily closes by at most 0.4 %, and the daily rates
@@ -14,48 +14,15 @@ from __future__ import annotations
 import pandera.pandas as pa
 
 from assets.defs.checks.factory import Check
-from assets.regimes.schemas import DAILY, LABELS
+from assets.regimes.schemas import LABELS
 from pipelines.registry import closed_at, source_rows
 from pipelines.windows import DAY
 
-# --- what must be there -----------------------------------------------------------------------------------------------
-
-_POSITIVE = pa.Column(float, pa.Check.gt(0), nullable=True, coerce=True)
-_AMOUNT = pa.Column(float, pa.Check.ge(0), nullable=True, coerce=True)
-
-DAILY_ASSETS = DAILY.add_columns(
-    {
-        "close": _POSITIVE,
-        "high": _POSITIVE,
-        "low": _POSITIVE,
-        "volume_usd": _AMOUNT,
-        "oi_usd": _AMOUNT,
-        "oi_base": _AMOUNT,
-        "liq_long_usd": _AMOUNT,
-        "liq_short_usd": _AMOUNT,
-        "funding_8h": pa.Column(float, pa.Check.in_range(-1, 1), nullable=True, coerce=True),
-        "origin": pa.Column(str, pa.Check.isin(["synthetic", "recorded", "live"])),
-    }
-)
-
-COVERAGE_DAILY = pa.DataFrameSchema(
-    {
-        "day": pa.Column("datetime64[us]", coerce=True),
-        "venue": pa.Column(str),
-        "dataset": pa.Column(str, pa.Check.isin(["funding_rates", "open_interest", "candles", "liquidations"])),
-        "expected": pa.Column(int, pa.Check.ge(1), coerce=True),
-        "seen": pa.Column(int, pa.Check.ge(0), coerce=True),
-        "coverage": pa.Column(float, pa.Check.in_range(0, 1)),
-    },
-    unique=["day", "venue", "dataset"],
-    name="coverage_daily",
-)
-
 
 def _given() -> str:
-    """As a SQL relation: which venue's sources give which dataset, and for how many days back (null: without limit).
+    """As a SQL relation: the datasets that a venue's sources give, and for how many days back (null: without limit).
 
-    What a source for several venues gives of each is not known beforehand: what there is any of.
+    A source of several venues gives whatever dataset the warehouse has any observation of.
     """
     history: dict[tuple[str | None, str], list[int | None]] = {}
     several = ", ".join(f"'{name}'" for name, row in source_rows().items() if row.venue is None)
@@ -75,7 +42,7 @@ def _given() -> str:
 
 
 def _closed() -> str:
-    """As SQL: the start of the day on which `venue` closed, null while it is open: nothing is due from then on."""
+    """As SQL: the start of the day on which `venue` closed, null while it is open: nothing is expected from then on."""
     days = {name: closed_at(name) for name in {row.venue for row in source_rows().values() if row.venue}}
     whens = " ".join(f"when '{name}' then make_timestamp({(end - DAY) * 1000})" for name, end in sorted(days.items()) if end)
     return f"case venue {whens} end" if whens else "null"
@@ -86,21 +53,6 @@ def _schema(asset: str, schema: pa.DataFrameSchema) -> Check:
         "schema", asset, schema, True,
         "Columns, types, ranges, keys and label values are those that readers are promised.",
         "a value outside of its range or a null where there may be none is an error in our models.",
-    )  # fmt: skip
-
-
-def _unique(asset: str, *key: str) -> Check:
-    keys = ", ".join(key)
-    return Check(
-        "duplicates", asset, f"""
-select {keys}, count(*) as rows
-from {asset}
-group by {keys}
-having count(*) > 1
-order by rows desc
-""", True,
-        f"One row per {keys}.",
-        "a key that is there twice counts twice in every sum.",
     )  # fmt: skip
 
 
@@ -117,8 +69,8 @@ left join (select venue, max({time}) + interval {step} hour as latest from {asse
 where coalesce(due - latest > interval {hours} hour, true)
 order by latest nulls first, venue
 """, False,
-        f"The latest row of each venue is at most {hours} hours older than the end of what was asked.",
-        "a venue may be late, closed or unreachable; what was loaded is right as far as it goes.",
+        f"The latest row of each venue is at most {hours} hours older than the end of the requested window.",
+        "a venue may be late, closed or unreachable; the rows that were loaded are right.",
     )  # fmt: skip
 
 
@@ -136,7 +88,7 @@ group by venue, dataset
 order by missing desc
 """, False,
     "Closed days have at least 95 % of the observations that a venue still gives.",
-    "missing data are null and counted, not wrong; `perps gaps` tells what can still be fetched, and until when.",
+    "missing data are null and counted, not wrong; `perps gaps` lists what can still be fetched, and until when.",
 )  # fmt: skip
 
 VOLUME_SUM = Check(
@@ -151,7 +103,7 @@ where d.volume_base is distinct from h.volume_base
 order by day
 """, True,
     "A day's volume is the sum of its hours'.",
-    "a daily row that isn't made of the hours that are there now is stale or doubled.",
+    "a daily row that isn't the sum of the present hours is stale or doubled.",
 )  # fmt: skip
 
 # --- prices -----------------------------------------------------------------------------------------------------------
@@ -183,8 +135,8 @@ PRICES_APART = Check(
 MULTIPLIER = Check(
     "multiplier", "marts.daily_instruments",
     _PRICES.format(off="round(log10(ratio)) in (3, 4, 5, 6) and abs(log10(ratio) - round(log10(ratio))) < 0.05"), True,
-    "No asset's closes at two venues stand a thousand, ten thousand, a hundred thousand or a million to one.",
-    "such a ratio is a multiplier (1000PEPE, kPEPE) that was missed or taken twice: sizes are off with it.",
+    "No asset's closes at two venues have a ratio of a thousand, ten thousand, a hundred thousand or a million.",
+    "such a ratio is a multiplier (1000PEPE, kPEPE) that was missed or applied twice: sizes are wrong too.",
 )  # fmt: skip
 
 JUMPS = Check(
@@ -202,7 +154,7 @@ where span = interval 2 hour
 order by abs(ln(close / before)) desc
 """, False,
     "No hourly close is more than 50 % off and back in the next hour.",
-    "a wick that the venue printed looks the same as a bad bar.",
+    "a real wick looks the same as a bad bar.",
 )  # fmt: skip
 
 MARK_INDEX = Check(
@@ -257,7 +209,7 @@ order by median_rate_8h desc
 """, True,
     "No instrument's weekly median of |8-hour funding| is 20 times that of the asset's other venues (50 times its own four weeks "
     "before, where there is no other), and none is below a twentieth of theirs in every week.",
-    "a rate a hundred times its neighbours' for days is a percentage taken for a fraction.",
+    "a rate a hundred times its neighbours' for days is a percentage read as a fraction.",
 )  # fmt: skip
 
 FUNDING_SPIKES = Check(
@@ -345,12 +297,12 @@ order by days desc
 """, False,
     "Over three days, an 8-hour funding beyond 0.05 % has the sign of the premium of mark over index, and is at most ten times "
     "the premium and the 0.05 % of the venues' clamp.",
-    "venues take their premium from the order book, not from the mark price: the two may part for a while.",
+    "venues take their premium from the order book, not from the mark price: the two may differ for a while.",
 )  # fmt: skip
 
 # --- open interest ----------------------------------------------------------------------------------------------------
 
-# Who holds can only change by trading: |change of open interest| <= volume (Giagkiozis & ErrorBody, Ledger 9, 2024). The venues'
+# Positions change only by trading: |change of open interest| <= volume (Giagkiozis & Said, Ledger 9, 2024). The venues'
 # rounding is allowed for; snapshots, which aren't taken on the hour, are left out.
 _OI_CHANGES = """
 with changes as (
@@ -378,8 +330,8 @@ order by share desc
 
 OI_CHANGE = Check(
     "change_within_volume", "marts.fct_open_interest", _OI_CHANGES_BY_INSTRUMENT.format(off="share > 0.01"), False,
-    "Open interest changes within an hour by no more than what was traded in it, but in 1 % of the hours.",
-    "stamps that lie off the hour, and delayed figures, do this in a few hours.",
+    "Open interest changes within an hour by at most the volume traded in it, except in 1 % of the hours.",
+    "timestamps off the hour and delayed figures cause this in a few hours.",
 )  # fmt: skip
 
 OI_CHANGE_UNIT = Check(
@@ -397,7 +349,7 @@ where beyond and before > 0 and (abs(abs(log2(oi_base / before)) - 1) < 0.03
 order by observed_at
 """, False,
     "Open interest doesn't double, halve or move by a power of ten within an hour and beyond the volume traded.",
-    "a venue that goes from two sides to one, or changes its contract size, looks like this; so may one bad figure.",
+    "a venue that changes from two sides to one, or its contract size, looks like this; so does one bad figure.",
 )  # fmt: skip
 
 _OI_VALUE = """
@@ -412,14 +364,14 @@ order by abs(ln(ratio)) desc
 
 OI_VALUE = Check(
     "value_against_venue", "marts.fct_open_interest", _OI_VALUE.format(off="hours_off > 0.01 * hours"), False,
-    "Our USD value is within 2 % of the venue's own, but in 1 % of the hours.",
+    "Our USD value is within 2 % of the venue's own, except in 1 % of the hours.",
     "the venue may value at another price or another minute.",
 )  # fmt: skip
 
 OI_UNIT = Check(
     "value_unit", "marts.fct_open_interest", _OI_VALUE.format(off="abs(ln(ratio)) > ln(1.5)"), True,
     "The median of our USD value over the venue's own lies between 2/3 and 3/2.",
-    "it is off by the number of sides (two) or by a contract size.",
+    "the number of sides (two) or the contract size is wrong.",
 )  # fmt: skip
 
 OI_TURNOVER = Check(
@@ -433,7 +385,7 @@ having days >= 3 and ratio not between 1.0 / 30 and 30
 order by abs(ln(ratio)) desc
 """, False,
     "The median of open interest over a day's volume lies between 1/30 and 30.",
-    "wash trading and dead listings do this as a wrong contract size does.",
+    "wash trading and dead listings cause this, as a wrong contract size does.",
 )  # fmt: skip
 
 # --- liquidations -----------------------------------------------------------------------------------------------------
@@ -447,8 +399,8 @@ group by instrument_id
 having events >= 20 and count(distinct liquidated_side) = 1
 order by events desc
 """, False,
-    "Twenty and more liquidations of an instrument aren't all of one side.",
-    "a short window in a steady trend does this; over weeks a side was read wrongly.",
+    "Twenty or more liquidations of an instrument are not all of one side.",
+    "a short window in a steady trend causes this; over weeks it means that the side was read wrongly.",
 )  # fmt: skip
 
 LIQUIDATION_SIDE = Check(
@@ -458,18 +410,11 @@ from marts.daily_assets
 where abs(return_1d) > 0.08 and (liq_long_usd - liq_short_usd) * return_1d > 0
 order by day, asset
 """, False,
-    "On a day that moves by more than 8 %, most liquidations are of those on the wrong side of it.",
-    "single thin assets break it; many of them mean that order side was taken for position side.",
+    "On a day that moves by more than 8 %, most liquidations are of positions on the wrong side of the move.",
+    "single thin assets break it; many of them mean that the order side was read as the position side.",
 )  # fmt: skip
 
 MARTS = [
-    _schema("marts.daily_assets", DAILY_ASSETS),
-    _schema("marts.coverage_daily", COVERAGE_DAILY),
-    _unique("marts.fct_candles", "instrument_id", "opened_at"),
-    _unique("marts.fct_funding_rates", "instrument_id", "settled_at"),
-    _unique("marts.fct_open_interest", "instrument_id", "observed_at"),
-    _unique("marts.fct_liquidations", "instrument_id", "event_id"),
-    _unique("marts.daily_instruments", "instrument_id", "day"),
     _fresh("candles", "opened_at", "marts.fct_candles", hours=3, step=1),
     _fresh("funding_rates", "settled_at", "marts.fct_funding_rates", hours=9),
     _fresh("open_interest", "observed_at", "marts.fct_open_interest", hours=3),

@@ -1,8 +1,8 @@
 """From a list of checks to one Dagster step that runs them all on one connection.
 
-A SQL rule selects the offending rows, a pandera rule gives its failure cases; none is a pass. What offends is shown in the
-check's metadata, with the reason why it blocks or only warns. One step for many checks because each step costs more than
-all of its queries; `blocking` stays a matter of each check, and any of them can be selected alone.
+A SQL rule selects the offending rows, a pandera rule gives its failure cases; a check without any passes. The first of them
+are in the check's metadata, with the reason why it blocks or warns. Many checks are one step because a step costs more than
+all their queries; each check has its own `blocking`, and any of them can be selected alone.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,8 +15,7 @@ import pandera.pandas as pa
 import pyarrow
 from pandera.errors import SchemaErrors
 
-from assets.defs.resources import WAREHOUSE_POOL
-from assets.runtime.session import Session
+from assets.defs.resources import WAREHOUSE_POOL, SettingsResource
 from pipelines import warehouse
 
 SHOWN = 20
@@ -24,7 +23,7 @@ SHOWN = 20
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that must hold of one table.
+    """A condition on one table.
 
     `asset` is the table as SQL names it (`marts.fct_candles`), and its asset key. `rule` is a query for the offending rows, or
     the schema that the whole table must satisfy. `reason` says why a failure blocks, or why it only warns.
@@ -68,7 +67,7 @@ class Check:
             description=f"{rows.num_rows} offending: {self.reason}" if rows.num_rows else None,
             metadata={
                 "offending": rows.num_rows,
-                "rows": dg.MetadataValue.md(_markdown(rows.slice(0, SHOWN))),
+                "rows": dg.MetadataValue.md(as_markdown(rows.slice(0, SHOWN))),
                 "reason": self.reason,
                 "sql": self.sql,
             },
@@ -76,16 +75,16 @@ class Check:
 
 
 def check_step(name: str, checks: Sequence[Check]) -> dg.AssetChecksDefinition:
-    """One step that runs the checks that are selected; it needs the resource `session` for the warehouse's path."""
+    """One step that runs the selected checks on the warehouse of the resource `settings`."""
     by_key = {check.spec.key: check for check in checks}
 
     @dg.multi_asset_check(
         name=name, specs=[check.spec for check in checks], can_subset=True, compute_kind="duckdb", pool=WAREHOUSE_POOL
     )
-    def run(context: dg.AssetCheckExecutionContext, session: dg.ResourceParam[Session]) -> Iterator[dg.AssetCheckResult]:
-        selected = context.selected_asset_check_keys
-        with warehouse.one_writer(session.database), warehouse.connect(session.database, read_only=True) as connection:
-            # All run before the first is told: the lock isn't held while Dagster stores results.
+    def run(context: dg.AssetCheckExecutionContext, settings: SettingsResource) -> Iterator[dg.AssetCheckResult]:
+        selected, database = context.selected_asset_check_keys, settings.resolve().database
+        with warehouse.one_writer(database), warehouse.connect(database, read_only=True) as connection:
+            # All run before the first result is yielded: the lock isn't held while Dagster stores results.
             results = [check.result(connection) for key, check in by_key.items() if key in selected]
         yield from results
 
@@ -103,7 +102,8 @@ def _failure_cases(schema: pa.DataFrameSchema, table: pyarrow.Table) -> pyarrow.
     return pyarrow.table({})
 
 
-def _markdown(rows: pyarrow.Table) -> str:
+def as_markdown(rows: pyarrow.Table) -> str:
+    """Rows as a Markdown table; empty where there are none."""
     if not rows.num_rows:
         return ""
     lines = [rows.column_names, ["---"] * rows.num_columns, *(map(_text, row.values()) for row in rows.to_pylist())]

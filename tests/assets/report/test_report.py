@@ -4,12 +4,13 @@ import hashlib
 import re
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import duckdb
 import matplotlib.dates as mdates
 import numpy as np
@@ -19,16 +20,17 @@ from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
 from matplotlib.patches import StepPatch
 
-from assets.report import figure, write_report
-from assets.report.page import PAGES
+from assets.defs.landing import fetched_whole_check
+from assets.report import figure
+from assets.report.outcomes import CheckOutcome
+from assets.report.page import PAGES, write_report
+from assets.runtime.outcomes import check_outcomes
+from pipelines.errors import VenueError
+from pipelines.fetch import FetchResult
 
 Marts = dict[str, pd.DataFrame]
 Write = Callable[[Marts], Path]
 WHEN = datetime(2025, 5, 1, 6, tzinfo=UTC)
-CHECKS = [
-    {"name": "gaps", "severity": "warn", "passed": False, "reason": "3 hours of <b>kraken</b> are missing"},
-    {"name": "keys", "severity": "error", "passed": True, "reason": "no duplicates"},
-]
 GAP = pd.date_range("2025-04-01", "2025-04-07")
 """The days without open interest in the warehouse of `conftest`."""
 
@@ -41,10 +43,34 @@ def only(marts: Marts, *assets: str, origin: str | None = None) -> Marts:
     return cut
 
 
+def checks_of_a_run() -> list[CheckOutcome]:
+    """The checks of a run as Dagster records them: a warning, an error with its problems, and one that passed."""
+    failures = [VenueError("kraken_futures", name, "HTTP 500", "again") for name in ("candles", "tickers")]
+    results = [
+        dg.AssetCheckResult(
+            asset_key=["marts", "coverage_daily"],
+            check_name="gaps",
+            passed=False,
+            severity=dg.AssetCheckSeverity.WARN,
+            description="3 hours of <b>kraken</b> are missing",
+        ),
+        fetched_whole_check(FetchResult("kraken_futures", failures=failures)),
+        fetched_whole_check(FetchResult("okx")),
+    ]
+
+    @dg.multi_asset_check(specs=[dg.AssetCheckSpec(r.check_name, asset=r.asset_key) for r in results])
+    def checks() -> Iterator[dg.AssetCheckResult]:
+        yield from results
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = dg.materialize([checks], instance=instance, selection=dg.AssetSelection.all_asset_checks())
+        return check_outcomes(instance, result.run_id)
+
+
 @pytest.fixture(scope="module")
 def synthetic(marts: Marts, write_warehouse: Write, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     out = tmp_path_factory.mktemp("synthetic")
-    return write_report(write_warehouse(marts), out, CHECKS, generated_at=WHEN)
+    return write_report(write_warehouse(marts), out, checks_of_a_run(), generated_at=WHEN)
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +159,13 @@ def test_the_page_shows_labels_reasons_and_failed_checks(synthetic: dict[str, An
         assert f"{day.day:%Y-%m-%d}" in html
         assert day.reasons.replace("'", "&#39;") in html
     assert "3 hours of &lt;b&gt;kraken&lt;/b&gt; are missing" in html
-    assert "1 of 2 checks did not pass" in html and "no duplicates" not in html
+    assert "2 of 3 checks did not pass" in html and "landing/okx" not in html
+    rows = re.findall(r'<td class="d">(.*?)</td><td class="(.*?)">(.*?)</td><td>(.*?)</td>', html[html.index('id="checks"') :])
+    assert [row[:3] for row in rows] == [
+        ("landing/kraken_futures: fetched_whole", "error", "error"),
+        ("marts/coverage_daily: gaps", "warn", "warning"),
+    ]
+    assert "candles: HTTP 500" in rows[0][3] and "tickers: HTTP 500" in rows[0][3]
 
 
 def test_missing_days_are_gaps_not_zeros(marts: Marts) -> None:

@@ -1,0 +1,137 @@
+"""Commands that read the published copy: `perps regimes`, `query`, `status`, `gaps`, `explain`."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from assets.cli import options
+from assets.cli.base import app, expected_errors, published_copy, settings_of
+
+
+class Format(StrEnum):
+    """How `perps query` prints."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+
+
+@app.command()
+def regimes(
+    asset: Annotated[str, typer.Argument(help="base asset, such as `BTC`; `MARKET` is the average of all")],
+    as_of: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="a day, UTC; default: the last labelled")] = None,
+    mode: options.Mode = None,
+    home: options.Home = None,
+    warehouse: options.Warehouse = None,
+    seed: options.Seed = None,
+) -> None:
+    """An asset's regime today and the forecast of the coming week; with `--as-of` those of a past day, from the data until then.
+
+    Probabilities are no advice: each is printed with its score, which may say that it adds nothing.
+    """
+    import duckdb
+
+    from assets.cli.printing import outlook
+
+    with expected_errors():
+        path = published_copy(settings_of(mode=mode, home=home, warehouse=warehouse, seed=seed))
+        with duckdb.connect(str(path), read_only=True) as db:
+            outlook(db, asset.upper(), as_of.date() if as_of else None)
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="one statement, read only")],
+    format: Annotated[Format, typer.Option(help="how to print")] = Format.table,
+    mode: options.Mode = None,
+    home: options.Home = None,
+    warehouse: options.Warehouse = None,
+    seed: options.Seed = None,
+) -> None:
+    """Ask the published copy in SQL: `perps query "select day, label from marts.regime_labels where asset = 'BTC'"`."""
+    import duckdb
+
+    with expected_errors():
+        path = published_copy(settings_of(mode=mode, home=home, warehouse=warehouse, seed=seed))
+        with duckdb.connect(str(path), read_only=True, config={"enable_external_access": "false"}) as db:
+            db.execute("SET TimeZone = 'UTC'")
+            try:
+                answer = db.sql(sql)
+                if answer is None:
+                    raise ValueError("that statement gives no rows; `query` only reads")
+                if format is Format.table:
+                    answer.show(max_width=10_000, max_rows=1000) if sys.stdout.isatty() else typer.echo(str(answer))
+                elif format is Format.csv:
+                    answer.df().to_csv(sys.stdout, index=False)
+                else:
+                    typer.echo(answer.df().to_json(orient="records", date_format="iso", date_unit="us"))
+            except duckdb.Error as problem:
+                raise ValueError(str(problem)) from None
+
+
+@app.command()
+def status(
+    mode: options.Mode = None, home: options.Home = None, warehouse: options.Warehouse = None, seed: options.Seed = None
+) -> None:
+    """What is loaded, how fresh and how complete it is, and how the last runs ended."""
+    import duckdb
+
+    from assets.cli import printing
+
+    with expected_errors():
+        path = published_copy(settings_of(mode=mode, home=home, warehouse=warehouse, seed=seed))
+        printing.console.print(f"published copy {path}")
+        with duckdb.connect(str(path), read_only=True) as db:
+            printing.status(db)
+
+
+@app.command()
+def gaps(
+    mode: options.Mode = None,
+    home: options.Home = None,
+    warehouse: options.Warehouse = None,
+    seed: options.Seed = None,
+    limit: Annotated[int, typer.Option(help="rows to print")] = 40,
+) -> None:
+    """What is missing, which of it can still be fetched, and until when."""
+    import duckdb
+
+    from assets.cli import printing
+
+    with expected_errors():
+        path = published_copy(settings_of(mode=mode, home=home, warehouse=warehouse, seed=seed))
+        with duckdb.connect(str(path), read_only=True) as db:
+            printing.gaps(db, limit)
+
+
+@app.command()
+def explain(
+    fact: Annotated[str, typer.Argument(help="`fct_funding_rates`, `fct_open_interest`, `fct_candles` or `fct_liquidations`")],
+    instrument: Annotated[str, typer.Argument(help="its `instrument_id`: `binance:BTCUSDT`")],
+    at: Annotated[datetime, typer.Argument(formats=["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S"], help="its time, UTC")],
+    mode: options.Mode = None,
+    home: options.Home = None,
+    warehouse: options.Warehouse = None,
+    landing: options.Landing = None,
+    seed: options.Seed = None,
+) -> None:
+    """Trace a number back to the bytes that the venue sent.
+
+    `perps explain fct_funding_rates binance:BTCUSDT 2025-10-10T16:00`
+    """
+    from assets.cli.explain import explain as steps
+    from assets.cli.printing import console
+
+    with expected_errors():
+        settings = settings_of(mode=mode, home=home, warehouse=warehouse, landing=landing, seed=seed)
+        if not settings.model_fields_set & {"mode", "warehouse"}:
+            settings = settings.model_copy(update={"mode": "replay"})  # the market that ran last
+        for step in steps(settings, str(published_copy(settings)), fact, instrument, at):
+            console.print(f"[bold]{step.title}[/]")
+            for name, value in step.content.items():
+                console.print(f"    {name:<20} {value}", markup=False)

@@ -1,0 +1,58 @@
+"""How a run ended: its window, its failed steps, its messages, and the outcomes of its checks, read from Dagster's events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from assets.report.outcomes import CheckOutcome, Severity
+from pipelines.settings import Settings
+from pipelines.windows import Window
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """How a run ended. `failed` are steps with their messages, `seconds` each source's time to fetch from the common start."""
+
+    settings: Settings
+    window: Window
+    checks: list[CheckOutcome]
+    failed: list[str]
+    messages: list[str]
+    requested: int
+    reused: int
+    seconds: dict[str, float]
+
+    @property
+    def failed_checks(self) -> list[CheckOutcome]:
+        return [check for check in self.checks if not check.passed]
+
+    @property
+    def succeeded(self) -> bool:
+        """True if no step failed and no check with severity error."""
+        return not self.failed and not any(check.is_error for check in self.checks)
+
+
+def check_outcomes(instance: dg.DagsterInstance, run_id: str) -> list[CheckOutcome]:
+    """The checks that a run has evaluated so far, in that order."""
+    import dagster as dg
+
+    logs = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+    return [_outcome(log.dagster_event.asset_check_evaluation_data) for log in logs if log.dagster_event]
+
+
+def _outcome(evaluation: dg.AssetCheckEvaluation) -> CheckOutcome:
+    metadata: Mapping[str, Any] = {name: value.value for name, value in evaluation.metadata.items()}
+    return CheckOutcome(
+        asset="/".join(evaluation.asset_key.path),
+        check=evaluation.check_name,
+        severity=Severity(evaluation.severity.value.lower()),
+        passed=evaluation.passed,
+        reason=evaluation.description or "",
+        offending=metadata.get("offending"),
+        problems=tuple(metadata.get("problems") or ()),
+    )

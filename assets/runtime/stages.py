@@ -1,0 +1,51 @@
+"""Fetch and load without Dagster: what the assets of these layers and `perps fetch`, `perps load` share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from pipelines import warehouse
+from pipelines.fetch import FetchResult
+from pipelines.landing import Entry
+from pipelines.load import LoadResult, load
+from pipelines.registry import source_rows
+from pipelines.run import Run
+from pipelines.source import Source
+
+
+def fetch_problems(result: FetchResult) -> list[str]:
+    """A message for each request that failed and each page that could not be read."""
+    return [str(failure) for failure in result.failures] + [
+        f"{result.source} {e.path_label}: page {e.page} is in quarantine: {e.problem} (field {e.field}, value {e.value}); "
+        "the next run requests it again"
+        for e in result.quarantined
+    ]
+
+
+def unlisted_assets(run: Run, results: Sequence[FetchResult]) -> list[str]:
+    """A note on the assets that no chosen venue lists; none where a venue's list of instruments may be missing."""
+    unlisted = set(run.settings.assets) - {"all"} - {asset for result in results for asset in result.assets}
+    complete = not any(result.failures for result in results)
+    return [f"no chosen venue lists {', '.join(sorted(unlisted))}"] if unlisted and complete else []
+
+
+def load_source(run: Run, source: Source, entries: Iterable[Entry] | None) -> LoadResult:
+    """Merge a source's pages into raw, and note what the warehouse is now expected to cover. The caller has the writer's lock."""
+    settings = run.settings
+    if source.name in settings.sources:
+        venues = [source.venue] if source.venue else [part.venue for part in run.chosen_sources()[0] if part.name == source.name]
+        if source_rows()[source.name].is_reference_only:
+            venues = []  # references have no expected coverage
+        with warehouse.connect(settings.database) as connection:
+            warehouse.prepare(connection, settings.market)
+            warehouse.note_run(
+                connection,
+                settings.market,
+                run.origin,
+                settings.mode,
+                run.window,
+                run.clock.now(),
+                settings.assets,
+                venues,
+            )
+    return load(run, source, entries)

@@ -1,0 +1,78 @@
+"""Compare the marts of two published copies: `python -m infra.compare OLD.duckdb NEW.duckdb`.
+
+For each mart of the old copy: rows, and a checksum over its columns that does not depend on the order of rows. The new copy is
+read under the old names (schema `marts_0_1`) where it has renamed a table or its columns. `plan_hash`, a hash of code, is left
+out. Exit status 1 when a mart differs.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import duckdb
+import typer
+
+IGNORED = {"plan_hash"}
+
+
+def columns(db: duckdb.DuckDBPyConnection, copy: str, schema: str) -> dict[str, list[str]]:
+    """The columns of each table and view of a schema."""
+    found: dict[str, list[str]] = {}
+    sql = (
+        "SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = ? AND schema_name = ? "
+        "ORDER BY table_name, column_index"
+    )
+    for table, column in db.execute(sql, [copy, schema]).fetchall():
+        found.setdefault(table, []).append(column)
+    return found
+
+
+def checksum(db: duckdb.DuckDBPyConnection, relation: str, names: list[str]) -> tuple[int, int]:
+    """Rows, and the sum of their hashes."""
+    selected = ", ".join(f'"{name}"' for name in names)
+    row = db.execute(f"SELECT count(*), coalesce(sum(hash({selected})::HUGEINT), 0) FROM {relation}").fetchone()
+    assert row
+    return row[0], row[1]
+
+
+def compare(db: duckdb.DuckDBPyConnection, table: str, names: list[str]) -> str:
+    """How one mart of the old copy compares with the new one: `equal`, or the difference."""
+    for schema in ("marts_0_1", "marts"):
+        if table in (new := columns(db, "new", schema)):
+            break
+    else:
+        return "missing"
+    if lost := [name for name in names if name not in new[table]]:
+        return f"without {', '.join(lost)}"
+    before, after = checksum(db, f'old.marts."{table}"', names), checksum(db, f'new.{schema}."{table}"', names)
+    if before == after:
+        return "equal"
+    differing = [n for n in names if checksum(db, f'old.marts."{table}"', [n]) != checksum(db, f'new.{schema}."{table}"', [n])]
+    rows = f"{before[0]:,} and {after[0]:,} rows" if before[0] != after[0] else "equal rows"
+    return f"different: {rows}, in {', '.join(differing) or 'the combination of columns'}"
+
+
+def main(
+    old: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
+    new: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
+) -> None:
+    """Compare the marts of two published copies."""
+    with duckdb.connect() as db:
+        db.execute("SET TimeZone = 'UTC'")
+        for name, path in {"old": old, "new": new}.items():
+            db.execute(f"ATTACH '{path}' AS {name} (READ_ONLY)")
+        results = {}
+        for table, names in columns(db, "old", "marts").items():
+            kept = [name for name in names if name not in IGNORED]
+            results[table] = compare(db, table, kept)
+            rows, _ = checksum(db, f'old.marts."{table}"', kept)
+            typer.echo(f"{table:<24} {rows:>9,} rows {len(kept):>3} columns  {results[table]}")
+    equal = sum(result == "equal" for result in results.values())
+    typer.echo(f"{equal} of {len(results)} marts are equal")
+    sys.exit(0 if equal == len(results) else 1)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,63 @@
+"""Which dbt call a run makes: everything, the window that changed, the tests alone, or a chosen model and what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from assets.defs.dbt import dbt_models, fingerprint, manifest, needed, plan
+from pipelines import warehouse
+from pipelines.windows import DAY, Window
+
+MODELS = {name for name, node in manifest()["nodes"].items() if node["resource_type"] == "model"}
+CANDLES = "model.perplake.fct_candles"
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A warehouse that this project's models were built in."""
+    with warehouse.connect(tmp_path / "warehouse.duckdb") as connection:
+        warehouse.prepare(connection, "synthetic-7")
+        warehouse.note_run(connection, "synthetic-7", "synthetic", "synthetic", Window(0, DAY), DAY, ["BTC"], ["kraken"])
+        warehouse.note_built(connection, fingerprint())
+        yield connection
+
+
+def test_another_project_rebuilds_everything(built: duckdb.DuckDBPyConnection) -> None:
+    warehouse.note_built(built, "another")
+    todo = plan(built)
+    assert "--full-refresh" in todo.arguments and "seed" in todo.arguments and "--select" not in todo.arguments
+    assert todo.window == {} and todo.is_whole
+
+
+def test_changed_rows_rebuild_their_window(built: duckdb.DuckDBPyConnection) -> None:
+    warehouse.mark_changed(built, Window(DAY, 2 * DAY))
+    todo = plan(built, MODELS)
+    assert "--full-refresh" not in todo.arguments and "config.materialized:incremental" in todo.arguments
+    assert todo.window == {"changed_from": "1970-01-02 00:00:00", "changed_to": "1970-01-03 00:00:00"}
+    assert todo.is_whole
+
+
+def test_another_scope_rebuilds_what_is_expected_of_no_window(built: duckdb.DuckDBPyConnection) -> None:
+    warehouse.note_run(built, "synthetic-7", "synthetic", "synthetic", Window(0, DAY), DAY, ["ETH"], ["kraken"])
+    assert plan(built).window == {"changed_from": "1970-01-02 00:00:00", "changed_to": "1970-01-02 00:00:00"}
+
+
+def test_a_warehouse_that_is_up_to_date_is_tested(built: duckdb.DuckDBPyConnection) -> None:
+    assert plan(built).arguments[-2:] == ["--resource-type", "test"]
+
+
+def test_a_chosen_model_builds_what_it_needs(built: duckdb.DuckDBPyConnection) -> None:
+    warehouse.mark_changed(built, Window(DAY, 2 * DAY))
+    todo = plan(built, {CANDLES})
+    assert todo.arguments[-2:] == ["--select", "+fct_candles"] and not todo.is_whole
+    assert "model.perplake.int_candles" in needed({CANDLES}) and "model.perplake.daily_venues" not in needed({CANDLES})
+
+
+def test_every_data_test_is_an_asset_check_that_blocks_where_its_severity_is_error() -> None:
+    tests = [n for n in manifest()["nodes"].values() if n["resource_type"] == "test"]
+    checks = {spec.name: spec.blocking for spec in dbt_models.check_specs}
+    assert checks == {test["name"]: test["config"]["severity"].lower() == "error" for test in tests}
