@@ -134,7 +134,7 @@ class Venue(ABC):
         values |= {"now": ask.now, "now_iso": iso(ask.now), "path": ask.path, "method": ask.method}
         headers = {name: str(_filled(text, values)) for name, text in case.headers.items()}
         if isinstance(case.body, str):
-            kind = "text/html" if case.body.startswith("<") else "text/plain"
+            kind = {"<?": "application/xml", "<h": "text/html"}.get(case.body[:2], "text/plain")
             return Answer(str(_filled(case.body, values)).encode(), case.status, kind, headers)
         return Answer(encode(_filled(case.body, values)), case.status, JSON, headers)
 

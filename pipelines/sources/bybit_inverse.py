@@ -1,7 +1,7 @@
-"""Bybit v5, category inverse: perpetuals quoted in USD, settled in the coin.
+"""Bybit v5 (api.bybit.com), category inverse: perpetuals quoted in USD, settled in the coin. Facts: the venue page of Bybit.
 
-Facts: `shared/venues/bybit.md`. The endpoints, errors and limit are those of category linear, on the same host. A contract is
-one dollar: `volume` and open interest count dollars, `turnover` coins. Dated contracts (`BTCUSDZ22`) are in the same lists.
+Endpoints, errors and rate limit are those of category linear. A contract is one dollar: `volume` and open interest count
+dollars, `turnover` coins. Dated contracts (`BTCUSDZ22`) are in the same lists.
 Alone: `perps fetch --venues bybit --from 2025-10-10 --to 2025-10-10`.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import partial
 
 from pipelines.source import Source
-from pipelines.sources.bybit_linear import BASE_URL, LIMITS, datasets, error, instruments
+from pipelines.sources.bybit_linear import BASE_URL, LIMITS, endpoints, error, instruments
 
 SOURCE = Source(
     name="bybit_inverse",
@@ -19,5 +19,5 @@ SOURCE = Source(
     limits=LIMITS,
     error=error,
     parse_instruments=partial(instruments, contract_type="InversePerpetual", quote="USD"),
-    endpoints=datasets("inverse"),
+    endpoints=endpoints("inverse"),
 )

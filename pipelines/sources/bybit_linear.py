@@ -1,8 +1,8 @@
-"""Bybit v5, category linear: perpetuals settled in USDT (or USDC).
+"""Bybit v5 (api.bybit.com), category linear: perpetuals settled in USDT or USDC. Facts: the venue page of Bybit.
 
-Facts: `shared/venues/bybit.md`. Errors come with HTTP 200 and a `retCode`; pages are newest first; a lone start of a
-window is refused, so both ends are always sent. `openInterest` counts both sides, `singleOpenInterest` one.
-Category inverse has the same endpoints on the same host, made by the functions here.
+Milliseconds, numbers as text, pages newest first. Errors come with HTTP 200 and a `retCode`. A request with the start of a
+window but no end is refused, so both are always sent. `openInterest` counts both sides, `singleOpenInterest` one. Category
+inverse has the same endpoints on the same host; both sources use the functions below.
 Alone: `perps fetch --venues bybit --from 2025-10-10 --to 2025-10-10`.
 """
 
@@ -13,14 +13,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import msgspec
-
-from pipelines.paging import hourly, once, windowed
+from pipelines.endpoints import hourly_bars, series, snapshot
+from pipelines.error_bodies import error_reader
+from pipelines.paging import hourly, windowed
 from pipelines.records import MaybeNumber, Ms, Number, Record
-from pipelines.shapes import Bar, PriceBar, decode_or_none, enveloped
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
+from pipelines.shapes import Bar, PriceBar, enveloped
+from pipelines.source import Endpoint, Instrument, Limit, Plan, Request, Source, VenueProblem
 from pipelines.symbols import base_asset
-from pipelines.windows import HOUR
 
 BASE_URL = "https://api.bybit.com"
 LIMITS = {"requests": Limit(600, 5)}
@@ -68,25 +67,16 @@ class Kline(Bar, array_like=True):
     turnover: MaybeNumber
 
 
-class Envelope(msgspec.Struct, rename="camel"):
-    ret_code: int
-    ret_msg: str = ""
-
-
-def _paged(record: type[Record]) -> dict[str, Any]:
-    """A body `{"result": {"list": [...], "nextPageCursor": ...}}`."""
-    return enveloped("result.list", list[record], nextPageCursor=(str | None, None))  # type: ignore[valid-type]
+_error_in_body = error_reader(
+    "retCode", "retMsg", success=(0,), limited=(10006, 10018), transient=(10000, 10016), statuses={403: "blocked"}
+)
 
 
 def error(status: int, body: bytes) -> VenueProblem | None:
-    """`retCode` other than 0 in HTTP 200; a 403 that is a page is the region block, one that says «too frequent» the limit."""
-    if status == 403:
-        return VenueProblem("limited" if b"frequent" in body else "blocked", "HTTP 403")
-    said = decode_or_none(body, Envelope)
-    if said is None or said.ret_code == 0:
-        return None
-    kind = {10006: "limited", 10018: "limited", 10000: "transient", 10016: "transient"}.get(said.ret_code, "rejected")
-    return VenueProblem(kind, f"retCode {said.ret_code} {said.ret_msg}")  # type: ignore[arg-type]
+    """A `retCode` other than 0; a 403 is the region block, or the rate limit where its page says "too frequent"."""
+    if status == 403 and b"frequent" in body:
+        return VenueProblem("limited", "HTTP 403")
+    return _error_in_body(status, body)
 
 
 def instruments(page: Any, contract_type: str, quote: str) -> list[Instrument]:
@@ -99,78 +89,48 @@ def instruments(page: Any, contract_type: str, quote: str) -> list[Instrument]:
 
 def _next_cursor(request: Request, page: Any, rows: Sequence[Any]) -> Request | None:
     cursor = page.result.nextPageCursor
-    if not cursor or not rows:
-        return None
-    return replace(request, params={**request.params, "cursor": cursor})
+    return replace(request, params={**request.params, "cursor": cursor}) if cursor and rows else None
 
 
-def datasets(category: str) -> tuple[Endpoint, ...]:
-    """The endpoints of a category: all categories have the same, with units of their own."""
+def endpoints(category: str) -> tuple[Endpoint, ...]:
+    """The endpoints of a category: all categories have the same; the units differ."""
 
-    def asked(instrument: Instrument) -> Mapping[str, str]:
+    def instrument_params(instrument: Instrument) -> Mapping[str, str]:
         return {"category": category, "symbol": instrument.symbol}
 
+    def plan(path: str, rows: int, **params: Any) -> Plan:
+        return hourly(rows, windowed(f"/v5/market/{path}", rows, WEIGHTS, instrument_params=instrument_params, **params))
+
+    def body(record: type[Record]) -> dict[str, Any]:
+        return enveloped("result.list", list[record], nextPageCursor=(str | None, None))  # type: ignore[valid-type]
+
     def bars(name: str, path: str, record: type[Record]) -> Endpoint:
-        return Endpoint(
-            name,
-            record,
-            key=("symbol", "open_time"),
-            time="open_time",
-            plan=hourly(
-                1000,
-                windowed(f"/v5/market/{path}", 1000, WEIGHTS, instrument_params=asked, bounds=("start", "end"), interval="60"),
-            ),
-            **_paged(record),
-            context=("symbol",),
-            bar=HOUR,
-        )
+        return hourly_bars(name, record, plan(path, 1000, bounds=("start", "end"), interval="60"), **body(record))
 
     return (
-        Endpoint(
+        snapshot(
             "instruments",
             Symbol,
-            key=("symbol",),
-            plan=once(Request("/v5/market/instruments-info", {"category": category, "limit": 1000}, weights=WEIGHTS)),
-            **_paged(Symbol),
+            "symbol",
+            Request("/v5/market/instruments-info", {"category": category, "limit": 1000}, weights=WEIGHTS),
+            **body(Symbol),
             next_page=_next_cursor,
-            bulk=True,
-            ignored_fields=frozenset(
-                "symbolId priceScale leverageFilter priceFilter lotSizeFilter unifiedMarginTrade copyTrading "
-                "upperFundingRate lowerFundingRate isPreListing preListingInfo riskParameters displayName "
-                "deliveryFeeRate forbidUplWithdrawal skipCallAuction".split()
-            ),
+            ignored_fields="symbolId priceScale leverageFilter priceFilter lotSizeFilter unifiedMarginTrade copyTrading "
+            "upperFundingRate lowerFundingRate isPreListing preListingInfo riskParameters displayName deliveryFeeRate "
+            "forbidUplWithdrawal skipCallAuction",
         ),
-        Endpoint(
+        snapshot(
             "tickers",
             Ticker,
-            key=("symbol",),
-            plan=once(Request("/v5/market/tickers", {"category": category}, weights=WEIGHTS)),
-            **_paged(Ticker),
-            bulk=True,
-            ignored_fields=frozenset(
-                "lastPrice prevPrice24h price24hPcnt highPrice24h lowPrice24h prevPrice1h openInterestValue "
-                "singleOpenInterestValue turnover24h volume24h predictedDeliveryPrice basisRate deliveryFeeRate "
-                "deliveryTime ask1Size bid1Price ask1Price bid1Size basis preOpenPrice preQty curPreListingPhase "
-                "fundingCap basisRateYear".split()
-            ),
+            "symbol",
+            Request("/v5/market/tickers", {"category": category}, weights=WEIGHTS),
+            **body(Ticker),
+            ignored_fields="lastPrice prevPrice24h price24hPcnt highPrice24h lowPrice24h prevPrice1h openInterestValue "
+            "singleOpenInterestValue turnover24h volume24h predictedDeliveryPrice basisRate deliveryFeeRate deliveryTime "
+            "ask1Size bid1Price ask1Price bid1Size basis preOpenPrice preQty curPreListingPhase fundingCap basisRateYear",
         ),
-        Endpoint(
-            "open_interest",
-            OpenInterest,
-            key=("symbol", "timestamp"),
-            time="timestamp",
-            plan=hourly(200, windowed("/v5/market/open-interest", 200, WEIGHTS, instrument_params=asked, intervalTime="1h")),
-            **_paged(OpenInterest),
-            context=("symbol",),
-        ),
-        Endpoint(
-            "funding_rates",
-            FundingRate,
-            key=("symbol", "funding_rate_timestamp"),
-            time="funding_rate_timestamp",
-            plan=hourly(200, windowed("/v5/market/funding/history", 200, WEIGHTS, instrument_params=asked)),
-            **_paged(FundingRate),
-        ),
+        series("open_interest", OpenInterest, "timestamp", plan("open-interest", 200, intervalTime="1h"), **body(OpenInterest)),
+        series("funding_rates", FundingRate, "funding_rate_timestamp", plan("funding/history", 200), **body(FundingRate)),
         bars("candles", "kline", Kline),
         bars("mark_candles", "mark-price-kline", PriceBar),
         bars("index_candles", "index-price-kline", PriceBar),
@@ -184,5 +144,5 @@ SOURCE = Source(
     limits=LIMITS,
     error=error,
     parse_instruments=partial(instruments, contract_type="LinearPerpetual", quote="USDT"),
-    endpoints=datasets("linear"),
+    endpoints=endpoints("linear"),
 )

@@ -1,8 +1,8 @@
-"""Hyperliquid, main dex: linear perpetuals in USD, settled in USDC, by one POST endpoint.
+"""Hyperliquid (api.hyperliquid.xyz), main dex: linear perpetuals in USD, settled in USDC. Facts: the venue page of Hyperliquid.
 
-Facts: `shared/venues/hyperliquid.md`. `meta` and its contexts are two arrays aligned by index; delisted coins stay in the
-list. Funding is hourly, 500 rows a page; of candles only the latest 5,000 exist. Open interest has no history here: see
-`hyperliquid_archive`.
+One POST endpoint, milliseconds, numbers as text, pages oldest first. `meta` and its contexts are two arrays aligned by index;
+delisted coins stay in the list. Funding is hourly, 500 rows a page; of candles only the latest 5,000 exist. Open interest has
+no history here: see `hyperliquid_archive`.
 Alone: `perps fetch --venues hyperliquid --from 2025-10-10 --to 2025-10-10`.
 """
 
@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipelines.paging import hourly, once
+from pipelines.endpoints import hourly_bars, series, snapshot
+from pipelines.paging import hourly
 from pipelines.records import Ms, Number, Record
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
+from pipelines.source import Instrument, Limit, Request, Source, VenueProblem
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window
 
@@ -31,18 +32,9 @@ class Meta(Record):
 
 
 class Context(Record, rename="camel"):
-    funding: Number | None = None
-    open_interest: Number | None = None
-    oracle_px: Number | None = None
-    mark_px: Number | None = None
-    premium: Number | None = None
-    day_ntl_vlm: Number | None = None
+    """A coin's present values. The wire gives the coin by position only: it is filled in."""
 
-
-class CoinContext(Record):
-    """A coin's context with its name, which the wire gives by position only."""
-
-    coin: str
+    coin: str = ""
     funding: Number | None = None
     open_interest: Number | None = None
     oracle_px: Number | None = None
@@ -58,20 +50,10 @@ class FundingRate(Record, rename="camel"):
     premium: Number | None = None
 
 
-class Candle(
-    Record,
-    rename={
-        "open_time": "t",
-        "close_time": "T",
-        "coin": "s",
-        "open": "o",
-        "high": "h",
-        "low": "l",
-        "close": "c",
-        "volume": "v",
-        "trades": "n",
-    },
-):
+BAR = "open_time t close_time T coin s open o high h low l close c volume v trades n".split()
+
+
+class Candle(Record, rename=dict(zip(BAR[::2], BAR[1::2], strict=True))):
     open_time: Ms
     close_time: Ms
     coin: str
@@ -84,7 +66,7 @@ class Candle(
 
 
 def error(status: int, body: bytes) -> VenueProblem | None:
-    """`null` is all that it says of an error, whatever the status."""
+    """The body of an error is `null`, whatever the status."""
     return VenueProblem("transient", f"HTTP {status} null") if body.strip() == b"null" else None
 
 
@@ -92,14 +74,13 @@ def instruments(page: Meta) -> list[Instrument]:
     return [Instrument(coin.name, base_asset(coin.name)) for coin in page.universe]
 
 
-def _contexts(page: tuple[Meta, list[Context]]) -> Sequence[CoinContext]:
+def _contexts(page: tuple[Meta, list[Context]]) -> Sequence[Context]:
     meta, contexts = page
     if len(meta.universe) != len(contexts):
         raise ValueError(f"{len(meta.universe)} coins but {len(contexts)} contexts: they are aligned by index")
-    return [
-        CoinContext(coin.name, c.funding, c.open_interest, c.oracle_px, c.mark_px, c.premium, c.day_ntl_vlm)
-        for coin, c in zip(meta.universe, contexts, strict=True)
-    ]
+    for coin, context in zip(meta.universe, contexts, strict=True):
+        context.coin = coin.name
+    return contexts
 
 
 def _info(weight: int, window: Window | None = None, **body: object) -> Request:
@@ -124,37 +105,32 @@ SOURCE = Source(
     error=error,
     parse_instruments=instruments,
     endpoints=(
-        Endpoint(
+        snapshot(
             "instruments",
             Coin,
-            key=("name",),
-            plan=once(_info(20, type="meta")),
+            "name",
+            _info(20, type="meta"),
             page=Meta,
             rows=lambda page: page.universe,
-            bulk=True,
-            ignored_fields=frozenset({"onlyIsolated", "marginTableId", "marginMode", "growthMode", "lastGrowthModeChangeTime"}),
+            ignored_fields="onlyIsolated marginTableId marginMode growthMode lastGrowthModeChangeTime",
         ),
-        Endpoint(
+        snapshot(
             "contexts",
-            CoinContext,
-            key=("coin",),
-            plan=once(_info(20, type="metaAndAssetCtxs")),
+            Context,
+            "coin",
+            _info(20, type="metaAndAssetCtxs"),
             page=tuple[Meta, list[Context]],
             rows=_contexts,
-            bulk=True,
-            wire_type=Context,
-            ignored_fields=frozenset({"prevDayPx", "midPx", "impactPxs", "dayBaseVlm"}),
+            ignored_fields="prevDayPx midPx impactPxs dayBaseVlm",
         ),
-        Endpoint("funding_rates", FundingRate, key=("coin", "time"), time="time", plan=hourly(500, _funding)),
-        Endpoint(
+        series("funding_rates", FundingRate, "time", hourly(500, _funding), instrument="coin"),
+        hourly_bars(
             "candles",
             Candle,
-            key=("coin", "open_time"),
-            time="open_time",
-            plan=hourly(CANDLES_KEPT, _candles),
-            bar=HOUR,
+            hourly(CANDLES_KEPT, _candles),
+            instrument="coin",
             history_days=CANDLES_KEPT / 24,
-            ignored_fields=frozenset({"i"}),
+            ignored_fields="i",
         ),
     ),
 )

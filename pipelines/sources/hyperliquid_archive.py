@@ -1,7 +1,7 @@
-"""Hyperliquid's archive of asset contexts: the only history of its open interest.
+"""Hyperliquid's archive of asset contexts (s3://hyperliquid-archive): the only history of its open interest.
 
-Facts: `shared/venues/hyperliquid.md`, "S3 archives". One LZ4-framed CSV a day, a row per coin and minute, in a bucket whose
-reader pays: it needs AWS credentials and is off without them. Raw keeps the first row of each hour; the bytes keep all.
+Facts: the venue page of Hyperliquid, "S3 archives". One LZ4-framed CSV a day, a row per coin and minute, UTC, in a bucket whose
+reader pays: it needs AWS credentials and is off without them. The raw table has the first row of each hour, the landed file all.
 Alone: `perps fetch --venues hyperliquid --from 2025-10-10 --to 2025-10-10`.
 """
 
@@ -65,6 +65,7 @@ SOURCE = Source(
     venue="hyperliquid",
     base_url="s3://hyperliquid-archive",
     limits={"requests": Limit(100, 1)},
+    host="s3",
     endpoints=(
         Endpoint(
             "asset_ctxs",

@@ -1,21 +1,22 @@
-"""Kraken Futures: linear multi-collateral perpetuals (`PF_`), settled in USD.
+"""Kraken Futures (futures.kraken.com): linear multi-collateral perpetuals (`PF_`), settled in USD. Facts: venue page of Kraken.
 
-Facts: `shared/venues/kraken.md`. Three APIs on one host: derivatives (JSON numbers, ISO times), charts (text numbers,
-seconds in, milliseconds out) and market history. Funding comes whole, about the last year, without paging; what is charged
-is `relativeFundingRate` per hour. Liquidations are executions whose taker order says so, the best free history there is, and
-a long paging job: the last days only, unless asked.
+Three APIs on one host: derivatives (JSON numbers, ISO times), charts (text numbers, seconds in, milliseconds out) and market
+history. Funding comes whole, about the last year, without paging; longs pay `relativeFundingRate`, per hour. Liquidations are
+the executions with a liquidation as their taker's order, the best free history there is, and many pages: only the last days are
+fetched unless more are asked for.
 Alone: `perps fetch --venues kraken --from 2025-10-10 --to 2025-10-10`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import msgspec
 
-from pipelines.paging import hourly, once
+from pipelines.endpoints import hourly_bars, series, snapshot
+from pipelines.paging import WindowRequest, hourly, no_params, windowed
 from pipelines.records import IsoMs, Ms, Number, Record, Seconds
 from pipelines.shapes import decode_or_none, enveloped
 from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
@@ -39,10 +40,6 @@ class Symbol(Record, rename="camel"):
     last_trading_time: str | None = None
 
 
-class Symbols(msgspec.Struct):
-    instruments: list[Symbol]
-
-
 class Ticker(Record, rename="camel"):
     symbol: str
     tag: str | None = None
@@ -53,10 +50,6 @@ class Ticker(Record, rename="camel"):
     funding_rate_prediction: Number | None = None
     open_interest: Number | None = None
     suspended: bool | None = None
-
-
-class Tickers(msgspec.Struct):
-    tickers: list[Ticker]
 
 
 class FundingRate(Record, rename="camel"):
@@ -75,7 +68,7 @@ class Candle(Record):
 
 
 class PriceCandle(Record):
-    """Mark and index bars: no volume; a recording may hold the close alone."""
+    """A bar of the mark or index price: no volume; a recording may have the close alone."""
 
     time: Ms
     close: Number
@@ -118,17 +111,21 @@ class Execution(msgspec.Struct, rename="camel"):
     usd_value: Number | None = None
 
 
-class ExecutionOf(msgspec.Struct):
+class ExecutionElement(msgspec.Struct):
     execution: Execution
 
 
-class Event(msgspec.Struct):
-    Execution: ExecutionOf
+class ExecutionEvent(msgspec.Struct):
+    Execution: ExecutionElement
 
 
 class Element(msgspec.Struct):
     uid: str
-    event: Event
+    event: ExecutionEvent
+
+    @property
+    def execution(self) -> Execution:
+        return self.event.Execution.execution
 
 
 class Executions(msgspec.Struct, rename="camel"):
@@ -153,17 +150,17 @@ class ErrorBody(msgspec.Struct):
 
 
 def error(status: int, body: bytes) -> VenueProblem | None:
-    """`{"result": "error", "error": "apiLimitExceeded"}`, with HTTP 200 too."""
-    said = decode_or_none(body, ErrorBody)
-    if said is None or (said.result != "error" and said.error is None):
+    """`{"result": "error", "error": "apiLimitExceeded"}`, with HTTP 200 too; one of the two fields may be absent."""
+    error_body = decode_or_none(body, ErrorBody)
+    if error_body is None or (error_body.result != "error" and error_body.error is None):
         return None
-    message = said.error or "error"
+    message = error_body.error or "error"
     if message in ("apiLimitExceeded", "requestLimitExceeded"):
         return VenueProblem("limited", message)
     return VenueProblem("transient" if message in ("Unavailable", "Server Error", "unknownError") else "rejected", message)
 
 
-def instruments(page: Symbols) -> list[Instrument]:
+def instruments(page: Any) -> list[Instrument]:
     return [
         Instrument(s.symbol, base_asset(s.pair.split(":")[0]))
         for s in page.instruments
@@ -172,7 +169,7 @@ def instruments(page: Symbols) -> list[Instrument]:
 
 
 def _open_interest_rows(page: Analytics) -> Sequence[OpenInterest]:
-    """OHLC per time stamp, as rows of four or as four columns: both were seen."""
+    """Open, high, low and close of each time stamp, which the venue sends as rows of four or as four columns."""
     stamps, data = page.result.timestamp, page.result.data
     if page.errors:
         raise ValueError(f"errors in the answer: {page.errors}")
@@ -184,7 +181,7 @@ def _open_interest_rows(page: Analytics) -> Sequence[OpenInterest]:
 
 
 def _liquidations(page: Executions) -> Sequence[Liquidation]:
-    executions = [element.event.Execution.execution for element in page.elements]
+    executions = [element.execution for element in page.elements]
     return [
         Liquidation(e.uid, e.timestamp, e.price, e.quantity, t.direction, t.order_type, e.mark_price, e.usd_value)
         for e in executions
@@ -197,8 +194,8 @@ def _next_executions(request: Request, page: Executions, rows: Sequence[Any]) ->
         return replace(request, params={**request.params, "continuationToken": page.continuation_token})
     if len(page.elements) < EXECUTIONS:
         return None
-    # Full, but without the token, whose spelling the sources disagree on: go on by time; what comes twice has one uid.
-    return replace(request, params={**request.params, "since": page.elements[-1].event.Execution.execution.timestamp})
+    # Full, but without a token under the name that we read (documents disagree on it): go on by time, duplicates have one uid.
+    return replace(request, params={**request.params, "since": page.elements[-1].execution.timestamp})
 
 
 def _more_candles(request: Request, page: Any, rows: Sequence[Any]) -> Request | None:
@@ -210,31 +207,25 @@ def _more_points(request: Request, page: Analytics, rows: Sequence[Any]) -> Requ
 
 
 def _rest(request: Request, start: str, ms: int) -> Request | None:
-    """The request for what its window holds from `ms` on."""
+    """The request for its window from `ms` on."""
     rest = request.window.after(ms) if request.window else None
     return replace(request, params={**request.params, start: rest.start // 1000}, window=rest) if rest else None
 
 
-def _symbol(path: str) -> Callable[[Instrument, Window], Iterable[Request]]:
-    """One request for everything that the venue has."""
-
-    def plan(instrument: Instrument, window: Window) -> Iterable[Request]:
-        yield Request(path, {"symbol": instrument.symbol}, context={"symbol": instrument.symbol}, weights=WEIGHTS)
-
-    return plan
+def _chart(path: str, start: str, end: str) -> WindowRequest:
+    """A request in seconds, both ends inclusive; `start` and `end` are the parameters' names."""
+    return windowed(path, None, WEIGHTS, instrument_params=no_params, bounds=(start, end), unit=1000)
 
 
-def _chart(path: str, **names: str) -> Callable[[Instrument, Window], Request]:
-    """A request in seconds, both ends inclusive; `names` are what this API calls the ends of a window."""
+def _funding(instrument: Instrument, window: Window) -> Iterable[Request]:
+    """One request for all rates that the venue has."""
+    symbol = {"symbol": instrument.symbol}
+    yield Request("/derivatives/api/v4/historicalfundingrates", symbol, context=symbol, weights=WEIGHTS)
 
-    def request(instrument: Instrument, window: Window) -> Request:
-        params: dict[str, str | int] = {names["start"]: window.start // 1000, names["end"]: (window.end - 1) // 1000}
-        if "analytics" in path:
-            params["interval"] = HOUR // 1000
-        where = path.format(symbol=instrument.symbol)
-        return Request(where, params, context={"symbol": instrument.symbol}, window=window, weights=WEIGHTS)
 
-    return request
+def _open_interest(instrument: Instrument, window: Window) -> Request:
+    request = _chart("/api/charts/v1/analytics/{symbol}/open-interest", "since", "to")(instrument, window)
+    return replace(request, params={**request.params, "interval": HOUR // 1000})
 
 
 def _executions(instrument: Instrument, window: Window) -> Iterable[Request]:
@@ -243,19 +234,15 @@ def _executions(instrument: Instrument, window: Window) -> Iterable[Request]:
     yield Request(path, params, context={"symbol": instrument.symbol}, window=window, weights=WEIGHTS)
 
 
-def _candles(name: str, kind: str, record: type[Record]) -> Endpoint:
-    return Endpoint(
+def _bars(name: str, kind: str, record: type[Record]) -> Endpoint:
+    return hourly_bars(
         name,
         record,
-        key=("symbol", "time"),
-        time="time",
-        plan=hourly(2000, _chart(f"/api/charts/v1/{kind}/{{symbol}}/1h", start="from", end="to")),
-        page=msgspec.defstruct("Candles", [("candles", list[record]), ("more_candles", bool, False)]),  # type: ignore[valid-type]
-        rows=lambda page: page.candles,
+        hourly(2000, _chart(f"/api/charts/v1/{kind}/{{symbol}}/1h", "from", "to")),
+        "time",
+        **enveloped("candles", list[record], more_candles=(bool, False)),  # type: ignore[valid-type]
         next_page=_more_candles,
-        context=("symbol",),
-        bar=HOUR,
-        ignored_fields=frozenset({"volume"}),
+        ignored_fields="volume",
     )
 
 
@@ -268,70 +255,50 @@ SOURCE = Source(
     error=error,
     parse_instruments=instruments,
     endpoints=(
-        Endpoint(
+        snapshot(
             "instruments",
             Symbol,
-            key=("symbol",),
-            plan=once(Request("/derivatives/api/v3/instruments", weights=WEIGHTS)),
-            page=Symbols,
-            rows=lambda page: page.instruments,
-            bulk=True,
-            ignored_fields=frozenset(
-                "underlying tickSize impactMidSize maxPositionSize marginLevels retailMarginLevels marginSchedules "
-                "isin fundingRateCoefficient maxRelativeFundingRate contractValueTradePrecision postOnly "
-                "feeScheduleUid tags mtf tradfi platform".split()
-            ),
+            "symbol",
+            Request("/derivatives/api/v3/instruments", weights=WEIGHTS),
+            **enveloped("instruments", list[Symbol]),
+            ignored_fields="underlying tickSize impactMidSize maxPositionSize marginLevels retailMarginLevels marginSchedules "
+            "isin fundingRateCoefficient maxRelativeFundingRate contractValueTradePrecision postOnly feeScheduleUid tags mtf "
+            "tradfi platform",
         ),
-        Endpoint(
+        snapshot(
             "tickers",
             Ticker,
-            key=("symbol",),
-            plan=once(Request("/derivatives/api/v3/tickers", weights=WEIGHTS)),
-            page=Tickers,
-            rows=lambda page: page.tickers,
-            bulk=True,
-            ignored_fields=frozenset(
-                "last lastTime lastSize bid bidSize ask askSize vol24h volumeQuote open24h high24h low24h change24h "
-                "postOnly isUnderlyingMarketClosed extrinsicValue maturityTime".split()
-            ),
+            "symbol",
+            Request("/derivatives/api/v3/tickers", weights=WEIGHTS),
+            **enveloped("tickers", list[Ticker]),
+            ignored_fields="last lastTime lastSize bid bidSize ask askSize vol24h volumeQuote open24h high24h low24h change24h "
+            "postOnly isUnderlyingMarketClosed extrinsicValue maturityTime",
         ),
-        Endpoint(
-            "funding_rates",
-            FundingRate,
-            key=("symbol", "timestamp"),
-            time="timestamp",
-            plan=_symbol("/derivatives/api/v4/historicalfundingrates"),
-            **enveloped("rates", list[FundingRate]),
-            context=("symbol",),
-            history_days=365,
-        ),
-        Endpoint(
+        series("funding_rates", FundingRate, "timestamp", _funding, **enveloped("rates", list[FundingRate]), history_days=365),
+        series(
             "open_interest",
             OpenInterest,
-            key=("symbol", "timestamp"),
-            time="timestamp",
-            plan=hourly(500, _chart("/api/charts/v1/analytics/{symbol}/open-interest", start="since", end="to")),
+            "timestamp",
+            hourly(500, _open_interest),
             page=Analytics,
             rows=_open_interest_rows,
             next_page=_more_points,
-            context=("symbol",),
         ),
-        _candles("candles", "trade", Candle),
-        _candles("mark_candles", "mark", PriceCandle),
-        _candles("index_candles", "spot", PriceCandle),
-        Endpoint(
+        _bars("candles", "trade", Candle),
+        _bars("mark_candles", "mark", PriceCandle),
+        _bars("index_candles", "spot", PriceCandle),
+        series(
             "liquidations",
             Liquidation,
+            "timestamp",
+            _executions,
             key=("symbol", "uid"),
-            time="timestamp",
-            plan=_executions,
             page=Executions,
             rows=_liquidations,
             empty=lambda page: not page.elements,
             next_page=_next_executions,
             wire_type=Execution,
-            ignored_fields=frozenset({"makerOrder", "oldTakerOrder", "limitFilled", "executionType"}),
-            context=("symbol",),
+            ignored_fields="makerOrder oldTakerOrder limitFilled executionType",
             is_event=True,
         ),
     ),

@@ -27,7 +27,7 @@ from pipelines.registry import source_rows
 from pipelines.run import EmulatorInfo, Run
 from pipelines.settings import Settings
 from pipelines.sources import get_source
-from pipelines.windows import DAY, Window, to_ms
+from pipelines.windows import DAY, HOUR, Window, to_ms
 
 NOW = to_ms(datetime(2025, 10, 12, tzinfo=UTC))
 TWO_DAYS = Window(NOW - 2 * DAY, NOW)
@@ -331,3 +331,38 @@ def test_a_missing_archive_file_is_a_warning(emulator: Served, tmp_path: Path) -
     result = fetched(run)["hyperliquid_archive"]
     assert result.failures == [] and len(result.entries) == 1
     assert "20251012" in " ".join(result.warnings)
+
+
+# --- windows ----------------------------------------------------------------------------------------------------------------
+
+
+def at(*when: int) -> int:
+    return to_ms(datetime(*when, tzinfo=UTC))  # type: ignore[misc]
+
+
+def window_of(source: str, endpoint: str, run: Run) -> Window:
+    """The part of a run's window that an endpoint is asked for."""
+    return _SourceFetch(run, get_source(source), {}, lambda *_: None).window(get_source(source).endpoint(endpoint))
+
+
+@pytest.mark.parametrize(
+    ("source", "endpoint", "start"),
+    [
+        ("binance_usdm", "open_interest", at(2025, 9, 12)),  # 30 days
+        ("binance_usdm", "candles", at(2025, 1, 1)),
+        ("bybit_linear", "open_interest", at(2025, 1, 1)),
+        ("hyperliquid", "funding_rates", at(2025, 1, 1)),
+        ("hyperliquid", "candles", at(2025, 10, 12) - 5000 * HOUR),
+        ("kraken_futures", "liquidations", at(2025, 10, 9)),  # three days unless more are asked
+    ],
+)
+def test_no_window_reaches_beyond_what_the_venue_keeps(source: str, endpoint: str, start: int, tmp_path: Path) -> None:
+    run = Run.begin(Settings(mode="live", home=tmp_path), days((2025, 1, 1), (2025, 12, 31)), Clock(at(2025, 10, 12)))
+    assert window_of(source, endpoint, run) == Window(start, at(2025, 10, 12)), "and never beyond now"
+
+
+def test_a_live_window_stays_off_the_edge_of_what_is_kept(tmp_path: Path) -> None:
+    """Binance refuses a start older than 30 days; a request may have to wait for its turn."""
+    run = Run.begin(Settings(mode="live", home=tmp_path), Window(0, at(2039, 1, 1)), Clock())
+    window = window_of("binance_usdm", "open_interest", run)
+    assert 595_000 < window.start - (Clock().now() - 30 * DAY) <= 600_000

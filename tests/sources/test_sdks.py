@@ -1,6 +1,6 @@
 """The venues' own clients, unmodified but for the host: what they read from the emulator is what its store holds.
 
-Dune's is in `test_dune.py`, Hyperliquid's in `tests/infra/emulator`; ccxt reads the exchanges in the tests of each.
+Dune's is in `test_dune.py`; ccxt reads the exchanges in `test_sources.py`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import okx.PublicData
 import pytest
 from binance.cm_futures import CMFutures
 from binance.um_futures import UMFutures
+from hyperliquid.info import Info
 from kucoin_universal_sdk.api import DefaultClient
 from kucoin_universal_sdk.model import ClientOptionBuilder, TransportOptionBuilder
 from pybit.unified_trading import HTTP
@@ -24,6 +25,7 @@ from pybit.unified_trading import HTTP
 from infra.emulator.store import MS_HOUR
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served
+from pipelines.windows import Window
 from tests.sources.kit import DAY, NOW, WINDOW, store_rows
 
 START, LAST = WINDOW.start, WINDOW.end - 1
@@ -84,6 +86,13 @@ def kucoin(url: str) -> Read:
     return len(market.get_all_symbols().data), rated, by_time(market.get_klines(bars).data, lambda r: r[0], lambda r: r[4])
 
 
+def hyperliquid(url: str) -> Read:
+    client = Info(f"{url}/hyperliquid", skip_ws=True)
+    rates = by_time(client.funding_history("BTC", START, LAST), lambda r: r["time"], lambda r: r["fundingRate"])
+    bars = client.candles_snapshot("BTC", "1h", START, LAST)
+    return len(client.meta()["universe"]), rates, by_time(bars, lambda r: r["t"], lambda r: r["c"])
+
+
 #: By market of the store: the client's reading of it.
 READ: dict[str, Callable[[str], Read]] = {
     "binance": lambda url: binance(UMFutures(base_url=f"{url}/binance"), "BTCUSDT"),
@@ -93,6 +102,7 @@ READ: dict[str, Callable[[str], Read]] = {
     "gate": gate,
     "okx": okx_,
     "kucoin": kucoin,
+    "hyperliquid": hyperliquid,
 }
 
 
@@ -105,7 +115,15 @@ def test_a_venues_own_client_reads_the_store(name: str, emulator: Served, store:
     settled = {row[0]: row[1] for row in store_rows(store.funding(name, "BTC"))}
     assert {at // MS_HOUR * MS_HOUR: rate for at, rate in rates.items()} == {
         at // MS_HOUR * MS_HOUR: rate for at, rate in settled.items()
-    } and len(rates) == 2 * DAY // (8 * MS_HOUR)
+    } and len(rates) == 2 * DAY // ((1 if name == "hyperliquid" else 8) * MS_HOUR)
+
+
+def test_hyperliquids_own_client_reads_the_present(emulator: Served, store: SyntheticMarket) -> None:
+    client, coins = Info(f"{emulator.url}/hyperliquid", skip_ws=True), [x.listed for x in store.listings("hyperliquid")]
+    meta, contexts = client.meta_and_asset_ctxs()
+    assert [coin["name"] for coin in meta["universe"]] == coins and set(client.all_mids()) == set(coins)
+    points = [row for coin in coins for row in store_rows(store.open_interest("hyperliquid", coin), Window(NOW, NOW + 1))]
+    assert [float(context["openInterest"]) for context in contexts] == [size for _, size, _ in points]
 
 
 def test_coingeckos_own_client_reads_the_emulator(emulator: Served, store: SyntheticMarket) -> None:

@@ -27,7 +27,7 @@ from pipelines.source import Instrument, Request, VenueProblem
 from pipelines.sources import get_source
 from pipelines.windows import Window
 from tests.sources.kit import DAY, NOW, ask, load_and_query, market_name, store_rows
-from tests.sources.samples import Sample, collect, decoded, documented, exact, recorded, rows_at, same, wire_value
+from tests.sources.samples import WIRE, Sample, collect, decoded, documented, exact, matches, recorded, rows_at, same, wire_value
 
 SOURCES = names()
 SAMPLES, LEFT_OUT = collect()
@@ -113,6 +113,27 @@ def test_what_is_no_error(name: str) -> None:
 def test_no_sample_is_left_out(name: str) -> None:
     where = cases(name).samples
     assert where and Counter(s.endpoint for s in SAMPLES if s.source == name) == where.count
+
+
+@pytest.mark.parametrize(
+    "name", ["binance_usdm", "binance_coinm", "bybit_linear", "bybit_inverse", "hyperliquid", "kraken_futures"]
+)
+def test_samples_are_found_by_the_paths_that_the_source_asks(name: str) -> None:
+    """Of the sources whose samples have the paths of today."""
+    where, case = cases(name).samples, cases(name)
+    for endpoint in get_source(name).endpoints:
+        [request, *_] = endpoint.plan(Instrument(case.instrument, ""), Window.of_days(*case.days))
+        assert where and matches(where.paths, request.path_label) == endpoint.name
+
+
+@recorded
+def test_every_file_of_nautilus_trader_is_named_by_a_source() -> None:
+    """Of three of its folders; a file that we don't read is named with null."""
+    files = {file for name in SOURCES if (where := cases(name).samples) for file in where.files if file.endswith(".json")}
+    folder = WIRE / "documented" / "nautilus_trader"
+    for venue in ("bybit", "hyperliquid", "kraken"):
+        present = {str(path.relative_to(folder)) for path in (folder / venue).glob("http_*")}
+        assert present == {file for file in files if file.startswith(f"{venue}/")}
 
 
 @pytest.mark.parametrize("sample", SAMPLES + documented(), ids=str)

@@ -1,8 +1,8 @@
-"""Bybit v5 as its page describes it: an envelope with `retCode`, errors in HTTP 200, lists newest first, text numbers.
+"""Bybit v5 (api.bybit.com) as its venue page describes it: an envelope with `retCode`, lists newest first, text numbers.
 
-Categories `linear` and `inverse` come from the store, as two markets with one rate limit; `spot` and `option` are empty.
-Inverse contracts are a dollar each: volume and open interest are whole dollars, turnover and values coins. `openInterest`
-counts both sides, `singleOpenInterest` one. The bar in progress is left out.
+Categories `linear` and `inverse` are two markets of the store with one rate limit; `spot` and `option` are empty. Inverse
+contracts are a dollar each: volume and open interest are whole dollars, turnover and values coins. `openInterest` counts both
+sides, `singleOpenInterest` one. The bar in progress is left out.
 Alone: `python -m infra.emulator` and `curl "$URL/bybit/v5/market/tickers?category=linear"`.
 """
 
@@ -11,63 +11,41 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
+from infra.emulator.market import Market, Snapshot, World, latest
+from infra.emulator.messages import Ask, InvalidParameter, Usage
+from infra.emulator.rendering import Rows, contracts, encode, plain, text, tick
 from infra.emulator.store import MS_HOUR, Candles, Floats, Funding, Listing, OpenInterest, PriceKind, Profile
-from infra.emulator.wire import (
-    Answer,
-    Ask,
-    Market,
-    Refusal,
-    Rows,
-    Usage,
-    Venue,
-    World,
-    contracts,
-    encode,
-    interval_hours,
-    latest,
-    next_settlement,
-    plain,
-    text,
-    tick,
-)
+from infra.emulator.venue import Refused, Venue, route
 
 INVERSE = Profile(0.04, tilt=0.00002, changing={"SOL": 1}, lists=("BTC", "ETH", "SOL", "XRP", "DOGE", "LINK"))
-KLINES: dict[str, PriceKind] = {
-    "/v5/market/kline": "trade",
-    "/v5/market/mark-price-kline": "mark",
-    "/v5/market/index-price-kline": "index",
-}
-
-
-def refusal(code: int, message: str, now: int) -> Refusal:
-    return Refusal(Answer(_envelope(b"{}", now, code, message), charges={"requests": 1}))
-
-
-def _envelope(result: bytes, now: int, code: int = 0, message: str = "OK") -> bytes:
-    return b'{"retCode":%d,"retMsg":%s,"result":%s,"retExtInfo":{},"time":%d}' % (code, encode(message), result, now)
+KLINES: dict[str, PriceKind] = {"kline": "trade", "mark-price-kline": "mark", "index-price-kline": "index"}
 
 
 @dataclass(frozen=True)
 class Category:
-    """One kind of contract: the market it is in, and its units."""
+    """One kind of contract: its market and its units."""
 
     name: str
     market: Market
     quote: str = ""
     inverse: bool = False
 
+    def symbol(self, listing: Listing) -> str:
+        return listing.listed + self.quote
+
     def sizes(self, coins: Floats, quote: Floats) -> tuple[list[str], list[str]]:
-        """An amount as volume and turnover, open interest and its value: the unit of the contract, then the other one."""
+        """An amount in the unit of the contract, and in the other one: volume and turnover, open interest and its value."""
         return (contracts(quote), text(coins)) if self.inverse else (text(coins), text(quote))
 
 
 class Bybit(Venue):
     name = "bybit"
+    root = "/v5/market"
     profile = Profile(0.27, tilt=0.00002, four_hourly=("PEPE",), changing={"SOL": 0}, thousand="1000")
     beside: Mapping[str, Profile] = {"bybit_inverse": INVERSE}
-    limits: Mapping[str, tuple[int, int]] = {"requests": (600, 5)}
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
@@ -75,85 +53,49 @@ class Bybit(Venue):
         inverse = Category("inverse", world.market("bybit_inverse"), "USD", inverse=True)
         self.categories = {"linear": Category("linear", self.market, "USDT"), "inverse": inverse, **others}
 
-    def answer(self, ask: Ask) -> Answer:
-        return Answer(_envelope(self._result(ask), ask.now), charges={"requests": 1})
-
-    def refuse(self, ask: Ask, usage: Usage | None, *, banned: bool = False) -> Answer:
-        return Answer(_envelope(b"{}", ask.now, 10006, "Too many visits. Exceeded the API Rate Limit."))
+    def envelope(self, data: bytes, ask: Ask) -> bytes:
+        return encode({"retCode": 0, "retMsg": "OK", "result": msgspec.Raw(data), "retExtInfo": {}, "time": ask.now})
 
     def usage_headers(self, usages: Iterable[Usage]) -> Mapping[str, str]:
-        return {
-            name: str(value)
-            for u in usages
-            for name, value in (
-                ("X-Bapi-Limit", u.limit),
-                ("X-Bapi-Limit-Status", max(0, u.limit - u.used)),
-                ("X-Bapi-Limit-Reset-Timestamp", u.resets_at),
-            )
-        }
+        [u] = usages
+        values = {"": u.limit, "-Status": max(0, u.limit - u.used), "-Reset-Timestamp": u.resets_at}
+        return {f"X-Bapi-Limit{name}": str(value) for name, value in values.items()}
 
-    def error(self, ask: Ask) -> Answer:
-        return refusal(10016, "Internal server error.", ask.now).answer
+    def _category(self, ask: Ask) -> Category:
+        return self.categories[ask.choice("category", *self.categories)]
 
-    def blocked(self, ask: Ask) -> Answer:
-        said = b"The Amazon CloudFront distribution is configured to block access from your country."
-        return Answer(b"<html><head><title>403 Forbidden</title></head><body>%s</body></html>" % said, 403, "text/html")
-
-    def _result(self, ask: Ask) -> bytes:
-        if ask.path == "/v5/market/time":
-            return encode({"timeSecond": str(ask.now // 1000), "timeNano": str(ask.now * 1_000_000)})
-        category = self.categories.get(ask.query.get("category", ""))
-        if category is None:
-            raise refusal(10001, "params error: category invalid", ask.now)
-        try:
-            match ask.path:
-                case "/v5/market/instruments-info":
-                    return self._instruments(ask, category)
-                case "/v5/market/tickers":
-                    rows = [self._ticker(category, x, ask.now) for x in self._asked(ask, category)]
-                    return encode({"category": category.name, "list": rows})
-                case "/v5/market/funding/history":
-                    return self._funding(ask, category, self._symbol(ask, category).listed)
-                case "/v5/market/open-interest":
-                    return self._open_interest(ask, category, self._symbol(ask, category).listed)
-                case path if path in KLINES:
-                    return self._klines(ask, category, self._symbol(ask, category).listed, KLINES[path])
-        except ValueError as problem:
-            raise refusal(10001, f"params error: {problem}", ask.now) from None
-        raise Refusal(Answer(b"404 page not found", 404, "text/plain"))
-
-    def _asked(self, ask: Ask, category: Category) -> list[Listing]:
-        """The trading contracts of the category, or the one that the request names."""
-        listings = [x for x in category.market.listings(ask.now) if x.delisted_at is None or x.delisted_at > ask.now]
-        if "symbol" not in ask.query:
-            return [x for x in listings if ask.query.get("baseCoin") in (None, x.listed)]
-        return [self._symbol(ask, category)]
-
-    def _symbol(self, ask: Ask, category: Category) -> Listing:
+    def _instrument(self, ask: Ask) -> tuple[Category, Listing]:
+        category = self._category(ask)
         for listing in category.market.listings(ask.now):
-            if listing.listed + category.quote == ask.query.get("symbol"):
-                return listing
-        raise refusal(10001, "params error: symbol invalid", ask.now)
+            if category.symbol(listing) == ask.query.get("symbol"):
+                return category, listing
+        raise Refused("unknown_instrument")
 
-    @staticmethod
-    def _limit(ask: Ask, default: int, most: int) -> int:
-        limit = ask.integer("limit")
-        if limit is not None and not 1 <= limit <= most:
-            raise ValueError("limit invalid")
-        return default if limit is None else limit
+    def _snapshots(self, ask: Ask, category: Category) -> list[Snapshot]:
+        """The trading contracts of the category, or the one that the request names."""
+        if "symbol" in ask.query:
+            listings = [self._instrument(ask)[1]]
+        else:
+            listings = [x for x in category.market.listings(ask.now) if ask.query.get("baseCoin") in (None, x.listed)]
+        snapshots = [category.market.snapshot(x, ask.now) for x in listings]
+        return [at for at in snapshots if "symbol" in ask.query or not at.over]
 
-    def _instruments(self, ask: Ask, category: Category) -> bytes:
-        limit, first = self._limit(ask, 500, 1000), ask.integer("cursor") or 0
-        found = [] if ask.query.get("status") not in (None, "Trading") else self._asked(ask, category)
-        cursor = str(first + limit) if first + limit < len(found) else ""
-        rows = [self._contract(category, x, ask.now) for x in found[first : first + limit]]
-        return encode({"category": category.name, "list": rows, "nextPageCursor": cursor})
+    @route("time", requests=1)
+    def time(self, ask: Ask) -> object:
+        return {"timeSecond": str(ask.now // 1000), "timeNano": str(ask.now * 1_000_000)}
 
-    def _contract(self, category: Category, listing: Listing, now: int) -> object:
-        step = plain(tick(category.market.price(listing.listed, "trade", now)))
-        least = "1" if category.inverse else "0.001"
+    @route("instruments-info", requests=1)
+    def instruments(self, ask: Ask) -> object:
+        category, limit, first = self._category(ask), ask.limit(500, 1000), ask.integer("cursor") or 0
+        snapshots = self._snapshots(ask, category) if ask.query.get("status") in (None, "Trading") else []
+        cursor = str(first + limit) if first + limit < len(snapshots) else ""
+        rows = [self._contract(category, at) for at in snapshots[first : first + limit]]
+        return {"category": category.name, "list": rows, "nextPageCursor": cursor}
+
+    def _contract(self, category: Category, at: Snapshot) -> object:
+        listing, step, least = at.listing, plain(tick(at.last)), "1" if category.inverse else "0.001"
         return {
-            "symbol": listing.listed + category.quote,
+            "symbol": category.symbol(listing),
             "contractType": "InversePerpetual" if category.inverse else "LinearPerpetual",
             "status": "Trading",
             "baseCoin": listing.listed,
@@ -166,7 +108,7 @@ class Bybit(Venue):
             "priceFilter": {"minPrice": step, "maxPrice": "1000000000", "tickSize": step},
             "lotSizeFilter": {"qtyStep": least, "minOrderQty": least, "maxOrderQty": "1000000000", "minNotionalValue": "5"},
             "unifiedMarginTrade": True,
-            "fundingInterval": interval_hours(listing, now) * 60,
+            "fundingInterval": at.interval_hours * 60,
             "settleCoin": listing.listed if category.inverse else category.quote,
             "copyTrading": "none",
             "upperFundingRate": "0.02",
@@ -176,32 +118,28 @@ class Bybit(Venue):
             "symbolType": "",
         }
 
-    def _ticker(self, category: Category, listing: Listing, now: int) -> object:
-        market, coin = category.market, listing.listed
-        held = market.open_interest(coin)
-        size, mark = np.array([latest(held, "size", now)]), latest(held, "mark", now)
-        [single, value], [both, both_value] = ((x[0] for x in category.sizes(n * size, n * size * mark)) for n in (1, 2))
-        rate = market.running_rate(coin, now)
-        day = market.day(coin, now)
-        last = {} if day is None else {
-            "lastPrice": plain(float(day.close[-1])),
-            "prevPrice24h": plain(float(day.open[0])),
-            "highPrice24h": plain(float(day.high.max())),
-            "lowPrice24h": plain(float(day.low.min())),
-            **dict(zip(("volume24h", "turnover24h"), self._day(category, day), strict=True)),
-        }  # fmt: skip
+    @route("tickers", requests=1)
+    def tickers(self, ask: Ask) -> object:
+        category = self._category(ask)
+        return {"category": category.name, "list": [self._ticker(category, at) for at in self._snapshots(ask, category)]}
+
+    def _ticker(self, category: Category, at: Snapshot) -> object:
+        value = np.array([at.size * latest(category.market.open_interest(at.listing.listed), "mark", at.now)])
+        [single, single_value], [both, both_value] = (
+            (x[0] for x in category.sizes(n * np.array([at.size]), n * value)) for n in (1, 2)
+        )
         return {
-            "symbol": coin + category.quote,
-            **last,
-            "indexPrice": plain(market.price(coin, "index", now)),
-            "markPrice": plain(market.price(coin, "mark", now)),
+            "symbol": category.symbol(at.listing),
+            **self._day(category, at.day),
+            "indexPrice": plain(at.index),
+            "markPrice": plain(at.mark),
             "openInterest": both,
             "openInterestValue": both_value,
             "singleOpenInterest": single,
-            "singleOpenInterestValue": value,
-            "fundingRate": "" if rate is None else plain(rate),
-            "fundingIntervalHour": str(interval_hours(listing, now)),
-            "nextFundingTime": str(next_settlement(listing, now)),
+            "singleOpenInterestValue": single_value,
+            "fundingRate": "" if at.rate is None else plain(at.rate),
+            "fundingIntervalHour": str(at.interval_hours),
+            "nextFundingTime": str(at.next_settlement),
             "fundingCap": "0.02",
             "deliveryTime": "0",
             "ask1Price": "",
@@ -209,63 +147,71 @@ class Bybit(Venue):
         }
 
     @staticmethod
-    def _day(category: Category, day: Candles) -> list[str]:
-        return [x for [x] in category.sizes(day.volume.sum(keepdims=True), day.quote_volume.sum(keepdims=True))]
+    def _day(category: Category, day: Candles | None) -> dict[str, str]:
+        if day is None:
+            return {}
+        [volume], [turnover] = category.sizes(day.volume.sum(keepdims=True), day.quote_volume.sum(keepdims=True))
+        return {
+            "lastPrice": plain(float(day.close[-1])),
+            "prevPrice24h": plain(float(day.open[0])),
+            "highPrice24h": plain(float(day.high.max())),
+            "lowPrice24h": plain(float(day.low.min())),
+            "volume24h": volume,
+            "turnover24h": turnover,
+        }
 
-    def _funding(self, ask: Ask, category: Category, listed: str) -> bytes:
-        limit, start, end = self._limit(ask, 200, 200), ask.integer("startTime"), ask.integer("endTime")
-        if start is not None and end is None:
-            raise ValueError("startTime needs endTime")
+    @route("funding/history", requests=1)
+    def funding(self, ask: Ask) -> object:
+        category, listing = self._instrument(ask)
+        limit, (start, end) = ask.limit(200, 200), ask.window("startTime", "endTime")
+        if start is not None and "endTime" not in ask.query:
+            raise InvalidParameter("startTime without endTime")
 
         def render(f: Funding) -> Rows:
-            cell = f'{{"symbol":"{listed}{category.quote}","fundingRate":"%s","fundingRateTimestamp":"%d"}}'
-            return Rows(f.settled_at, [(cell % row).encode() for row in zip(text(f.rate), f.settled_at.tolist(), strict=True)])
+            columns = {"symbol": category.symbol(listing), "fundingRate": text(f.rate)}
+            return Rows.objects(f.settled_at, {**columns, "fundingRateTimestamp": list(map(str, f.settled_at.tolist()))})
 
-        rows = category.market.rows("funding", listed, category.market.funding(listed), render)
-        span = rows.span(ask, start, min(ask.now if end is None else end, ask.now), limit, newest=True)
-        return b'{"category":%s,"list":%s}' % (encode(category.name), rows.array(span, descending=True))
+        rows = category.market.funding_rows(listing.listed, render)
+        page = rows.page(ask, start, end, limit, newest=True, descending=True)
+        return {"category": category.name, "list": msgspec.Raw(page)}
 
-    def _open_interest(self, ask: Ask, category: Category, listed: str) -> bytes:
-        """Walks back from `endTime`; a lone `startTime` is ignored. The cursor is the oldest time sent."""
-        if ask.query.get("intervalTime") != "1h":
-            raise ValueError("intervalTime invalid (the emulator keeps 1h)")
-        limit, start, end = self._limit(ask, 50, 200), ask.integer("startTime"), ask.integer("endTime")
-        sent_to = ask.integer("cursor")
+    @route("open-interest", requests=1)
+    def open_interest(self, ask: Ask) -> object:
+        """Walks back from `endTime`; a start without an end is ignored. The cursor is the oldest time sent."""
+        (category, listing), _ = self._instrument(ask), ask.choice("intervalTime", "1h")
+        limit, (start, end), cursor = ask.limit(50, 200), ask.window("startTime", "endTime"), ask.integer("cursor")
 
         def render(oi: OpenInterest) -> Rows:
             both, single = (category.sizes(n * oi.size, n * oi.size * oi.mark)[0] for n in (2, 1))
-            columns = zip(both, single, oi.observed_at.tolist(), strict=True)
-            cell = '{"openInterest":"%s","singleOpenInterest":"%s","timestamp":"%d"}'
-            return Rows(oi.observed_at, [(cell % row).encode() for row in columns])
+            columns = {"openInterest": both, "singleOpenInterest": single}
+            return Rows.objects(oi.observed_at, {**columns, "timestamp": list(map(str, oi.observed_at.tolist()))})
 
-        rows = category.market.rows("open_interest", listed, category.market.open_interest(listed), render)
-        until = min(x for x in (ask.now, end, sent_to and sent_to - 1) if x is not None)
-        since = None if end is None else start
-        span = rows.span(ask, since, until, limit, newest=True)
+        rows = category.market.open_interest_rows(listing.listed, render)
+        since = start if "endTime" in ask.query else None
+        span = rows.span(ask, since, min(end, cursor - 1) if cursor else end, limit, newest=True)
         older = span.start > 0 and span.stop > span.start and (since is None or rows.times[span.start - 1] >= since)
-        head = encode({"symbol": listed + category.quote, "category": category.name})[:-1]
-        cursor = str(rows.times[span.start]) if older else ""
-        return b'%s,"list":%s,"nextPageCursor":"%s"}' % (head, rows.array(span, descending=True), cursor.encode())
+        return {
+            "symbol": category.symbol(listing),
+            "category": category.name,
+            "list": msgspec.Raw(rows.array(span, descending=True)),
+            "nextPageCursor": str(rows.times[span.start]) if older else "",
+        }
 
-    def _klines(self, ask: Ask, category: Category, listed: str, kind: PriceKind) -> bytes:
-        if ask.query.get("interval") != "60":
-            raise ValueError("interval invalid (the emulator keeps 60)")
-        limit, start, end = self._limit(ask, 200, 1000), ask.integer("start"), ask.integer("end")
-        if start is not None and end is None:
+    @route("{path:kline|mark-price-kline|index-price-kline}", requests=1)
+    def klines(self, ask: Ask, path: str) -> object:
+        (category, listing), kind, _ = self._instrument(ask), KLINES[path], ask.choice("interval", "60")
+        limit, (start, end) = ask.limit(200, 1000), ask.window("start", "end")
+        if start is not None and "end" not in ask.query:
             end = start + limit * MS_HOUR - 1
 
         def render(bars: Candles) -> Rows:
-            columns = [bars.opened_at.tolist(), *(text(x) for x in (bars.open, bars.high, bars.low, bars.close))]
-            if kind == "trade":
-                columns += category.sizes(bars.volume, bars.quote_volume)
-            cell = '["%d"' + ',"%s"' * (len(columns) - 1) + "]"
-            return Rows(bars.opened_at, [(cell % row).encode() for row in zip(*columns, strict=True)])
+            prices = (text(x) for x in (bars.open, bars.high, bars.low, bars.close))
+            volumes = category.sizes(bars.volume, bars.quote_volume) if kind == "trade" else ()
+            return Rows.arrays(bars.opened_at, list(map(str, bars.opened_at.tolist())), *prices, *volumes)
 
-        rows = category.market.rows(("candles", kind), listed, category.market.candles(listed, kind), render)
-        over = ask.now - MS_HOUR
-        span = rows.span(ask, start, over if end is None else min(end, over), limit, newest=True)
-        head = encode({"symbol": listed + category.quote, "category": category.name})[:-1]
-        return b'%s,"list":%s}' % (head, rows.array(span, descending=True))
+        rows = category.market.candle_rows(kind, listing.listed, render)
+        page = rows.page(ask, start, min(end, ask.now - MS_HOUR), limit, newest=True, descending=True)
+        return {"symbol": category.symbol(listing), "category": category.name, "list": msgspec.Raw(page)}
 
 
 VENUE = Bybit

@@ -1,33 +1,21 @@
 """Hyperliquid's `POST /info` (main dex) as its page describes it: universe and contexts aligned by index, ascending pages.
 
 Funding history comes by 500 rows, of candles only the latest 5,000 exist, open interest has no history (see
-`hyperliquid_archive`). The candle in progress is left out; what the store doesn't hold is null.
+`hyperliquid_archive`). The candle in progress is left out; a value that the store lacks is null.
 Alone: `python -m infra.emulator` and `curl $URL/hyperliquid/info -H 'Content-Type: application/json' -d '{"type":"meta"}'`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
-from infra.emulator.store import MS_HOUR, Candles, Funding, Listing, Profile
-from infra.emulator.wire import (
-    Answer,
-    Ask,
-    Refusal,
-    Rows,
-    Usage,
-    Venue,
-    World,
-    encode,
-    interval_hours,
-    latest,
-    next_settlement,
-    plain,
-    text,
-)
+from infra.emulator.market import Snapshot, World, latest
+from infra.emulator.messages import Answer, Ask, InvalidParameter
+from infra.emulator.rendering import Rows, encode, plain, text
+from infra.emulator.store import MS_HOUR, Candles, Funding, Profile
+from infra.emulator.venue import Refused, Venue, route
 
 FUNDING_ROWS = 500
 CANDLES_KEPT = 5000
@@ -44,157 +32,131 @@ USDC = {
 SPOT_META = {"tokens": [USDC], "universe": []}
 
 
-class Request(msgspec.Struct, rename="camel"):
-    type: str
-    coin: str | None = None
+class Parameters(msgspec.Struct, rename="camel", frozen=True):
+    coin: str = ""
+    interval: str = ""
     start_time: int | None = None
     end_time: int | None = None
-    req: dict[str, Any] | None = None
-    dex: str = ""
 
 
-def unreadable() -> Refusal:
-    return Refusal(Answer(b"Failed to deserialize the JSON body into the target type", 422, "text/plain"))
+class Body(Parameters, rename="camel", frozen=True):
+    """A request: the parameters of its type, which are inside `req` for candles."""
+
+    type: str = ""
+    req: Parameters = Parameters()
 
 
 class Hyperliquid(Venue):
     name = "hyperliquid"
     profile = Profile(0.22, tilt=0.00005, jitter_ms=90, decimals=10, hours=1, thousand="k")
-    limits: Mapping[str, tuple[int, int]] = {"weight": (1200, 60)}
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
-        # The markets of `predictedFundings`, by the names that the venue gives them.
         self.others = {"HlPerp": self.market, "BinPerp": world.market("binance"), "BybitPerp": world.market("bybit")}
 
-    def answer(self, ask: Ask) -> Answer:
-        if ask.path != "/info" or ask.method != "POST":
-            raise Refusal(Answer(b"", 404, "text/plain"))
+    @route("/info", weight=20)
+    def info(self, ask: Ask) -> object:
+        if ask.method != "POST":
+            raise Refused("unknown_path")
         try:
-            request = msgspec.json.decode(ask.body, type=Request)
+            body = msgspec.json.decode(ask.body, type=Body)
         except msgspec.DecodeError:
-            raise unreadable() from None
-        match request.type:
+            raise InvalidParameter("body") from None
+        snapshots = [self.market.snapshot(x, ask.now) for x in self.market.listings(ask.now)]
+        match body.type:
             case "meta":
-                return self._json(self._meta(ask.now))
+                return self._meta(snapshots)
             case "metaAndAssetCtxs":
-                return self._json([self._meta(ask.now), [self._context(x, ask.now) for x in self._universe(ask.now)]])
+                return [self._meta(snapshots), [self._context(at) for at in snapshots]]
             case "perpDexs":
-                return self._json([None])
+                return [None]
             case "spotMeta":
-                return self._json(SPOT_META)
+                return SPOT_META
             case "spotMetaAndAssetCtxs":
-                return self._json([SPOT_META, []])
+                return [SPOT_META, []]
             case "allMids":
-                prices = {x.listed: self.market.price(x.listed, "trade", ask.now) for x in self._universe(ask.now)}
-                return self._json({coin: plain(price) for coin, price in prices.items() if price == price}, 2)
+                mids = {at.listing.listed: plain(at.last) for at in snapshots if at.last == at.last}
+                return Answer(encode(mids), charges={"weight": 2})
             case "predictedFundings":
-                return self._json([[x.listed, self._predicted(x, ask.now)] for x in self._universe(ask.now)])
+                return [[at.listing.listed, self._predicted(at)] for at in snapshots]
             case "fundingHistory":
-                return self._funding(ask, request)
+                return self._funding(ask, body)
             case "candleSnapshot":
-                return self._candles(ask, request.req or {})
-        raise unreadable()
-
-    def refuse(self, ask: Ask, usage: Usage | None, *, banned: bool = False) -> Answer:
-        return Answer(b"null", 429)
-
-    def usage_headers(self, usages: Iterable[Usage]) -> Mapping[str, str]:
-        return {}
-
-    def error(self, ask: Ask) -> Answer:
-        return Answer(b"null", 500)
-
-    def blocked(self, ask: Ask) -> Answer:
-        return Answer(b"<html><body><h1>403 Forbidden</h1></body></html>", 403, "text/html")
+                return self._candles(ask, body.req)
+        raise InvalidParameter("type")
 
     @staticmethod
-    def _json(content: object, weight: int = 20) -> Answer:
-        return Answer(encode(content), charges={"weight": weight})
-
-    def _universe(self, now: int) -> list[Listing]:
-        return self.market.listings(now)
-
-    def _coin(self, name: object, now: int) -> str:
-        if not isinstance(name, str):
-            raise unreadable()
-        if name not in {x.listed for x in self._universe(now)}:
-            raise Refusal(Answer(b"null", 500, charges={"weight": 20}))
-        return name
-
-    def _meta(self, now: int) -> object:
+    def _meta(snapshots: list[Snapshot]) -> object:
         coins = [
-            {"name": x.listed, "szDecimals": 5 if x.multiplier == 1 else 0, "maxLeverage": 20, "marginTableId": 20}
-            | ({"isDelisted": True} if x.delisted_at is not None and x.delisted_at <= now else {})
-            for x in self._universe(now)
+            {"name": at.listing.listed, "szDecimals": 5 if at.listing.multiplier == 1 else 0, "maxLeverage": 20}
+            | {"marginTableId": 20}
+            | ({"isDelisted": True} if at.over else {})
+            for at in snapshots
         ]
         tiers = [[20, {"description": "", "marginTiers": [{"lowerBound": "0.0", "maxLeverage": 20}]}]]
         return {"universe": coins, "marginTables": tiers, "collateralToken": 0}
 
-    def _context(self, listing: Listing, now: int) -> object:
-        coin = listing.listed
-        held, rate, day = self.market.open_interest(coin), self.market.running_rate(coin, now), self.market.day(coin, now)
-        mark = self.market.price(coin, "mark", now)
+    def _context(self, at: Snapshot) -> object:
+        day = at.day
+        mark = at.mark if at.mark == at.mark else latest(self.market.open_interest(at.listing.listed), "mark", at.now)
         return {
-            "funding": None if rate is None else plain(rate),
-            "openInterest": plain(latest(held, "size", now)) or None,
+            "funding": None if at.rate is None else plain(at.rate),
+            "openInterest": plain(at.size) or None,
             "prevDayPx": None if day is None else plain(float(day.open[0])) or None,
             "dayNtlVlm": None if day is None else plain(float(day.quote_volume.sum())) or None,
             "premium": None,
-            "oraclePx": plain(self.market.price(coin, "index", now)) or None,
-            "markPx": plain(latest(held, "mark", now) if mark != mark else mark) or None,
+            "oraclePx": plain(at.index) or None,
+            "markPx": plain(mark) or None,
             "midPx": None,
             "impactPxs": None,
             "dayBaseVlm": None if day is None else plain(float(day.volume.sum())) or None,
         }
 
-    def _predicted(self, listing: Listing, now: int) -> list[object]:
+    def _predicted(self, at: Snapshot) -> list[object]:
         """Each venue's running rate for its own interval; null where it doesn't list the asset or has no rate."""
-        found: list[object] = []
+        rates: list[object] = []
         for name, market in self.others.items():
-            theirs = next((x for x in market.listings(now) if x.base == listing.base), None)
-            rate = market.running_rate(theirs.listed, now) if theirs else None
-            predicted = theirs and rate is not None and {
-                "fundingRate": plain(rate),
-                "nextFundingTime": next_settlement(theirs, now),
-                "fundingIntervalHours": interval_hours(theirs, now),
-            }  # fmt: skip
-            found.append([name, predicted or None])
-        return found
+            theirs = next((market.snapshot(x, at.now) for x in market.listings(at.now) if x.base == at.listing.base), None)
+            rates.append([
+                name,
+                None if theirs is None or theirs.rate is None else {
+                    "fundingRate": plain(theirs.rate),
+                    "nextFundingTime": theirs.next_settlement,
+                    "fundingIntervalHours": theirs.interval_hours,
+                },
+            ])  # fmt: skip
+        return rates
 
-    def _funding(self, ask: Ask, request: Request) -> Answer:
-        coin = self._coin(request.coin, ask.now)
-        if request.start_time is None:
-            raise unreadable()
+    def _funding(self, ask: Ask, body: Body) -> Answer:
+        coin = self.listing(body.coin, ask.now).listed
+        if body.start_time is None:
+            raise InvalidParameter("startTime")
 
         def render(f: Funding) -> Rows:
-            cell = f'{{"coin":"{coin}","fundingRate":"%s","premium":null,"time":%d}}'
-            return Rows(f.settled_at, [(cell % row).encode() for row in zip(text(f.rate), f.settled_at.tolist(), strict=True)])
+            columns = {"coin": coin, "fundingRate": text(f.rate), "premium": None, "time": f.settled_at}
+            return Rows.objects(f.settled_at, columns)
 
-        rows = self.market.rows("funding", coin, self.market.funding(coin), render)
-        end = ask.now if request.end_time is None else min(request.end_time, ask.now)
-        span = rows.span(ask, request.start_time, end, FUNDING_ROWS)
+        rows = self.market.funding_rows(coin, render)
+        end = ask.now if body.end_time is None else min(body.end_time, ask.now)
+        span = rows.span(ask, body.start_time, end, FUNDING_ROWS)
         return Answer(rows.array(span), charges={"weight": 20 + (span.stop - span.start) // 20})
 
-    def _candles(self, ask: Ask, asked: Mapping[str, Any]) -> Answer:
-        start, end = asked.get("startTime"), asked.get("endTime")
-        if asked.get("interval") != "1h" or not isinstance(start, int) or not isinstance(end, int | None):
-            raise unreadable()
-        coin = self._coin(asked.get("coin"), ask.now)
+    def _candles(self, ask: Ask, req: Parameters) -> Answer:
+        if req.interval != "1h" or req.start_time is None:
+            raise InvalidParameter("req")
+        coin = self.listing(req.coin, ask.now).listed
 
         def render(bars: Candles) -> Rows:
-            prices = (text(x) for x in (bars.open, bars.close, bars.high, bars.low))
-            volumes = [f'"{v}"' if v else "null" for v in text(bars.volume)]
-            trades = ["null" if n < 0 else n for n in bars.trades.tolist()]
-            opened = bars.opened_at.tolist()
-            columns = zip(opened, (bars.opened_at + MS_HOUR - 1).tolist(), *prices, volumes, trades, strict=True)
-            cell = f'{{"t":%d,"T":%d,"s":"{coin}","i":"1h","o":"%s","c":"%s","h":"%s","l":"%s","v":%s,"n":%s}}'
-            return Rows(bars.opened_at, [(cell % row).encode() for row in columns])
+            columns: dict[str, Any] = {"t": bars.opened_at, "T": bars.opened_at + MS_HOUR - 1, "s": coin, "i": "1h"}
+            columns |= {"o": text(bars.open), "c": text(bars.close), "h": text(bars.high), "l": text(bars.low)}
+            trades = [None if n < 0 else n for n in bars.trades.tolist()]
+            return Rows.objects(bars.opened_at, {**columns, "v": text(bars.volume, absent=None), "n": trades})
 
-        rows = self.market.rows("candles", coin, self.market.candles(coin, "trade"), render)
+        rows = self.market.candle_rows("trade", coin, render)
         over = ask.now - MS_HOUR
         oldest = ask.now // MS_HOUR * MS_HOUR - CANDLES_KEPT * MS_HOUR if self.world.history else 0
-        span = rows.span(ask, max(start, oldest), over if end is None else min(end, over), CANDLES_KEPT)
+        end = over if req.end_time is None else min(req.end_time, over)
+        span = rows.span(ask, max(req.start_time, oldest), end, CANDLES_KEPT)
         return Answer(rows.array(span), charges={"weight": 20 + (span.stop - span.start) // 60})
 
 

@@ -1,8 +1,8 @@
 """Hyperliquid's S3 archive of asset contexts, path style, as s3fs reads it: one LZ4-framed CSV a day.
 
-A day's file exists once the day is over. The venue writes a row per coin and minute; the store holds hours, so there is a row
-per coin and hour. `funding` is the running rate; what the store doesn't hold is empty. The bucket's reader pays: a request
-without a signature, or without saying so, is denied.
+A day's file exists once the day is over. The venue writes a row per coin and minute; the store is hourly, so there is a row per
+coin and hour. `funding` is the running rate; a value that the store lacks is empty. The reader of the bucket pays: a request
+without a signature or without the header that accepts the cost is denied.
 Alone: `s3fs.S3FileSystem(key="x", secret="x", endpoint_url=URL + "/s3", requester_pays=True)`, then `.ls("hyperliquid-archive")`.
 """
 
@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
 from email.utils import formatdate
 from xml.sax.saxutils import escape
 
 import numpy as np
 
+from infra.emulator.market import World
+from infra.emulator.messages import Answer, Ask
+from infra.emulator.rendering import iso, plain
 from infra.emulator.store import MS_HOUR
-from infra.emulator.wire import Answer, Ask, Refusal, Usage, Venue, World, iso, plain
+from infra.emulator.venue import Refused, Venue, route
 
 MS_DAY = 24 * MS_HOUR
 BUCKET = "/hyperliquid-archive"
@@ -42,25 +44,20 @@ def unpack(framed: bytes) -> bytes:
     return bytes(pa.CompressedInputStream(pa.BufferReader(framed), "lz4").read())
 
 
-def denied(status: int, code: str, message: str) -> Refusal:
-    body = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{message}</Message></Error>'
-    return Refusal(Answer(body.encode(), status, "application/xml"))
-
-
 class HyperliquidArchive(Venue):
     name = "s3"
-    limits: Mapping[str, tuple[int, int]] = {}
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self.market = world.market("hyperliquid")
 
-    def answer(self, ask: Ask) -> Answer:
-        bucket, _, key = ask.path.removeprefix("/").partition("/")
+    @route("/{bucket}")
+    @route("/{bucket}/{key:.*}")
+    def get(self, ask: Ask, bucket: str, key: str = "") -> Answer:
         if "/" + bucket != BUCKET:
-            raise denied(404, "NoSuchBucket", "The specified bucket does not exist")
+            raise Refused("unknown_bucket")
         if "Authorization" not in ask.headers or ask.headers.get("x-amz-request-payer") != "requester":
-            raise denied(403, "AccessDenied", "Access Denied")
+            raise Refused("unsigned")
         if not key:
             return self._listing(ask)
         body = self._file(key, ask.now)
@@ -70,31 +67,19 @@ class HyperliquidArchive(Venue):
             return Answer(body, 200, "binary/octet-stream", headers)
         first, last = int(part[1]), min(int(part[2] or len(body)), len(body) - 1)
         if first > last:
-            raise denied(416, "InvalidRange", "The requested range is not satisfiable")
+            raise Refused("invalid_range")
         headers["Content-Range"] = f"bytes {first}-{last}/{len(body)}"
         return Answer(body[first : last + 1], 206, "binary/octet-stream", headers)
 
-    def refuse(self, ask: Ask, usage: Usage | None, *, banned: bool = False) -> Answer:
-        return denied(503, "SlowDown", "Please reduce your request rate.").answer
-
-    def usage_headers(self, usages: Iterable[Usage]) -> Mapping[str, str]:
-        return {}
-
-    def error(self, ask: Ask) -> Answer:
-        return denied(500, "InternalError", "We encountered an internal error. Please try again.").answer
-
-    def blocked(self, ask: Ask) -> Answer:
-        return denied(403, "AccessDenied", "Access Denied").answer
-
     def _days(self, now: int) -> list[str]:
-        """The keys of the days that are over and that the store holds something of."""
+        """The keys of the days that are over and have open interest in the store."""
         held = [self.market.open_interest(x.listed) for x in self.market.listings(now)]
         days = {int(d) for oi in held if oi is not None for d in np.unique(oi.observed_at // MS_DAY)}
         return [f"{FOLDER}{_name(d)}.csv.lz4" for d in sorted(days) if (d + 1) * MS_DAY <= now]
 
     def _file(self, key: str, now: int) -> bytes:
         if key not in self._days(now):
-            raise denied(404, "NoSuchKey", "The specified key does not exist.")
+            raise Refused("unknown_path")
         return self.market.keep(("file", key), lambda: pack(self._csv(_start(key), now).encode()))
 
     def _csv(self, start: int, now: int) -> str:

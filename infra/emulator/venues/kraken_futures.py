@@ -1,8 +1,8 @@
 """Kraken Futures as its page describes it: derivatives API (JSON numbers, ISO times), charts (text prices, ms; seconds asked),
-analytics, and market history, where liquidations hide among executions.
+analytics, and market history, where liquidations are among the executions.
 
-Linear perpetuals only (`PF_`), XBT for BTC in symbols. Funding comes whole, at most the last 8,900 hours. What the store
-doesn't hold is an absent field. Ordinary fills stand between the liquidations only where the market is synthetic.
+Linear perpetuals only (`PF_`), XBT for BTC in symbols. Funding comes whole, at most the last 8,900 hours. A value that the store
+lacks is an absent field. Ordinary fills come between the liquidations only where the market is synthetic.
 Alone: `python -m infra.emulator` and `curl $URL/kraken/derivatives/api/v3/tickers`.
 """
 
@@ -18,8 +18,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from infra.emulator.market import Snapshot, latest
+from infra.emulator.messages import Ask, MissingParameter
+from infra.emulator.rendering import Lazy, Rows, encode, iso, plain, text, tick
 from infra.emulator.store import MS_HOUR, Candles, Funding, Liquidations, Listing, OpenInterest, PriceKind, Profile
-from infra.emulator.wire import Answer, Ask, Lazy, Refusal, Rows, Usage, Venue, encode, iso, latest, number, plain, text, tick
+from infra.emulator.venue import Venue, route
 
 FUNDING_KEPT = 8900
 BARS = 2000
@@ -29,178 +32,137 @@ FILLS = 4  # ordinary fills before each liquidation of the synthetic market
 CHARTS: dict[str, PriceKind] = {"trade": "trade", "mark": "mark", "spot": "index"}
 
 
-def symbol(listing: Listing) -> str:
-    return f"PF_{'XBT' if listing.listed == 'BTC' else listing.listed}USD"
+def known(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields whose values the store has."""
+    return {name: value for name, value in values.items() if value not in (None, "") and value == value}
 
 
-def refusal(message: str, now: int) -> Refusal:
-    return Refusal(Answer(encode({"result": "error", "error": message, "serverTime": iso(now)})))
-
-
-def held(**values: float | None) -> dict[str, float]:
-    """The numbers that are held."""
-    return {name: x for name, value in values.items() if (x := number(value)) is not None}
+def rows_of_known(times: Any, columns: Mapping[str, list[Any]]) -> Rows:
+    """A JSON object to each time, without the fields that the store lacks."""
+    return Rows(times, [encode(known(dict(zip(columns, row, strict=True)))) for row in zip(*columns.values(), strict=True)])
 
 
 class Kraken(Venue):
     name = "kraken"
     profile = Profile(0.05, tilt=0.00004, decimals=12, hours=1, interest=False)
-    limits: Mapping[str, tuple[int, int]] = {"cost": (500, 10)}  # public endpoints cost nothing of it
 
-    def answer(self, ask: Ask) -> Answer:
-        try:
-            return Answer(self._body(ask), charges={"cost": 0})
-        except ValueError as problem:
-            raise refusal(f"invalidArgument: {problem}", ask.now) from None
-
-    def refuse(self, ask: Ask, usage: Usage | None, *, banned: bool = False) -> Answer:
-        return Answer(encode({"result": "error", "error": "apiLimitExceeded"}), 429)
-
-    def error(self, ask: Ask) -> Answer:
-        return refusal("Unavailable", ask.now).answer
-
-    def _body(self, ask: Ask) -> bytes:
-        match ask.path.removeprefix("/").split("/"):
-            case ["derivatives", "api", "v3", "instruments"]:
-                return self._success(ask, instruments=[self._contract(x, ask.now) for x in self.trading(ask.now)])
-            case ["derivatives", "api", "v3", "tickers"]:
-                return self._success(ask, tickers=[self._ticker(x, ask.now) for x in self.trading(ask.now)])
-            case ["derivatives", "api", "v3", "history"]:
-                return self._trades(ask)
-            case ["derivatives", "api", "v4", "historicalfundingrates"]:
-                return self._funding(ask)
-            case ["api", "charts", "v1", "analytics", name, "open-interest"]:
-                return self._open_interest(ask, self._listing(name, ask.now).listed)
-            case ["api", "charts", "v1", kind, name, "1h"] if kind in CHARTS:
-                return self._candles(ask, self._listing(name, ask.now).listed, CHARTS[kind])
-            case ["api", "history", "v3", "market", name, "executions"]:
-                return self._executions(ask, self._listing(name, ask.now))
-        raise Refusal(Answer(encode({"result": "error", "error": "notFound", "serverTime": iso(ask.now)}), 404))
+    def symbol(self, listing: Listing) -> str:
+        return f"PF_{'XBT' if listing.listed == 'BTC' else listing.listed}USD"
 
     @staticmethod
-    def _success(ask: Ask, **content: object) -> bytes:
-        return encode({"result": "success", **content, "serverTime": iso(ask.now)})
+    def _success(ask: Ask, **content: object) -> object:
+        return {"result": "success", **content, "serverTime": iso(ask.now)}
 
-    def _listing(self, name: str | None, now: int) -> Listing:
-        for listing in self.market.listings(now):
-            if symbol(listing) == (name or "").upper():
-                return listing
-        raise refusal("Symbol not found", now)
+    def _snapshots(self, ask: Ask) -> list[Snapshot]:
+        return [self.market.snapshot(x, ask.now) for x in self.trading(ask.now)]
 
-    def _contract(self, listing: Listing, now: int) -> object:
-        price = self.market.price(listing.listed, "trade", now)
-        price = price if price == price else self.market.price(listing.listed, "mark", now)
+    def _coin(self, ask: Ask, symbol: str | None = None) -> str:
+        return self.listing((symbol or ask.query.get("symbol", "")).upper(), ask.now).listed
+
+    @route("/derivatives/api/v3/instruments")
+    def instruments(self, ask: Ask) -> object:
+        return self._success(ask, instruments=[self._contract(at) for at in self._snapshots(ask)])
+
+    def _contract(self, at: Snapshot) -> object:
+        coin, price = at.listing.listed, at.last if at.last == at.last else at.mark
         return {
-            "symbol": symbol(listing),
+            "symbol": self.symbol(at.listing),
             "type": "flexible_futures",
             "tickSize": tick(price),
             "contractSize": 1,
             "tradeable": True,
             "impactMidSize": 1.0,
             "maxPositionSize": 1000000000.0,
-            "openingDate": iso(listing.listed_at),
+            "openingDate": iso(at.listing.listed_at),
             "marginLevels": [{"numNonContractUnits": 0.0, "initialMargin": 0.02, "maintenanceMargin": 0.01}],
             "fundingRateCoefficient": 24,
             "maxRelativeFundingRate": 0.0025,
             "contractValueTradePrecision": max(-3, int(math.log10(price))) if price > 0 else 0,
             "postOnly": False,
             "mtf": True,
-            "base": listing.listed,
+            "base": coin,
             "quote": "USD",
-            "pair": f"{listing.listed}:USD",
-        }
-
-    def _ticker(self, listing: Listing, now: int) -> object:
-        """Funding here is absolute: the rate that holds for this hour, and the estimate for the next, times the mark."""
-        coin = listing.listed
-        mark, day, running = self.market.price(coin, "mark", now), self.market.day(coin, now), self.market.running_rate(coin, now)
-        rate = latest(self.market.funding(coin), "rate", now)
-        last = {} if day is None else held(
-            last=float(day.close[-1]),
-            open24h=float(day.open[0]),
-            high24h=float(day.high.max()),
-            low24h=float(day.low.min()),
-            vol24h=float(day.volume.sum()),
-            volumeQuote=float(day.quote_volume.sum()),
-        )  # fmt: skip
-        return {
-            "symbol": symbol(listing),
-            "tag": "perpetual",
             "pair": f"{coin}:USD",
-            **last,
-            **held(
-                markPrice=mark,
-                indexPrice=self.market.price(coin, "index", now),
-                openInterest=latest(self.market.open_interest(coin), "size", now),
-                fundingRate=rate * mark,
-                fundingRatePrediction=None if running is None else running * mark,
-            ),
-            "suspended": False,
-            "postOnly": False,
         }
 
-    def _funding(self, ask: Ask) -> bytes:
-        coin = self._listing(ask.query.get("symbol"), ask.now).listed
+    @route("/derivatives/api/v3/tickers")
+    def tickers(self, ask: Ask) -> object:
+        return self._success(ask, tickers=[self._ticker(at) for at in self._snapshots(ask)])
 
+    def _ticker(self, at: Snapshot) -> object:
+        """Funding here is absolute: the rate of this hour, and the estimate for the next, times the mark."""
+        coin, day = at.listing.listed, at.day
+        last = {} if day is None else {
+            "last": float(day.close[-1]),
+            "open24h": float(day.open[0]),
+            "high24h": float(day.high.max()),
+            "low24h": float(day.low.min()),
+            "vol24h": float(day.volume.sum()),
+            "volumeQuote": float(day.quote_volume.sum()),
+        }  # fmt: skip
+        values = {
+            "markPrice": at.mark,
+            "indexPrice": at.index,
+            "openInterest": at.size,
+            "fundingRate": latest(self.market.funding(coin), "rate", at.now) * at.mark,
+            "fundingRatePrediction": None if at.rate is None else at.rate * at.mark,
+        }
+        names = {"symbol": self.symbol(at.listing), "tag": "perpetual", "pair": f"{coin}:USD"}
+        return {**names, **known(last | values), "suspended": False, "postOnly": False}
+
+    @route("/derivatives/api/v4/historicalfundingrates")
+    def funding(self, ask: Ask) -> object:
         def render(f: Funding) -> Rows:
-            absolute = [f'"fundingRate":{x!r},' if x == x else "" for x in (f.rate * f.mark).tolist()]
-            stamps = np.datetime_as_string(f.settled_at.astype("datetime64[ms]")).tolist()
-            rows = zip(stamps, absolute, f.rate.tolist(), strict=True)
-            cell = '{"timestamp":"%sZ",%s"relativeFundingRate":%r}'
-            return Rows(f.settled_at, [(cell % row).encode() for row in rows])
+            stamps = [f"{stamp}Z" for stamp in np.datetime_as_string(f.settled_at.astype("datetime64[ms]")).tolist()]
+            columns = {"timestamp": stamps, "fundingRate": (f.rate * f.mark).tolist(), "relativeFundingRate": f.rate.tolist()}
+            return rows_of_known(f.settled_at, columns)
 
-        rows = self.market.rows("funding", coin, self.market.funding(coin), render)
-        span = rows.span(ask, None, ask.now, FUNDING_KEPT if self.world.history else len(rows.cells), newest=True)
-        return b'{"result":"success","serverTime":"%s","rates":%s}' % (iso(ask.now).encode(), rows.array(span))
+        rows = self.market.funding_rows(self._coin(ask), render)
+        limit = FUNDING_KEPT if self.world.history else len(rows.cells)
+        return self._success(ask, rates=msgspec.Raw(rows.page(ask, None, ask.now, limit, newest=True)))
 
-    def _candles(self, ask: Ask, coin: str, kind: PriceKind) -> bytes:
-        since, to = ask.integer("from"), ask.integer("to")
+    @route("/api/charts/v1/{chart:trade|mark|spot}/{symbol}/1h")
+    def candles(self, ask: Ask, chart: str, symbol: str) -> object:
+        kind, (start, end) = CHARTS[chart], ask.window("from", "to", unit=1000)
 
         def render(bars: Candles) -> Rows:
-            # a field that isn't held is absent; mark and index bars have a volume of 0 on the wire
-            names = ("open", "high", "low", "close")
-            texts = [[f'"{name}":"{v}",' if v else "" for v in text(getattr(bars, name))] for name in names]
-            volumes = text(bars.volume) if kind == "trade" else ["0"] * len(bars.close)
-            columns = zip(bars.opened_at.tolist(), *texts, [f'"volume":"{v}"' if v else "" for v in volumes], strict=True)
-            cell = '{"time":%d,%s%s%s%s%s'
-            return Rows(bars.opened_at, [((cell % row).rstrip(",") + "}").encode() for row in columns])
+            prices = {name: text(getattr(bars, name)) for name in ("open", "high", "low", "close")}
+            volumes = text(bars.volume) if kind == "trade" else ["0"] * len(bars.close)  # as the venue has it
+            return rows_of_known(bars.opened_at, {"time": bars.opened_at.tolist(), **prices, "volume": volumes})
 
-        rows = self.market.rows(("candles", kind), coin, self.market.candles(coin, kind), render)
-        until = min(ask.now - MS_HOUR, ask.now if to is None else to * 1000)
-        start = None if since is None else since * 1000
+        rows = self.market.candle_rows(kind, self._coin(ask, symbol), render)
+        until = min(ask.now - MS_HOUR, end)
         span = rows.span(ask, start, until, BARS, newest=start is None)
         more = start is not None and span.stop < int(np.searchsorted(rows.times, until, "right"))
-        return b'{"candles":%s,"more_candles":%s}' % (rows.array(span), encode(more))
+        return {"candles": msgspec.Raw(rows.array(span)), "more_candles": more}
 
-    def _open_interest(self, ask: Ask, coin: str) -> bytes:
+    @route("/api/charts/v1/analytics/{symbol}/open-interest")
+    def open_interest(self, ask: Ask, symbol: str) -> object:
         """Hours that are over as open, high, low, close between the instants at their two ends."""
-        since, to = ask.integer("since"), ask.integer("to")
-        if since is None:
-            raise ValueError("since is required")
-        if ask.query.get("interval") != "3600":
-            raise ValueError("interval (the emulator keeps 3600)")
+        start, end = ask.window("since", "to", unit=1000)
+        if start is None:
+            raise MissingParameter("since is required")
+        ask.choice("interval", "3600")
 
         def render(oi: OpenInterest) -> Rows:
-            # An hour whose end the store doesn't hold stays where it began.
+            # Where the store lacks the end of an hour, the open interest stays as it began.
             first = oi.size
-            held = np.append(np.diff(oi.observed_at) == MS_HOUR, False)
-            last = np.where(held, np.append(first[1:], np.nan), first)
-            columns = zip(*(x.tolist() for x in (first, np.maximum(first, last), np.minimum(first, last), last)), strict=True)
-            return Rows(oi.observed_at, [b"[%s]" % ",".join(map(repr, row)).encode() for row in columns])
+            has_end = np.append(np.diff(oi.observed_at) == MS_HOUR, False)
+            last = np.where(has_end, np.append(first[1:], np.nan), first)
+            return Rows.arrays(oi.observed_at, first, np.maximum(first, last), np.minimum(first, last), last)
 
-        rows = self.market.rows("open_interest", coin, self.market.open_interest(coin), render)
-        until = min(ask.now - MS_HOUR, ask.now if to is None else to * 1000)
-        span = rows.span(ask, since * 1000, until, POINTS)
+        rows = self.market.open_interest_rows(self._coin(ask, symbol), render)
+        until = min(ask.now - MS_HOUR, end)
+        span = rows.span(ask, start, until, POINTS)
         more = span.stop < int(np.searchsorted(rows.times, until, "right"))
-        stamps = encode((rows.times[span] // 1000).tolist())
-        return b'{"result":{"timestamp":%s,"more":%s,"data":%s},"errors":[]}' % (stamps, encode(more), rows.array(span))
+        series = {"timestamp": (rows.times[span] // 1000).tolist(), "more": more, "data": msgspec.Raw(rows.array(span))}
+        return {"result": series, "errors": []}
 
     def _fills(self, listing: Listing) -> Rows:
         """Executions: every liquidation and, where the market is synthetic, ordinary fills before each."""
         ordinary = FILLS if self.market.store.origin.startswith("synthetic") else 0
-        events = self.market.liquidations(listing.listed)
         marks = self.market.candles(listing.listed, "mark")
-        name = symbol(listing)
+        name = self.symbol(listing)
 
         def render(events: Liquidations) -> Rows:
             at = events.time
@@ -220,34 +182,29 @@ class Kraken(Venue):
 
             return Rows(when, Lazy(cell, len(when)))
 
-        return self.market.rows("executions", listing.listed, events, render)
+        return self.market.liquidation_rows(listing.listed, render)
 
-    def _executions(self, ask: Ask, listing: Listing) -> bytes:
-        since, before, count = ask.integer("since"), ask.integer("before"), ask.integer("count")
-        if count is not None and not 1 <= count <= EXECUTIONS:
-            raise ValueError("count")
-        limit = EXECUTIONS if count is None else count
+    @route("/api/history/v3/market/{symbol}/executions")
+    def executions(self, ask: Ask, symbol: str) -> object:
+        since, before, limit = ask.integer("since"), ask.integer("before"), ask.limit(EXECUTIONS, EXECUTIONS, "count")
         descending = ask.query.get("sort", "desc") != "asc"
-        rows = self._fills(listing)
+        rows = self._fills(self.listing(symbol.upper(), ask.now))
         low = 0 if since is None else int(np.searchsorted(rows.times, since, "left"))
         high = int(np.searchsorted(rows.times, min(ask.now + 1, ask.now + 1 if before is None else before), "left"))
-        token = ask.query.get("continuationToken") or ask.query.get("continuation_token")
-        if token:
+        if token := ask.query.get("continuationToken") or ask.query.get("continuation_token"):
             low, high = (low, _decoded(token)) if descending else (_decoded(token), high)
         span = slice(max(low, high - limit), high) if descending else slice(low, min(low + limit, high))
         more = span.start > low if descending else span.stop < high
-        following = _encoded(span.start if descending else span.stop)
-        tail = b',"continuationToken":"%s"' % following if more else b""
+        token_after = {"continuationToken": _encoded(span.start if descending else span.stop)} if more else {}
         shown = slice(max(0, span.start - ask.overlap), max(span.start, span.stop))
-        return b'{"elements":%s,"len":%d%s}' % (rows.array(shown, descending=descending), shown.stop - shown.start, tail)
+        elements = msgspec.Raw(rows.array(shown, descending=descending))
+        return {"elements": elements, "len": shown.stop - shown.start, **token_after}
 
-    def _trades(self, ask: Ask) -> bytes:
+    @route("/derivatives/api/v3/history")
+    def trades(self, ask: Ask) -> object:
         """The last 100 trades before `lastTime`, newest first."""
-        listing = self._listing(ask.query.get("symbol"), ask.now)
-        asked = ask.moment("lastTime")
-        until = ask.now if asked is None else asked - 1
-        rows = self._fills(listing)
-        span = rows.span(ask, None, min(until, ask.now), 100, newest=True)
+        rows, asked = self._fills(self.listing(ask.query.get("symbol", "").upper(), ask.now)), ask.moment("lastTime")
+        span = rows.span(ask, None, ask.now if asked is None else min(asked - 1, ask.now), 100, newest=True)
         return self._success(ask, history=[_trade(cell, n) for n, cell in enumerate(reversed(rows.cells[span]), 1)])
 
 
@@ -303,8 +260,8 @@ def _uid(key: str) -> str:
     return str(uuid.UUID(bytes=blake2b(key.encode(), digest_size=16).digest()))
 
 
-def _encoded(at: int) -> bytes:
-    return base64.urlsafe_b64encode(b"%d" % at)
+def _encoded(at: int) -> str:
+    return base64.urlsafe_b64encode(b"%d" % at).decode()
 
 
 def _decoded(token: str) -> int:
