@@ -73,6 +73,38 @@ def windowed(
     return request
 
 
+def present(
+    path: str,
+    weights: Mapping[str, int],
+    *,
+    instrument_params: Callable[[Instrument], Mapping[str, str]] = by_symbol,
+    **params: str | int,
+) -> Plan:
+    """One request about an instrument as it is now. The parameters are those of `windowed`."""
+
+    def plan(instrument: Instrument, window: Window) -> Iterable[Request]:
+        context = {"symbol": instrument.symbol}
+        yield Request(path, {**instrument_params(instrument), **params}, context=context, weights=weights)
+
+    return plan
+
+
+def latest(
+    path: str,
+    weights: Mapping[str, int],
+    *,
+    instrument_params: Callable[[Instrument], Mapping[str, str]] = by_symbol,
+    **params: str | int,
+) -> Plan:
+    """One request for the latest rows of an instrument, where the venue takes no window: rows outside it are dropped."""
+    request = present(path, weights, instrument_params=instrument_params, **params)
+
+    def plan(instrument: Instrument, window: Window) -> Iterable[Request]:
+        return (replace(r, window=window, clip_start=True, clip_end=True) for r in request(instrument, window))
+
+    return plan
+
+
 def from_newest(number: str, size: str, time: str) -> NextPage:
     """The next page of a list that is numbered from the newest row back, until a page is short or reaches before the window.
 

@@ -8,16 +8,14 @@ Alone: `perps fetch --venues aevo --from 2025-10-10 --to 2025-10-10`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-
 import msgspec
 
 from pipelines.endpoints import series, snapshot
 from pipelines.error_bodies import error_reader
-from pipelines.paging import hourly
+from pipelines.paging import hourly, present
 from pipelines.records import MaybeNumber, Nanoseconds, Number, Record
 from pipelines.shapes import enveloped
-from pipelines.source import Endpoint, Instrument, Limit, Plan, Request, Source
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source
 from pipelines.symbols import base_asset
 from pipelines.windows import Window
 
@@ -94,21 +92,12 @@ def _summary(page: Statistics) -> list[Summary]:
     return [Summary(page.open_interest.total, page.mark_price, page.index_price, page.daily_volume)]
 
 
-def _now(path: str, instrument_params: Callable[[Instrument], dict[str, str]]) -> Plan:
-    """One request for an instrument as it is now."""
-
-    def plan(instrument: Instrument, window: Window) -> Iterable[Request]:
-        yield Request(path, instrument_params(instrument), context={"symbol": instrument.symbol}, weights=WEIGHTS)
-
-    return plan
-
-
 def _by_name(instrument: Instrument) -> dict[str, str]:
     return {"instrument_name": instrument.symbol}
 
 
 def _by_asset(instrument: Instrument) -> dict[str, str]:
-    return {"asset": instrument.symbol.removesuffix("-PERP"), "instrument_type": PERPETUAL}
+    return {"asset": instrument.symbol.removesuffix("-PERP")}
 
 
 def _funding(instrument: Instrument, window: Window) -> Request:
@@ -144,7 +133,7 @@ SOURCE = Source(
             "running_rates",
             RunningRate,
             key=("symbol",),
-            plan=_now("/funding", _by_name),
+            plan=present("/funding", WEIGHTS, instrument_params=_by_name),
             page=RunningRate,
             rows=lambda page: [page],
             context=("symbol",),
@@ -154,7 +143,7 @@ SOURCE = Source(
             "statistics",
             Summary,
             key=("symbol",),
-            plan=_now("/statistics", _by_asset),
+            plan=present("/statistics", WEIGHTS, instrument_params=_by_asset, instrument_type=PERPETUAL),
             page=Statistics,
             rows=_summary,
             context=("symbol",),

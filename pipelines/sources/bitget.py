@@ -10,20 +10,20 @@ Alone: `perps fetch --venues bitget --from 2025-10-10 --to 2025-10-10`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from pipelines.endpoints import hourly_bars, series, snapshot
 from pipelines.error_bodies import error_reader
-from pipelines.paging import from_newest, hourly, windowed
+from pipelines.paging import from_newest, hourly, latest, windowed
 from pipelines.records import MaybeMs, MaybeNumber, Ms, Number, Record
 from pipelines.shapes import Bar, PriceBar, enveloped
 from pipelines.source import Endpoint, Instrument, Limit, Request, Source
 from pipelines.symbols import base_asset
-from pipelines.windows import Window
 
 ROOT = "/api/v2/mix/market/"
+LIQUIDATIONS = "/api/v3/market/liquidations"
 PRODUCT = {"productType": "USDT-FUTURES"}
 #: The most rows of a page.
 RATES, BARS, EVENTS = 100, 200, 100
@@ -110,23 +110,6 @@ def _snapshot(name: str, endpoint: str, record: type[Record], ignored_fields: st
     return snapshot(name, record, "symbol", request, ignored_fields=ignored_fields, **data)
 
 
-def _funding(instrument: Instrument, window: Window) -> Iterable[Request]:
-    params: dict[str, str | int] = {"symbol": instrument.symbol, **PRODUCT, "pageSize": RATES, "pageNo": 1}
-    weights = _weights("history-fund-rate")
-    yield Request(ROOT + "history-fund-rate", params, window=window, clip_start=True, clip_end=True, weights=weights)
-
-
-def _liquidations(instrument: Instrument, window: Window) -> Iterable[Request]:
-    yield Request(
-        "/api/v3/market/liquidations",
-        {"category": "USDT-FUTURES", "symbol": instrument.symbol, "limit": EVENTS},
-        window=window,
-        clip_start=True,
-        clip_end=True,
-        weights=_weights("liquidations"),
-    )
-
-
 def _older(request: Request, page: Any, rows: Sequence[Liquidation]) -> Request | None:
     """The page before, until one reaches back before the window."""
     assert request.window
@@ -169,7 +152,9 @@ SOURCE = Source(
             "funding_rates",
             FundingRate,
             "funding_time",
-            _funding,
+            latest(
+                ROOT + "history-fund-rate", _weights("history-fund-rate"), productType="USDT-FUTURES", pageSize=RATES, pageNo=1
+            ),
             next_page=from_newest("pageNo", "pageSize", "funding_time"),
             **enveloped("data", list[FundingRate]),
         ),
@@ -177,7 +162,7 @@ SOURCE = Source(
             "liquidations",
             Liquidation,
             "ts",
-            _liquidations,
+            latest(LIQUIDATIONS, _weights("liquidations"), category="USDT-FUTURES", limit=EVENTS),
             key=("symbol", "ts", "side", "price", "amount"),
             next_page=_older,
             history_days=3,

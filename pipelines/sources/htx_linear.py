@@ -10,19 +10,18 @@ Alone: `perps fetch --venues htx --from 2025-10-10 --to 2025-10-10`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from pipelines.endpoints import hourly_bars, series, snapshot
-from pipelines.paging import from_newest, hourly, windowed
+from pipelines.paging import from_newest, hourly, latest, windowed
 from pipelines.records import MaybeMs, MaybeNumber, Ms, Number, Record, Seconds
 from pipelines.shapes import Stamped, decode_or_none, enveloped
-from pipelines.source import Endpoint, Instrument, Limit, Plan, Request, Source, VenueProblem
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
 from pipelines.symbols import base_asset
-from pipelines.windows import Window
 
 BASE_URL = "https://api.hbdm.com"
 LIMITS = {"reference": Limit(240, 3), "market": Limit(800, 1)}
@@ -137,23 +136,6 @@ def by_code(instrument: Instrument) -> dict[str, str]:
     return {"contract_code": instrument.symbol}
 
 
-def _latest(path: str, limit: str, **params: str | int) -> Plan:
-    """One request for the latest rows, whatever the window: rows outside it are cut off."""
-
-    def plan(instrument: Instrument, window: Window) -> Iterable[Request]:
-        yield Request(
-            path,
-            {**by_code(instrument), **params},
-            context={"symbol": instrument.symbol},
-            window=window,
-            clip_start=True,
-            clip_end=True,
-            weights={limit: 1},
-        )
-
-    return plan
-
-
 def _after_last_id(request: Request, page: Any, rows: Sequence[Liquidation]) -> Request | None:
     """The events after the last id; the length of a page is not documented, so the last page is the empty one."""
     return replace(request, params={**request.params, "from_id": max(row.query_id for row in rows)}) if rows else None
@@ -215,7 +197,14 @@ def endpoints(prefix: str, marks: str, **business: str) -> tuple[Endpoint, ...]:
             "open_interest",
             OpenInterest,
             "ts",
-            _latest(f"{api}/v1/swap_his_open_interest", "market", period=period, size=POINTS, amount_type=1),
+            latest(
+                f"{api}/v1/swap_his_open_interest",
+                {"market": 1},
+                instrument_params=by_code,
+                period=period,
+                size=POINTS,
+                amount_type=1,
+            ),
             **enveloped("data.tick", list[OpenInterest]),
             history_days=POINTS / 24,
             ignored_fields="amount_type",
@@ -224,7 +213,7 @@ def endpoints(prefix: str, marks: str, **business: str) -> tuple[Endpoint, ...]:
             "funding_rates",
             FundingRate,
             "funding_time",
-            _latest(f"{api}/v1/swap_historical_funding_rate", "reference", page_index=1, page_size=RATES),
+            latest(f"{api}/v1/swap_historical_funding_rate", reference, instrument_params=by_code, page_index=1, page_size=RATES),
             instrument="contract_code",
             **enveloped("data.data", list[FundingRate]),
             next_page=from_newest("page_index", "page_size", "funding_time"),
@@ -255,7 +244,13 @@ def endpoints(prefix: str, marks: str, **business: str) -> tuple[Endpoint, ...]:
         hourly_bars(
             "mark_candles",
             MarkCandle,
-            _latest(f"/index/market/history/{marks}_mark_price_kline", "market", period=period, size=MARKS),
+            latest(
+                f"/index/market/history/{marks}_mark_price_kline",
+                {"market": 1},
+                instrument_params=by_code,
+                period=period,
+                size=MARKS,
+            ),
             time="time",
             **enveloped("data", list[MarkCandle]),
             history_days=MARKS / 24,

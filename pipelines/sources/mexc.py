@@ -8,19 +8,18 @@ Alone: `perps fetch --venues mexc --from 2025-10-10 --to 2025-10-10`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from pipelines.endpoints import hourly_bars, series, snapshot
 from pipelines.error_bodies import error_reader
-from pipelines.paging import from_newest, hourly, no_params, windowed
+from pipelines.paging import from_newest, hourly, latest, no_params, windowed
 from pipelines.records import MaybeMs, MaybeNumber, Ms, Number, Record, Seconds
 from pipelines.shapes import Bar, enveloped, rows_from_columns
 from pipelines.source import Endpoint, Instrument, Limit, Request, Source
 from pipelines.symbols import base_asset
-from pipelines.windows import Window
 
 ROOT = "/api/v1/contract/"
 #: The most rows of a page.
@@ -106,12 +105,6 @@ def _snapshot(name: str, endpoint: str, record: type[Record], ignored_fields: st
     return snapshot(name, record, "symbol", request, ignored_fields=ignored_fields, **data)
 
 
-def _funding(instrument: Instrument, window: Window) -> Iterable[Request]:
-    params: dict[str, str | int] = {"symbol": instrument.symbol, "page_num": 1, "page_size": RATES}
-    path = ROOT + "funding_rate/history"
-    yield Request(path, params, window=window, clip_start=True, clip_end=True, weights={"funding_rate/history": 1})
-
-
 def _bars(name: str, endpoint: str) -> Endpoint:
     path, bounds = f"{ROOT}{endpoint}/{{symbol}}", ("start", "end")
     request = windowed(path, None, {endpoint: 1}, instrument_params=no_params, bounds=bounds, unit=1000, interval="Min60")
@@ -148,7 +141,7 @@ SOURCE = Source(
             "funding_rates",
             FundingRate,
             "settle_time",
-            _funding,
+            latest(ROOT + "funding_rate/history", {"funding_rate/history": 1}, page_num=1, page_size=RATES),
             next_page=from_newest("page_num", "page_size", "settle_time"),
             ignored_fields="collectCycle",
             **enveloped("data.resultList", list[FundingRate]),
