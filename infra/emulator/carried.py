@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from infra.emulator.market import World
+from infra.emulator.rendering import number
 from infra.emulator.store import MS_HOUR, Listing
-from infra.emulator.wire import World, number
 
 #: The venues: how each writes an instrument, and how many sides its open interest counts.
 VENUES: Mapping[str, tuple[str, int]] = {"binance": ("{}USDT", 1), "bybit": ("{}USDT", 2)}
@@ -21,7 +22,7 @@ VENUES: Mapping[str, tuple[str, int]] = {"binance": ("{}USDT", 1), "bybit": ("{}
 
 @dataclass(frozen=True)
 class Hour:
-    """`opened_at` in ms; `oi` and `rate` as they stood at the hour's end, None where they were not held."""
+    """`opened_at` in ms; `oi` and `rate` at the hour's end, None where the store lacks them."""
 
     opened_at: int
     open: float
@@ -49,17 +50,17 @@ class Carried:
 
     def hours(self, listed: str, start: int, end: int, now: int) -> Iterator[Hour]:
         """The hours that open in start <= time < end and are over."""
-        bars, held = self.market.candles(listed, "trade"), self.market.open_interest(listed)
+        bars, oi_series = self.market.candles(listed, "trade"), self.market.open_interest(listed)
         if bars is None:
             return
         low, high = np.searchsorted(bars.opened_at, [start, min(end, now - MS_HOUR + 1)])
         for n in range(int(low), int(high)):
             at = int(bars.opened_at[n])
             oi = None
-            if held is not None:
-                found = np.searchsorted(held.observed_at, at + MS_HOUR)
-                if found < len(held.observed_at) and held.observed_at[found] == at + MS_HOUR:
-                    oi = number(float(held.size[found]) * self.sides)
+            if oi_series is not None:
+                position = np.searchsorted(oi_series.observed_at, at + MS_HOUR)
+                if position < len(oi_series.observed_at) and oi_series.observed_at[position] == at + MS_HOUR:
+                    oi = number(float(oi_series.size[position]) * self.sides)
             rate = number(self.market.running_rate(listed, at + MS_HOUR))
             opened, highest, lowest, closed = (float(x[n]) for x in (bars.open, bars.high, bars.low, bars.close))
             yield Hour(at, opened, highest, lowest, closed, float(bars.volume[n]), oi, rate)

@@ -1,7 +1,7 @@
 """Faults on demand: what a venue, a proxy or a network does to an answer that was right.
 
 `POST /admin/faults` queues one; the next `times` requests that match `venue` and contain `path_contains` (in path, query or
-body), after the first `after` of them, get it. Kinds before an answer is made: `429` `418` `500` `html` `region` `error_200`
+body), after the first `after` of them, get it. Kinds before there is an answer: `429` `418` `500` `html` `region` `error_200`
 `stall`; on the answer's rows: `missing_field` `unreadable_field` `new_field` `empty_page` `repeated_page`
 `overlapping_page`; on its bytes: `truncated` `reset`. `clock` shifts the venue's clock until it is deleted.
 Alone: see `tests/infra/emulator/test_faults.py`.
@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from infra.emulator.wire import JSON, Answer
+from infra.emulator.messages import JSON, Answer
 
 Kind = Literal[
     "429", "418", "500", "html", "region", "error_200", "stall",
@@ -104,15 +104,15 @@ def _in_json(fault: Fault, body: Any) -> Any:
 
 def _rows(body: Any, wanted: Callable[[Any], bool]) -> list[Any]:
     """The longest list of like rows that are `wanted`, the outermost of equals; a body without one is its own row."""
-    found: list[list[Any]] = []
+    lists: list[list[Any]] = []
     waiting = deque([body])
     while waiting:
         node = waiting.popleft()
         alike = isinstance(node, list) and len({type(x) for x in node}) == 1
         if alike and isinstance(node[0], dict | list) and wanted(node[0]):
-            found.append(node)
+            lists.append(node)
         waiting.extend(x for x in (node.values() if isinstance(node, dict) else node) if isinstance(x, dict | list))
-    return max(found, key=len) if found else [body] if wanted(body) else []
+    return max(lists, key=len) if lists else [body] if wanted(body) else []
 
 
 def _holder(row: Any, name: str | int) -> Any:

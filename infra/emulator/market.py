@@ -38,7 +38,7 @@ class Market:
         self._kept.clear()
 
     def keep(self, key: Any, make: Callable[[], Kept]) -> Kept:
-        """What `make` gives, made once per key."""
+        """The result of `make`, computed once per key."""
         if key not in self._kept:
             self._kept[key] = make()
         kept: Kept = self._kept[key]
@@ -92,7 +92,7 @@ class Market:
         return EMPTY if bundle is None else self.keep(("rows", dataset, listed), lambda: render(bundle))
 
     def price(self, listed: str, kind: PriceKind, now: int) -> float:
-        """The close of the last bar that is over; NaN = not held."""
+        """The close of the last bar that is over; NaN where the store lacks it."""
         return latest(self.candles(listed, kind), "close", now - MS_HOUR)
 
     def day(self, listed: str, now: int) -> Candles | None:
@@ -107,13 +107,13 @@ class Market:
 
 def latest(bundle: Candles | Funding | OpenInterest | None, name: str, until: int) -> float:
     """The value of field `name` at the last time <= `until`; NaN where none lies within the hour: the store is hourly, and
-    what it held before is not what holds now."""
+    an older value is not one of the present."""
     if bundle is None:
         return float("nan")
     times: Ints = getattr(bundle, fields(bundle)[0].name)
     at = int(np.searchsorted(times, until, "right")) - 1
-    held = at >= 0 and until - int(times[at]) < MS_HOUR
-    return float(getattr(bundle, name)[at]) if held else float("nan")
+    is_current = at >= 0 and until - int(times[at]) < MS_HOUR
+    return float(getattr(bundle, name)[at]) if is_current else float("nan")
 
 
 def interval_hours(listing: Listing, now: int) -> int:
@@ -131,7 +131,7 @@ def next_settlement(listing: Listing, now: int) -> int:
 @dataclass(frozen=True)
 class Snapshot:
     """A listing at an instant: prices of the last bar that is over, running rate, open interest in listed coins; NaN or None
-    = not held."""
+    where the store lacks them."""
 
     market: Market
     listing: Listing

@@ -22,9 +22,12 @@ from aiohttp import web
 
 from infra.emulator.faults import HTML, ON_ROWS, Fault, Faults, in_rows
 from infra.emulator.limits import Limits
+from infra.emulator.market import Market
+from infra.emulator.messages import Answer, Ask
 from infra.emulator.store import MS_HOUR, MarketStore
+from infra.emulator.venue import Venue
 from infra.emulator.venues import venues
-from infra.emulator.wire import Answer, Ask, Market, Refusal, Venue
+from infra.emulator.wire import Refusal
 
 LOGGED = 50_000
 AHEAD = 24 * MS_HOUR  # the store is extended by a day beyond the clock, so that a clock that runs rarely renders anew

@@ -49,9 +49,9 @@ class Candles:
     high: Floats
     low: Floats
     close: Floats
-    volume: Floats  # listed base units; NaN = not held
-    quote_volume: Floats  # quote currency; NaN = not held
-    trades: Ints  # count; -1 = not held
+    volume: Floats  # listed base units; NaN = the store lacks it
+    quote_volume: Floats  # quote currency; NaN = the store lacks it
+    trades: Ints  # count; -1 = the store lacks it
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Funding:
 
     settled_at: Ints  # ms as the venue stamps it, jitter included
     rate: Floats  # fraction per interval; positive = longs pay shorts
-    mark: Floats  # mark price at the settlement; NaN = not held
+    mark: Floats  # mark price at the settlement; NaN = the store lacks it
 
 
 @dataclass(frozen=True)

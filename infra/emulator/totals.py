@@ -2,7 +2,7 @@
 
     Totals(world).days("BTC")
 
-Shape: one `Day` per UTC day that is held whole. Nothing to run alone.
+Shape: one `Day` per UTC day that the store has whole. Nothing to run alone.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from infra.emulator.market import Market, World
 from infra.emulator.store import MS_HOUR, Listing
-from infra.emulator.wire import Market, World
 
 DAY = 24 * MS_HOUR
 
@@ -43,16 +43,16 @@ class Totals:
 
     def days(self, base: str, now: int) -> dict[int, Day]:
         """By the day's start, in ms: the days that are over, oldest first."""
-        found: dict[int, Day] = defaultdict(Day)
+        days: dict[int, Day] = defaultdict(Day)
         for name in self.names:
             market = self.world.market(name)
             for listing in market.listings(now):
                 if listing.base == base:
-                    _add(found, market, listing)
-        return {day: found[day] for day in sorted(found) if day + DAY <= now and found[day].oi > 0}
+                    _add(days, market, listing)
+        return {day: days[day] for day in sorted(days) if day + DAY <= now and days[day].oi > 0}
 
 
-def _add(found: dict[int, Day], market: Market, listing: Listing) -> None:
+def _add(days: dict[int, Day], market: Market, listing: Listing) -> None:
     oi, funding = market.open_interest(listing.listed), market.funding(listing.listed)
     bars, forced = market.candles(listing.listed, "trade"), market.liquidations(listing.listed)
     weights: dict[int, float] = {}
@@ -60,20 +60,20 @@ def _add(found: dict[int, Day], market: Market, listing: Listing) -> None:
         at = np.flatnonzero((oi.observed_at % DAY == 0) & ~np.isnan(oi.size * oi.mark))
         weights = dict(zip((oi.observed_at[at] - DAY).tolist(), (oi.size * oi.mark)[at].tolist(), strict=True))
         for day, value in weights.items():
-            found[day].oi += value
+            days[day].oi += value
     if bars is not None:
         for day in np.unique(bars.opened_at // DAY * DAY).tolist():
-            found[day].volume += float(np.nansum(bars.quote_volume[bars.opened_at // DAY * DAY == day]))
+            days[day].volume += float(np.nansum(bars.quote_volume[bars.opened_at // DAY * DAY == day]))
     if forced is not None:
         for day in np.unique(forced.time // DAY * DAY).tolist():
             inside = forced.time // DAY * DAY == day
             worth = forced.price * forced.size
-            found[day].longs += float(worth[inside & forced.long].sum())
-            found[day].shorts += float(worth[inside & ~forced.long].sum())
+            days[day].longs += float(worth[inside & forced.long].sum())
+            days[day].shorts += float(worth[inside & ~forced.long].sum())
     if funding is not None:
         # What settles at midnight closes the day.
-        days = (funding.settled_at - MS_HOUR // 60) // DAY * DAY
-        last = dict(zip(days.tolist(), funding.rate.tolist(), strict=True))
+        settled_on = (funding.settled_at - MS_HOUR // 60) // DAY * DAY
+        last = dict(zip(settled_on.tolist(), funding.rate.tolist(), strict=True))
         for day, rate in last.items():
             if day in weights:
-                found[day].rates.append((rate, weights[day]))
+                days[day].rates.append((rate, weights[day]))

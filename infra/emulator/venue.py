@@ -170,10 +170,10 @@ class Venue(ABC):
 def _expression(pattern: str) -> str:
     """A route's pattern as a regular expression."""
     pieces = re.split(r"\{(\w+)(?::([^}]+))?\}", pattern)
-    made = [re.escape(pieces[0])]
+    parts = [re.escape(pieces[0])]
     for name, options, text in zip(pieces[1::3], pieces[2::3], pieces[3::3], strict=True):
-        made.append(f"(?P<{name}>{options or '[^/]+'}){re.escape(text)}")
-    return "".join(made)
+        parts.append(f"(?P<{name}>{options or '[^/]+'}){re.escape(text)}")
+    return "".join(parts)
 
 
 def _filled(body: Any, values: Mapping[str, object]) -> Any:
@@ -186,4 +186,4 @@ def _filled(body: Any, values: Mapping[str, object]) -> Any:
         return body
     if whole := re.fullmatch(r"\{(\w+)\}", body):
         return values[whole[1]]
-    return re.sub(r"\{(\w+)\}", lambda found: str(values[found[1]]), body)
+    return re.sub(r"\{(\w+)\}", lambda match: str(values[match[1]]), body)

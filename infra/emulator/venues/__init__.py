@@ -7,7 +7,7 @@ from functools import cache
 from importlib import import_module
 
 from infra.emulator.store import Profile
-from infra.emulator.wire import Venue
+from infra.emulator.venue import Venue
 
 
 @cache

@@ -45,29 +45,30 @@ def test_times_after_and_path_choose_the_requests(served: Served) -> None:
 @pytest.mark.parametrize("kind", ["429", "418"])
 def test_too_many_requests(served: Served, kind: str) -> None:
     served.fault(kind, retry_after=7)
-    said = ask(served.url + FUNDING)
-    assert (said.status, said.headers["Retry-After"], said.json["code"]) == (int(kind), "7", -1003)
+    answer = ask(served.url + FUNDING)
+    assert (answer.status, answer.headers["Retry-After"], answer.json["code"]) == (int(kind), "7", -1003)
 
 
 @pytest.mark.parametrize("status", [200, 502])
 def test_an_html_page(served: Served, status: int) -> None:
     served.fault("html", status=status)
-    said = ask(served.url + FUNDING)
-    assert said.status == status and said.headers["Content-Type"] == "text/html" and said.body.startswith(b"<!DOCTYPE html>")
+    answer = ask(served.url + FUNDING)
+    assert (answer.status, answer.headers["Content-Type"]) == (status, "text/html")
+    assert answer.body.startswith(b"<!DOCTYPE html>")
 
 
 @pytest.mark.parametrize(
-    ("path", "told"),
+    ("path", "expected"),
     [
         (FUNDING, {"code": -1001}),
         ("/bybit/v5/market/time", {"retCode": 10016}),
         ("/kraken/derivatives/api/v3/tickers", {"result": "error", "error": "Unavailable"}),
     ],
 )
-def test_own_error_in_http_200(served: Served, path: str, told: dict[str, Any]) -> None:
+def test_own_error_in_http_200(served: Served, path: str, expected: dict[str, Any]) -> None:
     served.fault("error_200")
-    said = ask(served.url + path)
-    assert said.status == 200 and told.items() <= said.json.items()
+    answer = ask(served.url + path)
+    assert answer.status == 200 and expected.items() <= answer.json.items()
     served.fault("error_200", body='{"retCode":10006}')
     assert ask(served.url + path).json == {"retCode": 10006}
 
@@ -75,18 +76,18 @@ def test_own_error_in_http_200(served: Served, path: str, told: dict[str, Any]) 
 def test_regions(served: Served) -> None:
     for _ in range(3):
         served.fault("region")
-    assert (said := ask(served.url + FUNDING)).status == 451 and "restricted location" in said.json["msg"]
-    assert (said := ask(served.url + "/bybit/v5/market/time")).status == 403 and said.body.startswith(b"<html>")
+    assert (answer := ask(served.url + FUNDING)).status == 451 and "restricted location" in answer.json["msg"]
+    assert (answer := ask(served.url + "/bybit/v5/market/time")).status == 403 and answer.body.startswith(b"<html>")
     assert ask(served.url + "/hyperliquid/info", {"type": "meta"}).status == 403
 
 
 def test_truncated_has_the_length_of_what_is_sent(served: Served) -> None:
     whole = ask(served.url + FUNDING).body
     served.fault("truncated")
-    said = ask(served.url + FUNDING)
-    assert said.body == whole[: len(whole) // 2] and int(said.headers["Content-Length"]) == len(said.body)
+    answer = ask(served.url + FUNDING)
+    assert answer.body == whole[: len(whole) // 2] and int(answer.headers["Content-Length"]) == len(answer.body)
     with pytest.raises(json.JSONDecodeError):
-        _ = said.json
+        _ = answer.json
 
 
 def test_reset_in_the_middle_of_the_body(served: Served) -> None:

@@ -63,10 +63,10 @@ def test_a_window_opens_anew_and_patience_ends() -> None:
     ],
 )
 def test_binance_weights(emulator: Served, path: str, weight: int) -> None:
-    said = ask(f"{emulator.url}/binance/fapi/v1/{path}")
+    answer = ask(f"{emulator.url}/binance/fapi/v1/{path}")
     last = emulator.requests()[-1]
     assert last["weight"] == weight
-    assert int(said.headers["X-MBX-USED-WEIGHT-1M"]) >= weight
+    assert int(answer.headers["X-MBX-USED-WEIGHT-1M"]) >= weight
 
 
 def within_one_window(seconds: int) -> None:
@@ -79,12 +79,12 @@ def within_one_window(seconds: int) -> None:
 def test_binance_refuses_with_429_then_bans_with_418(store: SyntheticMarket) -> None:
     within_one_window(60)
     with serve(store, as_of=NOW, days=3, limits_scale=1 / 240) as served:  # ten a minute
-        said = [ask(f"{served.url}/binance/fapi/v1/ping") for _ in range(45)]
-    codes = [s.status for s in said]
+        answers = [ask(f"{served.url}/binance/fapi/v1/ping") for _ in range(45)]
+    codes = [s.status for s in answers]
     assert codes[:10] == [200] * 10 and {429, 418} <= set(codes)
-    refused = said[codes.index(429)]
+    refused = answers[codes.index(429)]
     assert refused.json["code"] == -1003 and 0 < int(refused.headers["Retry-After"]) <= 60
-    assert int(said[-1].headers["Retry-After"]) == BAN_SECONDS
+    assert int(answers[-1].headers["Retry-After"]) == BAN_SECONDS
     assert codes == sorted(codes, key=[200, 429, 418].index)
 
 
@@ -98,10 +98,10 @@ def test_binance_funding_requests_share_a_limit(store: SyntheticMarket) -> None:
 
 def test_bybit_refuses_in_http_200(store: SyntheticMarket) -> None:
     with serve(store, as_of=NOW, days=3, limits_scale=0.01) as served:  # six in five seconds
-        said = [ask(f"{served.url}/bybit/v5/market/time") for _ in range(13)]
-    assert {s.status for s in said} == {200}
-    assert {s.json["retCode"] for s in said} == {0, 10006}
-    assert said[0].headers["X-Bapi-Limit"] == "6"
+        answers = [ask(f"{served.url}/bybit/v5/market/time") for _ in range(13)]
+    assert {s.status for s in answers} == {200}
+    assert {s.json["retCode"] for s in answers} == {0, 10006}
+    assert answers[0].headers["X-Bapi-Limit"] == "6"
 
 
 def test_hyperliquid_weighs_the_rows_that_it_sends(store: SyntheticMarket) -> None:
@@ -111,8 +111,8 @@ def test_hyperliquid_weighs_the_rows_that_it_sends(store: SyntheticMarket) -> No
         ask(url, {"type": "candleSnapshot", "req": {"coin": "BTC", "interval": "1h", "startTime": start}})
         ask(url, {"type": "allMids"})
         assert [r["weight"] for r in served.requests()] == [20 + 500 // 20, 20 + 119 * 24 // 60, 2]
-        said = [ask(url, {"type": "meta"}) for _ in range(120)]
-        refused = next(s for s in said if s.status == 429)
+        answers = [ask(url, {"type": "meta"}) for _ in range(120)]
+        refused = next(s for s in answers if s.status == 429)
         assert refused.json is None
 
 

@@ -73,32 +73,32 @@ def test_every_settlement_and_bar_is_there_and_no_other(real: RecordedMarket) ->
         seen += len(part)
     assert seen == 80_983
     for (venue, coin), part in frame("candles_1h").groupby(["venue", "coin"]):
-        held = real.candles(venue, coin, "trade")
-        assert held is not None and held.opened_at.tolist() == part["ms"].tolist()
+        series = real.candles(venue, coin, "trade")
+        assert series is not None and series.opened_at.tolist() == part["ms"].tolist()
         for name in ("open", "high", "low", "close"):
-            assert getattr(held, name).tolist() == part[name].tolist()
-        assert held.volume.tolist() == part["volume_base"].tolist()
-        assert np.isnan(held.quote_volume).all() and (held.trades == -1).all()
+            assert getattr(series, name).tolist() == part[name].tolist()
+        assert series.volume.tolist() == part["volume_base"].tolist()
+        assert np.isnan(series.quote_volume).all() and (series.trades == -1).all()
 
 
 @recorded
 def test_open_interest_times_its_mark_is_the_recorded_value(real: RecordedMarket) -> None:
     for coin, part in frame("open_interest_1h").groupby("coin"):
-        held = real.open_interest("hyperliquid", coin)
-        assert held is not None and held.observed_at.tolist() == part["ms"].tolist()
-        np.testing.assert_allclose(held.size * held.mark, part["oi_usd"], rtol=3e-16)
+        series = real.open_interest("hyperliquid", coin)
+        assert series is not None and series.observed_at.tolist() == part["ms"].tolist()
+        np.testing.assert_allclose(series.size * series.mark, part["oi_usd"], rtol=3e-16)
     assert real.proxies == {("hyperliquid", coin): "close" for coin in ("BTC", "DOGE", "ETH", "HYPE", "SOL")}
     assert real.origin == "recorded; series; mark=close-proxy" and not real.dropped and not real.skipped
 
 
 @recorded
 def test_proxy_is_the_median_close_of_the_hour(real: RecordedMarket) -> None:
-    held = real.open_interest("hyperliquid", "BTC")
+    series = real.open_interest("hyperliquid", "BTC")
     crash = int(datetime(2025, 10, 10, 21, tzinfo=UTC).timestamp() * 1000)
     candles = frame("candles_1h")
     closes = candles[(candles["coin"] == "BTC") & (candles["ms"] == crash)]["close"]
-    assert held is not None and len(closes) == 2
-    assert held.mark[np.searchsorted(held.observed_at, crash)] == closes.mean()
+    assert series is not None and len(closes) == 2
+    assert series.mark[np.searchsorted(series.observed_at, crash)] == closes.mean()
 
 
 @recorded
@@ -116,7 +116,7 @@ def test_intervals_and_clock_of_the_real_series(real: RecordedMarket) -> None:
     assert real.running_rate("binance", "BTC", real.end) is None
 
 
-# made folders
+# folders written for a test
 
 
 prices = st.floats(min_value=1e-6, max_value=1e6)
@@ -129,15 +129,15 @@ def test_any_open_interest_keeps_its_dollars(
     tmp_path_factory: pytest.TempPathFactory, data: list[tuple[float, float, bool, bool]], text: bool
 ) -> None:
     """Each row with a mark of its own, or a bar of that hour, or neither: kept exactly, kept by proxy, or counted."""
-    path = tmp_path_factory.mktemp("made")
+    path = tmp_path_factory.mktemp("recording")
     stamps = [T0 + hour * MS_HOUR for hour in range(len(data))]
     marks = [price if own else None for price, _, own, _ in data]
-    held = rows("bybit", "BTC", stamps, oi_usd=[value for _, value, _, _ in data], mark_price=pd.array(marks, "Float64"))
+    series = rows("bybit", "BTC", stamps, oi_usd=[value for _, value, _, _ in data], mark_price=pd.array(marks, "Float64"))
     candles = pd.concat(
         [bars("bybit", "BTC", [price], at) for at, (price, _, _, bar) in zip(stamps, data, strict=True) if bar]
         or [bars("kraken", "ETH", [1.0])]
     )
-    for name, table in (("open_interest_1h", held), ("candles_1h", candles)):
+    for name, table in (("open_interest_1h", series), ("candles_1h", candles)):
         if text:
             table.to_csv(path / f"{name}.csv", index=False)
         else:
@@ -159,8 +159,8 @@ def test_stamps_of_any_kind_are_the_same_instants(tmp_path: Path, unit: str, zon
     table = bars("binance", "BTC", [1.0, 2.0])
     stamps = pd.to_datetime(table["timestamp"], unit="ms", utc=True).dt.tz_convert(zone or "UTC")
     table["timestamp"] = (stamps if zone else stamps.dt.tz_localize(None)).dt.as_unit(unit)
-    held = RecordedMarket(folder(tmp_path, candles_1h=table)).candles("binance", "BTC", "trade")
-    assert held is not None and held.opened_at.tolist() == [T0, T0 + MS_HOUR]
+    series = RecordedMarket(folder(tmp_path, candles_1h=table)).candles("binance", "BTC", "trade")
+    assert series is not None and series.opened_at.tolist() == [T0, T0 + MS_HOUR]
 
 
 def test_csv_and_rows_in_any_order(tmp_path: Path) -> None:
@@ -168,8 +168,8 @@ def test_csv_and_rows_in_any_order(tmp_path: Path) -> None:
     table["timestamp"] = pd.to_datetime(table["timestamp"], unit="ms", utc=True)
     table.iloc[::-1].to_csv(tmp_path / "candles_1h.csv", index=False)
     market = RecordedMarket(tmp_path)
-    held = market.candles("binance", "BTC", "trade")
-    assert held is not None and held.close.tolist() == [1.0, 2.0, 3.0]
+    series = market.candles("binance", "BTC", "trade")
+    assert series is not None and series.close.tolist() == [1.0, 2.0, 3.0]
     assert (market.start, market.end) == (T0, T0 + 3 * MS_HOUR) and market.origin == f"recorded; {tmp_path.name}"
 
 
@@ -190,9 +190,9 @@ def test_marks_that_were_recorded_are_shown_and_nothing_more(tmp_path: Path) -> 
 
 def test_coins_in_the_books_but_without_price_stay_coins(tmp_path: Path) -> None:
     table = rows("kraken", "BTC", [T0, T0 + MS_HOUR], oi_base=[5.0, 6.0], oi_usd=[None, 600.0])
-    held = RecordedMarket(folder(tmp_path, open_interest_1h=table)).open_interest("kraken", "BTC")
-    assert held is not None and held.size.tolist() == [5.0, 6.0]
-    assert np.isnan(held.mark[0]) and held.mark[1] == 100.0
+    series = RecordedMarket(folder(tmp_path, open_interest_1h=table)).open_interest("kraken", "BTC")
+    assert series is not None and series.size.tolist() == [5.0, 6.0]
+    assert np.isnan(series.mark[0]) and series.mark[1] == 100.0
 
 
 @pytest.mark.parametrize(
@@ -215,9 +215,9 @@ def test_multiplier_is_in_the_name(tmp_path: Path, venue: str, coin: str, base: 
 
 
 def test_proxy_minds_the_multiplier(tmp_path: Path) -> None:
-    held = rows("hyperliquid", "kPEPE", [T0], oi_usd=[80.0])
+    series = rows("hyperliquid", "kPEPE", [T0], oi_usd=[80.0])
     candles = pd.concat([bars("binance", "1000PEPE", [0.008]), bars("kraken", "PEPE", [0.000008])])
-    series = RecordedMarket(folder(tmp_path, candles_1h=candles, open_interest_1h=held)).open_interest("hyperliquid", "kPEPE")
+    series = RecordedMarket(folder(tmp_path, candles_1h=candles, open_interest_1h=series)).open_interest("hyperliquid", "kPEPE")
     assert series is not None and series.mark[0] == pytest.approx(0.008) and series.size[0] == pytest.approx(10_000)
 
 

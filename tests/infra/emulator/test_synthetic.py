@@ -41,8 +41,8 @@ def bundles(store: MarketStore, venue: str, listed: str) -> list[object]:
 
 def columns(bundle: object, until: int) -> list[np.ndarray]:
     """The bundle's arrays up to an instant."""
-    held = list(vars(bundle).values())
-    return [column[: np.searchsorted(held[0], until)] for column in held]
+    columns = list(vars(bundle).values())
+    return [column[: np.searchsorted(columns[0], until)] for column in columns]
 
 
 def same(one: MarketStore, other: MarketStore, until: int) -> None:
@@ -103,9 +103,9 @@ def test_every_instrument_is_a_possible_market(market: SyntheticMarket, venue: s
     assert [listing.base for listing in listings] == [asset.base for asset in ASSETS if not lists or asset.base in lists]
     for listing in listings:
         bars = market.candles(venue, listing.listed, "trade")
-        held = market.open_interest(venue, listing.listed)
+        oi = market.open_interest(venue, listing.listed)
         forced = market.liquidations(venue, listing.listed)
-        assert bars is not None and held is not None and forced is not None
+        assert bars is not None and oi is not None and forced is not None
         for kind in ("trade", "mark", "index"):
             of_kind = market.candles(venue, listing.listed, kind)
             assert of_kind is not None
@@ -115,9 +115,9 @@ def test_every_instrument_is_a_possible_market(market: SyntheticMarket, venue: s
         assert (bars.trades > 0).all() and (bars.volume > 0).all()
         paid = bars.quote_volume / bars.volume
         assert (paid >= bars.low * (1 - 1e-9)).all() and (paid <= bars.high * (1 + 1e-9)).all()
-        np.testing.assert_array_equal(held.observed_at[:-1], bars.opened_at)
-        assert (np.abs(np.diff(held.size)) <= bars.volume).all()
-        turnover = bars.quote_volume.sum() / (held.size * held.mark).mean() / (len(bars.volume) / 24)
+        np.testing.assert_array_equal(oi.observed_at[:-1], bars.opened_at)
+        assert (np.abs(np.diff(oi.size)) <= bars.volume).all()
+        turnover = bars.quote_volume.sum() / (oi.size * oi.mark).mean() / (len(bars.volume) / 24)
         assert 0.5 < turnover < 10
         hour = (forced.time - SINCE) // MS_HOUR
         assert (np.diff(forced.time) >= 0).all() and (forced.size > 0).all()
@@ -196,7 +196,7 @@ def test_running_rate_becomes_the_settled_one(market: SyntheticMarket) -> None:
 
 def test_returns_look_like_a_market(long: SyntheticMarket) -> None:
     bars = {base: long.candles("binance", base, "index") for base in ("BTC", "ETH", "SOL")}
-    moves = {base: np.diff(np.log(held.close)) for base, held in bars.items() if held is not None}
+    moves = {base: np.diff(np.log(candles.close)) for base, candles in bars.items() if candles is not None}
     assert 0.3 < moves["BTC"].std() * np.sqrt(24 * 365) < 0.9
     assert np.corrcoef(moves["BTC"], moves["ETH"])[0, 1] > 0.6
     kurtosis = ((moves["BTC"] - moves["BTC"].mean()) ** 4).mean() / moves["BTC"].var() ** 2
@@ -228,24 +228,24 @@ def test_cascades_come_as_often_and_as_hard_as_they_should(long: SyntheticMarket
 def test_a_cascade_leaves_its_marks(long: SyntheticMarket) -> None:
     """Forced closes of the crowded side, five to some forty per cent of open interest in a day, which then is lower."""
     for event in [event for event in long.events() if event.kind == "cascade" and event.asset == "BTC"][-3:]:
-        held, forced = long.open_interest("kraken", "BTC"), long.liquidations("kraken", "BTC")
-        assert held is not None and forced is not None
+        oi, forced = long.open_interest("kraken", "BTC"), long.liquidations("kraken", "BTC")
+        assert oi is not None and forced is not None
         row = (event.start_ms - long.since) // MS_HOUR
         after = (event.end_ms - long.since) // MS_HOUR
         during = (forced.time >= event.start_ms) & (forced.time < event.end_ms)
         amounts, long_side = forced.size[during], forced.long[during]
-        assert 0.04 < amounts.sum() / held.size[row] < 0.6
+        assert 0.04 < amounts.sum() / oi.size[row] < 0.6
         fell = change(long, event, max(1, after - row)) < 0
         assert amounts[long_side == fell].sum() / amounts.sum() > 0.9
-        assert held.size[after] < 0.97 * held.size[row]
+        assert oi.size[after] < 0.97 * oi.size[row]
 
 
 def test_without_crowding_there_is_no_cascade() -> None:
     calm = SyntheticMarket(seed=7, until=UNTIL, since=SINCE, causes=Causes(crowding=0))
     assert not [event for event in calm.events() if event.kind == "cascade"]
-    forced, held = calm.liquidations("kraken", "BTC"), calm.open_interest("kraken", "BTC")
-    assert forced is not None and held is not None
-    assert np.bincount((forced.time - SINCE) // DAY, forced.size).max() < 0.05 * held.size.mean()
+    forced, oi = calm.liquidations("kraken", "BTC"), calm.open_interest("kraken", "BTC")
+    assert forced is not None and oi is not None
+    assert np.bincount((forced.time - SINCE) // DAY, forced.size).max() < 0.05 * oi.size.mean()
 
 
 def test_cascades_by_chance_come_at_their_rate_and_leave_the_crowd_alone() -> None:
