@@ -11,14 +11,34 @@ from typing import Any
 
 from pipelines.paging import once
 from pipelines.records import Record
+from pipelines.shapes import enveloped
 from pipelines.source import Endpoint, Plan, Request
 from pipelines.windows import HOUR
 
 
-def snapshot(name: str, record: type[Record], key: str, request: Request, *, ignored_fields: str = "", **more: Any) -> Endpoint:
-    """One request for all instruments as they are now; `key` is the column that names the instrument."""
+def snapshot(
+    name: str,
+    record: type[Record],
+    key: str,
+    request: Request,
+    *,
+    rows_at: str = "",
+    ignored_fields: str = "",
+    **more: Any,
+) -> Endpoint:
+    """One request for all instruments as they are now; `key` is the column that names the instrument.
+
+    `rows_at` is the dotted path of the list of rows in the body (default: the body itself, or what `page` and `rows` say).
+    """
     return Endpoint(
-        name, record, key=(key,), plan=once(request), bulk=True, ignored_fields=frozenset(ignored_fields.split()), **more
+        name,
+        record,
+        key=(key,),
+        plan=once(request),
+        bulk=True,
+        ignored_fields=frozenset(ignored_fields.split()),
+        **_envelope(rows_at, record),
+        **more,
     )
 
 
@@ -29,6 +49,7 @@ def series(
     plan: Plan,
     *,
     instrument: str = "symbol",
+    rows_at: str = "",
     ignored_fields: str = "",
     key: tuple[str, ...] = (),
     **more: Any,
@@ -36,7 +57,7 @@ def series(
     """Rows of one instrument by the column `time`.
 
     `instrument` is the column that names it, taken from the request where the record has none. `key` is what identifies a row
-    (default: instrument and time).
+    (default: instrument and time); `rows_at` as in `snapshot`.
     """
     return Endpoint(
         name,
@@ -46,6 +67,7 @@ def series(
         plan=plan,
         context=() if instrument in record.__struct_fields__ else (instrument,),
         ignored_fields=frozenset(ignored_fields.split()),
+        **_envelope(rows_at, record),
         **more,
     )
 
@@ -53,3 +75,7 @@ def series(
 def hourly_bars(name: str, record: type[Record], plan: Plan, time: str = "open_time", **more: Any) -> Endpoint:
     """A series of bars of an hour, of trades or of a price."""
     return series(name, record, time, plan, bar=HOUR, **more)
+
+
+def _envelope(rows_at: str, record: type[Record]) -> dict[str, Any]:
+    return enveloped(rows_at, list[record]) if rows_at else {}  # type: ignore[valid-type]

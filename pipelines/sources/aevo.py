@@ -14,7 +14,6 @@ from pipelines.endpoints import series, snapshot
 from pipelines.error_bodies import error_reader
 from pipelines.paging import hourly, present
 from pipelines.records import MaybeNumber, Nanoseconds, Number, Record
-from pipelines.shapes import enveloped
 from pipelines.source import Endpoint, Instrument, Limit, Request, Source
 from pipelines.symbols import base_asset
 from pipelines.windows import Window
@@ -127,7 +126,7 @@ SOURCE = Source(
             "settled_at",
             hourly(RATES, _funding),
             instrument="instrument_name",
-            **enveloped("funding_history", list[FundingRate]),
+            rows_at="funding_history",
         ),
         Endpoint(
             "running_rates",

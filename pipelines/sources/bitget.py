@@ -106,8 +106,7 @@ def _weights(endpoint: str) -> dict[str, int]:
 
 def _snapshot(name: str, endpoint: str, record: type[Record], ignored_fields: str) -> Endpoint:
     request = Request(ROOT + endpoint, PRODUCT, weights=_weights(endpoint))
-    data = enveloped("data", list[record])  # type: ignore[valid-type]
-    return snapshot(name, record, "symbol", request, ignored_fields=ignored_fields, **data)
+    return snapshot(name, record, "symbol", request, rows_at="data", ignored_fields=ignored_fields)
 
 
 def _older(request: Request, page: Any, rows: Sequence[Liquidation]) -> Request | None:
@@ -120,7 +119,7 @@ def _older(request: Request, page: Any, rows: Sequence[Liquidation]) -> Request 
 
 def _bars(name: str, endpoint: str, record: type[Record]) -> Endpoint:
     request = windowed(ROOT + endpoint, BARS, _weights(endpoint), granularity="1H", productType="USDT-FUTURES")
-    return hourly_bars(name, record, hourly(BARS, request), **enveloped("data", list[record]))  # type: ignore[valid-type]
+    return hourly_bars(name, record, hourly(BARS, request), rows_at="data")
 
 
 SOURCE = Source(
@@ -156,7 +155,7 @@ SOURCE = Source(
                 ROOT + "history-fund-rate", _weights("history-fund-rate"), productType="USDT-FUTURES", pageSize=RATES, pageNo=1
             ),
             next_page=from_newest("pageNo", "pageSize", "funding_time"),
-            **enveloped("data", list[FundingRate]),
+            rows_at="data",
         ),
         series(
             "liquidations",

@@ -17,7 +17,7 @@ from pipelines.endpoints import hourly_bars, snapshot
 from pipelines.error_bodies import error_reader
 from pipelines.paging import hourly, no_params, windowed
 from pipelines.records import IsoMs, MaybeNumber, Number, Record, Seconds
-from pipelines.shapes import Stamped, enveloped
+from pipelines.shapes import Stamped
 from pipelines.source import Instrument, Limit, Request, Source
 from pipelines.symbols import base_asset
 
@@ -131,6 +131,6 @@ SOURCE = Source(
             "contract_expiry_name twenty_four_by_seven display_name region_enabled intraday_margin_rate overnight_margin_rate "
             "settlement_price contract_code_display_name product_group_cbrn",
         ),
-        hourly_bars("candles", Candle, hourly(BARS, _candles), time="time", **enveloped("candles", list[Candle])),
+        hourly_bars("candles", Candle, hourly(BARS, _candles), time="time", rows_at="candles"),
     ),
 )

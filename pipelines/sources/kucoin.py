@@ -15,7 +15,7 @@ from pipelines.endpoints import hourly_bars, series, snapshot
 from pipelines.error_bodies import error_reader
 from pipelines.paging import hourly, windowed
 from pipelines.records import MaybeNumber, Ms, Number, Record
-from pipelines.shapes import Bar, enveloped
+from pipelines.shapes import Bar
 from pipelines.source import Instrument, Limit, Request, Source
 from pipelines.symbols import base_asset
 
@@ -91,20 +91,20 @@ SOURCE = Source(
             "maxOrderQty maxPrice maxRiskLimit minRiskLimit predictedFundingFeeRate premiumsSymbol1M premiumsSymbol8H "
             "priceChg priceChgPct riskStep rootSymbol settleDate settlementFee settlementFeeRate settlementFixFee "
             "settlementSymbol sourceExchanges takerFeeRate takerFixFee tickSize turnoverOf24h volumeOf24h",
-            **enveloped("data", list[Contract]),
+            rows_at="data",
         ),
         series(
             "funding_rates",
             FundingRate,
             "timepoint",
             hourly(RATES, windowed("/api/v1/contract/funding-rates", None, WEIGHTS, bounds=BOUNDS)),
-            **enveloped("data", list[FundingRate]),
+            rows_at="data",
         ),
         hourly_bars(
             "candles",
             Kline,
             hourly(BARS, windowed("/api/v1/kline/query", None, WEIGHTS, bounds=BOUNDS, granularity=60)),
-            **enveloped("data", list[Kline]),
+            rows_at="data",
         ),
     ),
 )

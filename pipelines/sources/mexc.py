@@ -17,7 +17,7 @@ from pipelines.endpoints import hourly_bars, series, snapshot
 from pipelines.error_bodies import error_reader
 from pipelines.paging import from_newest, hourly, latest, no_params, windowed
 from pipelines.records import MaybeMs, MaybeNumber, Ms, Number, Record, Seconds
-from pipelines.shapes import Bar, enveloped, rows_from_columns
+from pipelines.shapes import Bar, rows_from_columns
 from pipelines.source import Endpoint, Instrument, Limit, Request, Source
 from pipelines.symbols import base_asset
 
@@ -101,8 +101,7 @@ def _bar_rows(page: Chart) -> Sequence[Candle]:
 
 def _snapshot(name: str, endpoint: str, record: type[Record], ignored_fields: str) -> Endpoint:
     request = Request(ROOT + endpoint, weights={endpoint: 1})
-    data = enveloped("data", list[record])  # type: ignore[valid-type]
-    return snapshot(name, record, "symbol", request, ignored_fields=ignored_fields, **data)
+    return snapshot(name, record, "symbol", request, rows_at="data", ignored_fields=ignored_fields)
 
 
 def _bars(name: str, endpoint: str) -> Endpoint:
@@ -144,7 +143,7 @@ SOURCE = Source(
             latest(ROOT + "funding_rate/history", {"funding_rate/history": 1}, page_num=1, page_size=RATES),
             next_page=from_newest("page_num", "page_size", "settle_time"),
             ignored_fields="collectCycle",
-            **enveloped("data.resultList", list[FundingRate]),
+            rows_at="data.resultList",
         ),
         _bars("candles", "kline"),
         _bars("mark_candles", "kline/fair_price"),

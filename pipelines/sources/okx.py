@@ -20,7 +20,7 @@ from pipelines.endpoints import series, snapshot
 from pipelines.error_bodies import error_reader
 from pipelines.paging import hourly
 from pipelines.records import MaybeMs, MaybeNumber, Ms, Number, Record
-from pipelines.shapes import Bar, PriceBar, enveloped
+from pipelines.shapes import Bar, PriceBar
 from pipelines.source import Endpoint, Instrument, Limit, NextPage, Request, Source
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window
@@ -174,8 +174,7 @@ def _older(bound: str, time: str) -> NextPage:
 
 def _snapshot(name: str, record: type[Record], path: str, ignored_fields: str, **params: str) -> Endpoint:
     request = Request(f"/api/v5/public/{path}", params, weights={name: 1})
-    data = enveloped("data", list[record])  # type: ignore[valid-type]
-    return snapshot(name, record, "symbol", request, ignored_fields=ignored_fields, **data)
+    return snapshot(name, record, "symbol", request, rows_at="data", ignored_fields=ignored_fields)
 
 
 def _history(
@@ -203,8 +202,7 @@ def _history(
             weights={name: 1},
         )
 
-    data = enveloped("data", list[record])  # type: ignore[valid-type]
-    return series(name, record, time, hourly(limit, request), next_page=_older(older, time), **data, **more)
+    return series(name, record, time, hourly(limit, request), rows_at="data", next_page=_older(older, time), **more)
 
 
 def _candles(name: str, record: type[Record], path: str, limit: int, *, by_family: bool = False) -> Endpoint:
