@@ -11,7 +11,7 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -41,15 +41,21 @@ class IsoMs(int):
     """Milliseconds of a timestamp in ISO 8601 with its zone (`2025-12-08T16:00:00.219Z`, `… UTC`)."""
 
 
+class UtcMs(IsoMs):
+    """Milliseconds of a date or a timestamp in ISO 8601 without a zone, read as UTC (`2025-10-10`, `2026-05-19T00:00:00`)."""
+
+
 def read_iso(kind: type, value: Any) -> IsoMs:
-    """msgspec's hook for types that it doesn't know, which is `IsoMs` alone. Raises ValueError, TypeError."""
+    """msgspec's hook for types that it doesn't know: `IsoMs` and `UtcMs`. Raises ValueError, TypeError."""
     moment = datetime.fromisoformat(value.replace(" UTC", "Z"))
-    if kind is not IsoMs or moment.tzinfo is None or not 2014 <= moment.year < 2040:
+    if kind is UtcMs and moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    if not issubclass(kind, IsoMs) or moment.tzinfo is None or not 2014 <= moment.year < 2040:
         raise ValueError(f"Expected a time of 2014-2040 with its zone, got {value}")
-    return IsoMs(to_ms(moment))
+    return kind(to_ms(moment))
 
 
-_ARROW = {int: pa.int64(), IsoMs: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_()}
+_ARROW = {int: pa.int64(), IsoMs: pa.int64(), UtcMs: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_()}
 
 
 class Record(msgspec.Struct, gc=False):

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache, reduce
 from operator import getitem, or_
@@ -169,7 +169,8 @@ def wire_value(row: Any, where: Wire) -> Any:
     if value in (None, "") or not where.unit:
         return value
     if where.unit == "iso":
-        time = int(Decimal(str(datetime.fromisoformat(value.replace(" UTC", "Z")).timestamp())) * 1000)
+        moment = datetime.fromisoformat(value.replace(" UTC", "Z"))
+        time = int(Decimal(str(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp())) * 1000)
     else:
         time = int(Decimal(value) * 1000) if where.unit == "seconds" else int(value) // 1_000_000
     return time + where.hours * MS_HOUR

@@ -6,57 +6,36 @@ Alone: `python -m infra.emulator` and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from infra.emulator.totals import Totals
-from infra.emulator.venues.coingecko import KEY, NAMES
-from infra.emulator.wire import Answer, Ask, Refusal, Usage, Venue, encode, iso
+from infra.emulator.messages import Ask
+from infra.emulator.rendering import iso
+from infra.emulator.totals import Day, Totals
+from infra.emulator.venue import Venue, route
+from infra.emulator.venues.coingecko import NAMES
 
-ASSETS = {"btc": "BTC", "eth": "ETH"}
-
-
-def refusal(code: int, message: str) -> Refusal:
-    return Refusal(Answer(encode({"status": {"code": code, "message": message}}), code, charges={"calls": 1}))
+SERIES: Mapping[str, Callable[[Day], dict[str, float]]] = {
+    "open-interest": lambda total: {"open_interest": total.oi},
+    "funding-rates": lambda total: {"funding_rates": (total.rate or 0) * 100},
+    "liquidations": lambda total: {"long_liquidations_usd": total.longs, "short_liquidations_usd": total.shorts},
+}
 
 
 class CryptoQuant(Venue):
     name = "cryptoquant"
-    limits: Mapping[str, tuple[int, int]] = {"calls": (20, 60)}
 
-    def answer(self, ask: Ask) -> Answer:
-        if ask.headers.get("Authorization") != f"Bearer {KEY}":
-            raise refusal(401, "Unauthorized")
-        match ask.path.strip("/").split("/"):
-            case ["v1", asset, "market-data", endpoint] if asset in ASSETS:
-                pass
-            case _:
-                raise refusal(404, "Not found")
-        if "exchange" not in ask.query or ask.query.get("window") != "day":
-            raise refusal(400, "Bad request")
+    @route("/v1/{asset:btc|eth}/market-data/{series:open-interest|funding-rates|liquidations}", calls=1)
+    def days(self, ask: Ask, asset: str, series: str) -> object:
+        ask.required("exchange")
+        ask.choice("window", "day")
         first, last = ask.query.get("from", "19700101"), ask.query.get("to", "99991231")
-        rows = []
-        for day, total in Totals(self.world, tuple(NAMES)).days(ASSETS[asset], ask.now).items():
-            said = {
-                "open-interest": {"open_interest": total.oi},
-                "funding-rates": {"funding_rates": (total.rate or 0) * 100},
-                "liquidations": {"long_liquidations_usd": total.longs, "short_liquidations_usd": total.shorts},
-            }
-            if endpoint not in said:
-                raise refusal(404, "Not found")
-            if first[:8] <= iso(day)[:10].replace("-", "") <= last[:8]:
-                rows.append({"date": iso(day)[:10], **said[endpoint]})
-        rows.reverse()
-        body = {
-            "status": {"code": 200, "message": "success"},
-            "result": {"window": "DAY", "data": rows[: int(ask.query.get("limit", "100"))]},
-        }
-        return Answer(encode(body), charges={"calls": 1})
-
-    def refuse(self, ask: Ask, usage: Usage | None, *, banned: bool = False) -> Answer:
-        return refusal(429, "Too Many Requests").answer
-
-    def error(self, ask: Ask) -> Answer:
-        return refusal(500, "Internal Server Error").answer
+        rows = [
+            {"date": iso(day)[:10], **SERIES[series](total)}
+            for day, total in Totals(self.world, tuple(NAMES)).days(asset.upper(), ask.now).items()
+            if first[:8] <= iso(day)[:10].replace("-", "") <= last[:8]
+        ]
+        page = rows[::-1][: ask.limit(100, 100_000)]
+        return {"status": {"code": 200, "message": "success"}, "result": {"window": "DAY", "data": page}}
 
 
 VENUE = CryptoQuant
