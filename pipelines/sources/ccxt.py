@@ -1,18 +1,17 @@
 """Any perpetual venue that ccxt knows, named in the setting `ccxt_venues`: instruments, settled funding, open interest, bars.
 
-ccxt knows how a venue is asked and what its answer is called; the rest stays ours. Its requests go through our client (session,
-retries, one limit for the whole machine, counted as ccxt counts it: milliseconds of the venue's time), its clock is the run's.
+ccxt builds the requests of a venue and reads its answers. The requests go through the client of this project: session, retries,
+one limit for the whole machine, counted as ccxt counts it, in milliseconds of the venue's time. Its clock is the run's.
 
-What lands is one JSON body a call: `answers`, every body that the venue sent, as text, beside its URL; and `rows`, what ccxt's
-unified method made of them, cut to the window asked. Loading reads `rows`, so a replay needs no ccxt, and a ccxt that reads
-better later has to ask again. Where ccxt itself trips over an answer there are no rows, and the page goes to quarantine.
+Landing gets one JSON body a call: `answers`, the URL, status and text of every body that the venue sent; and `rows`, the result
+of ccxt's unified method, cut to the window. Loading reads `rows`, so a replay needs no ccxt; what a later ccxt reads better has
+to be fetched again. Where ccxt fails on an answer `rows` is null, and the page goes to quarantine. Times are milliseconds.
 
-What ccxt doesn't say are facts without proof (`venue_facts.csv`): sides of open interest, what a stamp means, coins or
+What ccxt doesn't state are facts without proof (`venue_facts.csv`): sides of open interest, the meaning of a stamp, coins or
 contracts (known only where a contract is one coin), stocks or coins. A fact about one venue is called `<fact> of <venue>`.
 
-A venue that has a source of its own is refused: that one wins. On the emulator it is the other way round, since the emulator
-speaks as no other venue; there the precedence decides.
-Alone: `PERPLAKE_CCXT_VENUES=phemex perps run --mode live --venues ''`.
+Live, a venue that has a source of its own is refused. On the emulator, which speaks as no other venue, it is fetched by both, and
+the precedence of sources decides. Alone: `PERPLAKE_CCXT_VENUES=phemex perps run --mode live --venues ''`.
 """
 
 from __future__ import annotations
@@ -38,13 +37,13 @@ from pipelines.source import Endpoint, Instrument, Limit, Plan, Request, Source,
 from pipelines.symbols import base_asset
 from pipelines.windows import DAY, HOUR, Window, iso
 
-#: What prices are quoted in, of the instruments that we ask for (the fact `fetched_quote`).
+#: Quotes of the instruments that are fetched (the fact `fetched_quote`).
 QUOTES = ("USDT", "USDC", "USD")
-#: Rows that any venue gives at once, and so hours in a request: rates and open interest come once an hour at most.
+#: Rows that every venue sends at once, and so hours in a request: rates and open interest have a row an hour at most.
 PAGE = 96
-#: A refusal of a window that ended so long ago says that the venue keeps no such history: what is older isn't asked for then.
+#: A refused window that ended longer ago than this shows that the venue keeps no such history: older windows are not requested.
 OLD = 2 * DAY
-#: Hours in a request for bars, at most: where ccxt states how many bars a venue gives it is those.
+#: The most hours in a request for bars, where ccxt states no fewer for the venue.
 BARS = 1000
 INSTALL = "ccxt_venues needs the package ccxt: install perplake with its extra, `pip install 'perplake[ccxt]'`"
 
@@ -91,15 +90,15 @@ class Candle(Bar, array_like=True):
 
 
 class Problem(msgspec.Struct):
-    """What is said instead of a page: an exception of ccxt's, by kind."""
+    """The body that stands for an exception of ccxt's."""
 
     kind: Literal["limited", "blocked", "rejected", "transient"]
     message: str
 
 
 def error(status: int, body: bytes) -> VenueProblem | None:
-    said = decode_or_none(body, Problem)
-    return VenueProblem(said.kind, said.message) if said else None
+    problem = decode_or_none(body, Problem)
+    return VenueProblem(problem.kind, problem.message) if problem else None
 
 
 def instruments(page: Any) -> list[Instrument]:
@@ -110,79 +109,79 @@ def instruments(page: Any) -> list[Instrument]:
     ]
 
 
-# --- asking -----------------------------------------------------------------------------------------------------------------
+# --- the transport ----------------------------------------------------------------------------------------------------------
 
-#: The answers of the call that is under way.
-_heard: ContextVar[list[dict[str, Any]]] = ContextVar("heard")
+#: The venue's answers to the call in progress.
+_answers: ContextVar[list[dict[str, Any]]] = ContextVar("answers")
 
 
 class Transport:
-    """An exchange of ccxt that speaks through a client; `get` gives the answer to one unified call as one body."""
+    """An exchange of ccxt whose requests go through a client; `get` returns the result of one unified call as one body."""
 
     def __init__(self, exchange: str, client: Client) -> None:
         import ccxt.async_support as ccxt
 
         self._ccxt, self._client = ccxt, client
         self._exchange: Any = getattr(ccxt, exchange)({"options": {"defaultType": "swap"}})
-        self._exchange.has["fetchCurrencies"] = False  # a key is needed for it at most venues; markets say enough
+        self._exchange.has["fetchCurrencies"] = False  # most venues need a key for it
         self._exchange.fetch, self._exchange.throttle = self._fetch, self._throttle
         self._exchange.milliseconds = client.clock.now
-        #: By method: up to when the venue refuses, and how it says so.
+        #: By method: the end of the newest refused window (ms), and the first refusal.
         self._refused: dict[str, tuple[int, Absent]] = {}
 
     async def close(self) -> None:
-        """There is nothing of its own to close."""
+        """It has no resources of its own."""
 
     async def get(self, url: str, request: Request) -> Answer:
-        """Status, headers, body and URL; a `Problem` as the body where ccxt raises one.
+        """Status, headers, body and URL; a `Problem` as the body where ccxt raises an exception.
 
-        Raises `Absent` for what the venue has forgotten, and for what ccxt can't ask of this instrument.
+        Raises `Absent` for history that the venue doesn't keep, and for methods that ccxt hasn't for this instrument.
         """
         method, until = request.path.rpartition("/")[2], int(request.params.get("until", 0))
         if method in self._refused and until <= self._refused[method][0]:
             raise self._refused[method][1]
-        heard: list[dict[str, Any]] = []
-        _heard.set(heard)
-        said: dict[str, Any] = {}
+        answers: list[dict[str, Any]] = []
+        _answers.set(answers)
+        content: dict[str, Any] = {}
         try:
-            said["rows"] = await self._rows(method, request.params)
+            content["rows"] = await self._rows(method, request.params)
         except self._ccxt.NotSupported as problem:
             remedy = "The venue itself may give it, by a source of its own"
             raise Absent("ccxt", request.path_label, str(problem), remedy) from problem
         except self._ccxt.BaseError as problem:
-            status = heard[-1]["status"] if heard else 200
-            told = self._problem(status, problem)
-            if told.kind == "rejected" and heard and until and until < self._exchange.milliseconds() - OLD:
-                say = f"this venue refuses what ended by {iso(until + 1)} ({told.message})"
-                absent = Absent("ccxt", request.path_label, say, "Older history can't be had this way")
+            status = answers[-1]["status"] if answers else 200
+            stated = self._problem(status, problem)
+            if stated.kind == "rejected" and answers and until and until < self._exchange.milliseconds() - OLD:
+                message = f"this venue refuses windows that ended by {iso(until + 1)} ({stated.message})"
+                absent = Absent("ccxt", request.path_label, message, "Older history can't be had this way")
                 self._refused[method] = until, self._refused.get(method, (0, absent))[1]
                 raise self._refused[method][1] from problem
-            return status, heard[-1]["headers"] if heard else {}, msgspec.json.encode(told), url
+            return status, answers[-1]["headers"] if answers else {}, msgspec.json.encode(stated), url
         except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as problem:
-            if not heard:
+            if not answers:
                 raise
-            said |= {"rows": None, "ccxt": repr(problem)}  # an answer that it can't read
-        said["answers"] = [{name: answer[name] for name in ("url", "status", "body")} for answer in heard]
-        last = heard[-1] if heard else {"headers": {}, "url": url}
-        return 200, last["headers"], msgspec.json.encode(said), last["url"]
+            content |= {"rows": None, "ccxt": repr(problem)}  # an answer that ccxt can't read
+        content["answers"] = [{name: answer[name] for name in ("url", "status", "body")} for answer in answers]
+        last = answers[-1] if answers else {"headers": {}, "url": url}
+        return 200, last["headers"], msgspec.json.encode(content), last["url"]
 
-    async def _rows(self, method: str, asked: Mapping[str, Any]) -> list[Any]:
+    async def _rows(self, method: str, params: Mapping[str, Any]) -> list[Any]:
         exchange = self._exchange
         if method == "loadMarkets":
             return [_market(m) for m in (await exchange.load_markets(True)).values() if m["swap"]]
         if exchange.markets is None:
             await exchange.load_markets()
-            _heard.get().clear()
-        found = [m for m in exchange.markets_by_id.get(asked["symbol"], []) if m["swap"]]
-        market = found[0] if found else exchange.market(asked["symbol"])
+            _answers.get().clear()
+        swaps = [m for m in exchange.markets_by_id.get(params["symbol"], []) if m["swap"]]
+        market = swaps[0] if swaps else exchange.market(params["symbol"])
         if method == "fetchOpenInterest":
             return [_picked(OpenInterestNow, await exchange.fetch_open_interest(market["symbol"]))]
-        since, until, limit = asked["since"], asked["until"], asked["limit"]
+        since, until, limit = params["since"], params["until"], params["limit"]
         call = getattr(exchange, _snake(method))
-        # Whoever doesn't read `until` would send it along to the venue.
-        params = {"until": until} if "params.until" in (call.__doc__ or "") else {}
+        # A method that doesn't read `until` would send it to the venue.
+        ccxt_params = {"until": until} if "params.until" in (call.__doc__ or "") else {}
         timeframe = [] if method == "fetchFundingRateHistory" else ["1h"]
-        rows = await call(market["symbol"], *timeframe, since, limit, params)
+        rows = await call(market["symbol"], *timeframe, since, limit, ccxt_params)
         if method == "fetchOHLCV":
             timed = [(row[0], row) for row in rows]
         else:
@@ -190,31 +189,31 @@ class Transport:
             timed = [(row["timestamp"], _picked(kind, row)) for row in rows]
         times = [time for time, _ in timed]
         if len(rows) >= limit and min(times) > until and max(times) > exchange.milliseconds() - DAY:
-            raise self._ccxt.BadRequest("it answers with its latest rows, whatever is asked for")
+            raise self._ccxt.BadRequest("it sends its latest rows, whatever the window")
         return [row for time, row in sorted(timed, key=lambda both: both[0]) if since <= time <= until]
 
     async def _fetch(self, url: str, method: str = "GET", headers: dict[str, Any] | None = None, body: str | None = None) -> Any:
-        """What ccxt's own `fetch` does, by our client: at the venue, or at the emulator in its place."""
+        """ccxt's own `fetch`, through our client: to the venue, or to the emulator in its place."""
         exchange, client = self._exchange, self._client
-        at = url
+        address = url
         if not client.base_url.startswith("ccxt:"):
             parts = urlsplit(url)
-            at = client.base_url + parts.path + (f"?{parts.query}" if parts.query else "")
+            address = client.base_url + parts.path + (f"?{parts.query}" if parts.query else "")
         sent = exchange.prepare_request_headers(headers)
         try:
             status, answered, content, _ = await client.http(
-                method, URL(at, encoded=True), headers=sent, data=body and body.encode()
+                method, URL(address, encoded=True), headers=sent, data=body and body.encode()
             )
         except TimeoutError as problem:
             raise self._ccxt.RequestTimeout(str(problem)) from problem
         except ConnectionError as problem:
             raise self._ccxt.NetworkError(str(problem)) from problem
         text = content.decode(errors="replace")
-        _heard.get().append({"url": url, "status": status, "headers": dict(answered), "body": text})
+        _answers.get().append({"url": url, "status": status, "headers": dict(answered), "body": text})
         read = exchange.parse_json(text)
         exchange.handle_errors(status, "", url, method, dict(answered), text, read, sent, body)
         exchange.handle_http_status_code(status, "", url, method, text)
-        if read is None:  # a page for people, or a part of an answer
+        if read is None:  # HTML, or a truncated answer
             raise self._ccxt.NetworkError(f"the body is not whole JSON: {text[:60]!r}")
         return read
 
@@ -244,9 +243,9 @@ def _market(market: Mapping[str, Any]) -> dict[str, Any]:
     return {**_picked(Market, market), "baseId": str(market.get("baseId") or "")}
 
 
-# --- what is asked ----------------------------------------------------------------------------------------------------------
+# --- the endpoints ----------------------------------------------------------------------------------------------------------
 
-#: What a dataset is asked by; a venue for which ccxt has no such method has no such dataset.
+#: ccxt's method by endpoint; a venue for which ccxt has no such method has no such endpoint.
 METHODS = {
     "instruments": "loadMarkets",
     "open_interest_now": "fetchOpenInterest",
@@ -257,9 +256,9 @@ METHODS = {
 
 
 def _more(step: int, request: Request, page: Any, rows: Sequence[Any], time: str) -> Request | None:
-    """What lacks at the end of a window, else at its start: a venue may give less rows at once than it was asked for.
+    """The missing end of a window, or else its missing start: a venue may send fewer rows at once than were requested.
 
-    `step` is the longest time between two rows. Each page narrows what is asked for, and an empty one ends it.
+    `step` is the longest time between two rows. Each page narrows the window, and an empty page ends it.
     """
     if not rows:
         return None
@@ -272,8 +271,8 @@ def _more(step: int, request: Request, page: Any, rows: Sequence[Any], time: str
     return None
 
 
-def _datasets(exchange: str, venue: str, bars: int = BARS) -> tuple[Endpoint, ...]:
-    """All that a venue may be asked for, by ccxt's name for it and ours."""
+def _endpoints(exchange: str, venue: str, bars: int = BARS) -> tuple[Endpoint, ...]:
+    """All endpoints that a venue may have, by ccxt's name of the venue and ours."""
 
     def request(name: str, instrument: Instrument, window: Window | None, rows: int) -> Request:
         span = {"since": window.start, "until": window.end - 1, "limit": rows} if window else {}
@@ -285,11 +284,11 @@ def _datasets(exchange: str, venue: str, bars: int = BARS) -> tuple[Endpoint, ..
 
     def paged(name: str, rows: int) -> Plan:
         plan = hourly(rows, lambda instrument, window: request(name, instrument, window, rows))
-        return lambda instrument, window: reversed(list(plan(instrument, window)))  # until the venue's memory ends
+        return lambda instrument, window: reversed(list(plan(instrument, window)))  # until the venue's history ends
 
     def series(name: str, record: type[Record], time: str, rows: int, step: int, bar: int | None = None) -> Endpoint:
-        def next_page(request: Request, page: Any, found: Sequence[Any]) -> Request | None:
-            return _more(step, request, page, found, time)
+        def next_page(request: Request, page: Any, rows: Sequence[Any]) -> Request | None:
+            return _more(step, request, page, rows, time)
 
         return Endpoint(
             name,
@@ -321,14 +320,14 @@ def _datasets(exchange: str, venue: str, bars: int = BARS) -> tuple[Endpoint, ..
             **enveloped("rows", list[OpenInterestNow]),
             context=("symbol", "venue"),
         ),
-        # The longest interval between settlements is eight hours at all but a few venues.
+        # Nearly all venues settle every eight hours or more often.
         series("funding_rates", FundingRate, "timestamp", PAGE, 9 * HOUR),
         series("open_interest", OpenInterest, "timestamp", PAGE, 2 * HOUR),
         series("candles", Candle, "open_time", bars, 2 * HOUR, bar=HOUR),
     )
 
 
-def _source(exchange: str, venue: str, datasets: tuple[Endpoint, ...]) -> Source:
+def _source(exchange: str, venue: str, endpoints: tuple[Endpoint, ...]) -> Source:
     return Source(
         name="ccxt",
         venue=venue,
@@ -336,17 +335,17 @@ def _source(exchange: str, venue: str, datasets: tuple[Endpoint, ...]) -> Source
         limits={"ms": Limit(10_000, 10)},
         error=error,
         parse_instruments=instruments,
-        endpoints=datasets,
+        endpoints=endpoints,
         transport=partial(Transport, exchange),
     )
 
 
-#: Of no venue: the raw tables of all of them.
-SOURCE = _source("", "", _datasets("", ""))
+#: Without a venue: the raw tables that all venues share.
+SOURCE = _source("", "", _endpoints("", ""))
 
 
 def expand_multi_venue(names: Sequence[str], origin: str) -> tuple[tuple[Source, ...], tuple[str, ...]]:
-    """A source for each exchange of ccxt that is named, and a line for each dataset that lacks.
+    """A source for each named exchange of ccxt, and a line for each endpoint that it doesn't have.
 
     Raises `ValueError` for an exchange that ccxt doesn't know, and, live, for one that has a source of its own.
     """
@@ -356,7 +355,7 @@ def expand_multi_venue(names: Sequence[str], origin: str) -> tuple[tuple[Source,
         import ccxt.async_support as ccxt
     except ImportError:
         raise ValueError(INSTALL) from None
-    found, lines = [], []
+    sources, lines = [], []
     native = {row.venue: name for name, row in reversed(source_rows().items()) if row.venue}
     for name in names:
         if name not in ccxt.exchanges:
@@ -370,13 +369,13 @@ def expand_multi_venue(names: Sequence[str], origin: str) -> tuple[tuple[Source,
             continue
         exchange = getattr(ccxt, name)()
         limit = exchange.feature_value_by_type("swap", "linear", "fetchOHLCV", "limit", PAGE)
-        datasets = []
-        for dataset in _datasets(name, venue, min(int(limit or PAGE), BARS)):
-            method = METHODS[dataset.name]
-            by_the_hour = dataset.bar is None or "1h" in exchange.timeframes
-            if method == "loadMarkets" or (exchange.has.get(method) is True and by_the_hour):
-                datasets.append(dataset)
+        endpoints = []
+        for endpoint in _endpoints(name, venue, min(int(limit or PAGE), BARS)):
+            method = METHODS[endpoint.name]
+            hourly_bars = endpoint.bar is None or "1h" in exchange.timeframes
+            if method == "loadMarkets" or (exchange.has.get(method) is True and hourly_bars):
+                endpoints.append(endpoint)
             else:
-                lines.append(f"ccxt {name} gives no {dataset.name}: ccxt {ccxt.__version__} has no {method} for it")
-        found.append(_source(name, venue, tuple(datasets)))
-    return tuple(found), tuple(lines)
+                lines.append(f"ccxt {name} has no {endpoint.name}: ccxt {ccxt.__version__} has no {method} for it")
+        sources.append(_source(name, venue, tuple(endpoints)))
+    return tuple(sources), tuple(lines)

@@ -1,6 +1,6 @@
-"""The source for any venue of ccxt: held against the sources of our own on the emulator, its requests, its errors, its settings.
+"""The source for any venue of ccxt: compared with our own sources on the emulator; its requests, its errors, its settings.
 
-The emulator speaks as venues that have a source of their own; live those are refused here, on the emulator both run side by side.
+Live, a venue that has a source of its own is refused; on the emulator both run side by side.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tests.sources.kit import DAY, NOW, WINDOW, get_source, next_request
 from tests.whole import AS_OF, DAYS, database, perps, published, window
 
 ccxt = pytest.importorskip("ccxt.async_support")
-#: ccxt's name, our source, and which datasets of open interest ccxt has there.
+#: By ccxt's name: our source, and the endpoints of open interest that ccxt has for the venue.
 PAIRS = {
     "binanceusdm": ("binance_usdm", {"open_interest", "open_interest_now"}),
     "bybit": ("bybit_linear", {"open_interest", "open_interest_now"}),
@@ -40,38 +40,34 @@ PAIRS = {
 ALL = ",".join(PAIRS)
 
 
-def part(name: str, origin: str = "synthetic") -> Source:
-    [found], _ = expand_multi_venue("ccxt", (name,), origin)
-    return found
+def ccxt_source(name: str, origin: str = "synthetic") -> Source:
+    [source], _ = expand_multi_venue("ccxt", (name,), origin)
+    return source
 
 
-def asked(emulator: Served, home: Path, names: str, over: Window = WINDOW, **settings: Any) -> tuple[Run, FetchResult]:
-    """What those venues of ccxt give of BTC and PEPE, in landing."""
+def fetch_by_ccxt(emulator: Served, home: Path, names: str, over: Window = WINDOW, **settings: Any) -> tuple[Run, FetchResult]:
+    """BTC and PEPE of these venues of ccxt, fetched into landing."""
     chosen = {"home": home, "assets": ["BTC", "PEPE"], "timeout_seconds": 2, "tries": 3, "limits_scale": 1e6, "venues": []}
-    run = Run.begin(
-        Settings(**{**chosen, "ccxt_venues": names, **settings}),
-        over,
-        Clock(NOW),
-        EmulatorInfo(emulator.url, "synthetic; seed=7"),
-    )
+    chosen |= {"ccxt_venues": names, **settings}
+    run = Run.begin(Settings(**chosen), over, Clock(NOW), EmulatorInfo(emulator.url, "synthetic; seed=7"))
     [result] = asyncio.run(fetch(run, run.chosen_sources()[0]))
     return run, result
 
 
 def raw(run: Run, result: FetchResult, sql: str) -> list[tuple[Any, ...]]:
-    """The warehouse's answer once the pages are loaded."""
+    """The pages loaded, and a query of the warehouse."""
     assert not result.failures and not result.quarantined, [*map(str, result.failures), *result.quarantined]
     load(run, get_source("ccxt"), result.entries)
     with duckdb.connect(str(run.settings.database), read_only=True) as connection:
         return connection.execute(sql).fetchall()
 
 
-# --- against the sources of our own -----------------------------------------------------------------------------------------
+# --- compared with our own sources ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
-    """A run of the four venues by both ways, from HTTP to the published copy: its home and what it printed."""
+    """A run of the four venues both ways, from HTTP to the published copy: its home and its output."""
     home = tmp_path_factory.mktemp("both")
     store = SyntheticMarket(seed=7, until=int(np.datetime64(AS_OF.rstrip("Z"), "ms").astype(int)))
     with serve(store, as_of=AS_OF, days=10, limits_scale=1e6) as served:
@@ -81,7 +77,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]
         yield home, ended.output
 
 
-#: Canonical rows after staging, sizes in one unit: how both ways are compared.
+#: Canonical rows after staging, sizes in one unit: the columns that are compared.
 CANONICAL = {
     "funding_rates": "epoch_ms(settled_at), stamp, raw_rate, rate_interval",
     "candles": "epoch_ms(opened_at), open, high, low, close, "
@@ -112,9 +108,9 @@ def test_ccxt_and_our_own_source_give_the_same_rows(exchange: str, dataset: str,
     native, given = PAIRS[exchange]
     ours = canonical(whole[0], dataset, native, native)
     if dataset == "open_interest":
-        held = {snapshot for *_, snapshot, _, _ in ours if ("open_interest_now" if snapshot else "open_interest") in given}
-        ours = [row for row in ours if row[2] in held]
-        assert held == ({False, True} if given else set())
+        kinds = {snapshot for *_, snapshot, _, _ in ours if ("open_interest_now" if snapshot else "open_interest") in given}
+        ours = [row for row in ours if row[2] in kinds]
+        assert kinds == ({False, True} if given else set())
     theirs = canonical(whole[0], dataset, "ccxt", native)
     assert len(theirs) == len(ours) and (ours or exchange == "krakenfutures")
     for mine, other in zip(ours, theirs, strict=True):
@@ -125,7 +121,7 @@ def test_ccxt_and_our_own_source_give_the_same_rows(exchange: str, dataset: str,
         np.testing.assert_allclose(*zip(*numbers, strict=True), rtol=1e-9) if numbers else None
 
 
-def test_where_both_tell_of_an_instrument_ours_wins(whole: tuple[Path, str]) -> None:
+def test_our_own_source_precedes_ccxt_for_an_instrument_of_both(whole: tuple[Path, str]) -> None:
     with duckdb.connect(str(published(whole[0])), read_only=True) as connection:
         for fact in ("fct_candles", "fct_funding_rates", "fct_open_interest", "dim_instruments"):
             rows = connection.execute(f"select distinct instrument_id, source from marts.{fact}").fetchall()
@@ -136,16 +132,16 @@ def test_where_both_tell_of_an_instrument_ours_wins(whole: tuple[Path, str]) -> 
         assert ("sides_of_openInterestAmount", "1", False) in facts and ("unit_of_volume", "unknown", False) in facts
 
 
-def test_what_lacks_is_said_once(whole: tuple[Path, str]) -> None:
-    said = " ".join(whole[1].split())
-    assert said.count("ccxt krakenfutures gives no open_interest:") == 1
-    assert said.count("ccxt krakenfutures gives no open_interest_now:") == 1
-    assert said.count("ccxt phemex is left out: the emulator does not speak as phemex") == 1
+def test_an_endpoint_or_a_venue_that_is_left_out_is_reported_once(whole: tuple[Path, str]) -> None:
+    output = " ".join(whole[1].split())
+    assert output.count("ccxt krakenfutures has no open_interest:") == 1
+    assert output.count("ccxt krakenfutures has no open_interest_now:") == 1
+    assert output.count("ccxt phemex is left out: the emulator does not speak as phemex") == 1
 
 
 @pytest.fixture(scope="module")
 def replayed(whole: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, object], Path]:
-    """OKX by ccxt alone, made again from landing, nobody being asked: the settings that name it, and its warehouse."""
+    """OKX by ccxt alone, rebuilt from landing without a request: the settings, and the warehouse."""
     home = tmp_path_factory.mktemp("again")
     files = {"landing": whole[0] / "synthetic-7" / "landing", "warehouse": home / "w.duckdb"}
     chosen = {"venues": "kraken", "ccxt_venues": "okx", "assets": "BTC,PEPE", "mode": "replay", **files}
@@ -154,7 +150,7 @@ def replayed(whole: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) 
     return {**chosen, "home": home}, home / "w.duckdb"
 
 
-def test_tables_are_made_again_from_landing_alone(whole: tuple[Path, str], replayed: tuple[dict[str, object], Path]) -> None:
+def test_tables_are_rebuilt_from_landing_alone(whole: tuple[Path, str], replayed: tuple[dict[str, object], Path]) -> None:
     raw = "select * exclude (_run) from raw.ccxt__candles where venue = 'okx' order by all"
     facts = """select instrument_id, base_asset, opened_at, close, volume_base, oi_base, rate_8h
         from marts.fct_candles join marts.fct_open_interest using (instrument_id, base_asset)
@@ -170,21 +166,25 @@ def test_tables_are_made_again_from_landing_alone(whole: tuple[Path, str], repla
 
 def test_a_number_is_traced_to_the_bytes_that_the_venue_sent(replayed: tuple[dict[str, object], Path]) -> None:
     chosen, _ = replayed
-    asked = ("explain", "fct_funding_rates", "okx:BTC-USDT-SWAP", f"{DAYS[1]}T08:00")
-    said = perps(Path(str(chosen["home"])), "http://127.0.0.1:9", *asked, **{k: v for k, v in chosen.items() if k != "home"})
-    assert said.status == 0, said.output
-    whole = said.output.replace("\n", "")
-    assert "raw.ccxt__funding_rates" in whole and "https://www.okx.com/api/v5/public/funding-rate-history?" in whole
+    command = ("explain", "fct_funding_rates", "okx:BTC-USDT-SWAP", f"{DAYS[1]}T08:00")
+    explained = perps(
+        Path(str(chosen["home"])), "http://127.0.0.1:9", *command, **{k: v for k, v in chosen.items() if k != "home"}
+    )
+    assert explained.status == 0, explained.output
+    output = explained.output.replace("\n", "")
+    assert "raw.ccxt__funding_rates" in output and "https://www.okx.com/api/v5/public/funding-rate-history?" in output
 
 
 # --- requests ---------------------------------------------------------------------------------------------------------------
 
 
 def test_two_days_make_exactly_these_requests() -> None:
-    """Newest first, four days at once, counted from the epoch on: a bound lies within these two."""
+    """Newest first, in runs of four days from the epoch on: the two days lie in two of these."""
     over = Window(1795046400000 - DAY, 1795046400000 + DAY)
-    of = part("bybit")
-    plans = {d.name: [(r.path, dict(r.params)) for r in d.plan(Instrument("BTCUSDT", "BTC"), over)] for d in of.endpoints}
+    plans = {
+        endpoint.name: [(r.path, dict(r.params)) for r in endpoint.plan(Instrument("BTCUSDT", "BTC"), over)]
+        for endpoint in ccxt_source("bybit").endpoints
+    }
     ask = {"symbol": "BTCUSDT", "since": 1794960000000, "until": 1795132799999}
     halves = [{**ask, "since": 1795046400000, "limit": 96}, {**ask, "until": 1795046399999, "limit": 96}]
     assert plans == {
@@ -196,20 +196,20 @@ def test_two_days_make_exactly_these_requests() -> None:
     }
 
 
-def test_every_request_goes_through_our_client_and_is_what_ccxt_asks(emulator: Served, tmp_path: Path) -> None:
+def test_every_request_of_ccxt_goes_through_our_client(emulator: Served, tmp_path: Path) -> None:
     emulator.clear_requests()
-    run, result = asked(emulator, tmp_path, "bybit", assets=["BTC"])
+    run, result = fetch_by_ccxt(emulator, tmp_path, "bybit", assets=["BTC"])
     assert not result.failures and len(emulator.requests()) >= len(result.entries)
     for entry in result.entries:
         page = json.loads(run.landing.body(entry))
         assert page["answers"] and all(json.loads(a["body"])["retCode"] == 0 for a in page["answers"]), "the bytes as sent"
-        assert page["answers"][-1]["url"].startswith("https://api.bybit.com/v5/market/"), "as it is asked live"
+        assert page["answers"][-1]["url"].startswith("https://api.bybit.com/v5/market/"), "the URL of a live request"
     with sqlite3.connect(run.settings.folder / "limits.sqlite") as db:
         spent = db.execute("select total(weight) from spent where name = 'bybit.ms'").fetchone()[0]
     assert spent >= len(emulator.requests()) * ccxt.bybit().rateLimit, "as ccxt counts: milliseconds of the venue's time"
 
 
-def test_pages_follow_where_a_venue_gives_less_at_once() -> None:
+def test_pages_follow_where_a_venue_sends_fewer_rows_at_once() -> None:
     start = NOW - DAY
     request = Request("/x/fetchOHLCV", {"symbol": "A", "since": start, "until": NOW - 1, "limit": 24})
 
@@ -221,20 +221,22 @@ def test_pages_follow_where_a_venue_gives_less_at_once() -> None:
     assert after and after.params == {**request.params, "since": start + 9 * HOUR + 1}
     before = next_request("ccxt", "candles", request, bars(*range(14, 24)))
     assert before and before.params == {**request.params, "until": start + 14 * HOUR - 1}
-    assert next_request("ccxt", "candles", request, bars()) is None, "nothing more there"
+    assert next_request("ccxt", "candles", request, bars()) is None, "an empty page is the last"
 
 
-def test_what_the_venue_has_forgotten_is_said_once_and_not_asked_on(emulator: Served, tmp_path: Path) -> None:
+def test_history_that_the_venue_does_not_keep_is_reported_once_and_not_requested_again(emulator: Served, tmp_path: Path) -> None:
     """OKX's funding through ccxt is always its latest rows; Binance refuses open interest older than 30 days."""
     emulator.clear_requests()
-    run, result = asked(emulator, tmp_path, "binanceusdm,okx", Window(NOW - 80 * DAY, NOW), assets=["BTC"])
+    run, result = fetch_by_ccxt(emulator, tmp_path, "binanceusdm,okx", Window(NOW - 80 * DAY, NOW), assets=["BTC"])
     assert len(result.warnings) == 2 and not result.failures
-    assert any("/binanceusdm/fetchOpenInterestHistory: this venue refuses what ended by 2026-10-2" in w for w in result.warnings)
-    assert any("/okx/fetchFundingRateHistory" in w and "latest rows, whatever is asked for" in w for w in result.warnings)
+    assert any(
+        "/binanceusdm/fetchOpenInterestHistory: this venue refuses windows that ended by 2026-10-2" in w for w in result.warnings
+    )
+    assert any("/okx/fetchFundingRateHistory" in w and "latest rows, whatever the window" in w for w in result.warnings)
     refused = [r for r in emulator.requests() if r["status"] == 400]
-    assert 0 < len(refused) <= 9, "one for each that was under way at once"
+    assert 0 < len(refused) <= 9, "one for each concurrent request"
     rates = "select venue, count(*) from raw.ccxt__funding_rates group by 1 order by 1"
-    # 96 rows were asked for at once, the newest of which lies on the window's end.
+    # A request is for 96 rows, the newest of which lies on the window's end.
     assert raw(run, result, rates) == [("binance", 240), ("okx", 95)]
 
 
@@ -242,65 +244,65 @@ def test_what_the_venue_has_forgotten_is_said_once_and_not_asked_on(emulator: Se
 
 
 def failures(emulator: Served, home: Path, **settings: Any) -> list[str]:
-    return [str(failure) for failure in asked(emulator, home, "bybit", assets=["BTC"], **settings)[1].failures]
+    return [str(failure) for failure in fetch_by_ccxt(emulator, home, "bybit", assets=["BTC"], **settings)[1].failures]
 
 
 def test_a_symbol_that_ccxt_does_not_know(emulator: Served, tmp_path: Path) -> None:
-    run, _ = asked(emulator, tmp_path, "bybit", assets=[])
-    of = part("bybit")
+    run, _ = fetch_by_ccxt(emulator, tmp_path, "bybit", assets=[])
+    source = ccxt_source("bybit")
 
     async def one() -> Any:
-        async with run.client(of) as client:
-            dataset = of.endpoint("candles")
-            return await client.fetch_page(next(iter(dataset.plan(Instrument("NOPE", "NOPE"), WINDOW))), dataset)
+        async with run.client(source) as client:
+            endpoint = source.endpoint("candles")
+            return await client.fetch_page(next(iter(endpoint.plan(Instrument("NOPE", "NOPE"), WINDOW))), endpoint)
 
     with pytest.raises(Exception, match=r"ccxt /bybit/fetchOHLCV: BadSymbol: bybit does not have market symbol NOPE.*Look the"):
         asyncio.run(one())
 
 
-def test_a_rate_limit_is_waited_out_and_told(emulator: Served, tmp_path: Path) -> None:
+def test_a_rate_limit_is_waited_for_and_reported(emulator: Served, tmp_path: Path) -> None:
     emulator.fault("429", venue="bybit", path_contains="/v5/market/kline", retry_after=1, times=1)
-    _, result = asked(emulator, tmp_path, "bybit", assets=["BTC"])
+    _, result = fetch_by_ccxt(emulator, tmp_path, "bybit", assets=["BTC"])
     assert not result.failures
     assert [w for w in result.warnings if "ccxt /bybit/fetchOHLCV: RateLimitExceeded" in w and "waited 1 s" in w]
 
 
-def test_a_lost_connection_is_tried_again_and_told(emulator: Served, tmp_path: Path) -> None:
+def test_a_lost_connection_is_retried_and_reported(emulator: Served, tmp_path: Path) -> None:
     emulator.fault("reset", venue="bybit", path_contains="/v5/market/kline", times=100)
-    said = failures(emulator, tmp_path)
-    assert [line for line in said if line.startswith("ccxt /bybit/fetchOHLCV: NetworkError: the connection failed")]
+    lines = failures(emulator, tmp_path)
+    assert [line for line in lines if line.startswith("ccxt /bybit/fetchOHLCV: NetworkError: the connection failed")]
 
 
-def test_what_ccxt_can_not_ask_is_a_line_and_no_failure(
+def test_a_method_that_ccxt_does_not_support_is_a_warning_and_no_failure(
     emulator: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refuse(self: Any, *_: Any, **__: Any) -> Any:
         raise ccxt.NotSupported("bybit fetchOpenInterest() is for linear markets only")
 
     monkeypatch.setattr(ccxt.bybit, "fetch_open_interest", refuse)
-    _, result = asked(emulator, tmp_path, "bybit")
+    _, result = fetch_by_ccxt(emulator, tmp_path, "bybit")
     assert not result.failures and len(result.warnings) == 1
     assert result.warnings[0].startswith("ccxt /bybit/fetchOpenInterest: bybit fetchOpenInterest() is for linear markets only")
 
 
 @pytest.mark.parametrize("kind", ["truncated", "html"])
-def test_half_an_answer_is_asked_for_again(kind: str, emulator: Served, tmp_path: Path) -> None:
+def test_a_truncated_answer_is_requested_again(kind: str, emulator: Served, tmp_path: Path) -> None:
     emulator.fault(kind, venue="bybit", path_contains="/v5/market/kline", **({"status": 200} if kind == "html" else {}))
-    run, result = asked(emulator, tmp_path, "bybit", assets=["BTC"])
+    run, result = fetch_by_ccxt(emulator, tmp_path, "bybit", assets=["BTC"])
     assert raw(run, result, "select count(*) from raw.ccxt__candles where symbol = 'BTCUSDT'") == [(48,)]
 
 
 def test_no_instruments_names_the_venue(emulator: Served, tmp_path: Path) -> None:
     emulator.fault("500", venue="bybit", path_contains="/v5/market/instruments-info", times=1000)
-    said = failures(emulator, tmp_path, tries=2)
-    assert said[0].startswith("ccxt /bybit/loadMarkets: ") and said[-1].startswith(
+    lines = failures(emulator, tmp_path, tries=2)
+    assert lines[0].startswith("ccxt /bybit/loadMarkets: ") and lines[-1].startswith(
         "ccxt instruments of bybit: the list could not"
     )
 
 
 def test_one_venue_that_fails_leaves_the_others(emulator: Served, tmp_path: Path) -> None:
     emulator.fault("region", venue="bybit", times=1000)
-    _, result = asked(emulator, tmp_path, "bybit,okx", assets=["BTC"], tries=2)
+    _, result = fetch_by_ccxt(emulator, tmp_path, "bybit,okx", assets=["BTC"], tries=2)
     assert all("bybit" in str(failure) for failure in result.failures) and result.failures
     assert {e.context.get("venue") for e in result.entries} == {"okx"}
 
@@ -313,17 +315,17 @@ def test_one_venue_that_fails_leaves_the_others(emulator: Served, tmp_path: Path
         ('[{"timestamp":1700000000,"fundingRate":1}]', ">= 1388534400000"),
     ],
 )
-def test_what_ccxt_could_not_read_goes_to_quarantine(rows: str, problem: str) -> None:
+def test_rows_that_ccxt_could_not_read_go_to_quarantine(rows: str, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         get_source("ccxt").endpoint("funding_rates").read(f'{{"rows":{rows},"answers":[]}}'.encode())
 
 
-def test_an_answer_that_ccxt_trips_over_is_kept(emulator: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def trip(self: Any, *_: Any) -> Any:
+def test_an_answer_on_which_ccxt_fails_is_kept(emulator: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Any, *_: Any) -> Any:
         raise KeyError("fundingRateTimestamp")
 
-    monkeypatch.setattr(ccxt.bybit, "parse_ohlcv", trip)
-    run, result = asked(emulator, tmp_path, "bybit", assets=["BTC"])
+    monkeypatch.setattr(ccxt.bybit, "parse_ohlcv", fail)
+    run, result = fetch_by_ccxt(emulator, tmp_path, "bybit", assets=["BTC"])
     assert {(e.endpoint_name, e.field, e.value) for e in result.quarantined} == {("candles", "$.rows", "None")}
     page = json.loads(run.landing.body(result.quarantined[0]))
     assert page["ccxt"] == "KeyError('fundingRateTimestamp')" and json.loads(page["answers"][0]["body"])["result"]["list"]
@@ -337,13 +339,13 @@ def test_venues_are_named_in_the_settings(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("PERPLAKE_CCXT_VENUES", "phemex, bingx")
     live = Settings(mode="live", venues=["okx"])
     assert live.ccxt_venues == ["phemex", "bingx"] and live.sources == ["okx", "ccxt"]
-    found, lines = live.expand_multi_venue("ccxt")
-    assert [(p.name, p.venue, p.base_url) for p in found] == [
+    sources, lines = live.expand_multi_venue("ccxt")
+    assert [(p.name, p.venue, p.base_url) for p in sources] == [
         ("ccxt", "phemex", "ccxt://phemex"),
         ("ccxt", "bingx", "ccxt://bingx"),
     ]
-    assert [d.name for d in found[0].endpoints] == ["instruments", "open_interest_now", "funding_rates", "candles"]
-    assert "ccxt phemex gives no open_interest: ccxt 4.5.90 has no fetchOpenInterestHistory for it" in lines
+    assert [d.name for d in sources[0].endpoints] == ["instruments", "open_interest_now", "funding_rates", "candles"]
+    assert "ccxt phemex has no open_interest: ccxt 4.5.90 has no fetchOpenInterestHistory for it" in lines
 
 
 def test_a_venue_that_ccxt_does_not_know() -> None:
@@ -355,13 +357,13 @@ def test_a_venue_that_ccxt_does_not_know() -> None:
 def test_a_venue_with_a_source_of_its_own_is_refused_when_live(name: str) -> None:
     with pytest.raises(ValueError, match=rf"ccxt_venues: {name} has a source of its own, .*name '\w+' in `venues`"):
         _ = Settings(mode="live", ccxt_venues=[name]).sources
-    assert part(name).venue in name, "on the emulator it goes by our name"
+    assert ccxt_source(name).venue in name, "on the emulator it has our name of the venue"
 
 
 def test_instruments_by_the_rules_of_names() -> None:
     def market(symbol: str, base: str, listed: str, **more: Any) -> dict[str, Any]:
-        found = {"id": symbol, "symbol": symbol, "base": base, "baseId": listed, "quote": "USDT", "settle": "USDT"}
-        return {**found, "linear": True, "inverse": False, "contractSize": 1.0, "active": True, **more}
+        fields = {"id": symbol, "symbol": symbol, "base": base, "baseId": listed, "quote": "USDT", "settle": "USDT"}
+        return {**fields, "linear": True, "inverse": False, "contractSize": 1.0, "active": True, **more}
 
     rows = [
         market("1000PEPEUSDT", "1000PEPE", "1000PEPE"), market("kBONK", "KBONK", "kBONK"), market("PF_XBTUSD", "BTC", "XBT"),
@@ -370,7 +372,7 @@ def test_instruments_by_the_rules_of_names() -> None:
         market("QUANTO", "ETH", "ETH", linear=None, inverse=None),
     ]  # fmt: skip
     page = get_source("ccxt").endpoint("instruments").read(json.dumps({"rows": rows, "answers": []}).encode())
-    found = get_source("ccxt").parse_instruments(page)  # type: ignore[misc]
-    assert [(i.symbol, i.base_asset) for i in found] == [
+    parsed = get_source("ccxt").parse_instruments(page)  # type: ignore[misc]
+    assert [(i.symbol, i.base_asset) for i in parsed] == [
         ("1000PEPEUSDT", "PEPE"), ("kBONK", "BONK"), ("PF_XBTUSD", "BTC"), ("0", "HYPE"), ("BTCUSD", "BTC"),
     ]  # fmt: skip
