@@ -59,9 +59,9 @@ def planned_requests(name: str, symbol: str, window: Window, without: str = "") 
 
 def next_request(name: str, dataset: str, request: Request, body: object) -> Request | None:
     """The request for the page after a body; None where it was the last."""
-    of = get_source(name).endpoint(dataset)
-    page = of.read(body if isinstance(body, bytes) else json.dumps(body).encode())
-    return of.next_page(request, page, of.rows(page))
+    endpoint = get_source(name).endpoint(dataset)
+    page = endpoint.read(body if isinstance(body, bytes) else json.dumps(body).encode())
+    return endpoint.next_page(request, page, endpoint.rows(page))
 
 
 # --- samples ----------------------------------------------------------------------------------------------------------------

@@ -224,8 +224,8 @@ class Read:
     def __init__(self, name: str, symbol: str, exchanges: Callable[[str], Any], store: SyntheticMarket) -> None:
         self.client: Ccxt = CLIENTS[name]
         self.exchange, self.store, self.venue = exchanges(name), store, market_name(name) or ""
-        self.of = self.client.instruments[symbol]
-        self.inverse = self.client.inverse if self.of.inverse is None else self.of.inverse
+        self.instrument = self.client.instruments[symbol]
+        self.inverse = self.client.inverse if self.instrument.inverse is None else self.instrument.inverse
         [self.market] = [m for m in self.exchange.markets.values() if m["id"] == symbol and m["swap"]]
         self.since = NOW - self.client.days * DAY
         self.bars_since = NOW - (self.client.candle_days or self.client.days) * DAY
@@ -250,11 +250,11 @@ class Read:
         """A size in coins as the venue counts it."""
         match how:
             case "contracts":
-                return round(size / self.of.contract)
+                return round(size / self.instrument.contract)
             case "decimal contracts":
-                return round(size / self.of.contract, 8)
+                return round(size / self.instrument.contract, 8)
             case "dollar contracts":
-                return round(size * mark / self.of.contract)
+                return round(size * mark / self.instrument.contract)
         return size * sides(how)
 
 
@@ -271,32 +271,32 @@ def only(method: str) -> Any:
 
 @pytest.mark.parametrize(("name", "symbol"), INSTRUMENTS)
 def test_ccxt_reads_the_instruments(read: Read) -> None:
-    assert read.market["symbol"] == read.of.symbol and read.market["active"] is not False
-    assert (read.market["contractSize"], read.market["inverse"]) == (read.of.contract, read.inverse)
+    assert read.market["symbol"] == read.instrument.symbol and read.market["active"] is not False
+    assert (read.market["contractSize"], read.market["inverse"]) == (read.instrument.contract, read.inverse)
     assert len([m for m in read.exchange.markets.values() if m["swap"]]) == read.client.swaps
 
 
 @only("funding_history")
 def test_ccxt_reads_the_funding_history(read: Read) -> None:
-    symbol, limit = read.of.symbol, read.client.funding_history
+    symbol, limit = read.instrument.symbol, read.client.funding_history
     rates = pages(
         lambda since: read.exchange.fetch_funding_rate_history(symbol, since, limit),
         read.before,
         lambda rate: rate["timestamp"],
     )
-    funding = read.rows(read.store.funding(read.venue, read.of.coin))
+    funding = read.rows(read.store.funding(read.venue, read.instrument.coin))
     assert [(r["timestamp"], r["fundingRate"]) for r in rates] == [row[:2] for row in funding]
 
 
 @only("candles")
 def test_ccxt_reads_the_candles(read: Read) -> None:
-    symbol, limit, newest = read.of.symbol, read.client.candles, NOW - MS_HOUR
+    symbol, limit, newest = read.instrument.symbol, read.client.candles, NOW - MS_HOUR
     bars = pages(
         lambda since: read.exchange.fetch_ohlcv(symbol, "1h", since, limit) if since <= newest else [],
         read.bars_since,
         lambda bar: bar[0],
     )
-    trades = read.bars(read.store.candles(read.venue, read.of.coin, "trade"))
+    trades = read.bars(read.store.candles(read.venue, read.instrument.coin, "trade"))
     expected = [(*row[:5], read.counted(row[5], read.client.volume)) for row in trades]
     assert [tuple(bar) for bar in bars if bar[0] <= newest] == expected
 
@@ -304,11 +304,13 @@ def test_ccxt_reads_the_candles(read: Read) -> None:
 def price_candles(read: Read, kind: Any, limit: int) -> None:
     newest = NOW - MS_HOUR
     bars = pages(
-        lambda since: read.exchange.fetch_ohlcv(read.of.symbol, "1h", since, limit, {"price": kind}) if since <= newest else [],
+        lambda since: (
+            read.exchange.fetch_ohlcv(read.instrument.symbol, "1h", since, limit, {"price": kind}) if since <= newest else []
+        ),
         read.bars_since,
         lambda bar: bar[0],
     )
-    prices = read.bars(read.store.candles(read.venue, read.of.coin, kind))
+    prices = read.bars(read.store.candles(read.venue, read.instrument.coin, kind))
     assert [tuple(bar[:5]) for bar in bars if bar[0] <= newest] == [row[:5] for row in prices]
 
 
@@ -324,27 +326,27 @@ def test_ccxt_reads_the_index_candles(read: Read) -> None:
 
 @only("open_interest_history")
 def test_ccxt_reads_the_open_interest_history(read: Read) -> None:
-    symbol, limit = read.of.symbol, read.client.open_interest_history
+    symbol, limit = read.instrument.symbol, read.client.open_interest_history
     history = pages(
         lambda since: read.exchange.fetch_open_interest_history(symbol, "1h", since, limit) if since <= NOW else [],
         read.before,
         lambda point: point["timestamp"],
     )
-    held = read.rows(read.store.open_interest(read.venue, read.of.coin))
-    amounts = [(at, read.counted(size, read.client.amount, mark)) for at, size, mark in held]
+    points = read.rows(read.store.open_interest(read.venue, read.instrument.coin))
+    amounts = [(at, read.counted(size, read.client.amount, mark)) for at, size, mark in points]
     assert [(h["timestamp"], h["openInterestAmount"]) for h in history] == amounts
     values = [h["openInterestValue"] for h in history]
     both = sides(read.client.amount)
-    assert values in ([size * both if read.inverse else size * mark * both for _, size, mark in held], [None] * len(held))
+    assert values in ([size * both if read.inverse else size * mark * both for _, size, mark in points], [None] * len(points))
 
 
 @only("running_rate")
 def test_ccxt_reads_the_running_rate(read: Read) -> None:
-    symbol = read.of.symbol
+    symbol = read.instrument.symbol
     every = read.client.running_rate == "all"
     now = read.exchange.fetch_funding_rates([symbol])[symbol] if every else read.exchange.fetch_funding_rate(symbol)
-    assert now["fundingRate"] == read.store.running_rate(read.venue, read.of.coin, NOW)
-    [listing] = [x for x in read.store.listings(read.venue) if x.listed == read.of.coin]
+    assert now["fundingRate"] == read.store.running_rate(read.venue, read.instrument.coin, NOW)
+    [listing] = [x for x in read.store.listings(read.venue) if x.listed == read.instrument.coin]
     hours = next(hours for since, hours in reversed(listing.funding_interval_hours) if since <= NOW)
     upcoming = (NOW // (hours * MS_HOUR) + 1) * hours * MS_HOUR
     assert now["interval"] in (None, f"{hours}h")

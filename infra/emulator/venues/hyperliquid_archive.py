@@ -73,8 +73,8 @@ class HyperliquidArchive(Venue):
 
     def _days(self, now: int) -> list[str]:
         """The keys of the days that are over and have open interest in the store."""
-        held = [self.market.open_interest(x.listed) for x in self.market.listings(now)]
-        days = {int(d) for oi in held if oi is not None for d in np.unique(oi.observed_at // MS_DAY)}
+        series = [self.market.open_interest(x.listed) for x in self.market.listings(now)]
+        days = {int(d) for oi in series if oi is not None for d in np.unique(oi.observed_at // MS_DAY)}
         return [f"{FOLDER}{_name(d)}.csv.lz4" for d in sorted(days) if (d + 1) * MS_DAY <= now]
 
     def _file(self, key: str, now: int) -> bytes:
@@ -86,15 +86,15 @@ class HyperliquidArchive(Venue):
         rows = []
         for listing in self.market.listings(now):
             coin = listing.listed
-            held, index = self.market.open_interest(coin), self.market.candles(coin, "index")
-            if held is None:
+            oi, index = self.market.open_interest(coin), self.market.candles(coin, "index")
+            if oi is None:
                 continue
             oracles: dict[int, float] = {}
             if index is not None:  # the index at an instant is the close of the bar that ends there
                 low, high = np.searchsorted(index.opened_at, (start - MS_HOUR, start + MS_DAY - MS_HOUR), "left").tolist()
                 oracles = dict(zip((index.opened_at[low:high] + MS_HOUR).tolist(), index.close[low:high].tolist(), strict=True))
-            low, high = np.searchsorted(held.observed_at, (start, start + MS_DAY), "left").tolist()
-            observed = zip(*(x[low:high].tolist() for x in (held.observed_at, held.size, held.mark)), strict=True)
+            low, high = np.searchsorted(oi.observed_at, (start, start + MS_DAY), "left").tolist()
+            observed = zip(*(x[low:high].tolist() for x in (oi.observed_at, oi.size, oi.mark)), strict=True)
             for at, size, mark in observed:
                 rate = self.market.running_rate(coin, at)
                 oracle = plain(oracles.get(at, np.nan))

@@ -167,15 +167,15 @@ class Kraken(Venue):
         def render(events: Liquidations) -> Rows:
             at = events.time
             before = np.concatenate(([0], at[:-1]))
-            # Events of one ms are told apart by their order.
-            seen = np.arange(len(at)) - np.searchsorted(at, at, "left")
+            # The order of events tells those of one ms apart.
+            order = np.arange(len(at)) - np.searchsorted(at, at, "left")
             when = np.maximum(at[:, None] - np.arange(ordinary, -1, -1), before[:, None]).ravel()
 
             def cell(number: int) -> bytes:
                 event, n = divmod(number, ordinary + 1)
                 n = ordinary - n
                 time = int(at[event])
-                key = f"{name} {time} {int(seen[event])} {n}"
+                key = f"{name} {time} {int(order[event])} {n}"
                 mark = latest(marks, "close", time - MS_HOUR)
                 long, price, size = bool(events.long[event]), float(events.price[event]), float(events.size[event])
                 return encode(_execution(name, key, int(when[number]), long, price, size, mark, forced=n == 0))
