@@ -20,13 +20,12 @@ def snapshot(
     name: str,
     record: type[Record],
     key: str,
-    request: Request,
-    *,
+    *requests: Request,
     rows_at: str = "",
     ignored_fields: str = "",
     **more: Any,
 ) -> Endpoint:
-    """One request for all instruments as they are now; `key` is the column that names the instrument.
+    """One request, or a few, for all instruments as they are now; `key` is the column that names the instrument.
 
     `rows_at` is the dotted path of the list of rows in the body (default: the body itself, or what `page` and `rows` say).
     """
@@ -34,7 +33,7 @@ def snapshot(
         name,
         record,
         key=(key,),
-        plan=once(request),
+        plan=once(*requests),
         bulk=True,
         ignored_fields=frozenset(ignored_fields.split()),
         **_envelope(rows_at, record),

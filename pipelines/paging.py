@@ -15,11 +15,11 @@ from pipelines.windows import HOUR, Window
 WindowRequest = Callable[[Instrument, Window], Request]
 
 
-def once(request: Request) -> Plan:
-    """The same single request for any window: bulk snapshots."""
+def once(*requests: Request) -> Plan:
+    """The same requests for any window, mostly a single one: bulk snapshots."""
 
     def plan(instrument: Instrument, window: Window) -> Iterable[Request]:
-        yield request
+        return requests
 
     return plan
 

@@ -9,7 +9,7 @@ Alone: `perps fetch --venues deribit --from 2025-10-10 --to 2025-10-10`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -18,8 +18,8 @@ from pipelines.endpoints import hourly_bars, series, snapshot
 from pipelines.error_bodies import error_reader
 from pipelines.paging import WindowRequest, hourly
 from pipelines.records import MaybeNumber, Ms, Number, Record
-from pipelines.shapes import enveloped, rows_from_columns
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source
+from pipelines.shapes import rows_from_columns
+from pipelines.source import Instrument, Limit, Request, Source
 from pipelines.symbols import base_asset
 from pipelines.windows import Window
 
@@ -108,12 +108,6 @@ def _bars(page: Chart) -> Sequence[Candle]:
     return rows_from_columns(Candle, c.ticks, c.open, c.high, c.low, c.close, c.volume, c.cost)
 
 
-def _summaries(instrument: Instrument, window: Window) -> Iterable[Request]:
-    for currency in CURRENCIES:
-        params: dict[str, str | int] = {"currency": currency, "kind": "future"}
-        yield Request(f"{PUBLIC}/get_book_summary_by_currency", params, weights=WEIGHTS)
-
-
 def _windowed(method: str, *, clip_start: bool = False, **params: str) -> WindowRequest:
     """A window from a millisecond before its start; `clip_start` where the answer may include the bar of that millisecond."""
 
@@ -145,29 +139,29 @@ SOURCE = Source(
             Symbol,
             "instrument_name",
             Request(f"{PUBLIC}/get_instruments", {"currency": "any", "kind": "future"}, weights={"instruments": 1}),
-            **enveloped("result", list[Symbol]),
+            rows_at="result",
             ignored_fields="counter_currency min_trade_amount tick_size tick_size_steps price_index expiration_timestamp state "
             "max_leverage underlying_type instrument_id future_type maker_commission taker_commission block_trade_commission "
             "block_trade_min_trade_amount block_trade_tick_size max_liquidation_commission max_non_default_leverage rfq",
         ),
-        Endpoint(
+        snapshot(
             "summaries",
             Summary,
-            key=("instrument_name",),
-            plan=_summaries,
-            **enveloped("result", list[Summary]),
-            bulk=True,
-            ignored_fields=frozenset(
-                "volume volume_usd volume_notional funding_8h mid_price low high last estimated_delivery_price "
-                "creation_timestamp bid_price ask_price base_currency price_change".split()
+            "instrument_name",
+            *(
+                Request(f"{PUBLIC}/get_book_summary_by_currency", {"currency": currency, "kind": "future"}, weights=WEIGHTS)
+                for currency in CURRENCIES
             ),
+            rows_at="result",
+            ignored_fields="volume volume_usd volume_notional funding_8h mid_price low high last estimated_delivery_price "
+            "creation_timestamp bid_price ask_price base_currency price_change",
         ),
         series(
             "funding_rates",
             FundingRate,
             "timestamp",
             hourly(FUNDING_ROWS, _windowed("get_funding_rate_history")),
-            **enveloped("result", list[FundingRate]),
+            rows_at="result",
             ignored_fields="prev_index_price",
         ),
         hourly_bars(

@@ -23,7 +23,7 @@ from pipelines.error_bodies import graphql_error_reader
 from pipelines.paging import hourly
 from pipelines.records import MaybeNumber, Number, Record, Seconds
 from pipelines.registry import read_seed
-from pipelines.shapes import Stamped, enveloped
+from pipelines.shapes import Stamped
 from pipelines.source import Instrument, Limit, Plan, Request, Source
 from pipelines.windows import Window
 
@@ -147,20 +147,18 @@ SOURCE = Source(
             Market,
             "market_token_address",
             Request(PATH, body=_body(MARKETS), weights=WEIGHTS),
-            **enveloped("data.marketInfos", list[Market]),
+            rows_at="data.marketInfos",
             ignored_fields="id",
         ),
-        series("funding_rates", Rate, "time", _by_market(RATES), **enveloped("data.fundingRateSnapshots", list[Rate])),
-        series(
-            "open_interest", Interest, "time", _by_market(INTEREST), **enveloped("data.fundingBalanceOiSnapshots", list[Interest])
-        ),
+        series("funding_rates", Rate, "time", _by_market(RATES), rows_at="data.fundingRateSnapshots"),
+        series("open_interest", Interest, "time", _by_market(INTEREST), rows_at="data.fundingBalanceOiSnapshots"),
         series(
             "liquidations",
             Liquidation,
             "time",
             _by_market(LIQUIDATIONS, offset=0),
             key=("symbol", "id"),
-            **enveloped("data.tradeActions", list[Liquidation]),
+            rows_at="data.tradeActions",
             next_page=_next,
             is_event=True,
         ),

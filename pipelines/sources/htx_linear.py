@@ -19,7 +19,7 @@ import msgspec
 from pipelines.endpoints import hourly_bars, series, snapshot
 from pipelines.paging import from_newest, hourly, latest, windowed
 from pipelines.records import MaybeMs, MaybeNumber, Ms, Number, Record, Seconds
-from pipelines.shapes import Stamped, decode_or_none, enveloped
+from pipelines.shapes import Stamped, decode_or_none
 from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
 from pipelines.symbols import base_asset
 
@@ -150,8 +150,7 @@ def endpoints(prefix: str, marks: str, **business: str) -> tuple[Endpoint, ...]:
 
     def present(name: str, endpoint: str, record: type[Record], ignored_fields: str, **params: str) -> Endpoint:
         request = Request(f"{api}/v1/{endpoint}", params, weights=reference)
-        page: Any = enveloped("data", list[record])  # type: ignore[valid-type]
-        return snapshot(name, record, "contract_code", request, ignored_fields=ignored_fields, **page)
+        return snapshot(name, record, "contract_code", request, rows_at="data", ignored_fields=ignored_fields)
 
     bars = windowed(
         f"/{prefix}-ex/market/history/kline",
@@ -205,7 +204,7 @@ def endpoints(prefix: str, marks: str, **business: str) -> tuple[Endpoint, ...]:
                 size=POINTS,
                 amount_type=1,
             ),
-            **enveloped("data.tick", list[OpenInterest]),
+            rows_at="data.tick",
             history_days=POINTS / 24,
             ignored_fields="amount_type",
         ),
@@ -215,7 +214,7 @@ def endpoints(prefix: str, marks: str, **business: str) -> tuple[Endpoint, ...]:
             "funding_time",
             latest(f"{api}/v1/swap_historical_funding_rate", reference, instrument_params=by_code, page_index=1, page_size=RATES),
             instrument="contract_code",
-            **enveloped("data.data", list[FundingRate]),
+            rows_at="data.data",
             next_page=from_newest("page_index", "page_size", "funding_time"),
             ignored_fields="avg_premium_index realized_rate symbol fee_asset",
         ),
@@ -226,7 +225,7 @@ def endpoints(prefix: str, marks: str, **business: str) -> tuple[Endpoint, ...]:
             hourly(2, liquidations),
             instrument="contract_code",
             key=("contract_code", "query_id"),
-            **enveloped("data", list[Liquidation]),
+            rows_at="data",
             next_page=_after_last_id,
             history_days=90,
             is_event=True,
@@ -237,7 +236,7 @@ def endpoints(prefix: str, marks: str, **business: str) -> tuple[Endpoint, ...]:
             Candle,
             hourly(BARS, bars),
             time="time",
-            **enveloped("data", list[Candle]),
+            rows_at="data",
             history_days=730,
             ignored_fields="count",
         ),
@@ -252,7 +251,7 @@ def endpoints(prefix: str, marks: str, **business: str) -> tuple[Endpoint, ...]:
                 size=MARKS,
             ),
             time="time",
-            **enveloped("data", list[MarkCandle]),
+            rows_at="data",
             history_days=MARKS / 24,
             ignored_fields="vol amount count trade_turnover",
         ),
