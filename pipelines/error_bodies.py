@@ -8,6 +8,7 @@ Nothing to run alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from operator import attrgetter
 from typing import Any, Literal
 
@@ -36,10 +37,10 @@ def error_reader(
 
     A body without the code (the message, where there is no code) or with a code of `success` is no error. Its kind: by HTTP
     status where `statuses` has it, whatever the body; by a phrase in the message, in lower case; by the code; else by the
-    status, 429 and 5xx, and rejected for the rest.
+    status, 429 and 5xx, and rejected for the rest. A code may be a pattern: `5*`.
     """
     lists: dict[Kind, Codes] = {"limited": limited, "blocked": blocked, "transient": transient, "key": key}
-    kinds = {str(one): kind for kind, codes in lists.items() for one in codes}
+    kinds = [(str(one), kind) for kind, codes in lists.items() for one in codes]
     fine = set(map(str, success))
     body_type = _body(
         {code or message: (str | int, msgspec.NODEFAULT)} | ({message: (str | None, "")} if code and message else {})
@@ -52,7 +53,8 @@ def error_reader(
             return VenueProblem(by_status, f"HTTP {status}") if by_status else None
         stated = str(attrgetter(code)(content)) if code else ""
         text = (attrgetter(message)(content) or "") if message else ""
-        kind = by_status or next((kind for phrase, kind in (phrases or {}).items() if phrase in text.lower()), kinds.get(stated))
+        by_phrase = next((kind for phrase, kind in (phrases or {}).items() if phrase in text.lower()), None)
+        kind = by_status or by_phrase or next((kind for pattern, kind in kinds if fnmatchcase(stated, pattern)), None)
         line = f"{stated} {text}".strip()
         return VenueProblem(kind, line) if kind else VenueProblem.by_status(status, line)
 

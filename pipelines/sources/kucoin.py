@@ -60,7 +60,7 @@ class Kline(Bar, array_like=True):
     volume: Number
 
 
-error = error_reader("code", "msg", success=("200000",), limited=("429000",), transient=("500000",))
+error = error_reader("code", "msg", success=("200000",), limited=("429000",), transient=("5*",))
 
 
 def instruments(page: Any) -> list[Instrument]:
