@@ -3,7 +3,7 @@
     marts, meta ──► published/perplake.duckdb ──► published/parquet/, report.html, regimes.html, claims.html
 
 A reader with the old file open reads on in it; one who opens it during a run gets the whole old one. The warehouse itself is
-only the writer's. Renamed tables and columns keep their old names for one release (`RENAMED`).
+only the writer's. Renamed tables and columns keep their old names for one release (`assets.defs.renamed`).
 """
 
 import shutil
@@ -16,6 +16,7 @@ import duckdb
 
 from assets.defs.dbt import manifest
 from assets.defs.regimes import REGIMES
+from assets.defs.renamed import RENAMED, OldNames
 from assets.defs.resources import SettingsResource
 from assets.runtime.outcomes import check_outcomes
 from pipelines import warehouse
@@ -26,47 +27,6 @@ MARTS = [
     if n["schema"] == "marts" and n["resource_type"] == "model"
 ]
 COPY, PARQUET, REPORT = (dg.AssetKey(["serving", name]) for name in ("marts_duckdb", "marts_parquet", "report"))
-
-#: Names of 0.1 by today's: a table's, and those of its columns. Views in the schema `marts_0_1` have them for one release.
-RENAMED: dict[str, tuple[str, dict[str, str]]] = {
-    "daily_assets": ("daily_markets", {"oi_to_volume": "leverage"}),
-    "daily_funding_spreads": (
-        "daily_funding_spreads",
-        {
-            "highest_funding_venue": "dearest_venue",
-            "lowest_funding_venue": "cheapest_venue",
-            "highest_funding_instrument_id": "dearest_instrument_id",
-            "lowest_funding_instrument_id": "cheapest_instrument_id",
-            "highest_funding_rate_8h": "dearest_8h",
-            "lowest_funding_rate_8h": "cheapest_8h",
-            "consecutive_days": "days_held",
-        },
-    ),
-    "daily_industry": (
-        "daily_industry",
-        {
-            "suspect_volume_share": "doubted_volume_share",
-            "perp_volume_reported_usd": "perp_volume_told_usd",
-            "spot_volume_reported_usd": "spot_volume_told_usd",
-        },
-    ),
-    "daily_venues": ("daily_venues", {"suspect_volume_reason": "volume_doubt"}),
-    "dim_instruments": ("dim_instruments", {"usd_method": "usd_basis"}),
-    "fct_candles": ("fct_candles", {"volume_usd_method": "volume_usd_basis", "usd_method": "usd_basis"}),
-    "fct_funding_rates": ("fct_funding_rates", {"interval_method": "interval_basis"}),
-    "fct_open_interest": ("fct_open_interest", {"usd_method": "usd_basis", "mark_method": "mark_basis"}),
-    "fct_references": ("fct_references", {"is_self_reported": "of_itself"}),
-    "reconciliation_daily": ("reconciliation_daily", {"reported_unmatched": "theirs_unmatched"}),
-    "regime_features": (
-        "regime_features",
-        {
-            "oi_to_volume": "leverage",
-            "oi_to_volume_high_quantile": "leverage_high_quantile",
-            "oi_to_volume_high_limit": "leverage_high_limit",
-        },
-    ),
-    "regime_forecasts": ("regime_forecasts", {"run_type": "basis"}),
-}
 
 
 def copy_marts(database: Path, out: Path) -> Path:
@@ -109,14 +69,20 @@ def _add_old_names(connection: duckdb.DuckDBPyConnection) -> None:
     ).fetchall():
         columns.setdefault(table, []).append(column)
     connection.execute("CREATE SCHEMA IF NOT EXISTS marts_0_1")
-    for table, (old_table, old_names) in RENAMED.items():
+    for table, old in RENAMED.items():
         if table in columns:
-            selected = ", ".join(f'"{name}" AS "{old_names.get(name, name)}"' for name in columns[table])
-            connection.execute(f'CREATE VIEW marts_0_1."{old_table}" AS SELECT {selected} FROM marts."{table}"')
+            selected = ", ".join(f'{_old_value(old, name)} AS "{old.columns.get(name, name)}"' for name in columns[table])
+            connection.execute(f'CREATE VIEW marts_0_1."{old.table or table}" AS SELECT {selected} FROM marts."{table}"')
     if "daily_assets" in columns:
         connection.execute("CREATE VIEW marts.daily_markets AS FROM marts_0_1.daily_markets")
     if "scope" in columns:
         connection.execute('CREATE VIEW meta.run_info AS SELECT * RENAME ("mode" AS source) FROM meta.scope')
+
+
+def _old_value(old: OldNames, column: str) -> str:
+    """A column as SQL, with its values of today as they were in 0.1."""
+    cases = " ".join(f"WHEN {_text(today)} THEN {_text(before)}" for today, before in old.values.get(column, {}).items())
+    return f'CASE "{column}" {cases} ELSE "{column}" END' if cases else f'"{column}"'
 
 
 def write_parquet(published: Path, out: Path) -> list[Path]:

@@ -1,0 +1,70 @@
+"""The published copy: comments, the names of 0.1, and Parquet files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from assets.defs.dbt import manifest
+from assets.defs.publish import copy_marts, write_parquet
+from assets.defs.renamed import RENAMED
+from assets.regimes.tables import TABLES
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A published copy of three small tables and a view."""
+    folder = tmp_path_factory.mktemp("publish")
+    with duckdb.connect(str(folder / "warehouse.duckdb")) as db:
+        db.execute("""
+            CREATE SCHEMA marts; CREATE SCHEMA meta; CREATE SCHEMA raw;
+            CREATE TABLE raw.pages AS SELECT 1 AS id;
+            CREATE TABLE meta.scope AS SELECT 'synthetic-7' AS market, 'synthetic' AS "mode";
+            CREATE TABLE marts.daily_assets AS SELECT DATE '2025-01-01' AS day, 'BTC' AS asset, 0.5 AS oi_to_volume;
+            CREATE TABLE marts.regime_changes AS FROM (VALUES ('oi_to_volume', 1.0), ('basis', 2.0)) AS t(series, level_before);
+            CREATE VIEW marts.gaps AS SELECT 'it''s missing' AS reason;
+            COMMENT ON TABLE marts.daily_assets IS 'A row per day and asset: the venue''s sums';
+            COMMENT ON COLUMN marts.daily_assets.day IS 'UTC day';
+            COMMENT ON VIEW marts.gaps IS 'What is missing';
+        """)
+    return copy_marts(folder / "warehouse.duckdb", folder / "published")
+
+
+def rows(copy: Path, sql: str) -> list[tuple[object, ...]]:
+    with duckdb.connect(str(copy), read_only=True) as db:
+        return db.execute(sql).fetchall()
+
+
+def test_tables_and_columns_keep_their_comments(copy: Path) -> None:
+    tables = dict(rows(copy, "SELECT table_name, comment FROM duckdb_tables()"))
+    assert tables["daily_assets"] == "A row per day and asset: the venue's sums" and tables["gaps"] == "What is missing"
+    assert "pages" not in tables
+    assert rows(copy, "SELECT comment FROM duckdb_columns() WHERE table_name = 'daily_assets' AND column_name = 'day'") == [
+        ("UTC day",)
+    ]
+
+
+def test_renamed_tables_columns_and_values_have_their_old_names(copy: Path) -> None:
+    for view in ("marts_0_1.daily_markets", "marts.daily_markets"):
+        assert rows(copy, f"SELECT asset, leverage FROM {view}") == rows(
+            copy, "SELECT asset, oi_to_volume FROM marts.daily_assets"
+        )
+    assert rows(copy, "SELECT series, before FROM marts_0_1.regime_changes") == [("leverage", 1), ("basis", 2)]
+    assert rows(copy, "SELECT source FROM meta.run_info") == [("synthetic",)]
+
+
+def test_parquet_has_every_mart_and_the_renamed_one(copy: Path) -> None:
+    for _ in range(2):
+        files = write_parquet(copy, copy.parent / "parquet")
+        assert [file.name for file in files] == [
+            f"{name}.parquet" for name in ("daily_assets", "daily_markets", "gaps", "regime_changes")
+        ]
+    assert len(list(copy.parent.glob("parquet-*"))) == 1, "the folder of the last time is deleted"
+
+
+def test_every_renamed_column_exists() -> None:
+    columns = {n["name"]: set(n["columns"]) for n in manifest()["nodes"].values() if n["resource_type"] == "model"}
+    columns |= {name: set(schema.columns) for name, schema in TABLES.items()}
+    assert not {(table, name) for table, old in RENAMED.items() for name in {*old.columns, *old.values} - columns[table]}
