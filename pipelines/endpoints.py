@@ -19,20 +19,20 @@ from pipelines.windows import HOUR
 def snapshot(
     name: str,
     record: type[Record],
-    key: str,
+    key: str | tuple[str, ...],
     *requests: Request,
     rows_at: str = "",
     ignored_fields: str = "",
     **more: Any,
 ) -> Endpoint:
-    """One request, or a few, for all instruments as they are now; `key` is the column that names the instrument.
+    """One request, or a few, for all instruments as they are now; `key` is the column, or the columns, that identify a row.
 
     `rows_at` is the dotted path of the list of rows in the body (default: the body itself, or what `page` and `rows` say).
     """
     return Endpoint(
         name,
         record,
-        key=(key,),
+        key=(key,) if isinstance(key, str) else key,
         plan=once(*requests),
         bulk=True,
         ignored_fields=frozenset(ignored_fields.split()),

@@ -1,24 +1,24 @@
-"""CoinGecko: every derivative ticker and venue as an aggregator sees them, all crypto's volume, and coins' market caps.
+"""CoinGecko: all derivative tickers and venues as an aggregator has them, total volume of crypto, and coins' market caps.
 
-Facts: `shared/venues/coingecko.md`. All of it is now: there is no history without a paid plan. Rates are percent of the venue's
-own interval, sizes US dollars (venues' totals bitcoin), volumes of the 24 hours to the look, times seconds. It answers without a
-key at five calls a minute or somewhat more; a demo key goes into a header and raises that. The two last endpoints are not on the
-venue's page: their shape is that of the public reference (U).
-Alone: `perps fetch --venues coingecko`.
+Facts: venue page `coingecko.md`. Host https://api.coingecko.com. All values are of the present: history needs a paid plan. Rates
+are percent of the venue's own interval, sizes US dollars (totals of venues: bitcoin), volumes of the last 24 hours, times
+seconds. Without a key at least five calls a minute are answered; a demo key in a header raises that. The last two endpoints are
+not on the venue page: their shape is that of the public reference (U).
+Alone: `perps fetch --venues coingecko --from 2025-10-10 --to 2025-10-10`.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-from pipelines.paging import once
+from pipelines.endpoints import snapshot
 from pipelines.records import IsoMs, MaybeNumber, Number, Record, Seconds
 from pipelines.shapes import decode_or_none
-from pipelines.source import Endpoint, Limit, Request, Source, VenueProblem
+from pipelines.source import Limit, Request, Source, VenueProblem
 
 ROOT = "/api/v3"
 WEIGHTS = {"calls": 1}
-#: Codes in a body that tell of the key: absent, wrong, of another plan, and its calls used up.
+#: Error codes of a key: absent, wrong, of another plan, and without calls left.
 KEY = {10002, 10005, 10006, 10010, 10011}
 #: The most rows of a page: the largest venues, the largest coins.
 VENUES, COINS = 50, 250
@@ -93,16 +93,18 @@ class ErrorBody(msgspec.Struct):
 
 def error(status: int, body: bytes) -> VenueProblem | None:
     """`{"status": {"error_code": 429, …}}`, or `{"error": "…"}`."""
-    said = decode_or_none(body, ErrorBody)
-    if said is None or (said.status is None and said.error is None):
+    content = decode_or_none(body, ErrorBody)
+    if content is None or (content.status is None and content.error is None):
         return VenueProblem("key", f"HTTP {status}") if status == 401 else None
-    code = said.status.error_code if said.status else status
-    message = f"{code} {said.status.error_message if said.status else said.error}".rstrip()
+    code, text = (content.status.error_code, content.status.error_message) if content.status else (status, content.error)
+    message = f"{code} {text}".rstrip()
     if code in KEY or status == 401:
         return VenueProblem("key", message)
-    if code == 429:
-        return VenueProblem("limited", message)
-    return VenueProblem("transient" if status >= 500 else "rejected", message)
+    return VenueProblem("limited", message) if code == 429 else VenueProblem.by_status(status, message)
+
+
+def _get(path: str, **params: str | int) -> Request:
+    return Request(f"{ROOT}/{path}", params, weights=WEIGHTS)
 
 
 def _totals(page: World) -> list[Totals]:
@@ -113,64 +115,44 @@ SOURCE = Source(
     name="coingecko",
     venue="coingecko",
     base_url="https://api.coingecko.com",
-    # What is allowed without a key at worst.
+    # The lowest limit without a key.
     limits={"calls": Limit(5, 60)},
     error=error,
     key_header="x-cg-demo-api-key",
     endpoints=(
-        Endpoint(
+        snapshot(
             "tickers",
             Ticker,
-            key=("market", "symbol"),
-            plan=once(Request(f"{ROOT}/derivatives", weights=WEIGHTS)),
-            bulk=True,
-            ignored_fields=frozenset({"price_percentage_change_24h", "basis", "spread", "expired_at"}),
+            ("market", "symbol"),
+            _get("derivatives"),
+            ignored_fields="price_percentage_change_24h basis spread expired_at",
         ),
-        Endpoint(
+        snapshot(
             "exchanges",
             Exchange,
-            key=("id",),
-            plan=once(
-                Request(
-                    f"{ROOT}/derivatives/exchanges",
-                    {"order": "open_interest_btc_desc", "per_page": VENUES, "page": 1},
-                    weights=WEIGHTS,
-                )
-            ),
-            bulk=True,
-            ignored_fields=frozenset({"number_of_futures_pairs", "image", "year_established", "country", "description", "url"}),
+            "id",
+            _get("derivatives/exchanges", order="open_interest_btc_desc", per_page=VENUES, page=1),
+            ignored_fields="number_of_futures_pairs image year_established country description url",
         ),
-        Endpoint(
+        snapshot(
             "totals",
             Totals,
-            key=("updated_at",),
-            plan=once(Request(f"{ROOT}/global", weights=WEIGHTS)),
+            "updated_at",
+            _get("global"),
             page=World,
             rows=_totals,
-            bulk=True,
             wire_type=Global,
-            ignored_fields=frozenset(
-                "active_cryptocurrencies upcoming_icos ongoing_icos ended_icos markets market_cap_percentage "
-                "market_cap_change_percentage_24h_usd volume_change_percentage_24h_usd".split()
-            ),
+            ignored_fields="active_cryptocurrencies upcoming_icos ongoing_icos ended_icos markets market_cap_percentage "
+            "market_cap_change_percentage_24h_usd volume_change_percentage_24h_usd",
         ),
-        Endpoint(
+        snapshot(
             "coins",
             Coin,
-            key=("id",),
-            plan=once(
-                Request(
-                    f"{ROOT}/coins/markets",
-                    {"vs_currency": "usd", "order": "market_cap_desc", "per_page": COINS, "page": 1},
-                    weights=WEIGHTS,
-                )
-            ),
-            bulk=True,
-            ignored_fields=frozenset(
-                "name image market_cap_rank fully_diluted_valuation high_24h low_24h price_change_24h "
-                "price_change_percentage_24h market_cap_change_24h market_cap_change_percentage_24h total_supply max_supply ath "
-                "ath_change_percentage ath_date atl atl_change_percentage atl_date roi".split()
-            ),
+            "id",
+            _get("coins/markets", vs_currency="usd", order="market_cap_desc", per_page=COINS, page=1),
+            ignored_fields="name image market_cap_rank fully_diluted_valuation high_24h low_24h price_change_24h "
+            "price_change_percentage_24h market_cap_change_24h market_cap_change_percentage_24h total_supply max_supply ath "
+            "ath_change_percentage ath_date atl atl_change_percentage atl_date roi",
         ),
     ),
 )

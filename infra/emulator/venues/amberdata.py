@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from infra.emulator.carried import VENUES, Carried, Hour
 from infra.emulator.store import MS_HOUR
-from infra.emulator.venues.coingecko import KEY
+from infra.emulator.venue import KEY
 from infra.emulator.wire import Answer, Ask, Refusal, Usage, Venue, encode
 
 HOST = "https://api.amberdata.com"

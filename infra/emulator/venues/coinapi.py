@@ -11,7 +11,7 @@ from typing import Any
 
 from infra.emulator.carried import Carried, Hour
 from infra.emulator.store import MS_HOUR, Listing
-from infra.emulator.venues.coingecko import KEY
+from infra.emulator.venue import KEY
 from infra.emulator.wire import Answer, Ask, Refusal, Usage, Venue, encode, iso
 
 EXCHANGES = {"BINANCEFTS": "binance", "BYBIT": "bybit"}

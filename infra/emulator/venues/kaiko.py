@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from infra.emulator.carried import Carried, Hour
-from infra.emulator.venues.coingecko import KEY
+from infra.emulator.venue import KEY
 from infra.emulator.wire import Answer, Ask, Refusal, Usage, Venue, encode, plain
 
 EXCHANGES = {"binc": "binance", "bbit": "bybit"}
