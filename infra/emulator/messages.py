@@ -79,6 +79,13 @@ class Ask:
         except ValueError:
             raise MissingParameter(name) from None
 
+    def moments(self, start: str, end: str) -> tuple[int, int]:
+        """The ends of a window in ISO 8601, UTC, as ms. Raises MissingParameter for one that is absent or can't be read."""
+        first, last = self.moment(start), self.moment(end)
+        if first is None or last is None:
+            raise MissingParameter(start if first is None else end)
+        return first, last
+
 
 @dataclass(frozen=True)
 class Answer:

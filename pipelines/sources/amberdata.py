@@ -1,6 +1,6 @@
 """Amberdata: futures of any venue that it carries, as a second source: running rates, open interest, hourly bars. A key.
 
-Facts: `shared/venues/amberdata.md`. An answer is good where its status is 200 and its title OK; the next page is a whole URL, of
+Facts: venue page `amberdata.md`. An answer is good where its status is 200 and its title OK; the next page is a whole URL, of
 which only path and parameters are followed. Instruments have the venue's own names, and all that is told of them is that they
 are: those in Tether are asked for. Funding is the running estimate, looked at often, and no settlement; open interest and volume
 are in the venue's own unit. Alone: `AMBERDATA_API_KEY=… PERPLAKE_VENDOR_VENUES=binance perps fetch --mode live --venues all`.
@@ -71,11 +71,11 @@ class ErrorBody(msgspec.Struct):
 
 
 def error(status: int, body: bytes) -> VenueProblem | None:
-    said = decode_or_none(body, ErrorBody)
-    if said is None or (status == 200 and said.status == 200 and said.title == "OK"):
+    content = decode_or_none(body, ErrorBody)
+    if content is None or (status == 200 and content.status == 200 and content.title == "OK"):
         return None
-    message = f"{said.title} {said.description or said.message}".strip()
-    worst = max(status, said.status)
+    message = f"{content.title} {content.description or content.message}".strip()
+    worst = max(status, content.status)
     if worst in (401, 403):
         return VenueProblem("key", message)
     return VenueProblem.by_status(worst, message)
@@ -94,7 +94,7 @@ def _source(venue: str, exchange: str) -> Source:
     where: Mapping[str, str] = {"exchange": exchange}
     context = {"venue": venue}
 
-    def asked(path: str, params: Mapping[str, str], instrument: Instrument, window: Window) -> Request:
+    def request(path: str, params: Mapping[str, str], instrument: Instrument, window: Window) -> Request:
         span = {"startDate": iso(window.start), "endDate": iso(window.end), "timeFormat": "milliseconds"}
         named = {"symbol": instrument.symbol, **context}
         return Request(f"{ROOT}{path}/{instrument.symbol}", {**where, **params, **span}, None, named, window, weights=WEIGHTS)
@@ -105,7 +105,7 @@ def _source(venue: str, exchange: str) -> Source:
             record,
             key=("symbol", "venue", "time"),
             time="time",
-            plan=hourly(HOURS, partial(asked, path, params)),
+            plan=hourly(HOURS, partial(request, path, params)),
             **enveloped("payload.data", list[record], metadata=(Metadata, Metadata())),  # type: ignore[valid-type]
             next_page=NEXT,
             context=("symbol", "venue"),

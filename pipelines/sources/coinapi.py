@@ -1,6 +1,6 @@
 """CoinAPI: perpetuals of any venue that it carries, as a second source: running rates, open interest, hourly bars. A key.
 
-Facts: `shared/venues/coinapi.md`. A hundred rows cost a credit. The vendor has ids of its own for instruments;
+Facts: venue page `coinapi.md`. A hundred rows cost a credit. The vendor has ids of its own for instruments;
 `symbol_id_exchange` is the venue's name, by which its rows meet the venue's own. Metrics are hourly and told with the first and
 last value of the hour (U): the last is read, as of the hour's end. Open interest and volume are in the venue's own unit.
 Alone: `COINAPI_KEY=… PERPLAKE_VENDOR_VENUES=binance perps fetch --mode live --venues all`.
@@ -14,10 +14,10 @@ from typing import Any
 
 import msgspec
 
+from pipelines.error_bodies import error_reader
 from pipelines.paging import hourly, once
 from pipelines.records import IsoMs, MaybeNumber, Number, Record
-from pipelines.shapes import decode_or_none
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source
 from pipelines.symbols import base_asset
 from pipelines.vendors import second_sources
 from pipelines.windows import HOUR, Window, iso
@@ -58,18 +58,8 @@ class Candle(Record):
     trades_count: int | None = None
 
 
-class ErrorBody(msgspec.Struct):
-    error: str
-
-
-def error(status: int, body: bytes) -> VenueProblem | None:
-    """`{"error": …}` by the status; 550 is no data."""
-    said = decode_or_none(body, ErrorBody)
-    if said is None:
-        return None
-    if status in (401, 403):
-        return VenueProblem("key", said.error)
-    return VenueProblem("limited" if status == 429 else "rejected" if status in (400, 550) else "transient", said.error)
+#: `{"error": …}` by the status; 550 is no data.
+error = error_reader(message="error", statuses={401: "key", 403: "key", 550: "rejected"})
 
 
 def instruments(page: Any) -> list[Instrument]:
@@ -83,7 +73,7 @@ def instruments(page: Any) -> list[Instrument]:
 def _source(venue: str, exchange: str) -> Source:
     context: Mapping[str, str] = {"venue": venue}
 
-    def asked(path: str, params: Mapping[str, str], instrument: Instrument, window: Window) -> Request:
+    def request(path: str, params: Mapping[str, str], instrument: Instrument, window: Window) -> Request:
         """By path or by parameter; the end is not part of it (U)."""
         span: dict[str, str | int] = {
             "time_start": iso(window.start),
@@ -102,7 +92,7 @@ def _source(venue: str, exchange: str) -> Source:
             record,
             key=("symbol", "venue", "time"),
             time="time",
-            plan=hourly(ROWS, partial(asked, path, params)),
+            plan=hourly(ROWS, partial(request, path, params)),
             context=("symbol", "venue"),
             bar=HOUR,
             allow_identical_pages=name == "running_rates",

@@ -1,6 +1,6 @@
 """Kaiko: perpetuals of any venue that it carries, as a second source: running rates and open interest, hourly bars. A key.
 
-Facts: `shared/venues/kaiko.md`, most of them unverified. Rows come in an envelope whose `next_url` leads to the next page: only
+Facts: venue page `kaiko.md`, most of them unverified. Rows come in an envelope whose `next_url` leads to the next page: only
 its path and parameters are followed. Numbers are texts. Above a minute a row of `risk` is that of the interval's last minute,
 though its time is the interval's start; open interest is in the venue's own unit. Instruments have names of its own (U).
 Alone: `KAIKO_API_KEY=… PERPLAKE_VENDOR_VENUES=binance perps fetch --mode live --venues all`.
@@ -67,10 +67,10 @@ class ErrorBody(msgspec.Struct):
 
 def error(status: int, body: bytes) -> VenueProblem | None:
     """`{"message": …}` with a status; `result` other than `success` (U)."""
-    said = decode_or_none(body, ErrorBody)
-    if said is None or (status == 200 and said.result == "success"):
+    content = decode_or_none(body, ErrorBody)
+    if content is None or (status == 200 and content.result == "success"):
         return None
-    message = said.message or said.result
+    message = content.message or content.result
     if status in (401, 403):
         return VenueProblem("key", message)
     return VenueProblem.by_status(status, message)
@@ -85,7 +85,7 @@ def _source(venue: str, exchange: str) -> Source:
     where: Mapping[str, str] = {"exchange": exchange, "instrument_class": CLASS}
     context = {"venue": venue}
 
-    def asked(path: str, who: Mapping[str, str], instrument: Instrument, window: Window) -> Request:
+    def request(path: str, who: Mapping[str, str], instrument: Instrument, window: Window) -> Request:
         """The start is part of it, the end is not."""
         span: dict[str, str | int] = {"start_time": iso(window.start), "end_time": iso(window.end)}
         span |= {"interval": "1h", "sort": "asc", "page_size": ROWS}
@@ -99,7 +99,7 @@ def _source(venue: str, exchange: str) -> Source:
             record,
             key=("symbol", "venue", "time"),
             time="time",
-            plan=hourly(ROWS, partial(asked, path, who)),
+            plan=hourly(ROWS, partial(request, path, who)),
             **enveloped("data", list[record], next_url=(str | None, None)),  # type: ignore[valid-type]
             next_page=NEXT,
             context=("symbol", "venue"),

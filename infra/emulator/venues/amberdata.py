@@ -6,65 +6,54 @@ Alone: `python -m infra.emulator` and
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
 from infra.emulator.carried import VENUES, Carried, Hour
+from infra.emulator.messages import Ask
 from infra.emulator.store import MS_HOUR
-from infra.emulator.venue import KEY
-from infra.emulator.wire import Answer, Ask, Refusal, Usage, Venue, encode
+from infra.emulator.venue import Refused, Venue, route
 
 HOST = "https://api.amberdata.com"
 MOST = 1000
-#: What a series tells of an hour; what is looked at is told at the hour's end.
+#: The field of an hour that a series has; it is stamped with the hour's end. Bars have all fields and the hour's start.
 SERIES = {"funding-rates": "rate", "open-interest": "oi", "ohlcv": ""}
-
-
-def refusal(title: str, message: str, status: int) -> Refusal:
-    return Refusal(Answer(encode({"status": status, "title": title, "description": message}), status, charges={"requests": 1}))
 
 
 class Amberdata(Venue):
     name = "amberdata"
-    limits: Mapping[str, tuple[int, int]] = {"requests": (5, 1)}
+    root = "/markets/futures"
 
-    def answer(self, ask: Ask) -> Answer:
-        if ask.headers.get("x-api-key") != KEY:
-            raise refusal("UNAUTHORIZED", "Invalid API key", 401)
-        exchange = ask.query.get("exchange", "")
-        if exchange not in VENUES or ask.query.get("timeFormat") != "milliseconds":
-            raise refusal("BAD REQUEST", "exchange and timeFormat are wanted", 400)
-        venue = Carried(self.world, exchange)
-        match ask.path.removeprefix("/markets/futures/").split("/"):
-            case ["funding-rates", "information"]:
-                listed = venue.listings(ask.now)
-                rows = [
-                    {"exchange": exchange, "instrument": venue.native(x), "startDate": x.listed_at, "endDate": ask.now}
-                    for x in listed
-                ]
-            case [series, instrument] if series in SERIES:
-                start, end = ask.moment("startDate"), ask.moment("endDate")
-                if start is None or end is None or end - start > 24 * MS_HOUR:
-                    raise refusal("BAD REQUEST", "a window of a day at most is wanted", 400)
-                late = MS_HOUR if SERIES[series] else 0
-                hours = venue.hours(instrument.removesuffix("USDT"), start - late, end - late, ask.now)
-                rows = [row for hour in hours if (row := self._row(series, exchange, instrument, hour))]
-            case _:
-                raise refusal("NOT FOUND", "no such endpoint", 404)
-        return Answer(self._page(ask, rows), charges={"requests": 1})
+    @route("funding-rates/information", requests=1)
+    def information(self, ask: Ask) -> object:
+        exchange, venue = self._venue(ask)
+        rows = [
+            {"exchange": exchange, "instrument": venue.native(x), "startDate": x.listed_at, "endDate": ask.now}
+            for x in venue.listings(ask.now)
+        ]
+        return self._page(ask, rows)
 
-    def refuse(self, ask: Ask, usage: Usage | None, *, banned: bool = False) -> Answer:
-        return refusal("TOO MANY REQUESTS", "rate limit exceeded", 429).answer
+    @route("{series:funding-rates|open-interest|ohlcv}/{instrument}", requests=1)
+    def series(self, ask: Ask, series: str, instrument: str) -> object:
+        exchange, venue = self._venue(ask)
+        start, end = ask.moments("startDate", "endDate")
+        if end - start > 24 * MS_HOUR:
+            raise Refused("long_window")
+        late = MS_HOUR if SERIES[series] else 0
+        hours = venue.hours(instrument.removesuffix("USDT"), start - late, end - late, ask.now)
+        return self._page(ask, [row for hour in hours if (row := self._row(series, exchange, instrument, hour))])
 
-    def error(self, ask: Ask) -> Answer:
-        return refusal("INTERNAL SERVER ERROR", "please try again", 500).answer
+    def _venue(self, ask: Ask) -> tuple[str, Carried]:
+        exchange = ask.choice("exchange", *VENUES)
+        ask.choice("timeFormat", "milliseconds")
+        return exchange, Carried(self.world, exchange)
 
-    def _page(self, ask: Ask, rows: Sequence[dict[str, Any]]) -> bytes:
+    def _page(self, ask: Ask, rows: Sequence[dict[str, Any]]) -> object:
         first = ask.integer("pageToken") or 0
         following = f"{HOST}{ask.path}?{urlencode({**ask.query, 'pageToken': first + MOST})}" if first + MOST < len(rows) else ""
         payload = {"metadata": {"next": following}, "data": rows[first : first + MOST]}
-        return encode({"status": 200, "title": "OK", "description": "Successful request", "payload": payload})
+        return {"status": 200, "title": "OK", "description": "Successful request", "payload": payload}
 
     @staticmethod
     def _row(series: str, exchange: str, instrument: str, hour: Hour) -> dict[str, Any] | None:

@@ -6,20 +6,16 @@ Alone: `python -m infra.emulator` and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from infra.emulator.carried import Carried, Hour
+from infra.emulator.messages import Ask
+from infra.emulator.rendering import iso
 from infra.emulator.store import MS_HOUR, Listing
-from infra.emulator.venue import KEY
-from infra.emulator.wire import Answer, Ask, Refusal, Usage, Venue, encode, iso
+from infra.emulator.venue import Refused, Venue, route
 
 EXCHANGES = {"BINANCEFTS": "binance", "BYBIT": "bybit"}
 METRICS = {"DERIVATIVES_FUNDING_RATE_CURRENT": "rate", "DERIVATIVES_OPEN_INTEREST": "oi"}
-
-
-def refusal(message: str, status: int) -> Refusal:
-    return Refusal(Answer(encode({"error": message}), status, charges={"requests": 1}))
 
 
 def stamp(ms: int) -> str:
@@ -28,43 +24,34 @@ def stamp(ms: int) -> str:
 
 class CoinApi(Venue):
     name = "coinapi"
-    limits: Mapping[str, tuple[int, int]] = {"requests": (10, 1)}
+    root = "/v1"
 
-    def answer(self, ask: Ask) -> Answer:
-        if ask.headers.get("X-CoinAPI-Key") != KEY:
-            raise refusal("Invalid API key", 401)
-        match ask.path.removeprefix("/v1/").split("/"):
-            case ["symbols"]:
-                exchange = ask.query.get("filter_exchange_id", "")
-                venue = self._venue(exchange)
-                body = [self._symbol(venue, exchange, listing) for listing in venue.listings(ask.now)]
-            case ["metrics", "symbol", "history"] if ask.query.get("metric_id") in METRICS:
-                field = METRICS[ask.query["metric_id"]]
-                hours = self._hours(ask, ask.query.get("symbol_id", ""))
-                body = [self._metric(hour, value) for hour in hours if (value := getattr(hour, field)) is not None]
-            case ["ohlcv", symbol, "history"]:
-                body = [self._bar(hour) for hour in self._hours(ask, symbol)]
-            case _:
-                raise refusal("Not found", 404)
-        limit = ask.integer("limit") or 100
-        return Answer(encode(body if ask.path == "/v1/symbols" else body[:limit]), charges={"requests": 1})
+    @route("symbols", requests=1)
+    def symbols(self, ask: Ask) -> object:
+        exchange = ask.query.get("filter_exchange_id", "")
+        venue = self._venue(exchange)
+        return [self._symbol(venue, exchange, listing) for listing in venue.listings(ask.now)]
 
-    def refuse(self, ask: Ask, usage: Usage | None, *, banned: bool = False) -> Answer:
-        return refusal("Too many requests", 429).answer
+    @route("metrics/symbol/history", requests=1)
+    def metrics(self, ask: Ask) -> object:
+        field = METRICS[ask.choice("metric_id", *METRICS)]
+        hours = self._hours(ask, ask.query.get("symbol_id", ""))
+        rows = [self._metric(hour, value) for hour in hours if (value := getattr(hour, field)) is not None]
+        return rows[: ask.integer("limit") or 100]
 
-    def error(self, ask: Ask) -> Answer:
-        return refusal("Internal server error", 500).answer
+    @route("ohlcv/{symbol}/history", requests=1)
+    def candles(self, ask: Ask, symbol: str) -> object:
+        return [self._bar(hour) for hour in self._hours(ask, symbol)][: ask.integer("limit") or 100]
 
     def _venue(self, exchange: str) -> Carried:
         if exchange not in EXCHANGES:
-            raise refusal(f"exchange {exchange}: no data", 550)
+            raise Refused("no_data", exchange=exchange)
         return Carried(self.world, EXCHANGES[exchange])
 
     def _hours(self, ask: Ask, symbol: str) -> list[Hour]:
+        ask.choice("period_id", "1HRS")
         exchange, _, rest = symbol.partition("_PERP_")
-        start, end = ask.moment("time_start"), ask.moment("time_end")
-        if start is None or end is None or ask.query.get("period_id") != "1HRS":
-            raise refusal("time_start, time_end and period_id are wanted", 400)
+        start, end = ask.moments("time_start", "time_end")
         return list(self._venue(exchange).hours(rest.removesuffix("_USDT"), start, end, ask.now))
 
     @staticmethod
