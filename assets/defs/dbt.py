@@ -240,6 +240,10 @@ def _metadata(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, Any]
     sizes = "SELECT schema_name || '.' || table_name, estimated_size FROM duckdb_tables() WHERE schema_name <> 'raw'"
     coverage = dict(connection.execute(_COVERAGE).fetchall())
     metadata = {table: {"dagster/row_count": rows} for table, rows in connection.execute(sizes).fetchall()}
+    for (view,) in connection.execute("SELECT view_name FROM duckdb_views() WHERE schema_name = 'marts'").fetchall():
+        metadata[f"marts.{view}"] = {
+            "dagster/row_count": connection.execute(f'SELECT count(*) FROM marts."{view}"').fetchall()[0][0]
+        }
     for model, value in coverage.items():
         if value is not None:
             metadata.setdefault(f"marts.{model}", {})["coverage"] = value

@@ -34,28 +34,31 @@ def copy_marts(database: Path, out: Path) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     target, draft = out / "perplake.duckdb", out / "perplake.duckdb.part"
     draft.unlink(missing_ok=True)
-    with duckdb.connect(str(draft)) as connection:
+    catalog = database.stem  # the name that views in the warehouse have for it
+    with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        connection.execute(f"ATTACH {_text(str(database.resolve()))} AS warehouse (READ_ONLY)")
-        relations = connection.execute("""
-            SELECT schema_name, table_name, comment FROM duckdb_tables() WHERE database_name = 'warehouse'
-            UNION ALL SELECT schema_name, view_name, comment FROM duckdb_views() WHERE database_name = 'warehouse'
-        """).fetchall()
+        connection.execute(f'ATTACH {_text(str(database.resolve()))} AS "{catalog}" (READ_ONLY)')
+        connection.execute(f'ATTACH {_text(str(draft.resolve()))} AS "{catalog}_copy"; USE "{catalog}_copy"')
+        relations = connection.execute(
+            "SELECT schema_name, table_name, comment FROM duckdb_tables() WHERE database_name = $1 "
+            "UNION ALL SELECT schema_name, view_name, comment FROM duckdb_views() WHERE database_name = $1",
+            [catalog],
+        ).fetchall()
         for schema, name, comment in relations:
             if schema not in ("marts", "meta"):
                 continue
             table = f'"{schema}"."{name}"'
             connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
-            connection.execute(f"CREATE TABLE {table} AS FROM warehouse.{table}")
+            connection.execute(f'CREATE TABLE {table} AS FROM "{catalog}".{table}')
             if comment:
                 connection.execute(f"COMMENT ON TABLE {table} IS {_text(comment)}")
             for column, described in connection.execute(
-                "SELECT column_name, comment FROM duckdb_columns() WHERE database_name = 'warehouse' AND schema_name = ? "
+                "SELECT column_name, comment FROM duckdb_columns() WHERE database_name = ? AND schema_name = ? "
                 "AND table_name = ? AND comment IS NOT NULL",
-                [schema, name],
+                [catalog, schema, name],
             ).fetchall():
                 connection.execute(f'COMMENT ON COLUMN {table}."{column}" IS {_text(described)}')
-        connection.execute("DETACH warehouse")
+        connection.execute(f'DETACH "{catalog}"')
         _add_old_names(connection)
     draft.replace(target)
     return target

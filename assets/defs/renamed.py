@@ -41,7 +41,7 @@ RENAMED = {
     "fct_funding_rates": OldNames({"interval_method": "interval_basis"}),
     "fct_open_interest": OldNames({"usd_method": "usd_basis", "mark_method": "mark_basis"}),
     "fct_references": OldNames({"is_self_reported": "of_itself"}),
-    "reconciliation_daily": OldNames({"reported_unmatched": "theirs_unmatched"}),
+    "reconciliation_daily": OldNames({"our_value": "ours", "reported_value": "theirs", "reported_unmatched": "theirs_unmatched"}),
     "regime_changes": OldNames(
         {"level_before": "before", "level_after": "after", "days_to_label_change": "label_days"},
         values={"series": {"oi_to_volume": "leverage"}},

@@ -1,10 +1,13 @@
-{# What the staging of Binance's USD-M and COIN-M contracts has in common; `of` is the source. #}
+{#
+  The staging models of Binance's USD-M and COIN-M contracts. `status` and `contract_size` are SQL expressions over the raw row `i`,
+  `unit` is the unit of volume and open interest.
+#}
 
-{% macro binance_instruments(of, status, contract_size) -%}
-with intervals as (  -- the list of funding intervals nearest in time to each list of instruments, within half an hour
+{% macro binance_instruments(source_name, status, contract_size) -%}
+with intervals as (  -- for each list of instruments the nearest list of funding intervals, at most 30 minutes apart
     select i._observed_at as listed, f._observed_at as observed
-    from (select distinct _observed_at from {{ source(of, 'instruments') }}) as i
-    inner join (select distinct _observed_at from {{ source(of, 'funding_info') }}) as f
+    from (select distinct _observed_at from {{ source(source_name, 'instruments') }}) as i
+    inner join (select distinct _observed_at from {{ source(source_name, 'funding_info') }}) as f
         on f._observed_at between i._observed_at - interval 30 minute and i._observed_at + interval 30 minute
     qualify row_number() over (partition by i._observed_at order by abs(epoch_us(f._observed_at) - epoch_us(i._observed_at)), f._observed_at) = 1
 )
@@ -12,11 +15,8 @@ with intervals as (  -- the list of funding intervals nearest in time to each li
 select
     i.symbol,
     i.base_asset as listed_asset,
-    {{ base_asset('i.base_asset', 'i._observed_at') }} as base_asset,
-    {{ multiplier('i.base_asset') }} as multiplier,
     i.quote_asset,
     i.margin_asset as settle_asset,
-    {{ contract_type('i.base_asset', 'i.quote_asset', 'i.margin_asset') }} as contract_type,
     {{ contract_size }} as contract_size,
     case
         when i.contract_type <> 'TRADIFI_PERPETUAL' then 'crypto'
@@ -25,7 +25,7 @@ select
         when i.underlying_type like '%FOREX%' then 'forex'
         else 'other'
     end as underlying_class,
-    -- funding_info lists only what differs from 8 hours
+    -- funding_info lists only instruments whose interval is not 8 hours
     (case when t.observed is not null then coalesce(f.funding_interval_hours, 8) end)::double as funding_interval_hours,
     case
         when {{ status }} = 'TRADING' then 'trading'
@@ -33,81 +33,70 @@ select
         else 'halted'
     end as status,
     {{ from_ms('i.onboard_date') }} as listed_at,
-    -- 2100-12-25 stands for «never»
+    -- 2100-12-25 means that no delivery is planned
     {{ from_ms("nullif(i.delivery_date, 4133404800000)") }} as delisted_at,
     i._observed_at as observed_at
-from {{ source(of, 'instruments') }} as i
+from {{ source(source_name, 'instruments') }} as i
 left join intervals as t on i._observed_at = t.listed
-left join {{ source(of, 'funding_info') }} as f on t.observed = f._observed_at and i.symbol = f.symbol
+left join {{ source(source_name, 'funding_info') }} as f on t.observed = f._observed_at and i.symbol = f.symbol
 where i.contract_type in ('PERPETUAL', 'TRADIFI_PERPETUAL', 'PERPETUAL DELIVERING')
 {%- endmacro %}
 
-{# `Special` rows stand beside a regular settlement at the same time; they stay in raw. #}
-{% macro binance_funding_rates(of) -%}
+{# `Special` rows duplicate the time of a regular settlement and are left out. #}
+{% macro binance_funding_rates(source_name) -%}
 select
     symbol,
     funding_time as raw_ms,
-    {{ from_ms('funding_time') }} as stamp,
-    {{ on_grid('funding_time') }} as settled_at,
     funding_rate as raw_rate,
-    'fraction_per_interval' as raw_unit,
-    funding_rate as rate_interval,
     mark_price,
-    _observed_at as loaded_at
-from {{ source(of, 'funding_rates') }}
+    _observed_at
+from {{ source(source_name, 'funding_rates') }}
 where rate_type <> 'Special'
 {%- endmacro %}
 
-{# Dated contracts stand in the same list, without a rate. #}
-{% macro binance_running_rates(of) -%}
+{# The list also has dated contracts, which have no rate. #}
+{% macro binance_running_rates(source_name) -%}
 select
     p.symbol,
     p._observed_at as observed_at,
     p.last_funding_rate as raw_rate,
-    'fraction_per_interval' as raw_unit,
-    p.last_funding_rate as rate,
     {{ from_ms('nullif(p.next_funding_time, 0)') }} as next_settlement_at,
     p.mark_price,
     p.index_price
-from {{ source(of, 'premium_index') }} as p
+from {{ source(source_name, 'premium_index') }} as p
 where p.last_funding_rate is not null
 {%- endmacro %}
 
-{% macro binance_open_interest_now(of, unit) -%}
+{% macro binance_open_interest_now(source_name, unit) -%}
 select
     o.symbol,
-    coalesce(o."time", epoch_ms(o._observed_at)) as raw_ms,
-    {{ from_ms('raw_ms') }} as stamp,
-    {{ hour_of('raw_ms') }} as observed_at,
+    o."time" as raw_ms,
     o.open_interest as raw_value,
     'openInterest' as raw_field,
     '{{ unit }}' as raw_unit,
     p.mark_price,
-    true as is_snapshot,
-    o._observed_at as loaded_at
-from {{ source(of, 'open_interest_now') }} as o
-left join {{ source(of, 'premium_index') }} as p using (symbol, _observed_at)
+    o._observed_at
+from {{ source(source_name, 'open_interest_now') }} as o
+left join {{ source(source_name, 'premium_index') }} as p using (symbol, _observed_at)
 where o.open_interest > 0
 {%- endmacro %}
 
-{# `unit` is that of the volume; `eighth` names the eighth column of a bar: `quote_volume` or `base_volume`. #}
-{% macro binance_candles(of, unit, eighth) -%}
+{# `turnover` is the raw column beside the volume: `quote_volume` or `base_volume`. #}
+{% macro binance_candles(source_name, unit, turnover) -%}
 select
     c.symbol,
     c.open_time as raw_ms,
-    {{ from_ms('c.open_time') }} as opened_at,
     c.open,
     c.high,
     c.low,
     c.close,
     c.volume as raw_volume,
     '{{ unit }}' as raw_volume_unit,
-    c.{{ eighth }},
+    c.{{ turnover }},
     c.trades,
     m.close as mark_close,
     x.close as index_close,
-    c._observed_at as loaded_at
-from {{ source(of, 'candles') }} as c
-left join {{ source(of, 'mark_candles') }} as m using (symbol, open_time)
-left join {{ source(of, 'index_candles') }} as x using (symbol, open_time)
+    c._observed_at
+from {{ source(source_name, 'candles') }} as c
+{{ join_price_bars(source_name=source_name, time='open_time') }}
 {%- endmacro %}

@@ -1,22 +1,18 @@
 {#
-  Incremental models: the rows of a window are deleted and made anew from upstream, so that the result is that of a full
-  rebuild whatever the order in which days came. A model names its time column and its margins, in hours, in `meta`:
-  `look_back` and `look_ahead` widen the window of changed raw rows to that of rows which they can move. A row made under
-  other versions of its instrument than are known now (`_versions`) widens the window too.
-
-  The window of changed raw rows comes as variables, or as environment variables of the same names with `PERPLAKE_` before
-  them in capitals: those leave dbt's parsed project as it is, which saves seconds.
+  Incremental models: the rows of a window are deleted and computed again from upstream, so that the result equals a full rebuild,
+  whatever the order in which days are loaded. A model names its time column and its margins, in hours, in `meta`: `look_back` and
+  `look_ahead` widen the window of changed raw rows (`vars: changed_from, changed_to`) to the rows that depend on them. A row computed
+  with other versions of its instrument than the current ones (`_versions`) widens the window too.
 #}
 
 {% macro replaced_window() -%}
     {%- set meta = config.get('meta') -%}
     {%- set window = {'from': none, 'to': none} -%}
     {%- if execute and is_incremental() -%}
-    {%- set changed_from = var('changed_from') or env_var('PERPLAKE_CHANGED_FROM', '') -%}
-    {%- set changed_to = var('changed_to') or env_var('PERPLAKE_CHANGED_TO', '') -%}
+    {%- set changed_from, changed_to = var('changed_from'), var('changed_to') -%}
     {%- if changed_from and changed_to -%}
         {%- set row = run_query(
-            "with versions as (select instrument_id, any_value(_versions) as _versions from " ~ ref('dim_instruments') ~ " group by 1),
+            "with versions as (select instrument_id, any_value(_versions) as _versions from " ~ ref('int_instrument_versions') ~ " group by 1),
             stale as (
                 select min(t." ~ meta.time ~ ")::timestamp as first, max(t." ~ meta.time ~ ")::timestamp as last
                 from " ~ this ~ " as t left join versions as v using (instrument_id)
@@ -33,14 +29,14 @@
     {{ return(window) }}
 {%- endmacro %}
 
-{# `column` lies in the window, widened by so many hours on both sides for what a row is computed from. #}
+{# True if `column` is in the window, widened by `margin` hours on both sides for the inputs of its rows. #}
 {% macro in_window(column, window, margin=0) -%}
     {%- if window.from is none -%} true
     {%- else -%} {{ column }} >= {{ window.from }} - interval {{ margin }} hour and {{ column }} < {{ window.to }} + interval {{ margin }} hour
     {%- endif -%}
 {%- endmacro %}
 
-{# The same on a venue's milliseconds, which let DuckDB skip the blocks of a raw table that lie outside. #}
+{# The same for a column in milliseconds, so that DuckDB skips the blocks of a raw table outside of the window. #}
 {% macro in_window_ms(column, window, margin=0) -%}
     {%- if window.from is none -%} true
     {%- else -%}

@@ -1,51 +1,60 @@
-{# All sources that give a dataset, one below the other, in canonical columns. A new row in `vars: sources` needs no change here. #}
-{% macro union_of(dataset) -%}
-    select ''::varchar as venue, ''::varchar as source, 0 as precedence, ''::varchar as instrument_id
-        {%- for name, type in canonical_columns(dataset).items() %}, null::{{ type }} as {{ name }} {%- endfor %}
+{# The canonical columns of a dataset as {name: [type, description]}, from `vars: datasets`. #}
+{% macro canonical_columns(dataset) -%}
+    {{ return(var('datasets')[dataset | replace('_now', '')].columns) }}
+{%- endmacro %}
+
+{#
+  The rows of a dataset from the staging models of all sources that list it, in canonical columns. A new row in `vars: sources` needs no
+  change here.
+#}
+{% macro union_staged(dataset) -%}
+select venue || ':' || symbol as instrument_id, *
+from (
+    select null::varchar as source, 0 as precedence
+        {%- for name, column in canonical_columns(dataset).items() %}, null::{{ column[0] }} as {{ name }} {%- endfor %}
     where false
     {%- for name, row in var('sources').items() if dataset in row.datasets %}
     union all by name
-    {#- A source that speaks for several venues has the venue in its rows. -#}
-    {%- set venue = "'" ~ row.venue ~ "'" if row.venue else 'venue' %}
-    select {{ venue }} as venue, '{{ name }}' as source, {{ row.precedence or 1 }} as precedence,
-        {{ venue }} || ':' || symbol as instrument_id, * {%- if not row.venue %} exclude (venue) {%- endif %}
+    {#- The rows of a source for several venues name their venue. #}
+    select {% if row.get('venue') %}'{{ row.venue }}' as venue, {% endif %}'{{ name }}' as source, {{ row.get('precedence', 1) }} as precedence, *
     from {{ ref('stg_' ~ name ~ '__' ~ dataset) }}
     {%- endfor %}
+)
 {%- endmacro %}
 
-{# The table of sources as rows: source, venue (null: several), dataset, precedence, history_days (null: all of it). #}
+{# The table of sources as rows: source, venue (null: several), dataset, precedence, history_days (null: no limit). #}
 {% macro sources_table() -%}
     {%- for name, row in var('sources').items() -%}
     {%- set last = loop.last -%}
     {%- for dataset in row.datasets %}
-    select '{{ name }}' as source, {{ "'" ~ row.venue ~ "'" if row.venue else 'null' }} as venue, '{{ dataset }}' as dataset, {{ row.precedence or 1 }} as precedence,
-        {{ row.get('history', {}).get(dataset, 'null') }}::double as history_days
+    select '{{ name }}' as source, {{ "'" ~ row.venue ~ "'" if row.get('venue') else 'null' }} as venue, '{{ dataset }}' as dataset,
+        {{ row.get('precedence', 1) }} as precedence, {{ row.get('history', {}).get(dataset, 'null') }}::double as history_days
     {{ "union all" if not (last and loop.last) }}
     {%- endfor %}
     {%- endfor %}
 {%- endmacro %}
 
-{# Joins the fact about a source that held at a time, as `<alias>.value`. `name` is an SQL expression. #}
-{% macro join_fact(alias, of, dataset, name, at=none) -%}
+{# Joins a fact about the source of the relation `relation`, as `<alias>.value`. `fact` is an SQL expression; `at` the time it has to hold at. #}
+{% macro join_fact(alias, relation, dataset, fact, at=none) -%}
     left join {{ ref('venue_facts') }} as {{ alias }}
-        on {{ alias }}.source = {{ of }}.source and {{ alias }}.dataset = '{{ dataset }}' and {{ alias }}.fact = {{ name }}
+        on {{ alias }}.source = {{ relation }}.source and {{ alias }}.dataset = '{{ dataset }}' and {{ alias }}.fact = {{ fact }}
         {%- if at %}
         and {{ at }} >= coalesce({{ alias }}.valid_from, '-infinity'::timestamp)
         and {{ at }} < coalesce({{ alias }}.valid_to, 'infinity'::timestamp)
         {%- endif %}
 {%- endmacro %}
 
-{# Of a source that speaks for several venues: the fact about the row's venue (`<fact> of <venue>`), else about all of them. #}
-{% macro fact_of_venue(source, dataset, fact, venue) -%}
+{# A fact about a source for several venues: the fact about the row's venue (`<fact> of <venue>`), else the one about all venues. #}
+{% macro fact_about_venue(source_name, dataset, fact, venue) -%}
     (
         select arg_max(f.value, length(f.fact))
         from {{ ref('venue_facts') }} as f
-        where f.source = '{{ source }}' and f.dataset = '{{ dataset }}' and f.fact in ('{{ fact }}', '{{ fact }} of ' || {{ venue }})
+        where f.source = '{{ source_name }}' and f.dataset = '{{ dataset }}' and f.fact in ('{{ fact }}', '{{ fact }} of ' || {{ venue }})
     )
 {%- endmacro %}
 
-{# The version of the instrument that was valid at a time; the first one holds for ever back. #}
-{% macro join_instrument(of, at) -%}
-    asof left join {{ ref('dim_instruments') }} as i
-        on {{ of }}.instrument_id = i.instrument_id and {{ at }} >= i.valid_from
+{# Joins the version of the instrument that was valid at a time, as `i`; the first version is valid from 1970. #}
+{% macro join_instrument(relation, at) -%}
+    asof left join {{ ref('int_instrument_versions') }} as i
+        on {{ relation }}.instrument_id = i.instrument_id and {{ at }} >= i.valid_from
 {%- endmacro %}

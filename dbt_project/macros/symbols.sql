@@ -1,5 +1,5 @@
-{# From the coin as a venue lists it to the asset behind it, by what the name meant at a time; `pipelines/symbols.py` says the same. #}
-{% macro base_asset(listed, at='_observed_at') -%}
+{# The asset behind a listed coin: multiplier cut off, alias resolved as of a time. `pipelines/symbols.py` is the same function in Python. #}
+{% macro base_asset(listed, at) -%}
     {%- set stripped -%}
         regexp_replace(regexp_replace(regexp_replace({{ listed }},
             '^(1000000|100000|10000|1000|1M)([A-Z])', '\2'), '([A-Z])1000$', '\1'), '^k([A-Z])', '\1')
@@ -20,6 +20,7 @@
     * case when regexp_matches({{ listed }}, '^k[A-Z]') then 1e3 else 1.0 end
 {%- endmacro %}
 
+{# `linear`, `inverse` or `quanto` by the settlement currency. #}
 {% macro contract_type(base, quote, settle) -%}
     case {{ settle }} when {{ quote }} then 'linear' when {{ base }} then 'inverse' else 'quanto' end
 {%- endmacro %}

@@ -1,9 +1,9 @@
 {#
-  From the number and the unit that a venue states to one unit (the formulae of `semantics.md`, section 2). `i` is the version of
-  the instrument that was valid; `price` is per whole coin, in quote currency. Units: `listed_base` (coins as listed: one
-  1000PEPE is 1000 PEPE), `base` (whole coins), `contracts`, `quote`. A contract is worth its size in listed coins where it is
-  linear, in quote currency where it is inverse; a quanto contract is worth neither, and gives null. So does `unknown`, coins
-  or contracts, but where a contract is one listed coin and both are the same.
+  Conversions from the venue's unit to one unit (formulas: `semantics.md`, section 2). `i` is the version of the instrument that was valid;
+  `price` is in quote currency per whole coin. Units of sizes: `listed_base` (coins as listed: one 1000PEPE is 1000 PEPE), `base` (whole
+  coins), `contracts`, `quote`. A linear contract is worth its size in listed coins, an inverse one its size in quote currency; a quanto
+  contract has neither value, and gives null. `unknown` means coins or contracts: null, except where a contract is one listed coin and
+  both are equal.
 #}
 
 {% macro size_base(raw, unit, price) -%}
@@ -27,5 +27,18 @@
     end
 {%- endmacro %}
 
-{# Whether a number states its worth in quote currency without a price. #}
+{# True if a size in this unit has a value in quote currency without a price. #}
 {% macro is_quote(unit) -%} ({{ unit }} = 'quote' or {{ unit }} = 'contracts' and i.contract_type = 'inverse') {%- endmacro %}
+
+{#
+  A funding rate as a fraction per interval, positive when longs pay shorts. `fraction_per_second_1e30` is a fraction of 1e30 per second;
+  `usd_per_contract_and_interval` is US dollars per contract of one coin, divided by the mark price in US dollars.
+#}
+{% macro rate_per_interval(rate, unit, interval_hours, mark_price) -%}
+    case coalesce({{ unit }}, 'fraction_per_interval')
+        when 'fraction_per_interval' then {{ rate }}
+        when 'fraction_per_8_hours' then {{ rate }} / 8 * {{ interval_hours }}
+        when 'fraction_per_second_1e30' then {{ rate }} * 3600 / 1e30 * {{ interval_hours }}
+        when 'usd_per_contract_and_interval' then {{ rate }} / nullif({{ mark_price }}, 0)
+    end
+{%- endmacro %}

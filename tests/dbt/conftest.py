@@ -1,11 +1,11 @@
-"""A warehouse with every raw table and hand-made rows in it, and dbt run on it in process.
+"""Fixtures: a warehouse with every raw table and hand-made rows, and dbt run on it in this process.
 
 The project is parsed once for all tests; each warehouse is a file of its own.
 """
 
 from __future__ import annotations
 
-import os
+import json
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +30,15 @@ class Dbt:
 
     def __call__(self, path: Path, *command: str, changed: tuple[str, str] | None = None) -> Any:
         """Run a command, such as `run`; gives dbt's results, raises `AssertionError` with its messages where it failed."""
-        said = self._invoke(dbtRunner(manifest=self.manifest), *command, path, changed=changed)
-        failed = [f"{r.node.name}: {r.message}" for r in said.result or [] if r.status in ("error", "fail")]
-        assert said.success, failed or said.exception
-        return said.result
+        outcome = self._invoke(dbtRunner(manifest=self.manifest), *command, path, changed=changed)
+        failed = [f"{r.node.name}: {r.message}" for r in outcome.result or [] if r.status in ("error", "fail")]
+        assert outcome.success, failed or outcome.exception
+        return outcome.result
 
     def _invoke(self, runner: dbtRunner, command: str, *rest: str | Path, changed: tuple[str, str] | None = None) -> Any:
         *options, path = rest
-        before, (first, last) = dict(os.environ), changed or ("", "")
-        os.environ |= {"PERPLAKE_WAREHOUSE": str(path), "PERPLAKE_CHANGED_FROM": first, "PERPLAKE_CHANGED_TO": last}
-        try:
-            return runner.invoke([command, *map(str, options), *self.arguments])
-        finally:  # other tests of this process have warehouses of their own
-            os.environ.clear()
-            os.environ.update(before)
+        variables = {"warehouse": str(path), **dict(zip(("changed_from", "changed_to"), changed or (), strict=False))}
+        return runner.invoke([command, *map(str, options), *self.arguments, "--vars", json.dumps(variables)])
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +58,7 @@ def prepare(path: Path, start: str, end: str) -> None:
 
 
 def load(path: Path, start: str, end: str) -> None:
-    """Raw rows of the hours in `[start, end)`: a made market of four instruments, the same for an hour however it is asked.
+    """Raw rows of the hours in `[start, end)`: four instruments, the same rows for an hour whatever window is loaded.
 
     Binance settles every 8 hours until 6 October 00:00, then every 4; the candle of the 4th at 03:00 and two Hyperliquid hours
     are missing; Kraken has a liquidation a day; Bybit lists 1000PEPE and sends open interest two-sided.

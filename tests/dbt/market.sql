@@ -1,4 +1,4 @@
--- Raw rows of a made market for the view `hours` (t, ms since the epoch, n hours since the epoch, px); {b}: bookkeeping columns.
+-- Raw rows of a hand-made market for the view `hours` (t, ms since the epoch, n hours since the epoch, px); {b}: bookkeeping columns.
 
 insert into raw.binance_usdm__instruments by name
 select 'BTCUSDT' as symbol, 'BTCUSDT' as pair, 'PERPETUAL' as contract_type,

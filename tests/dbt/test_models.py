@@ -1,4 +1,4 @@
-"""The whole dbt project on a small made market: data tests, order of loading, coverage, gaps, contracts."""
+"""The whole dbt project on a small hand-made market: data tests, order of loading, coverage, gaps, contracts."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def rows(path: Path, query: str) -> list[Any]:
         return connection.execute(query).fetchall()
 
 
-def test_data_tests_pass_and_find_what_is_wrong(dbt: Dbt, whole: Path) -> None:
-    """`whole` ran them all; here one must fail: a row is written twice."""
+def test_a_data_test_finds_a_duplicate_row(dbt: Dbt, whole: Path) -> None:
+    """The fixture `whole` passed all data tests."""
     with duckdb.connect(str(whole)) as connection:
-        connection.execute("insert into marts.fct_candles from marts.fct_candles limit 1")
+        connection.execute("insert into intermediate.int_candles_converted from marts.fct_candles limit 1")
     with pytest.raises(AssertionError, match="unique_key"):
         dbt(whole, "test", "--select", "fct_candles,test_type:data")
-    dbt(whole, "run", "--select", "fct_candles")
+    dbt(whole, "run", "--select", "int_candles_converted")
 
 
 def test_any_order_of_loading_gives_the_same_rows(dbt: Dbt, whole: Path, tmp_path: Path) -> None:
-    """The last days first, then the first, then those between, and the first once more."""
+    """The last days, then the first, then those between, then the first again."""
     path = tmp_path / "warehouse.duckdb"
     prepare(path, START, END)
     dbt(path, "seed")
@@ -53,7 +53,7 @@ def test_any_order_of_loading_gives_the_same_rows(dbt: Dbt, whole: Path, tmp_pat
     assert checksums(path) == checksums(whole)
 
 
-def test_a_new_view_of_an_instrument_reaches_its_old_facts(dbt: Dbt, tmp_path: Path) -> None:
+def test_a_new_snapshot_of_an_instrument_updates_its_old_facts(dbt: Dbt, tmp_path: Path) -> None:
     path = tmp_path / "warehouse.duckdb"
     prepare(path, START, END)
     load(path, START, "2025-10-03")
@@ -67,7 +67,7 @@ def test_a_new_view_of_an_instrument_reaches_its_old_facts(dbt: Dbt, tmp_path: P
     assert rows(path, query) == [("PEPE", False)]
 
 
-def test_times_do_not_follow_the_zone_of_the_machine(
+def test_times_do_not_depend_on_the_time_zone_of_the_machine(
     dbt: Dbt, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TZ", "Asia/Shanghai")
@@ -79,13 +79,13 @@ def test_times_do_not_follow_the_zone_of_the_machine(
     assert rows(path, "select max(opened_at) from marts.fct_candles") == [(datetime(2025, 10, 12, 23),)]
 
 
-def test_intervals_follow_the_change_and_no_missing_hour_makes_one(whole: Path) -> None:
-    found = rows(
+def test_intervals_follow_a_change_and_ignore_missing_hours(whole: Path) -> None:
+    actual = rows(
         whole,
         "select venue, interval_hours, interval_method, count(*), min(settled_at) from marts.fct_funding_rates"
         " group by all order by all",
     )
-    assert found == [
+    assert actual == [
         ("binance", 4.0, "gap", 6 * 6 + 5, datetime(2025, 10, 6, 4)),
         ("binance", 8.0, "gap", 3 * 5 + 1, datetime(2025, 10, 1)),
         ("bybit", 8.0, "gap", 3 * 12, datetime(2025, 10, 1)),
@@ -94,28 +94,28 @@ def test_intervals_follow_the_change_and_no_missing_hour_makes_one(whole: Path) 
     ]
 
 
-def test_coverage_counts_what_was_due(whole: Path) -> None:
-    found = dict(rows(whole, "select (day, venue, dataset)::varchar, (expected, seen) from marts.coverage_daily"))
-    assert found["(2025-10-04, binance, candles)"] == (24, 23)
-    assert found["(2025-10-05, hyperliquid, funding_rates)"] == (24, 22)
-    assert found["(2025-10-05, binance, funding_rates)"] == (3, 3)
-    assert found["(2025-10-06, binance, funding_rates)"] == (6, 6)
-    assert found["(2025-10-12, binance, funding_rates)"] == (5, 5), "the settlement at the window's end is outside of it"
-    assert found["(2025-10-12, kraken, funding_rates)"] == (24, 24), "its stamp is the start of the hour"
-    assert found["(2025-10-05, hyperliquid, open_interest)"] == (24, 0)
-    assert found["(2025-10-05, hyperliquid, liquidations)"] == (1, 0)
-    assert found["(2025-10-05, kraken, liquidations)"] == (1, 1)
+def test_coverage_counts_due_observations(whole: Path) -> None:
+    actual = dict(rows(whole, "select (day, venue, dataset)::varchar, (expected, seen) from marts.coverage_daily"))
+    assert actual["(2025-10-04, binance, candles)"] == (24, 23)
+    assert actual["(2025-10-05, hyperliquid, funding_rates)"] == (24, 22)
+    assert actual["(2025-10-05, binance, funding_rates)"] == (3, 3)
+    assert actual["(2025-10-06, binance, funding_rates)"] == (6, 6)
+    assert actual["(2025-10-12, binance, funding_rates)"] == (5, 5), "the settlement at the window's end is outside of it"
+    assert actual["(2025-10-12, kraken, funding_rates)"] == (24, 24), "its stamp is the start of the hour"
+    assert actual["(2025-10-05, hyperliquid, open_interest)"] == (24, 0)
+    assert actual["(2025-10-05, hyperliquid, liquidations)"] == (1, 0)
+    assert actual["(2025-10-05, kraken, liquidations)"] == (1, 1)
 
 
-def test_gaps_are_contiguous_and_say_whether_they_can_be_had(whole: Path) -> None:
-    found = rows(
+def test_gaps_are_contiguous_and_state_if_they_are_fetchable(whole: Path) -> None:
+    actual = rows(
         whole,
         "select venue, dataset, source, gap_start, gap_end, missing, fetchable, fetch_until from marts.gaps"
         " where dataset in ('candles', 'funding_rates') and venue <> 'hyperliquid' or dataset = 'funding_rates'"
         " or venue = 'hyperliquid' and dataset in ('candles', 'liquidations') order by all",
     )
     start, end = datetime.fromisoformat(START), datetime.fromisoformat(END)
-    assert found == [
+    assert actual == [
         ("binance", "candles", "binance_usdm", datetime(2025, 10, 4, 3), datetime(2025, 10, 4, 4), 1, True, None),
         ("hyperliquid", "candles", "hyperliquid", start, end, 288, True, datetime(2026, 5, 9)),
         ("hyperliquid", "funding_rates", "hyperliquid", datetime(2025, 10, 5, 9), datetime(2025, 10, 5, 11), 2, True, None),
@@ -123,14 +123,14 @@ def test_gaps_are_contiguous_and_say_whether_they_can_be_had(whole: Path) -> Non
     ]
 
 
-def test_a_day_of_a_market_by_hand(whole: Path) -> None:
-    """5 October, BTC: three venues; what lacks is null, and zero only where a covered venue had none."""
-    found = rows(
+def test_a_day_of_an_asset_by_hand(whole: Path) -> None:
+    """5 October, BTC: three venues; missing values are null, and zero only where a covered venue had none."""
+    actual = rows(
         whole,
         "select venues_total, price_venues, funding_venues, oi_venues, liq_venues, oi_venue_names, funding_weighting,"
         " liq_short_usd, coverage_liquidations, coverage_oi from marts.daily_assets where day = '2025-10-05' and asset = 'BTC'",
     )
-    assert found == [(3, 2, 3, 1, 1, "binance", "equal", 0.0, 1 / 3, 1 / 3)]
+    assert actual == [(3, 2, 3, 1, 1, "binance", "equal", 0.0, 1 / 3, 1 / 3)]
     pepe = rows(
         whole,
         "select liq_long_usd, liq_venues, funding_8h, oi_base, basis from marts.daily_assets"
@@ -139,7 +139,7 @@ def test_a_day_of_a_market_by_hand(whole: Path) -> None:
     assert pepe == [(None, 0, pytest.approx(2e-4), 100_000.0, None)]
 
 
-def test_a_contract_that_is_broken_stops_the_run(dbt: Dbt, whole: Path) -> None:
+def test_a_broken_contract_stops_the_run(dbt: Dbt, whole: Path) -> None:
     with duckdb.connect(str(whole)) as connection:
         connection.execute("update meta.scope set origin = null")
     try:

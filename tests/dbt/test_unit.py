@@ -26,15 +26,16 @@ def test_conversions_by_hand(dbt: Dbt, tmp_path: Path) -> None:
     prepare(path, "2025-10-01", "2025-10-02")
     dbt(path, "seed")
     dbt(path, "run")
-    assert len(dbt(path, "test", "--select", "test_type:unit").results) >= 17
+    results = dbt(path, "test", "--select", "test_type:unit").results
+    assert dbt.manifest.unit_tests.keys() <= {result.node.unique_id for result in results}
 
 
 def test_sql_and_python_agree_on_base_assets(dbt: Dbt, tmp_path: Path) -> None:
-    """The staging view of Hyperliquid reads the names, whatever they are; prices are divided by what was cut off."""
+    """The union of instruments reads Hyperliquid's names, whatever they are; prices are divided by the multiplier."""
     path = tmp_path / "warehouse.duckdb"
     prepare(path, "2025-10-01", "2025-10-02")
     dbt(path, "seed")
-    dbt(path, "run", "--select", "stg_hyperliquid__instruments")
+    dbt(path, "run", "--select", "+int_instruments")
     with duckdb.connect(str(path)) as connection:
 
         @settings(max_examples=30, deadline=None)
@@ -46,7 +47,7 @@ def test_sql_and_python_agree_on_base_assets(dbt: Dbt, tmp_path: Path) -> None:
                 " '' as _page, '' as _run, timestamp '2025-10-01' as _observed_at",
                 [names],
             )
-            query = "select symbol, base_asset, multiplier from staging.stg_hyperliquid__instruments"
+            query = "select symbol, base_asset, multiplier from intermediate.int_instruments"
             for name, base, multiplier in connection.execute(query).fetchall():
                 assert base == base_asset(name)
                 assert multiplier in {1.0, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9}
@@ -62,15 +63,15 @@ def test_a_name_means_what_it_meant_on_that_day(dbt: Dbt, tmp_path: Path) -> Non
     path = tmp_path / "warehouse.duckdb"
     prepare(path, "2025-10-01", "2025-10-02")
     dbt(path, "seed")
-    dbt(path, "run", "--select", "stg_hyperliquid__instruments")
+    dbt(path, "run", "--select", "+int_instruments")
     with duckdb.connect(str(path)) as connection:
         connection.execute(
             "insert into raw.hyperliquid__instruments by name select name, 0 as sz_decimals, '' as _page, '' as _run, seen as"
             " _observed_at from (values ('LUNA'), ('LUNA2'), ('MATIC'), ('kFTM')) as n(name),"
             " (values (timestamp '2022-05-27'), (timestamp '2022-05-28')) as t(seen)"
         )
-        said = connection.execute("select symbol, base_asset from staging.stg_hyperliquid__instruments order by all").fetchall()
-    assert said == [
+        assets = connection.execute("select symbol, base_asset from intermediate.int_instruments order by all").fetchall()
+    assert assets == [
         ("LUNA", "LUNA"), ("LUNA", "LUNC"), ("LUNA2", "LUNA"), ("LUNA2", "LUNA2"), ("MATIC", "POL"), ("MATIC", "POL"),
         ("kFTM", "S"), ("kFTM", "S"),
     ]  # fmt: skip

@@ -1,1 +1,2 @@
-{{ union_of('candles') }}
+select *, {{ from_ms('raw_ms') }} as opened_at
+from ({{ union_staged('candles') }})

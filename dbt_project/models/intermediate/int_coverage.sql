@@ -1,6 +1,6 @@
 {{ config(materialized='table') }}
--- Expected and seen observations of each instrument, day and dataset, within the time that they were due.
--- Funding is counted by the hours that settlements pay for: so a change of interval needs no rule of its own.
+-- Expected and seen observations of each instrument, day and dataset, within the part of the day in which they were due.
+-- Funding is counted by the hours that settlements pay for, so that a change of the interval needs no special rule.
 with days as (
     select
         c.*,
@@ -18,15 +18,15 @@ with days as (
             c.funding_interval_hours,
             8
         ) as interval_hours
-    from {{ ref('int_instrument_days') }} as c
-    left join {{ ref('daily_instruments') }} as d using (instrument_id, day)
+    from {{ ref('int_calendar') }} as c
+    left join {{ ref('int_daily_instruments') }} as d using (instrument_id, day)
     {{ join_fact('stamps', 'c', 'funding_rates', "'stamp_meaning'") }}
     window
         before as (partition by c.instrument_id order by c.day rows between unbounded preceding and current row),
         after as (partition by c.instrument_id order by c.day rows between current row and unbounded following)
 ),
 
-loaded as (  -- windows whose liquidations were fetched whole, those that touch or overlap joined
+loaded as (  -- windows whose liquidations were loaded completely, adjacent and overlapping windows merged
     select instrument_id, min(window_start) as window_start, max(window_end) as window_end
     from (
         select *, sum(starts) over (partition by instrument_id order by window_start, window_end) as island
@@ -38,7 +38,7 @@ loaded as (  -- windows whose liquidations were fetched whole, those that touch 
                 (w.window_start > coalesce(max(w.window_end) over (
                     partition by s.venue, w.symbol order by w.window_start, w.window_end rows between unbounded preceding and 1 preceding
                 ), '-infinity'))::integer as starts
-            from {{ source('meta', 'loaded_windows') }} as w
+            from {{ ref('stg_meta__loaded_windows') }} as w
             inner join ({{ sources_table() }}) as s on w.source = s.source and w.dataset = s.dataset
             where w.dataset = 'liquidations'
         )
@@ -63,7 +63,7 @@ counted as (
     from (
         select
             *,
-            -- The settlement on the window's end is outside of the window, and with it the interval that it pays for.
+            -- A settlement at the window's end is outside of the window, and so is the interval that it pays for.
             case
                 when ends_window and stamp_meaning = 'settlement'
                     then greatest(hour_from, day + to_hours(
@@ -86,6 +86,6 @@ where expected > 0
 union all
 select
     c.day, c.venue, c.instrument_id, c.base_asset, 'liquidations', c.due_from, c.due_to, 24, 1, (l.instrument_id is not null)::bigint
-from {{ ref('int_instrument_days') }} as c
+from {{ ref('int_calendar') }} as c
 left join loaded as l
     on c.instrument_id = l.instrument_id and l.window_start <= c.due_from and l.window_end >= c.due_to

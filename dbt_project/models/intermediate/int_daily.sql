@@ -1,6 +1,6 @@
 {{ config(materialized='table') }}
--- Daily figures of the chosen instruments on the full calendar, with what looks back over days and with liquidations
--- that are zero only where they are known.
+-- Daily figures of the instruments in scope on the full calendar, with measures over several days. Liquidations are zero only where they
+-- are known completely.
 select
     c.day,
     c.venue,
@@ -10,16 +10,16 @@ select
     case when l.seen > 0 then coalesce(d.liq_long_usd, 0) end as liq_long_usd,
     case when l.seen > 0 then coalesce(d.liq_short_usd, 0) end as liq_short_usd,
     coalesce(d.oi_usd_at_funding, d.oi_usd) as funding_weight,
-    -- A bar count below nine tenths of the day's fullest series: its close and its range are not the day's.
+    -- False with less than nine tenths of the bars of the day's fullest series: close, high and low may be of another time.
     d.candles >= 0.9 * max(d.candles) over (partition by c.day, c.base_asset) as is_priced,
     case when d.returns >= 0.9 * 24 then sqrt(d.realised_var * 365) end as realised_vol_1d,
     case when sum(d.returns) over week >= 0.9 * 168 then sqrt(sum(d.realised_var) over week * 365 / 7) end as realised_vol_7d,
     case when count(d.volume_usd) over week = 7 then sum(d.volume_usd) over week / 7 end as volume_usd_7d,
     lag(d.oi_base) over series as oi_base_before,
-    -- In the contract's own unit: an inverse contract's coins grow when the price falls.
+    -- In the contract's own unit: the coins of an inverse contract increase when the price falls.
     case when i.contract_type = 'inverse' then d.oi_usd / lag(d.oi_usd) over series else d.oi_base / lag(d.oi_base) over series end as oi_growth
-from {{ ref('int_instrument_days') }} as c
-left join {{ ref('daily_instruments') }} as d on c.instrument_id = d.instrument_id and c.day = d.day
+from {{ ref('int_calendar') }} as c
+left join {{ ref('int_daily_instruments') }} as d on c.instrument_id = d.instrument_id and c.day = d.day
 left join {{ ref('int_coverage') }} as l on c.instrument_id = l.instrument_id and c.day = l.day and l.dataset = 'liquidations'
 {{ join_instrument('c', 'c.day') }}
 window

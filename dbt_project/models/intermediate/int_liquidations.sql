@@ -1,13 +1,18 @@
+with events as (
+    select * replace (lower(raw_side) as raw_side), {{ from_ms('raw_ms') }} as liquidated_at
+    from ({{ union_staged('liquidations') }})
+)
+
 select
-    l.*,
-    -- An order that closes a long sells; a position names itself.
-    case m.value || ' ' || l.raw_side
+    e.*,
+    -- The order that closes a long position sells.
+    case side.value || ' ' || e.raw_side
         when 'order sell' then 'long' when 'order buy' then 'short'
         when 'position buy' then 'long' when 'position sell' then 'short'
     end as liquidated_side,
-    p.value as price_kind,
-    c.value as completeness_class
-from ({{ union_of('liquidations') }}) as l
-{{ join_fact('m', 'l', 'liquidations', "'side_meaning'", 'l.liquidated_at') }}
-{{ join_fact('p', 'l', 'liquidations', "'price_kind'", 'l.liquidated_at') }}
-{{ join_fact('c', 'l', 'liquidations', "'completeness_class'", 'l.liquidated_at') }}
+    kind.value as price_kind,
+    completeness.value as completeness_class
+from events as e
+{{ join_fact(alias='side', relation='e', dataset='liquidations', fact="'side_meaning'", at='e.liquidated_at') }}
+{{ join_fact(alias='kind', relation='e', dataset='liquidations', fact="'price_kind'", at='e.liquidated_at') }}
+{{ join_fact(alias='completeness', relation='e', dataset='liquidations', fact="'completeness_class'", at='e.liquidated_at') }}

@@ -1,6 +1,6 @@
-with unheard as (  -- venues that were asked and did not even give their instruments: no hole is silent
+with silent as (  -- venues in scope without any instrument: every asset in scope counts as missing
     select unnest(generate_series(r.window_start, r.window_end - interval 1 day, interval 1 day))::date as day, v.venue, len(r.assets) as assets
-    from {{ source('meta', 'scope') }} as r
+    from {{ ref('stg_meta__scope') }} as r
     cross join unnest(r.venues) as v(venue)
     where v.venue not in (select venue from {{ ref('dim_instruments') }}) and not list_contains(r.assets, 'all')
 )
@@ -15,8 +15,12 @@ select
 from (
     select day, venue, dataset, expected, seen from {{ ref('int_coverage') }}
     union all
-    select u.day, u.venue, due.dataset, u.assets * due.a_day, 0
-    from unheard as u
-    cross join (values ('candles', 24), ('open_interest', 24), ('funding_rates', 3), ('liquidations', 1)) as due(dataset, a_day)
+    select u.day, u.venue, due.dataset, u.assets * due.per_day, 0
+    from silent as u
+    cross join (values
+        {%- for name, dataset in var('datasets').items() if dataset.expected_per_day %}
+        ('{{ name }}', {{ dataset.expected_per_day }}) {%- if not loop.last %}, {% endif %}
+        {%- endfor %}
+    ) as due(dataset, per_day)
 )
 group by all

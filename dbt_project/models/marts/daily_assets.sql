@@ -9,7 +9,7 @@ with days as (
         {{ sum_of('volume_usd') }} as volume_usd,
         {{ sum_of('oi_usd') }} as oi_usd,
         {{ sum_of('oi_base') }} as oi_base,
-        -- In contracts, so that a fall in price alone is none in open interest; each weighs by its coins of yesterday.
+        -- In contracts, so that a fall in price alone is no change; weighted by the coins of the day before.
         {{ sum_of('oi_base_before * oi_growth') }} / {{ sum_of('oi_base_before', 'oi_growth is not null') }} - 1 as oi_change_1d,
         {{ weighted_funding() }} as funding_8h,
         {{ funding_weighting() }} as funding_weighting,
@@ -32,7 +32,7 @@ with days as (
 with_past as (
     select
         *,
-        -- Yesterday's, not merely the row's before.
+        -- Of the day before, which is not always the row before.
         case when lag(day) over series = day - 1 then lag(close) over series end as close_before,
         case when count(high) over week = 7 then max(high) over week end as high_7d
     from days
@@ -76,4 +76,4 @@ select
     r.origin
 from with_past as t
 left join ({{ coverage_by('day, base_asset') }}) as c on t.day = c.day and t.asset = c.base_asset
-cross join {{ source('meta', 'scope') }} as r
+cross join {{ ref('stg_meta__scope') }} as r

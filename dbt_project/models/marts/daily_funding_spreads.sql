@@ -1,4 +1,4 @@
--- A venue is told by its busiest perpetual of the asset that day: the one that an arbitrage would trade.
+-- Each venue is represented by its perpetual of the asset with the highest volume that day: the one that an arbitrage would trade.
 with rates as (
     select
         day,
@@ -12,35 +12,35 @@ with rates as (
     qualify row_number() over (partition by day, base_asset, venue order by volume_usd desc nulls last, instrument_id) = 1
 ),
 
-ends as (
+extremes as (
     select
         day,
         asset,
         count(*) as venues,
-        first(rates order by funding_8h desc, venue) as dear,
-        first(rates order by funding_8h, venue) as cheap
+        first(rates order by funding_8h desc, venue) as highest,
+        first(rates order by funding_8h, venue) as lowest
     from rates
     group by all
     having count(*) > 1
 ),
 
-held as (  -- days in a row with the same two ends
-    select *, day - (row_number() over (partition by asset, dear.venue, cheap.venue order by day))::integer as began
-    from ends
+spans as (  -- `began` is the same for consecutive days with the same two venues
+    select *, day - (row_number() over (partition by asset, highest.venue, lowest.venue order by day))::integer as began
+    from extremes
 )
 
 select
     day,
     asset,
-    dear.venue as highest_funding_venue,
-    cheap.venue as lowest_funding_venue,
-    dear.instrument_id as highest_funding_instrument_id,
-    cheap.instrument_id as lowest_funding_instrument_id,
-    dear.funding_8h as highest_funding_rate_8h,
-    cheap.funding_8h as lowest_funding_rate_8h,
-    dear.funding_8h - cheap.funding_8h as spread_8h,
-    (dear.funding_8h - cheap.funding_8h) * 3 * 365 as spread_apr,
-    dear.charged - cheap.charged as spread_charged,
-    row_number() over (partition by asset, dear.venue, cheap.venue, began order by day) as consecutive_days,
+    highest.venue as highest_funding_venue,
+    lowest.venue as lowest_funding_venue,
+    highest.instrument_id as highest_funding_instrument_id,
+    lowest.instrument_id as lowest_funding_instrument_id,
+    highest.funding_8h as highest_funding_rate_8h,
+    lowest.funding_8h as lowest_funding_rate_8h,
+    highest.funding_8h - lowest.funding_8h as spread_8h,
+    (highest.funding_8h - lowest.funding_8h) * 3 * 365 as spread_apr,
+    highest.charged - lowest.charged as spread_charged,
+    row_number() over (partition by asset, highest.venue, lowest.venue, began order by day) as consecutive_days,
     venues
-from held
+from spans

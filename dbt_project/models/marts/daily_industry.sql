@@ -15,16 +15,16 @@ with totals as (
 concentration as (
     select
         d.day,
-        {%- for what in ('volume', 'oi') %}
-        count(d.{{ what }}_usd) as {{ 'venues' if what == 'volume' else 'oi_venues' }},
-        sum(d.{{ what }}_share * d.{{ what }}_share order by d.venue) as hhi_{{ what }},
-        max(d.{{ what }}_share) as top1_{{ what }}_share,
-        list_sum(list(d.{{ what }}_share order by d.{{ what }}_share desc, d.venue) filter (d.{{ what }}_share is not null)[:3]) as top3_{{ what }}_share,
+        {%- for measure in ('volume', 'oi') %}
+        count(d.{{ measure }}_usd) as {{ 'venues' if measure == 'volume' else 'oi_venues' }},
+        sum(d.{{ measure }}_share * d.{{ measure }}_share order by d.venue) as hhi_{{ measure }},
+        max(d.{{ measure }}_share) as top1_{{ measure }}_share,
+        list_sum(list(d.{{ measure }}_share order by d.{{ measure }}_share desc, d.venue) filter (d.{{ measure }}_share is not null)[:3]) as top3_{{ measure }}_share,
         {%- for segment, column in segments.items() %}
-        -- no venue of this kind is a share of zero; one whose number is not known, or no known total, is none
-        case when count(d.{{ what }}_share) > 0
-            and (count(*) filter (v.{{ column }} = '{{ segment }}') = 0 or count(d.{{ what }}_share) filter (v.{{ column }} = '{{ segment }}') > 0)
-            then coalesce(sum(d.{{ what }}_share order by d.venue) filter (v.{{ column }} = '{{ segment }}'), 0) end as {{ segment }}_{{ what }}_share,
+        -- zero where no venue is of this kind; null where none of its venues has a number, or the total is unknown
+        case when count(d.{{ measure }}_share) > 0
+            and (count(*) filter (v.{{ column }} = '{{ segment }}') = 0 or count(d.{{ measure }}_share) filter (v.{{ column }} = '{{ segment }}') > 0)
+            then coalesce(sum(d.{{ measure }}_share order by d.venue) filter (v.{{ column }} = '{{ segment }}'), 0) end as {{ segment }}_{{ measure }}_share,
         {%- endfor %}
         {%- endfor %}
         coalesce(sum(d.volume_share order by d.venue) filter (d.suspect_volume_reason is not null), case when count(d.volume_share) > 0 then 0 end) as suspect_volume_share
@@ -33,7 +33,7 @@ concentration as (
     group by all
 ),
 
--- What an authority tells of regulated futures, as far as it was published by the end of the day.
+-- Reports of an authority on regulated futures that were published by the end of the day.
 reports as (
     select
         r.day as as_of,
@@ -44,7 +44,7 @@ reports as (
     left join {{ ref('daily_assets') }} as m on r.base_asset = m.asset and r.day = m.day
     where r.is_self_reported and v.kind = 'regulated' and r.metric = 'open_interest'
     group by all
-    -- a contract that has no price here would be missing from the sum unsaid
+    -- a report with a contract without a price is left out: its sum would be too low
     having count(case r.unit when 'usd' then r.value else r.value * m.close end) = count(*)
 ),
 
@@ -55,7 +55,7 @@ futures as (
     group by all
 ),
 
-told as (  -- the day's last look of who tells of spot and perpetuals alike
+reported as (  -- the day's last snapshot of a source with the volume of spot and of perpetuals
     select
         day,
         sum(value) filter (metric = 'volume' and symbol is not null) as perp_volume_usd,
@@ -97,4 +97,4 @@ select
 from totals as t
 inner join concentration as c using (day)
 left join futures as f using (day)
-left join told as o using (day)
+left join reported as o using (day)

@@ -6,7 +6,7 @@ with days as (
         {{ sum_of('oi_usd') }} as oi_usd,
         {{ weighted_funding() }} as funding_8h,
         {{ funding_weighting() }} as funding_weighting,
-        -- over instruments where both are known: else the parts that lack would be taken for trade
+        -- over the instruments where both are known
         sum(volume_usd order by instrument_id) filter (oi_usd > 0) / sum(oi_usd order by instrument_id) filter (volume_usd is not null) as turnover,
         count(*) as instruments
     from {{ ref('int_daily') }}

@@ -1,5 +1,5 @@
-with told as (select distinct source, venue from ({{ sources_table() }}))
+with sources as (select distinct source, venue from ({{ sources_table() }}))
 
-select coalesce(t.venue, nullif(split_part(f.fact, ' of ', 2), '')) as venue, f.*
+select coalesce(s.venue, nullif(split_part(f.fact, ' of ', 2), '')) as venue, f.*
 from {{ ref('venue_facts') }} as f
-inner join told as t using (source)
+inner join sources as s using (source)

@@ -4,9 +4,9 @@ select
     r.instrument_id,
     i.base_asset,
     r.observed_at,
-    r.rate as rate_interval,
+    r.rate_interval,
     coalesce(r.interval_hours, i.funding_interval_hours) as interval_hours,
-    r.rate / coalesce(r.interval_hours, i.funding_interval_hours) * 8 as rate_8h,
+    r.rate_interval / coalesce(r.interval_hours, i.funding_interval_hours) * 8 as rate_8h,
     r.next_settlement_at,
     r.raw_rate,
     r.raw_unit,
@@ -15,5 +15,5 @@ select
     r.observed_at as known_at
 from {{ ref('int_running_rates') }} as r
 {{ join_instrument('r', 'r.observed_at') }}
--- A vendor's look may fall on the venue's own.
+-- A vendor's row can have the time of the venue's own row.
 qualify row_number() over (partition by r.instrument_id, r.observed_at order by r.precedence) = 1

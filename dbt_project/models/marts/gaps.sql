@@ -1,4 +1,4 @@
-{#- Whole days that lack are spans as they are; only days that lack a part are looked at by the hour. -#}
+{#- Days that are missing completely are spans; only days that are missing in part are split into hours. -#}
 with missing as (select * from {{ ref('int_coverage') }} where seen < expected),
 
 hours as (
@@ -31,7 +31,7 @@ seen as (
 ),
 
 spans as (
-    select venue, dataset, instrument_id, due_from as gap_start, due_to as gap_end, expected::double as lacking
+    select venue, dataset, instrument_id, due_from as gap_start, due_to as gap_end, expected::double as observations
     from missing
     where seen = 0
     union all
@@ -42,7 +42,7 @@ spans as (
 
 sources as (select * from ({{ sources_table() }})),
 
-given as (  -- the source to ask: the one that lists the instrument, or one beside it that lists none (an archive)
+sources_to_ask as (  -- the source to ask: the one that lists the instrument, or one that lists no instruments (an archive)
     select i.instrument_id, t.dataset, t.source, t.history_days
     from {{ ref('dim_instruments') }} as i
     inner join sources as t
@@ -51,12 +51,12 @@ given as (  -- the source to ask: the one that lists the instrument, or one besi
     qualify row_number() over (partition by i.instrument_id, t.dataset order by t.precedence, t.source) = 1
 ),
 
-placed as (  -- what the venue has forgotten is a gap of its own beside what it can still give
+placed as (  -- the part that the venue has forgotten is a gap of its own
     select s.*, g.source, g.history_days,
         g.source is not null and coalesce(s.gap_end + to_hours((g.history_days * 24)::bigint) > r.as_of, true) as fetchable
     from spans as s
-    left join given as g on s.instrument_id = g.instrument_id and s.dataset = g.dataset
-    cross join {{ source('meta', 'scope') }} as r
+    left join sources_to_ask as g on s.instrument_id = g.instrument_id and s.dataset = g.dataset
+    cross join {{ ref('stg_meta__scope') }} as r
 )
 
 select
@@ -66,7 +66,7 @@ select
     instrument_id,
     min(gap_start) as gap_start,
     max(gap_end) as gap_end,
-    ceil(sum(lacking order by gap_start) - 1e-6)::bigint as missing,
+    ceil(sum(observations order by gap_start) - 1e-6)::bigint as missing,
     fetchable,
     max(gap_end) + to_hours((history_days * 24)::bigint) as fetch_until
 from (

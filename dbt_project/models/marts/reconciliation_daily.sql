@@ -1,16 +1,16 @@
--- Of each day the last number of each source, and ours of the same time, venues, instruments.
-with said as (
+-- The last reported number of each source and day, and the value from the venues' own rows over the same time, venues and instruments.
+with reported as (
     select *
     from {{ ref('fct_references') }}
     where metric not in ('market_cap', 'spot_volume') and value is not null and not is_self_reported
-        -- a look within the window that was fetched: for others there is nothing of ours
-        and day >= (select window_start::date from {{ source('meta', 'scope') }})
+        -- before the loaded window there is no value to compare with
+        and day >= (select window_start::date from {{ ref('stg_meta__scope') }})
     qualify row_number() over (partition by source, metric, covers, symbol, base_asset, day order by period_end desc, _loaded_at desc) = 1
 ),
 
-periods as (select distinct metric, period_start, period_end from said),
+periods as (select distinct metric, period_start, period_end from reported),
 
-ours as (
+own_values as (
     select p.metric, p.period_start, p.period_end, f.instrument_id, f.venue, f.base_asset, f.oi_usd as value, f.oi_base as coins
     from periods as p
     inner join {{ ref('fct_open_interest') }} as f on f.observed_at = date_trunc('hour', p.period_end)
@@ -44,46 +44,46 @@ ours as (
     where p.metric in ('long_liquidations', 'short_liquidations')
 ),
 
-weighted as (  -- rates are averaged by the open interest in dollars of the day
+weighted as (  -- rates are averaged with the day's open interest in US dollars as weights
     select o.*, case when o.metric in ('funding_rate', 'running_rate') then coalesce(d.oi_usd, 0) end as weight
-    from ours as o
+    from own_values as o
     left join {{ ref('daily_instruments') }} as d
         on o.instrument_id = d.instrument_id and d.day = (o.period_end - interval 1 microsecond)::date
     where o.value is not null
 ),
 
 pairs as (
-    -- an instrument as they name it: ours where the letters and digits are the same
+    -- by instrument: the source's name and the venue's symbol match if their letters and digits are equal
     select
         s.source, s.metric, s.unit, s.day, s.period_start, s.period_end, s.covers, s.venue, s.base_asset,
-        sum(s.value) filter (o.value is not null) as theirs,
-        sum(o.value) as ours,
+        sum(s.value) filter (o.value is not null) as reported_value,
+        sum(o.value) as our_value,
         coalesce(sum(s.value) filter (o.value is null), 0) as unmatched,
         count(o.value) as instruments,
         case when count(o.value) > 0 then 1 end as venues
-    from said as s
+    from reported as s
     left join (
-        select *, upper(regexp_replace(split_part(instrument_id, ':', 2), '[^A-Za-z0-9]', '', 'g')) as letters from weighted
+        select *, upper(regexp_replace(split_part(instrument_id, ':', 2), '[^A-Za-z0-9]', '', 'g')) as normalised_symbol from weighted
     ) as o
         on s.metric = o.metric and s.period_end = o.period_end and s.period_start = o.period_start and s.venue = o.venue
-        and upper(regexp_replace(s.symbol, '[^A-Za-z0-9]', '', 'g')) = o.letters
+        and upper(regexp_replace(s.symbol, '[^A-Za-z0-9]', '', 'g')) = o.normalised_symbol
     where s.symbol is not null and s.venue is not null
     group by all
-    -- of assets that nobody asked for there is nothing to say
+    -- only assets with loaded rows
     having count(o.value) > 0 or s.base_asset in (select distinct base_asset from {{ ref('daily_instruments') }})
     union all
     select
         s.source, s.metric, s.unit, s.day, s.period_start, s.period_end, s.covers, s.venue, s.base_asset,
-        any_value(s.value) as theirs,
+        any_value(s.value) as reported_value,
         case
             when any_value(s.unit) = 'base' then sum(o.coins)
             when count(o.weight) > 0 then sum(o.value * o.weight) / nullif(sum(o.weight), 0)
             else sum(o.value)
-        end as ours,
+        end as our_value,
         0 as unmatched,
         count(o.value) as instruments,
         count(distinct o.venue) as venues
-    from said as s
+    from reported as s
     left join weighted as o
         on s.metric = o.metric and s.period_end = o.period_end and s.period_start = o.period_start
         and (s.covers is null or s.venue = o.venue) and (s.base_asset is null or s.base_asset = o.base_asset)
@@ -92,24 +92,24 @@ pairs as (
     group by all
 ),
 
-means as (  -- of rates the mean over the instruments that both have, not their sum
+means as (  -- for rates the mean over the instruments that both have, instead of the sum
     select
-        * exclude (theirs, ours),
-        case when metric = 'running_rate' and venues is not null then theirs / nullif(instruments, 0) else theirs end as theirs,
-        case when metric = 'running_rate' and venues is not null then ours / nullif(instruments, 0) else ours end as ours
+        * exclude (reported_value, our_value),
+        case when metric = 'running_rate' and venues is not null then reported_value / nullif(instruments, 0) else reported_value end as reported_value,
+        case when metric = 'running_rate' and venues is not null then our_value / nullif(instruments, 0) else our_value end as our_value
     from pairs
 ),
 
 compared as (
     select
         m.*,
-        m.theirs / nullif(m.ours, 0) as ratio,
+        m.reported_value / nullif(m.our_value, 0) as ratio,
         t.tolerance,
         t.kind,
-        case t.kind when 'relative' then abs(m.theirs / nullif(m.ours, 0) - 1) else abs(m.theirs - m.ours) end as off_by,
-        -- what another reading of the same number would be off by
-        lag(m.ours) over sides as other_side_before,
-        lead(m.ours) over sides as other_side_after
+        case t.kind when 'relative' then abs(m.reported_value / nullif(m.our_value, 0) - 1) else abs(m.reported_value - m.our_value) end as off_by,
+        -- the value of the other side of liquidations, to detect swapped sides
+        lag(m.our_value) over sides as other_side_before,
+        lead(m.our_value) over sides as other_side_after
     from means as m
     inner join {{ ref('reference_tolerances') }} as t using (metric)
     window sides as (
@@ -127,8 +127,8 @@ select
     c.unit,
     c.period_start,
     c.period_end,
-    c.ours,
-    c.theirs,
+    c.our_value,
+    c.reported_value,
     c.unmatched as reported_unmatched,
     c.instruments,
     c.venues,
@@ -137,19 +137,19 @@ select
     c.off_by <= c.tolerance as agrees,
     case
         when c.off_by <= c.tolerance then null
-        when c.ours is null then 'nothing of ours: not fetched, not given by the venue, or not complete then'
+        when c.our_value is null then 'nothing of ours: not fetched, not given by the venue, or not complete then'
         when c.metric in ('funding_rate', 'running_rate') then case
-            when abs(c.theirs - 100 * c.ours) <= 100 * c.tolerance and abs(c.theirs) > 10 * abs(c.ours) then 'percent taken for a fraction'
-            when abs(c.theirs + c.ours) <= c.tolerance then 'the sign: who pays whom'
+            when abs(c.reported_value - 100 * c.our_value) <= 100 * c.tolerance and abs(c.reported_value) > 10 * abs(c.our_value) then 'percent taken for a fraction'
+            when abs(c.reported_value + c.our_value) <= c.tolerance then 'the sign: who pays whom'
             when c.metric = 'funding_rate' and exists (
                 select 1 from {{ ref('fct_running_rates') }} as r
                 where r.base_asset = c.base_asset and (c.venue is null or r.venue = c.venue)
-                    and r.observed_at::date = c.day and abs(r.rate_interval - c.theirs) <= c.tolerance / 10
+                    and r.observed_at::date = c.day and abs(r.rate_interval - c.reported_value) <= c.tolerance / 10
             ) then 'a running rate charted as a settled one'
             else 'unexplained'
         end
         when c.metric in ('long_liquidations', 'short_liquidations')
-            and abs(c.theirs / nullif(coalesce(c.other_side_before, c.other_side_after), 0) - 1) <= c.tolerance then 'a swapped side'
+            and abs(c.reported_value / nullif(coalesce(c.other_side_before, c.other_side_after), 0) - 1) <= c.tolerance then 'a swapped side'
         when abs(c.ratio / 2 - 1) <= c.tolerance then 'one side against two: they count both'
         when abs(c.ratio * 2 - 1) <= c.tolerance then 'one side against two: ours counts both'
         when exists (select 1 from (values (1e2), (1e3), (1e4), (1e6), (1e-2), (1e-3), (1e-4), (1e-6)) as f(size) where abs(c.ratio / f.size - 1) <= c.tolerance)

@@ -67,7 +67,7 @@ def test_one_asset_has_no_market(daily: pd.DataFrame) -> None:
 
 
 def test_every_column_of_daily_assets_has_an_aggregation() -> None:
-    models = yaml.safe_load((Path(__file__).parents[3] / "dbt_project/models/marts/_marts.yml").read_text())["models"]
+    models = yaml.safe_load((Path(__file__).parents[3] / "dbt_project/models/_tables.yml").read_text())["models"]
     [columns] = [[column["name"] for column in model["columns"]] for model in models if model["name"] == "daily_assets"]
     assert set(columns) == set(AGGREGATIONS)
 

@@ -1,8 +1,6 @@
 select
     instrument_name as symbol,
     underlying_asset as listed_asset,
-    {{ base_asset('underlying_asset') }} as base_asset,
-    {{ multiplier('underlying_asset') }} as multiplier,
     quote_asset,
     quote_asset as settle_asset,
     'linear' as contract_type,

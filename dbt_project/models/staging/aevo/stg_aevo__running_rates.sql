@@ -2,8 +2,6 @@ select
     r.symbol,
     r._observed_at as observed_at,
     r.funding_rate as raw_rate,
-    'fraction_per_interval' as raw_unit,
-    r.funding_rate as rate,
     1.0::double as interval_hours,
     {{ from_ms('r.next_epoch') }} as next_settlement_at,
     i.mark_price,

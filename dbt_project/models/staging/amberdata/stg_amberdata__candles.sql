@@ -1,1 +1,1 @@
-{{ vendor_candles('amberdata', 'r.symbol', '', 'volume') }}
+{{ vendor_candles(source_name='amberdata', symbol='r.symbol', volume='volume') }}

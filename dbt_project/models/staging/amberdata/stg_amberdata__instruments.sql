@@ -3,11 +3,9 @@ select
     r.venue,
     r.instrument as symbol,
     regexp_replace(r.instrument, 'USDT$', '') as listed_asset,
-    {{ base_asset('listed_asset') }} as base_asset,
-    {{ multiplier('listed_asset') }} as multiplier,
     'USDT' as quote_asset,
     'linear' as contract_type,
-    {{ fact_of_venue('amberdata', 'instruments', 'underlying_class', 'r.venue') }} as underlying_class,
+    {{ fact_about_venue(source_name='amberdata', dataset='instruments', fact='underlying_class', venue='r.venue') }} as underlying_class,
     'trading' as status,
     {{ from_ms('r.start_date') }} as listed_at,
     r._observed_at as observed_at

@@ -1,1 +1,1 @@
-{{ vendor_open_interest('amberdata', 'open_interest', 'r.symbol', 'r."time"', 'value') }}
+{{ vendor_open_interest(source_name='amberdata', table='open_interest', symbol='r.symbol', time='r."time"', value='value') }}

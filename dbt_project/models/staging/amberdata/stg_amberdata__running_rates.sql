@@ -1,1 +1,1 @@
-{{ vendor_running_rates('amberdata', 'running_rates', 'r.symbol', 'r."time"', 'funding_rate') }}
+{{ vendor_running_rates(source_name='amberdata', table='running_rates', symbol='r.symbol', time='r."time"', rate='funding_rate') }}

@@ -1,1 +1,1 @@
-{{ binance_candles('binance_coinm', 'contracts', 'base_volume') }}
+{{ binance_candles(source_name='binance_coinm', unit='contracts', turnover='base_volume') }}

@@ -1,1 +1,1 @@
-{{ binance_funding_rates('binance_coinm') }}
+{{ binance_funding_rates(source_name='binance_coinm') }}

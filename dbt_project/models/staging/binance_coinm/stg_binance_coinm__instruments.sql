@@ -1,1 +1,1 @@
-{{ binance_instruments('binance_coinm', 'i.contract_status', 'i.contract_size') }}
+{{ binance_instruments(source_name='binance_coinm', status='i.contract_status', contract_size='i.contract_size') }}

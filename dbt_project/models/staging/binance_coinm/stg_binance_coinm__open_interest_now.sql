@@ -1,1 +1,1 @@
-{{ binance_open_interest_now('binance_coinm', 'contracts') }}
+{{ binance_open_interest_now(source_name='binance_coinm', unit='contracts') }}

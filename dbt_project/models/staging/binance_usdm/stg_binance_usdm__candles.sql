@@ -1,1 +1,1 @@
-{{ binance_candles('binance_usdm', 'listed_base', 'quote_volume') }}
+{{ binance_candles(source_name='binance_usdm', unit='listed_base', turnover='quote_volume') }}

@@ -1,1 +1,1 @@
-{{ binance_funding_rates('binance_usdm') }}
+{{ binance_funding_rates(source_name='binance_usdm') }}

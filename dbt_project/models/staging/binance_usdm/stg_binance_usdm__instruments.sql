@@ -1,1 +1,1 @@
-{{ binance_instruments('binance_usdm', 'i.status', '1.0::double') }}
+{{ binance_instruments(source_name='binance_usdm', status='i.status', contract_size='1.0::double') }}

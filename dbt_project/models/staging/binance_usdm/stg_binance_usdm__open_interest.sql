@@ -2,13 +2,10 @@
 select
     symbol,
     "timestamp" as raw_ms,
-    {{ from_ms('"timestamp"') }} as stamp,
-    {{ hour_of('"timestamp"') }} as observed_at,
     sum_open_interest as raw_value,
     'sumOpenInterest' as raw_field,
     'listed_base' as raw_unit,
     nullif(sum_open_interest_value, 0) as venue_usd,
-    false as is_snapshot,
-    _observed_at as loaded_at
+    _observed_at
 from {{ source('binance_usdm', 'open_interest') }}
 where sum_open_interest > 0

@@ -1,1 +1,1 @@
-{{ binance_open_interest_now('binance_usdm', 'listed_base') }}
+{{ binance_open_interest_now(source_name='binance_usdm', unit='listed_base') }}

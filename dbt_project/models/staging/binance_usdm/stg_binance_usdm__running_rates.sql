@@ -1,1 +1,1 @@
-{{ binance_running_rates('binance_usdm') }}
+{{ binance_running_rates(source_name='binance_usdm') }}

@@ -2,11 +2,8 @@
 select
     symbol,
     base_coin as listed_asset,
-    {{ base_asset('base_coin') }} as base_asset,
-    {{ multiplier('base_coin') }} as multiplier,
     quote_coin as quote_asset,
     'USDT' as settle_asset,
-    {{ contract_type('base_coin', 'quote_coin', "'USDT'") }} as contract_type,
     1.0::double as contract_size,
     case when is_rwa = 'YES' then 'other' else 'crypto' end as underlying_class,
     fund_interval as funding_interval_hours,

@@ -3,10 +3,9 @@ select
     symbol,
     concat_ws(':', ts, side, price, amount) as event_id,
     ts as raw_ms,
-    {{ from_ms('ts') }} as liquidated_at,
-    lower(side) as raw_side,
+    side as raw_side,
     price,
     amount as raw_size,
-    {{ fact_of_venue('bitget', 'liquidations', 'unit_of_amount', "'bitget'") }} as raw_unit,
-    _observed_at as loaded_at
+    {{ fact_about_venue(source_name='bitget', dataset='liquidations', fact='unit_of_amount', venue="'bitget'") }} as raw_unit,
+    _observed_at
 from {{ source('bitget', 'liquidations') }}

@@ -2,8 +2,6 @@ select
     r.symbol,
     r._observed_at as observed_at,
     r.funding_rate as raw_rate,
-    'fraction_per_interval' as raw_unit,
-    r.funding_rate as rate,
     r.funding_rate_interval as interval_hours,
     {{ from_ms('r.next_update') }} as next_settlement_at,
     t.mark_price,

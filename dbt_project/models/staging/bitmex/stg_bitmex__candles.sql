@@ -2,7 +2,6 @@
 select
     symbol,
     opened_at as raw_ms,
-    {{ from_ms('opened_at') }} as opened_at,
     open,
     high,
     low,
@@ -11,6 +10,6 @@ select
     'listed_base' as raw_volume_unit,
     foreign_notional as quote_volume,
     trades,
-    _observed_at as loaded_at
+    _observed_at
 from {{ source('bitmex', 'candles') }}
 where open is not null and high is not null and low is not null and close is not null

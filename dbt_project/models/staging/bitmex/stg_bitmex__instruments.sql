@@ -2,8 +2,6 @@
 select
     i.symbol,
     i.root_symbol as listed_asset,
-    {{ base_asset('i.root_symbol') }} as base_asset,
-    {{ multiplier('i.root_symbol') }} as multiplier,
     i.quote_currency as quote_asset,
     case i.settl_currency when 'XBt' then 'BTC' when 'USDt' then 'USDT' end as settle_asset,
     case when i.is_quanto then 'quanto' when i.is_inverse then 'inverse' else 'linear' end as contract_type,

@@ -1,1 +1,1 @@
-{{ bybit_candles('bybit_inverse', 'quote', 'base_volume') }}
+{{ bybit_candles(source_name='bybit_inverse', unit='quote', turnover='base_volume') }}

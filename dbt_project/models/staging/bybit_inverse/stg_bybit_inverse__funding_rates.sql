@@ -1,1 +1,1 @@
-{{ bybit_funding_rates('bybit_inverse') }}
+{{ bybit_funding_rates(source_name='bybit_inverse') }}

@@ -1,1 +1,1 @@
-{{ bybit_instruments('bybit_inverse', 'InversePerpetual') }}
+{{ bybit_instruments(source_name='bybit_inverse', contract_type='InversePerpetual') }}

@@ -1,1 +1,1 @@
-{{ bybit_open_interest('bybit_inverse', 'quote') }}
+{{ bybit_open_interest(source_name='bybit_inverse', unit='quote') }}

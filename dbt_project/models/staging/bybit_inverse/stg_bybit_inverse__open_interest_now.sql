@@ -1,1 +1,1 @@
-{{ bybit_open_interest_now('bybit_inverse', 'quote') }}
+{{ bybit_open_interest_now(source_name='bybit_inverse', unit='quote') }}

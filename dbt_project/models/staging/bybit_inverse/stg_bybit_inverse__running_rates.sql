@@ -1,1 +1,1 @@
-{{ bybit_running_rates('bybit_inverse') }}
+{{ bybit_running_rates(source_name='bybit_inverse') }}

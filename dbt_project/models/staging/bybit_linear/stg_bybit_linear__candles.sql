@@ -1,1 +1,1 @@
-{{ bybit_candles('bybit_linear', 'listed_base', 'quote_volume') }}
+{{ bybit_candles(source_name='bybit_linear', unit='listed_base', turnover='quote_volume') }}

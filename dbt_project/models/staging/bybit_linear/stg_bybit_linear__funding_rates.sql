@@ -1,1 +1,1 @@
-{{ bybit_funding_rates('bybit_linear') }}
+{{ bybit_funding_rates(source_name='bybit_linear') }}

@@ -1,1 +1,1 @@
-{{ bybit_instruments('bybit_linear', 'LinearPerpetual') }}
+{{ bybit_instruments(source_name='bybit_linear', contract_type='LinearPerpetual') }}

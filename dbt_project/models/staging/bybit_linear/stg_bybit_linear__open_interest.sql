@@ -1,1 +1,1 @@
-{{ bybit_open_interest('bybit_linear', 'listed_base') }}
+{{ bybit_open_interest(source_name='bybit_linear', unit='listed_base') }}

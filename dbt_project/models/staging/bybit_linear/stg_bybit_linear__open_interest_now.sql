@@ -1,1 +1,1 @@
-{{ bybit_open_interest_now('bybit_linear', 'listed_base') }}
+{{ bybit_open_interest_now(source_name='bybit_linear', unit='listed_base') }}

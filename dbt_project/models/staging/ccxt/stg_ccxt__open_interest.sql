@@ -1,1 +1,1 @@
-{{ ccxt_open_interest('open_interest', '"timestamp"') }}
+{{ ccxt_open_interest(dataset='open_interest') }}

@@ -1,19 +1,16 @@
--- What a contract is worth in coins is a fact by its code; one that is not known gives null.
+-- The contract size in coins is a venue fact by contract code; an unknown code gives null. The report is as of the close of a Tuesday.
 select
     'open_interest' as metric,
     'cme' as covers,
     r.contract_code as symbol,
     f.listed_asset,
-    f.listed_asset as base_asset,
-    r.reported_on as raw_ms,
-    -- as of the close of the Tuesday: the end of that day
     {{ from_ms('r.reported_on') }} + interval 1 day as period_start,
     {{ from_ms('r.reported_on') }} + interval 1 day as period_end,
     r.open_interest as raw_value,
     'contracts' as raw_unit,
     r.open_interest * f.contract_size as value,
     'base' as unit,
-    r._observed_at as loaded_at
+    r._observed_at
 from {{ source('cftc', 'reports') }} as r
 left join (
     select

@@ -1,1 +1,1 @@
-{{ vendor_candles('coinapi', coinapi_native(), 'price_', 'volume_traded') }}
+{{ vendor_candles(source_name='coinapi', symbol=coinapi_symbol(), volume='volume_traded', price_prefix='price_') }}

@@ -1,1 +1,2 @@
-{{ vendor_open_interest('coinapi', 'open_interest', coinapi_native(), '(r."time" + 3600000)', 'last') }}
+-- `time` is the start of the hour whose last value this is.
+{{ vendor_open_interest(source_name='coinapi', table='open_interest', symbol=coinapi_symbol(), time='r."time" + 3600000', value='last') }}

@@ -1,1 +1,2 @@
-{{ vendor_running_rates('coinapi', 'running_rates', coinapi_native(), '(r."time" + 3600000)', 'last') }}
+-- `time` is the start of the hour whose last value this is.
+{{ vendor_running_rates(source_name='coinapi', table='running_rates', symbol=coinapi_symbol(), time='r."time" + 3600000', rate='last') }}

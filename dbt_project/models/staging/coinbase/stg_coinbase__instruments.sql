@@ -2,8 +2,6 @@
 select
     product_id as symbol,
     contract_root_unit as listed_asset,
-    {{ base_asset('contract_root_unit') }} as base_asset,
-    {{ multiplier('contract_root_unit') }} as multiplier,
     quote_currency_id as quote_asset,
     quote_currency_id as settle_asset,
     'linear' as contract_type,

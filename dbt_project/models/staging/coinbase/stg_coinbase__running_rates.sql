@@ -2,8 +2,6 @@ select
     product_id as symbol,
     _observed_at as observed_at,
     funding_rate as raw_rate,
-    'fraction_per_interval' as raw_unit,
-    funding_rate as rate,
     try_cast(rtrim(funding_interval, 's') as double) / 3600 as interval_hours,
     index_price
 from {{ source('coinbase', 'instruments') }}

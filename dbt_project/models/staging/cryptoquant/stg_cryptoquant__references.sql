@@ -1,1 +1,1 @@
-{{ daily_references('cryptoquant', 'day', 'value', 'value', 'long_usd', 'short_usd') }}
+{{ daily_references(source_name='cryptoquant', day='day', open_interest='value', rate='value', longs='long_usd', shorts='short_usd') }}

@@ -2,7 +2,6 @@
 select
     symbol,
     tick as raw_ms,
-    {{ from_ms('tick') }} as opened_at,
     open,
     high,
     low,
@@ -10,5 +9,5 @@ select
     volume as raw_volume,
     'base' as raw_volume_unit,
     cost as quote_volume,
-    _observed_at as loaded_at
+    _observed_at
 from {{ source('deribit', 'candles') }}

@@ -1,14 +1,10 @@
 -- Of inverse perpetuals, which are those quoted in USD, in USD; of linear ones in the base coin.
 select
     instrument_name as symbol,
-    epoch_ms(_observed_at) as raw_ms,
-    _observed_at as stamp,
-    date_trunc('hour', _observed_at) as observed_at,
     open_interest as raw_value,
     'open_interest' as raw_field,
     case quote_currency when 'USD' then 'quote' else 'listed_base' end as raw_unit,
     mark_price,
-    true as is_snapshot,
-    _observed_at as loaded_at
+    _observed_at
 from {{ source('deribit', 'summaries') }}
 where instrument_name like '%-PERPETUAL' and open_interest > 0

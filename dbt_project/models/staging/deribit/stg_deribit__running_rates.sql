@@ -4,7 +4,6 @@ select
     _observed_at as observed_at,
     current_funding as raw_rate,
     'fraction_per_8_hours' as raw_unit,
-    current_funding / 8 as rate,
     1.0::double as interval_hours,
     date_trunc('hour', _observed_at) + interval 1 hour as next_settlement_at,
     mark_price

@@ -2,7 +2,6 @@
 select
     ticker as symbol,
     started_at as raw_ms,
-    {{ from_ms('started_at') }} as opened_at,
     open,
     high,
     low,
@@ -11,5 +10,5 @@ select
     'listed_base' as raw_volume_unit,
     usd_volume as quote_volume,
     trades,
-    _observed_at as loaded_at
+    _observed_at
 from {{ source('dydx', 'candles') }}

@@ -3,8 +3,6 @@ select
     ticker as symbol,
     _observed_at as observed_at,
     next_funding_rate as raw_rate,
-    'fraction_per_interval' as raw_unit,
-    next_funding_rate as rate,
     date_trunc('hour', _observed_at) + interval 1 hour as next_settlement_at,
     oracle_price as mark_price,
     oracle_price as index_price

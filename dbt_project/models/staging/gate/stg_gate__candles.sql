@@ -1,7 +1,6 @@
 select
     c.symbol,
     c."time" as raw_ms,
-    {{ from_ms('c."time"') }} as opened_at,
     c.open,
     c.high,
     c.low,
@@ -11,7 +10,6 @@ select
     c.turnover as quote_volume,
     m.close as mark_close,
     x.close as index_close,
-    c._observed_at as loaded_at
+    c._observed_at
 from {{ source('gate', 'candles') }} as c
-left join {{ source('gate', 'mark_candles') }} as m using (symbol, "time")
-left join {{ source('gate', 'index_candles') }} as x using (symbol, "time")
+{{ join_price_bars(source_name='gate', time='"time"') }}

@@ -3,11 +3,8 @@
 select
     name as symbol,
     split_part(name, '_', 1) as listed_asset,
-    {{ base_asset("split_part(name, '_', 1)") }} as base_asset,
-    {{ multiplier("split_part(name, '_', 1)") }} as multiplier,
     split_part(name, '_', 2) as quote_asset,
     'USDT' as settle_asset,
-    {{ contract_type("split_part(name, '_', 1)", "split_part(name, '_', 2)", "'USDT'") }} as contract_type,
     nullif(quanto_multiplier, 0) as contract_size,
     case when coalesce(contract_type, '') = '' then 'crypto' else 'other' end as underlying_class,
     funding_interval / 3600 as funding_interval_hours,

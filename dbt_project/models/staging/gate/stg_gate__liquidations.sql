@@ -3,11 +3,10 @@ select
     symbol,
     concat_ws(':', "time", size, order_size, fill_price, "left") as event_id,
     "time" as raw_ms,
-    {{ from_ms('"time"') }} as liquidated_at,
     case when size > 0 then 'buy' else 'sell' end as raw_side,
     fill_price as price,
     coalesce(nullif(abs(order_size), 0), abs(size)) - abs("left") as raw_size,
     'contracts' as raw_unit,
-    _observed_at as loaded_at
+    _observed_at
 from {{ source('gate', 'liquidations') }}
 where raw_size > 0

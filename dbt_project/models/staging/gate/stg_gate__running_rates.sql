@@ -2,8 +2,6 @@ select
     name as symbol,
     _observed_at as observed_at,
     funding_rate as raw_rate,
-    'fraction_per_interval' as raw_unit,
-    funding_rate as rate,
     funding_interval / 3600 as interval_hours,
     {{ from_ms('nullif(funding_next_apply, 0) * 1000') }} as next_settlement_at,
     mark_price,

@@ -2,8 +2,6 @@
 select
     m.market_token_address as symbol,
     t.symbol as listed_asset,
-    t.symbol as base_asset,
-    1.0::double as multiplier,
     'USD' as quote_asset,
     'USD' as settle_asset,
     'linear' as contract_type,

@@ -2,12 +2,11 @@ select
     l.symbol,
     l.id as event_id,
     l."time" as raw_ms,
-    {{ from_ms('l."time"') }} as liquidated_at,
     case when l.is_long then 'buy' else 'sell' end as raw_side,
     l.execution_price / power(10, 30 - t.decimals) as price,
     l.size_delta_usd / 1e30 as raw_size,
     'quote' as raw_unit,
-    l._observed_at as loaded_at
+    l._observed_at
 from {{ source('gmx', 'liquidations') }} as l
 left join (
     select market_token_address, arg_max(index_token_address, _observed_at) as index_token_address

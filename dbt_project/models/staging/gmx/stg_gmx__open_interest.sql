@@ -2,15 +2,12 @@
 select
     o.symbol,
     o."time" as raw_ms,
-    {{ from_ms('o."time"') }} as stamp,
-    {{ hour_of('o."time"') }} as observed_at,
     greatest(o.long_open_interest_usd, o.short_open_interest_usd) / 1e30 as raw_value,
     'greater of longs and shorts' as raw_field,
     'quote' as raw_unit,
     -- a token's price is in 1e30 divided by the token's own unit
     o.index_token_min_price / power(10, 30 - t.decimals) as mark_price,
-    false as is_snapshot,
-    o._observed_at as loaded_at
+    o._observed_at
 from {{ source('gmx', 'open_interest') }} as o
 left join (
     select market_token_address, arg_max(index_token_address, _observed_at) as index_token_address

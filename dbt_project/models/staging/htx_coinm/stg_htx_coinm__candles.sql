@@ -1,1 +1,1 @@
-{{ htx_candles('htx_coinm') }}
+{{ htx_candles(source_name='htx_coinm') }}

@@ -1,1 +1,1 @@
-{{ htx_funding_rates('htx_coinm') }}
+{{ htx_funding_rates(source_name='htx_coinm') }}

@@ -1,1 +1,1 @@
-{{ htx_instruments('htx_coinm', 'USD', 'symbol') }}
+{{ htx_instruments(source_name='htx_coinm', quote='USD', settle='symbol') }}

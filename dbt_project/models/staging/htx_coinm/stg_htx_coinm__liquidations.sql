@@ -1,1 +1,1 @@
-{{ htx_liquidations('htx_coinm') }}
+{{ htx_liquidations(source_name='htx_coinm') }}

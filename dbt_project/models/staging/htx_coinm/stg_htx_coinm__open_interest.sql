@@ -1,1 +1,1 @@
-{{ htx_open_interest('htx_coinm') }}
+{{ htx_open_interest(source_name='htx_coinm') }}

@@ -1,1 +1,1 @@
-{{ htx_open_interest_now('htx_coinm') }}
+{{ htx_open_interest_now(source_name='htx_coinm') }}

@@ -1,1 +1,1 @@
-{{ htx_running_rates('htx_coinm') }}
+{{ htx_running_rates(source_name='htx_coinm') }}

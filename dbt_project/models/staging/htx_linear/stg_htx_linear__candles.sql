@@ -1,1 +1,1 @@
-{{ htx_candles('htx_linear') }}
+{{ htx_candles(source_name='htx_linear') }}

@@ -1,1 +1,1 @@
-{{ htx_funding_rates('htx_linear') }}
+{{ htx_funding_rates(source_name='htx_linear') }}

@@ -1,1 +1,1 @@
-{{ htx_instruments('htx_linear', 'USDT', "'USDT'") }}
+{{ htx_instruments(source_name='htx_linear', quote='USDT', settle="'USDT'") }}

@@ -1,1 +1,1 @@
-{{ htx_liquidations('htx_linear') }}
+{{ htx_liquidations(source_name='htx_linear') }}

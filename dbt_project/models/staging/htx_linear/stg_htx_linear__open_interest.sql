@@ -1,1 +1,1 @@
-{{ htx_open_interest('htx_linear') }}
+{{ htx_open_interest(source_name='htx_linear') }}

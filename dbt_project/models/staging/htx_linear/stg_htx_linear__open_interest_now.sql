@@ -1,1 +1,1 @@
-{{ htx_open_interest_now('htx_linear') }}
+{{ htx_open_interest_now(source_name='htx_linear') }}

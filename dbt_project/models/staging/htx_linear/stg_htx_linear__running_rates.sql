@@ -1,1 +1,1 @@
-{{ htx_running_rates('htx_linear') }}
+{{ htx_running_rates(source_name='htx_linear') }}

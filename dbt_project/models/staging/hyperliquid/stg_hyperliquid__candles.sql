@@ -2,7 +2,6 @@
 select
     coin as symbol,
     open_time as raw_ms,
-    {{ from_ms('open_time') }} as opened_at,
     open,
     high,
     low,
@@ -10,5 +9,5 @@ select
     volume as raw_volume,
     'listed_base' as raw_volume_unit,
     trades,
-    _observed_at as loaded_at
+    _observed_at
 from {{ source('hyperliquid', 'candles') }}

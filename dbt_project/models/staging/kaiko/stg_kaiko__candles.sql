@@ -1,1 +1,1 @@
-{{ vendor_candles('kaiko', kaiko_native('r.symbol'), '', 'volume') }}
+{{ vendor_candles(source_name='kaiko', symbol=kaiko_symbol('r.symbol'), volume='volume') }}

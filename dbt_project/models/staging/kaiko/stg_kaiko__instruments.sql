@@ -1,13 +1,11 @@
 -- Contract sizes are told in fields that are not documented: none is guessed.
 select
     r.venue,
-    {{ kaiko_native('r.instrument') }} as symbol,
+    {{ kaiko_symbol('r.instrument') }} as symbol,
     upper(split_part(r.instrument, '-', 1)) as listed_asset,
-    {{ base_asset('listed_asset') }} as base_asset,
-    {{ multiplier('listed_asset') }} as multiplier,
     upper(split_part(r.instrument, '-', 2)) as quote_asset,
     case when quote_asset = 'USD' then 'inverse' else 'linear' end as contract_type,
-    {{ fact_of_venue('kaiko', 'instruments', 'underlying_class', 'r.venue') }} as underlying_class,
+    {{ fact_about_venue(source_name='kaiko', dataset='instruments', fact='underlying_class', venue='r.venue') }} as underlying_class,
     'trading' as status,
     r._observed_at as observed_at
 from {{ source('kaiko', 'instruments') }} as r

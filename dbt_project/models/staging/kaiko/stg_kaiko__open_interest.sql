@@ -1,1 +1,2 @@
-{{ vendor_open_interest('kaiko', 'risk', kaiko_native('r.symbol'), '(r."time" + 3600000)', 'open_interest') }}
+-- `time` is the start of the hour whose last value this is.
+{{ vendor_open_interest(source_name='kaiko', table='risk', symbol=kaiko_symbol('r.symbol'), time='r."time" + 3600000', value='open_interest') }}

@@ -2,7 +2,6 @@
 select
     c.symbol,
     c."time" as raw_ms,
-    {{ from_ms('c."time"') }} as opened_at,
     c.open,
     c.high,
     c.low,
@@ -11,7 +10,6 @@ select
     'listed_base' as raw_volume_unit,
     m.close as mark_close,
     x.close as index_close,
-    c._observed_at as loaded_at
+    c._observed_at
 from {{ source('kraken_futures', 'candles') }} as c
-left join {{ source('kraken_futures', 'mark_candles') }} as m using (symbol, "time")
-left join {{ source('kraken_futures', 'index_candles') }} as x using (symbol, "time")
+{{ join_price_bars(source_name='kraken_futures', time='"time"') }}

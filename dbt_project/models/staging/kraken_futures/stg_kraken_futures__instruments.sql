@@ -2,8 +2,6 @@
 select
     symbol,
     split_part(pair, ':', 1) as listed_asset,
-    {{ base_asset("split_part(pair, ':', 1)") }} as base_asset,
-    {{ multiplier("split_part(pair, ':', 1)") }} as multiplier,
     split_part(pair, ':', 2) as quote_asset,
     'USD' as settle_asset,
     'linear' as contract_type,
@@ -14,10 +12,8 @@ select
         when category in ('xStocks', 'Pre-IPO') or regexp_matches(pair, '[A-Z]x:') then 'equity'
         else 'crypto'
     end as underlying_class,
-    fixed.value::double as funding_interval_hours,
     case when tradeable then 'trading' else 'halted' end as status,
     opening_date::timestamp as listed_at,
     _observed_at as observed_at
-from (select 'kraken_futures' as source, * from {{ source('kraken_futures', 'instruments') }}) as i
-{{ join_fact('fixed', 'i', 'funding_rates', "'fixed_interval_hours'", 'i._observed_at') }}
+from {{ source('kraken_futures', 'instruments') }}
 where symbol like 'PF\_%' escape '\' and type = 'flexible_futures' and pair is not null and last_trading_time is null

@@ -4,7 +4,6 @@ select
     _observed_at as observed_at,
     funding_rate as raw_rate,
     'usd_per_contract_and_interval' as raw_unit,
-    funding_rate / nullif(mark_price, 0) as rate,
     date_trunc('hour', _observed_at) + interval 1 hour as next_settlement_at,
     mark_price,
     index_price

@@ -2,11 +2,8 @@
 select
     symbol,
     base_currency as listed_asset,
-    {{ base_asset('base_currency') }} as base_asset,
-    {{ multiplier('base_currency') }} as multiplier,
     quote_currency as quote_asset,
     settle_currency as settle_asset,
-    {{ contract_type('base_currency', 'quote_currency', 'settle_currency') }} as contract_type,
     nullif(abs(c.multiplier), 0) as contract_size,
     'crypto' as underlying_class,
     funding_rate_granularity / 3600000 as funding_interval_hours,

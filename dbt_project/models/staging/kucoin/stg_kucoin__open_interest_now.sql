@@ -1,13 +1,9 @@
 select
     symbol,
-    epoch_ms(_observed_at) as raw_ms,
-    _observed_at as stamp,
-    date_trunc('hour', _observed_at) as observed_at,
     open_interest as raw_value,
     'openInterest' as raw_field,
     'contracts' as raw_unit,
     mark_price,
-    true as is_snapshot,
-    _observed_at as loaded_at
+    _observed_at
 from {{ source('kucoin', 'instruments') }}
 where type = 'FFWCSX' and open_interest > 0

@@ -1,7 +1,6 @@
 select
     c.symbol,
     c.open_time as raw_ms,
-    {{ from_ms('c.open_time') }} as opened_at,
     c.open,
     c.high,
     c.low,
@@ -11,6 +10,6 @@ select
     c.amount as quote_volume,
     m.close as mark_close,
     x.close as index_close,
-    c._observed_at as loaded_at
+    c._observed_at
 from {{ source('mexc', 'candles') }} as c
-{{ join_price_bars('mexc', 'open_time') }}
+{{ join_price_bars(source_name='mexc', time='open_time') }}

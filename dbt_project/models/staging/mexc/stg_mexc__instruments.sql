@@ -2,11 +2,8 @@
 select
     i.symbol,
     i.base_coin as listed_asset,
-    {{ base_asset('i.base_coin', 'i._observed_at') }} as base_asset,
-    {{ multiplier('i.base_coin') }} as multiplier,
     i.quote_coin as quote_asset,
     i.settle_coin as settle_asset,
-    {{ contract_type('i.base_coin', 'i.quote_coin', 'i.settle_coin') }} as contract_type,
     i.contract_size,
     'crypto' as underlying_class,
     r.collect_cycle as funding_interval_hours,

@@ -1,7 +1,6 @@
 select
     c.symbol,
     c.open_time as raw_ms,
-    {{ from_ms('c.open_time') }} as opened_at,
     c.open,
     c.high,
     c.low,
@@ -13,7 +12,6 @@ select
     case when c.vol = 0 or c.vol_ccy_quote > 0 then c.vol_ccy_quote end as quote_volume,
     m.close as mark_close,
     x.close as index_close,
-    c._observed_at as loaded_at
+    c._observed_at
 from {{ source('okx', 'candles') }} as c
-left join {{ source('okx', 'mark_candles') }} as m using (symbol, open_time)
-left join {{ source('okx', 'index_candles') }} as x using (symbol, open_time)
+{{ join_price_bars(source_name='okx', time='open_time') }}

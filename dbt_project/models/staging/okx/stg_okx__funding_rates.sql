@@ -2,10 +2,6 @@
 select
     symbol,
     funding_time as raw_ms,
-    {{ from_ms('funding_time') }} as stamp,
-    {{ on_grid('funding_time') }} as settled_at,
     realized_rate as raw_rate,
-    'fraction_per_interval' as raw_unit,
-    realized_rate as rate_interval,
-    _observed_at as loaded_at
+    _observed_at
 from {{ source('okx', 'funding_rates') }}

@@ -11,8 +11,6 @@ with swaps as (
 select
     s.symbol,
     s.base as listed_asset,
-    {{ base_asset('s.base', 's._observed_at') }} as base_asset,
-    {{ multiplier('s.base') }} as multiplier,
     s.quote as quote_asset,
     s.settle_ccy as settle_asset,
     s.ct_type as contract_type,

@@ -3,10 +3,9 @@ select
     symbol,
     concat_ws(':', ts, side, sz, bk_px) as event_id,
     ts as raw_ms,
-    {{ from_ms('ts') }} as liquidated_at,
-    lower(side) as raw_side,
+    side as raw_side,
     bk_px as price,
     sz as raw_size,
     'contracts' as raw_unit,
-    _observed_at as loaded_at
+    _observed_at
 from {{ source('okx', 'liquidations') }}

@@ -2,15 +2,12 @@
 select
     o.symbol,
     o.ts as raw_ms,
-    {{ from_ms('o.ts') }} as stamp,
-    {{ hour_of('o.ts') }} as observed_at,
     o.oi as raw_value,
     'oi' as raw_field,
     'contracts' as raw_unit,
     nullif(o.oi_usd, 0) as venue_usd,
     m.mark_px as mark_price,
-    true as is_snapshot,
-    o._observed_at as loaded_at
+    o._observed_at
 from {{ source('okx', 'open_interest_now') }} as o
 left join {{ source('okx', 'mark_prices') }} as m using (symbol, _observed_at)
 where o.oi > 0

@@ -2,8 +2,6 @@ select
     r.symbol,
     r._observed_at as observed_at,
     r.funding_rate as raw_rate,
-    'fraction_per_interval' as raw_unit,
-    r.funding_rate as rate,
     (r.next_funding_time - r.funding_time) / 3600000 as interval_hours,
     {{ from_ms('r.funding_time') }} as next_settlement_at,
     m.mark_px as mark_price

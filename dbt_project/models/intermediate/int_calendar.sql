@@ -1,9 +1,9 @@
 {{ config(materialized='table') }}
--- The calendar that daily tables stand on: each day of the window on which a chosen instrument was listed, and from when
--- to when within it. Crypto only. Where a venue states no listing, the instrument counts from its first observation.
+-- The calendar of the daily tables: each day of the window on which an instrument in scope was listed, with the part of the day in which
+-- observations were due. Crypto only. Where a venue states no listing, the instrument counts from its first observation.
 with seen as (
     select instrument_id, min(day) as first_day, max(day) as last_day
-    from {{ ref('daily_instruments') }}
+    from {{ ref('int_daily_instruments') }}
     where candles > 0 or funding_settlements > 0
     group by 1
 ),
@@ -19,8 +19,8 @@ due as (
         greatest(r.window_start, coalesce(i.listed_at, s.first_day, r.window_start)) as due_from,
         least(r.window_end, r.as_of, coalesce(i.delisted_at, case i.status when 'delisted' then s.last_day + interval 1 day end, 'infinity'))
             as due_to
-    from {{ ref('dim_instruments') }} as i
-    cross join {{ source('meta', 'scope') }} as r
+    from {{ ref('int_instrument_versions') }} as i
+    cross join {{ ref('stg_meta__scope') }} as r
     {{ join_fact('q', 'i', 'instruments', "'fetched_quote'") }}
     left join seen as s on i.instrument_id = s.instrument_id
     where i.valid_to is null

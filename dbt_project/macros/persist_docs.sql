@@ -1,0 +1,32 @@
+{#
+  Writes the comments of a relation and its columns: whenever it is made, which for an incremental model is once or with `--full-refresh`.
+  A column's comment is its description in the model's YAML, else its description in `vars: datasets`, where the name of a staging or
+  intermediate model ends with the dataset's. A column with neither fails the build.
+#}
+{% macro persist_docs(relation, model, for_relation=true, for_columns=true) -%}
+    {%- if model.resource_type == 'model' and not (model.config.materialized == 'incremental' and has_comment(relation)) -%}
+    {%- set own = model.columns -%}
+    {%- set dataset_columns = {} -%}
+    {%- for name, dataset in var('datasets').items() if model.name.replace('_now', '').endswith('_' ~ name) and model.name[:4] in ('stg_', 'int_') -%}
+        {%- do dataset_columns.update(dataset.columns) -%}
+    {%- endfor -%}
+    {%- set statements = ['comment on ' ~ relation.type ~ ' ' ~ relation ~ ' is ' ~ duckdb_escape_comment(model.description)] -%}
+    {%- for column in adapter.get_columns_in_relation(relation) -%}
+        {%- set description = own[column.name].description if column.name in own
+            else dataset_columns[column.name][1] if column.name in dataset_columns -%}
+        {%- if not description -%}
+            {%- do exceptions.raise_compiler_error(
+                relation.schema ~ '.' ~ relation.identifier ~ '.' ~ column.name ~ ' has no description: add it to the yml of the model') -%}
+        {%- endif -%}
+        {%- do statements.append('comment on column ' ~ relation ~ '.' ~ adapter.quote(column.name) ~ ' is ' ~ duckdb_escape_comment(description)) -%}
+    {%- endfor -%}
+    {%- do run_query(statements | join(';\n')) -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{# True if the table already has a comment. #}
+{% macro has_comment(relation) -%}
+    {{ return(run_query(
+        "select count(comment) from duckdb_tables() where schema_name = '" ~ relation.schema ~ "' and table_name = '" ~ relation.identifier ~ "'"
+    ).rows[0][0] > 0) }}
+{%- endmacro %}

@@ -1,0 +1,7 @@
+select
+    source,
+    dataset,
+    symbol,
+    window_start,
+    window_end
+from {{ source('meta', 'loaded_windows') }}

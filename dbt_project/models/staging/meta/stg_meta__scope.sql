@@ -1,0 +1,11 @@
+select
+    market,
+    origin,
+    mode,
+    window_start,
+    window_end,
+    as_of,
+    assets,
+    venues,
+    price_proxy
+from {{ source('meta', 'scope') }}
