@@ -27,7 +27,6 @@ from infra.emulator.messages import Answer, Ask
 from infra.emulator.store import MS_HOUR, MarketStore
 from infra.emulator.venue import Venue
 from infra.emulator.venues import venues
-from infra.emulator.wire import Refusal
 
 LOGGED = 50_000
 AHEAD = 24 * MS_HOUR  # the store is extended by a day beyond the clock, so that a clock that runs rarely renders anew
@@ -124,10 +123,7 @@ class Emulator:
         early = _instead(venue, ask, fault) if fault else None
         if early:
             return early
-        try:
-            answer = venue.answer(ask)
-        except Refusal as refusal:
-            answer = refusal.answer
+        answer = venue.answer(ask)
         limits = self._limits[venue.name]
         banned = limits.banned
         broken = limits.charge(answer.charges)
