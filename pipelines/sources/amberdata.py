@@ -30,7 +30,7 @@ HOURS = 24
 #: Our venue: the vendor's name for it.
 VENUES = {"binance": "binance", "bybit": "bybit", "bitget": "bitget", "htx": "huobi"}
 QUOTE = "USDT"
-#: Where a page says that there is more.
+#: The next page by the URL in a page.
 NEXT = linked(attrgetter("payload.metadata.next"))
 
 
@@ -143,7 +143,7 @@ def _source(venue: str, exchange: str) -> Source:
     )
 
 
-#: Of no venue: the raw tables of all of them.
+#: Without a venue: the raw tables that all venues share.
 SOURCE = _source("", "")
 
 

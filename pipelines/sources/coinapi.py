@@ -1,7 +1,7 @@
 """CoinAPI: perpetuals of any venue that it carries, as a second source: running rates, open interest, hourly bars. A key.
 
 Facts: venue page `coinapi.md`. A hundred rows cost a credit. The vendor has ids of its own for instruments;
-`symbol_id_exchange` is the venue's name, by which its rows meet the venue's own. Metrics are hourly and told with the first and
+`symbol_id_exchange` is the venue's name, by which its rows meet the venue's own. Metrics are hourly and have the first and
 last value of the hour (U): the last is read, as of the hour's end. Open interest and volume are in the venue's own unit.
 Alone: `COINAPI_KEY=… PERPLAKE_VENDOR_VENUES=binance perps fetch --mode live --venues all`.
 """
@@ -82,9 +82,9 @@ def _source(venue: str, exchange: str) -> Source:
             "limit": ROWS,
         }
         named = {"symbol": instrument.symbol, **context}
-        who = {} if "{symbol}" in path else {"symbol_id": instrument.symbol}
+        symbol_id = {} if "{symbol}" in path else {"symbol_id": instrument.symbol}
         path = ROOT + path.format(symbol=instrument.symbol)
-        return Request(path, {**params, **who, **span}, context=named, window=window, weights=WEIGHTS)
+        return Request(path, {**params, **symbol_id, **span}, context=named, window=window, weights=WEIGHTS)
 
     def series(name: str, path: str, record: type[Record], ignored: str, **params: str) -> Endpoint:
         return Endpoint(
@@ -129,7 +129,7 @@ def _source(venue: str, exchange: str) -> Source:
     )
 
 
-#: Of no venue: the raw tables of all of them.
+#: Without a venue: the raw tables that all venues share.
 SOURCE = _source("", "")
 
 

@@ -30,12 +30,12 @@ CLASS = "perpetual-future"
 #: Our venue: the vendor's code (U).
 VENUES = {"binance": "binc", "bybit": "bbit", "okx": "okex"}
 QUOTES = ("usdt", "usdc", "usd")
-#: Where a page says that there is more.
+#: The next page by the URL in a page.
 NEXT = linked(attrgetter("next_url"))
 
 
 class Contract(Record):
-    """`instrument` is `btc-usdt`; what else is told of it is not documented (U)."""
+    """`instrument` is `btc-usdt`; its other fields are not documented (U)."""
 
     instrument: str
     base_asset: str = ""
@@ -85,21 +85,23 @@ def _source(venue: str, exchange: str) -> Source:
     where: Mapping[str, str] = {"exchange": exchange, "instrument_class": CLASS}
     context = {"venue": venue}
 
-    def request(path: str, who: Mapping[str, str], instrument: Instrument, window: Window) -> Request:
+    def request(path: str, names: Mapping[str, str], instrument: Instrument, window: Window) -> Request:
         """The start is part of it, the end is not."""
         span: dict[str, str | int] = {"start_time": iso(window.start), "end_time": iso(window.end)}
         span |= {"interval": "1h", "sort": "asc", "page_size": ROWS}
         named = {"symbol": instrument.symbol, **context}
-        told = {name: value.format(instrument.symbol) for name, value in who.items()}
-        return Request(ROOT + path.format(instrument.symbol), {**told, **span}, context=named, window=window, weights=WEIGHTS)
+        parameters = {name: value.format(instrument.symbol) for name, value in names.items()}
+        return Request(
+            ROOT + path.format(instrument.symbol), {**parameters, **span}, context=named, window=window, weights=WEIGHTS
+        )
 
-    def series(name: str, path: str, who: Mapping[str, str], record: type[Record], known: str = "") -> Endpoint:
+    def series(name: str, path: str, names: Mapping[str, str], record: type[Record], known: str = "") -> Endpoint:
         return Endpoint(
             name,
             record,
             key=("symbol", "venue", "time"),
             time="time",
-            plan=hourly(ROWS, partial(request, path, who)),
+            plan=hourly(ROWS, partial(request, path, names)),
             **enveloped("data", list[record], next_url=(str | None, None)),  # type: ignore[valid-type]
             next_page=NEXT,
             context=("symbol", "venue"),
@@ -136,7 +138,7 @@ def _source(venue: str, exchange: str) -> Source:
     )
 
 
-#: Of no venue: the raw tables of all of them.
+#: Without a venue: the raw tables that all venues share.
 SOURCE = _source("", "")
 
 
