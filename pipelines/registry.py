@@ -1,8 +1,8 @@
-"""The records that everything else reads: sources, venues, and the canonical datasets that sources give.
+"""The records that other modules read: sources, venues, and the canonical datasets.
 
-`dbt_project/dbt_project.yml` (`vars: sources`) and `dbt_project/seeds/venues.csv` are the only places where they are written
-down; dbt reads the same files. Each row is decoded as its type, so that a typing error is refused with a sentence that names
-the row. Days are UTC. `perps venues` prints the result.
+They are written down in `dbt_project/dbt_project.yml` (`vars: sources`, `vars: datasets`) and in the seed `venues` alone; dbt
+reads them too. Each row is decoded as its type: a wrong key or value is refused with a sentence that names the row. Days are UTC.
+`perps venues` prints sources and venues.
 """
 
 from __future__ import annotations
@@ -23,17 +23,8 @@ PROJECT = Path(__file__).parents[1] / "dbt_project"
 PROJECT_FILE = PROJECT / "dbt_project.yml"
 SEEDS = PROJECT / "seeds"
 
-#: The datasets for which a source can have staging models.
-DATASETS = (
-    "instruments",
-    "funding_rates",
-    "running_rates",
-    "open_interest",
-    "open_interest_now",
-    "candles",
-    "liquidations",
-    "references",
-)
+#: Staging models of open interest as it is now, which join the dataset `open_interest`.
+SNAPSHOTS = "open_interest_now"
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -61,6 +52,22 @@ class SourceRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def is_reference_only(self) -> bool:
         """True if the source has no rows of its own venue, only figures about others to compare with."""
         return set(self.datasets) == {"references"}
+
+
+class Dataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A canonical dataset: all sources' rows of one kind in the same columns.
+
+    `fact` is its mart, `time` the mart's time column, `stamp` the column of the venue's timestamp, `grain` the mart's key.
+    `expected_per_day` is how many rows of an instrument a day should have (None: not counted in coverage). `columns` are the
+    columns of its staging models: type and description by name.
+    """
+
+    fact: str
+    time: str
+    grain: tuple[str, ...]
+    columns: dict[str, tuple[str, str]]
+    stamp: str | None = None
+    expected_per_day: int | None = None
 
 
 class Venue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -105,15 +112,27 @@ def decode_sources(rows: Mapping[str, Any]) -> dict[str, SourceRow]:
         if (row.venue is None) == (row.named_in is None):
             raise ValueError(f"{place}, row {name!r}: give either `venue`, or `named_in` where the source reads several venues")
         refuse("venue", [row.venue] if row.venue else [], venues())
-        refuse("dataset", row.datasets, DATASETS)
+        refuse("dataset", row.datasets, [*datasets(), SNAPSHOTS])
         refuse("dataset in `history`", row.history, row.datasets)
     return records
 
 
 @cache
+def _vars() -> dict[str, Any]:
+    variables: dict[str, Any] = yaml.safe_load(PROJECT_FILE.read_text())["vars"]
+    return variables
+
+
+@cache
+def datasets() -> dict[str, Dataset]:
+    """The canonical datasets, by name."""
+    return _decode("dbt_project.yml, vars: datasets", _vars()["datasets"], Dataset)
+
+
+@cache
 def source_rows() -> dict[str, SourceRow]:
     """The rows of the table of sources, by name, in its order."""
-    return decode_sources(yaml.safe_load(PROJECT_FILE.read_text())["vars"]["sources"])
+    return decode_sources(_vars()["sources"])
 
 
 @cache

@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 
 from pipelines import registry
-from pipelines.registry import SourceRow, closed_at, decode_sources, source_rows, venues
+from pipelines.registry import SourceRow, closed_at, datasets, decode_sources, source_rows, venues
 from pipelines.windows import Window
 
 ROW = {"venue": "okx", "title": "OKX", "datasets": ["candles"]}
@@ -43,6 +43,13 @@ def test_a_bad_row_is_refused_in_one_sentence(change: dict[str, object], message
 def test_a_missing_key_is_named() -> None:
     with pytest.raises(ValueError, match=r"row 'okx': .*missing required field `title`; allowed keys: title, datasets"):
         decode_sources({"okx": {"venue": "okx", "datasets": ["candles"]}})
+
+
+def test_datasets() -> None:
+    candles = datasets()["candles"]
+    assert (candles.fact, candles.time, candles.expected_per_day) == ("fct_candles", "opened_at", 24)
+    assert candles.grain == ("instrument_id", "opened_at") and candles.columns["close"][0] == "double"
+    assert datasets()["instruments"].expected_per_day is None
 
 
 def test_venues(monkeypatch: pytest.MonkeyPatch) -> None:
