@@ -129,6 +129,11 @@ def datasets() -> dict[str, Dataset]:
     return _decode("dbt_project.yml, vars: datasets", _vars()["datasets"], Dataset)
 
 
+def counted_datasets() -> dict[str, Dataset]:
+    """The datasets whose coverage is counted: those that a venue owes so many rows a day."""
+    return {name: dataset for name, dataset in datasets().items() if dataset.expected_per_day}
+
+
 @cache
 def source_rows() -> dict[str, SourceRow]:
     """The rows of the table of sources, by name, in its order."""

@@ -15,18 +15,10 @@ import duckdb
 
 from pipelines import warehouse
 from pipelines.landing import Landing
-from pipelines.registry import source_rows
+from pipelines.registry import counted_datasets, source_rows
 from pipelines.settings import Settings
 from pipelines.source import Source
 from pipelines.sources import get_source
-
-#: The facts that can be explained: the mart's time column, and the column with the venue's own timestamp where that differs.
-FACTS = {
-    "fct_funding_rates": ("settled_at", "stamp"),
-    "fct_open_interest": ("observed_at", "stamp"),
-    "fct_candles": ("opened_at", "opened_at"),
-    "fct_liquidations": ("liquidated_at", "liquidated_at"),
-}
 
 
 @dataclass(frozen=True)
@@ -39,9 +31,10 @@ class Step:
 
 def explain(settings: Settings, published: str, fact: str, instrument: str, at: datetime) -> Iterator[Step]:
     """The steps from a fact's row to its bytes. Raises `ValueError` where a step finds nothing."""
-    if fact not in FACTS:
-        raise ValueError(f"{fact!r} is none of {', '.join(FACTS)}")
-    time, stamp = FACTS[fact]
+    facts = {dataset.fact: dataset for dataset in counted_datasets().values()}
+    if fact not in facts:
+        raise ValueError(f"{fact!r} is none of {', '.join(facts)}")
+    time, stamp = facts[fact].time, facts[fact].stamp or facts[fact].time
     with duckdb.connect(published, read_only=True) as db:
         row = _row(db.execute(f"SELECT * FROM marts.{fact} WHERE instrument_id = ? AND {time} = ?", [instrument, at]))
     if not row:

@@ -22,6 +22,7 @@ from assets.runtime.outcomes import RunOutcome
 from assets.runtime.stages import fetch_problems, unlisted_assets
 from pipelines.fetch import FetchResult
 from pipelines.load import LoadResult
+from pipelines.registry import counted_datasets
 from pipelines.run import Run
 
 console = Console(highlight=False, width=max(100, shutil.get_terminal_size((140, 40)).columns), soft_wrap=True)
@@ -215,17 +216,11 @@ def status(db: duckdb.DuckDBPyConnection) -> None:
     info = db.execute("SELECT market, origin, window_start, window_end, as_of FROM meta.scope").fetchone()
     if info:
         console.print(f"market {info[0]} ({info[1]}), window {info[2]} to {info[3]} UTC, clock at {info[4]}\n")
-    facts = {
-        "funding_rates": ("fct_funding_rates", "settled_at"),
-        "open_interest": ("fct_open_interest", "observed_at"),
-        "candles": ("fct_candles", "opened_at"),
-        "liquidations": ("fct_liquidations", "liquidated_at"),
-    }
     table = Table("dataset", "venue", "source", "instruments", "rows", "first", "last", box=None)
-    for name, (mart, time) in facts.items():
+    for name, dataset in counted_datasets().items():
         for row in db.execute(
-            f"SELECT venue, source, count(DISTINCT instrument_id), count(*), min({time}), max({time}) FROM marts.{mart} "
-            "GROUP BY ALL ORDER BY ALL"
+            f"SELECT venue, source, count(DISTINCT instrument_id), count(*), min({dataset.time}), max({dataset.time}) "
+            f"FROM marts.{dataset.fact} GROUP BY ALL ORDER BY ALL"
         ).fetchall():
             table.add_row(name, row[0], row[1], str(row[2]), f"{row[3]:,}", str(row[4]), str(row[5]))
     console.print(table, "")

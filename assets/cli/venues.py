@@ -14,7 +14,7 @@ from pathlib import Path
 
 import duckdb
 
-from pipelines.registry import SourceRow, read_seed, source_rows, venues
+from pipelines.registry import SourceRow, counted_datasets, read_seed, source_rows, venues
 from pipelines.sources import get_source
 
 HEADER = ("source", "venue", "state", "gives", "back to", "key", "limits", "unproven")
@@ -73,7 +73,7 @@ def markdown() -> str:
 
 def last_loads(published: Path) -> dict[str, datetime]:
     """By source: when the newest row in the published facts was fetched, UTC."""
-    facts = ("fct_candles", "fct_funding_rates", "fct_open_interest", "fct_liquidations")
+    facts = [dataset.fact for dataset in counted_datasets().values()]
     union = " union all ".join(f"select source, max(_loaded_at) as loaded from marts.{fact} group by 1" for fact in facts)
     with duckdb.connect(str(published), read_only=True) as db:
         return dict(db.execute(f"select source, max(loaded) from ({union}) group by 1").fetchall())

@@ -87,10 +87,7 @@ def test_vendors_are_asked_by_name_and_with_a_key(tmp_path: Path, monkeypatch: p
     live = Settings(mode="live", home=tmp_path, venues=["core"], vendor_venues=["binance", "aevo"])
     found, lines = Run.begin(live, window, clock).chosen_sources()
     assert not {s.name for s in found} & set(VENDORS)
-    assert (
-        "kaiko is left out: set KAIKO_API_KEY to have instruments, running_rates, open_interest, candles of kaiko"
-        in lines
-    )
+    assert "kaiko is left out: set KAIKO_API_KEY to have instruments, running_rates, open_interest, candles of kaiko" in lines
     monkeypatch.setenv("KAIKO_API_KEY", "x")
     found, lines = Run.begin(live, window, clock).chosen_sources()
     assert [(s.name, s.venue) for s in found if s.name == "kaiko"] == [("kaiko", "binance")]
