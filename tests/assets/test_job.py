@@ -223,22 +223,24 @@ def test_a_blocking_check_keeps_what_was_published(copy: Path, emulator: Served)
 
 def test_a_failed_dbt_test_keeps_what_was_published(copy: Path, emulator: Served) -> None:
     """Keys twice, a negative price and more rows than expected, in marts that are up to date; the next run rebuilds them."""
-    keys = {
-        "fct_candles": "instrument_id__opened_at", "fct_funding_rates": "instrument_id__settled_at",
-        "fct_open_interest": "instrument_id__observed_at", "fct_liquidations": "instrument_id__event_id",
-        "daily_instruments": "day__instrument_id",
-    }  # fmt: skip
+    keys = {  # by mart: the table behind it, and the columns of its key
+        "fct_candles": ("int_candles_converted", "instrument_id__opened_at"),
+        "fct_funding_rates": ("int_funding_settlements", "instrument_id__settled_at"),
+        "fct_open_interest": ("int_open_interest_converted", "instrument_id__observed_at"),
+        "fct_liquidations": ("int_liquidations_converted", "instrument_id__event_id"),
+        "daily_instruments": ("int_daily_instruments", "day__instrument_id"),
+    }
     before = published(copy).stat()
     with warehouse.connect(database(copy)) as connection:
-        for table in keys:
-            connection.execute(f"INSERT INTO marts.{table} FROM marts.{table} LIMIT 1")
+        for mart, (table, _) in keys.items():
+            connection.execute(f"INSERT INTO intermediate.{table} FROM marts.{mart} LIMIT 1")
         connection.execute("UPDATE marts.daily_assets SET low = -1 WHERE asset = 'BTC'")
         connection.execute("UPDATE marts.coverage_daily SET seen = expected + 1")
     ended = perps(copy, emulator.url, *WHOLE, **SMALL)
     assert ended.status == 1, ended.output
     output = " ".join(ended.output.split())
-    for table, columns in keys.items():
-        assert f"check failed marts/{table}: unique_key_{table}_{columns}: 1 offending: unique_key(columns=" in output
+    for mart, (_, columns) in keys.items():
+        assert f"check failed marts/{mart}: unique_key_{mart}_{columns}: 1 offending: unique_key(columns=" in output
     assert "check failed marts/daily_assets: holds_daily_assets_least_close" in output
     assert "check failed marts/coverage_daily: holds_coverage_daily_" in output
     after = published(copy).stat()
