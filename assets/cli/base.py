@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import typer
 from pydantic import ValidationError
 
+from assets.cli.options import OPTIONS
 from pipelines.errors import LandingFull, WarehouseMismatch
 from pipelines.settings import Settings
 
@@ -30,14 +33,6 @@ app = typer.Typer(
 @app.callback()
 def main() -> None:
     logging.basicConfig(level=os.environ.get("PERPLAKE_LOG", "CRITICAL").upper(), format="%(levelname)s %(name)s: %(message)s")
-
-
-def settings_of(**options: Any) -> Settings:
-    """Options over environment over file; an option that was not given is left to those."""
-    for name in ("first", "last"):
-        if isinstance(options.get(name), datetime):
-            options[name] = options[name].date()
-    return Settings(**{name: value for name, value in options.items() if value not in (None, False)})
 
 
 @contextmanager
@@ -65,3 +60,29 @@ def published_copy(settings: Settings) -> Path:
     if not path.exists():
         raise ValueError(f"nothing is published at {path}: `perps run` first, or name a --warehouse")
     return path
+
+
+def command(*names: str, name: str | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a command. Its parameter `settings` comes from the options of these names, over environment over file."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        @wraps(function)
+        def run(**given: Any) -> None:
+            options = {option: given.pop(option) for option in names}
+            for option, value in options.items():
+                options[option] = value.date() if isinstance(value, datetime) else value
+            with expected_errors():
+                if names:  # an option that was not given is left to environment and file
+                    given["settings"] = Settings(**{n: v for n, v in options.items() if v is not None and v is not False})
+                function(**given)
+
+        own = inspect.signature(function, eval_str=True).parameters.values()
+        kind = inspect.Parameter.KEYWORD_ONLY
+        parameters = [parameter.replace(kind=kind) for parameter in own if parameter.name != "settings"]
+        parameters += [inspect.Parameter(n, kind, default=None, annotation=OPTIONS[n]) for n in names]
+        vars(run)["__signature__"] = inspect.Signature(parameters)  # where Typer reads the options from
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        app.command(name)(run)
+        return function
+
+    return register

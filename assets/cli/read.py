@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
-from assets.cli import options
-from assets.cli.base import app, expected_errors, published_copy, settings_of
+from assets.cli.base import command, published_copy
+from assets.cli.options import COPY
+from pipelines.settings import Settings
 
 
 class Format(StrEnum):
@@ -21,14 +22,11 @@ class Format(StrEnum):
     json = "json"
 
 
-@app.command()
+@command(*COPY)
 def regimes(
+    settings: Settings,
     asset: Annotated[str, typer.Argument(help="base asset, such as `BTC`; `MARKET` is the average of all")],
     as_of: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="a day, UTC; default: the last labelled")] = None,
-    mode: options.Mode = None,
-    home: options.Home = None,
-    warehouse: options.Warehouse = None,
-    seed: options.Seed = None,
 ) -> None:
     """An asset's regime today and the forecast of the coming week; with `--as-of` those of a past day, from the data until then.
 
@@ -38,87 +36,66 @@ def regimes(
 
     from assets.cli.printing import outlook
 
-    with expected_errors():
-        path = published_copy(settings_of(mode=mode, home=home, warehouse=warehouse, seed=seed))
-        with duckdb.connect(str(path), read_only=True) as db:
-            outlook(db, asset.upper(), as_of.date() if as_of else None)
+    with duckdb.connect(str(published_copy(settings)), read_only=True) as db:
+        outlook(db, asset.upper(), as_of.date() if as_of else None)
 
 
-@app.command()
+@command(*COPY)
 def query(
+    settings: Settings,
     sql: Annotated[str, typer.Argument(help="one statement, read only")],
     format: Annotated[Format, typer.Option(help="how to print")] = Format.table,
-    mode: options.Mode = None,
-    home: options.Home = None,
-    warehouse: options.Warehouse = None,
-    seed: options.Seed = None,
 ) -> None:
     """Ask the published copy in SQL: `perps query "select day, label from marts.regime_labels where asset = 'BTC'"`."""
     import duckdb
 
-    with expected_errors():
-        path = published_copy(settings_of(mode=mode, home=home, warehouse=warehouse, seed=seed))
-        with duckdb.connect(str(path), read_only=True, config={"enable_external_access": "false"}) as db:
-            db.execute("SET TimeZone = 'UTC'")
-            try:
-                answer = db.sql(sql)
-                if answer is None:
-                    raise ValueError("that statement gives no rows; `query` only reads")
-                if format is Format.table:
-                    answer.show(max_width=10_000, max_rows=1000) if sys.stdout.isatty() else typer.echo(str(answer))
-                elif format is Format.csv:
-                    answer.df().to_csv(sys.stdout, index=False)
-                else:
-                    typer.echo(answer.df().to_json(orient="records", date_format="iso", date_unit="us"))
-            except duckdb.Error as problem:
-                raise ValueError(str(problem)) from None
+    path = published_copy(settings)
+    with duckdb.connect(str(path), read_only=True, config={"enable_external_access": "false"}) as db:
+        db.execute("SET TimeZone = 'UTC'")
+        try:
+            answer = db.sql(sql)
+            if answer is None:
+                raise ValueError("that statement gives no rows; `query` only reads")
+            if format is Format.table:
+                answer.show(max_width=10_000, max_rows=1000) if sys.stdout.isatty() else typer.echo(str(answer))
+            elif format is Format.csv:
+                answer.df().to_csv(sys.stdout, index=False)
+            else:
+                typer.echo(answer.df().to_json(orient="records", date_format="iso", date_unit="us"))
+        except duckdb.Error as problem:
+            raise ValueError(str(problem)) from None
 
 
-@app.command()
-def status(
-    mode: options.Mode = None, home: options.Home = None, warehouse: options.Warehouse = None, seed: options.Seed = None
-) -> None:
+@command(*COPY)
+def status(settings: Settings) -> None:
     """What is loaded, how fresh and how complete it is, and how the last runs ended."""
     import duckdb
 
     from assets.cli import printing
 
-    with expected_errors():
-        path = published_copy(settings_of(mode=mode, home=home, warehouse=warehouse, seed=seed))
-        printing.console.print(f"published copy {path}")
-        with duckdb.connect(str(path), read_only=True) as db:
-            printing.status(db)
+    path = published_copy(settings)
+    printing.console.print(f"published copy {path}")
+    with duckdb.connect(str(path), read_only=True) as db:
+        printing.status(db)
 
 
-@app.command()
-def gaps(
-    mode: options.Mode = None,
-    home: options.Home = None,
-    warehouse: options.Warehouse = None,
-    seed: options.Seed = None,
-    limit: Annotated[int, typer.Option(help="rows to print")] = 40,
-) -> None:
+@command(*COPY)
+def gaps(settings: Settings, limit: Annotated[int, typer.Option(help="rows to print")] = 40) -> None:
     """What is missing, which of it can still be fetched, and until when."""
     import duckdb
 
     from assets.cli import printing
 
-    with expected_errors():
-        path = published_copy(settings_of(mode=mode, home=home, warehouse=warehouse, seed=seed))
-        with duckdb.connect(str(path), read_only=True) as db:
-            printing.gaps(db, limit)
+    with duckdb.connect(str(published_copy(settings)), read_only=True) as db:
+        printing.gaps(db, limit)
 
 
-@app.command()
+@command(*COPY, "landing")
 def explain(
+    settings: Settings,
     fact: Annotated[str, typer.Argument(help="`fct_funding_rates`, `fct_open_interest`, `fct_candles` or `fct_liquidations`")],
     instrument: Annotated[str, typer.Argument(help="its `instrument_id`: `binance:BTCUSDT`")],
     at: Annotated[datetime, typer.Argument(formats=["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S"], help="its time, UTC")],
-    mode: options.Mode = None,
-    home: options.Home = None,
-    warehouse: options.Warehouse = None,
-    landing: options.Landing = None,
-    seed: options.Seed = None,
 ) -> None:
     """Trace a number back to the bytes that the venue sent.
 
@@ -127,11 +104,9 @@ def explain(
     from assets.cli.explain import explain as steps
     from assets.cli.printing import console
 
-    with expected_errors():
-        settings = settings_of(mode=mode, home=home, warehouse=warehouse, landing=landing, seed=seed)
-        if not settings.model_fields_set & {"mode", "warehouse"}:
-            settings = settings.model_copy(update={"mode": "replay"})  # the market that ran last
-        for step in steps(settings, str(published_copy(settings)), fact, instrument, at):
-            console.print(f"[bold]{step.title}[/]")
-            for name, value in step.content.items():
-                console.print(f"    {name:<20} {value}", markup=False)
+    if not settings.model_fields_set & {"mode", "warehouse"}:
+        settings = settings.model_copy(update={"mode": "replay"})  # the market that ran last
+    for step in steps(settings, str(published_copy(settings)), fact, instrument, at):
+        console.print(f"[bold]{step.title}[/]")
+        for name, value in step.content.items():
+            console.print(f"    {name:<20} {value}", markup=False)

@@ -11,26 +11,24 @@ from typing import Annotated
 
 import typer
 
-from assets.cli import options
-from assets.cli.base import app, expected_errors, settings_of
+from assets.cli.base import command
+from pipelines.settings import Settings
 
 
-@app.command()
-def ui(port: Annotated[int, typer.Option(help="of the Dagster UI")] = 3000, mode: options.Mode = None) -> None:
+@command("mode")
+def ui(settings: Settings, port: Annotated[int, typer.Option(help="of the Dagster UI")] = 3000) -> None:
     """The Dagster UI on loopback, with the venue emulator running beside it (not when live)."""
     from assets.cli.ui import serve
 
-    with expected_errors():
-        serve(settings_of(mode=mode), port)
+    serve(settings, port)
 
 
-@app.command()
+@command()
 def docs(port: Annotated[int, typer.Option(help="of the documentation")] = 8081) -> None:
     """Build the documentation and serve it on loopback: guides, every table and column, venues, settings, commands."""
-    with expected_errors():
-        if find_spec("material") is None:
-            raise ValueError("the documentation needs MkDocs Material: `pip install -e '.[dev]'`")
+    if find_spec("material") is None:
+        raise ValueError("the documentation needs MkDocs Material: `pip install -e '.[dev]'`")
     config = str(Path(__file__).parents[2] / "mkdocs.yml")
-    command = [sys.executable, "-m", "mkdocs", "serve", "--config-file", config, "--dev-addr", f"127.0.0.1:{port}"]
+    mkdocs = [sys.executable, "-m", "mkdocs", "serve", "--config-file", config, "--dev-addr", f"127.0.0.1:{port}"]
     with suppress(KeyboardInterrupt):
-        subprocess.run(command, check=True)
+        subprocess.run(mkdocs, check=True)

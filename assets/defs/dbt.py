@@ -5,8 +5,8 @@
 The window is the hull of what loads have noted, so a run that was killed between load and dbt is completed by the next one,
 whatever its window. A failing test of severity error keeps the models after it from being built; one of severity warn doesn't.
 
-dbt runs through `dbtRunner`: `DbtCliResource` starts a process that imports dbt and parses the project again, because the
-variables are new in each run. Measured on two cores: 14 s instead of 0.6 s before the first model is built.
+dbt runs through `dbtRunner`: `DbtCliResource` starts a process that imports dbt and, because the variables are new in each run,
+parses the whole project. Measured: 13 s of CPU before the first model, here 3 s of imports and 0.7 s. All 81 tests take 2.6 s.
 Alone: `cd dbt_project && dbt build` on the warehouse that ran last.
 """
 
@@ -169,7 +169,9 @@ def plan(connection: duckdb.DuckDBPyConnection, chosen: set[str] | None = None) 
         selection = ["--indirect-selection", "buildable", "--select", *names]
     elif window:
         selection = ["--select", "config.materialized:table", "config.materialized:incremental", "test_type:data"]
-    arguments = ["build", "--no-populate-cache", "--no-write-json", *(["--full-refresh"] if rebuild else [])]
+    # `build` skips what is downstream of a failed test, `test` runs them all.
+    arguments = ["build" if "model" in types else "test", "--no-populate-cache", "--no-write-json"]
+    arguments += ["--full-refresh"] if rebuild else []
     arguments += [argument for name in types for argument in ("--resource-type", name)] + selection
     variables = dict(zip(("changed_from", "changed_to"), map(str, window), strict=True)) if window else {}
     return Plan(arguments, variables, is_whole)

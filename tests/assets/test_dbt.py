@@ -47,7 +47,8 @@ def test_another_scope_rebuilds_what_is_expected_of_no_window(built: duckdb.Duck
 
 
 def test_a_warehouse_that_is_up_to_date_is_tested(built: duckdb.DuckDBPyConnection) -> None:
-    assert plan(built).arguments[-2:] == ["--resource-type", "test"]
+    arguments = plan(built).arguments
+    assert arguments[0] == "test" and arguments[-2:] == ["--resource-type", "test"]
 
 
 def test_a_chosen_model_builds_what_it_needs(built: duckdb.DuckDBPyConnection) -> None:
