@@ -2,7 +2,7 @@
 
 The cases (`infra/emulator/venues/<source>.yaml`, form in `infra.emulator.cases`) are written by hand from the venue page. What
 is expected comes from there, from recorded bytes read by the standard library, or from ccxt; never from the code under test.
-What one venue alone does is in `test_<source>.py`. How a source gets its cases: `pipelines/sources/README.md`.
+What one venue alone does is in `test_<source>.py`. How a source gets its cases: `docs/adding-a-source.md`.
 """
 
 from __future__ import annotations
