@@ -10,14 +10,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import yaml
 from typer.testing import CliRunner
+
+from pipelines.meta_tables import META_TABLES
+from pipelines.registry import PROJECT_FILE
 
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "assets" / "report" / "example.png"
@@ -90,7 +94,7 @@ def schema_columns(schema: Any) -> list[Row]:
     ]
 
 
-def section(name: str, description: str, unique: str, rows: list[Row]) -> str:
+def section(name: str, description: str, unique: str, rows: Sequence[Row]) -> str:
     """One table: its name, what a row is, its columns."""
     grain = f"\nOne row per {unique}.\n" if unique else ""
     body = table(("column", "type", "description"), rows) if rows else ""
@@ -109,7 +113,9 @@ def tables() -> str:
         unique = " × ".join(f"`{column}`" for column in schema.unique or ())
         sections.append(section(name, schema.description, unique, schema_columns(schema)))
     sections.append("## Schema `meta`\n\nWhat perplake records about its own loads and runs.\n")
-    sections += [section(node["name"], node["description"], key(node), columns(node)) for node in models("meta")]
+    for name, record in META_TABLES.items():
+        rows = [(f"`{column}`", kind.lower(), text) for column, (kind, text) in record.columns.items()]
+        sections.append(section(name, record.description, " × ".join(f"`{column}`" for column in record.key), rows))
     return page(TABLES_INTRO, sections)
 
 
@@ -117,23 +123,22 @@ def internal() -> str:
     """The schemas `intermediate`, `staging`, `seeds` and `raw`."""
     sections = []
     for schema, text in {
-        "intermediate": "One table per canonical dataset, all sources in one unit.",
+        "intermediate": "One table per canonical dataset, all sources in one unit, and what several marts derive from them. A "
+        "table also has those columns of its dataset, in schema `staging` below, that it passes on.",
         "seeds": "Facts that are maintained by hand, as CSV files in `dbt_project/seeds`.",
-        "staging": "One view per source and dataset: the source's fields under canonical names. The columns of a dataset are the "
-        "same for all sources; a column that a source does not state is absent.",
     }.items():
         sections.append(f"## Schema `{schema}`\n\n{text}\n")
-        nodes = models(schema)
-        if schema != "staging":
-            sections += [section(node["name"], node["description"], key(node), columns(node)) for node in nodes]
-            continue
-        by_text: dict[str, list[dict[str, Any]]] = {}
-        for node in nodes:
-            by_text.setdefault(node["description"], []).append(node)
-        for description, alike in by_text.items():
-            dataset = alike[0]["name"].partition("__")[2].removesuffix("_now")
-            names = ", ".join(f"`{node['name']}`" for node in alike)
-            sections.append(f"### {dataset if len(alike) > 1 else alike[0]['name']}\n\n{description}\n\nModels: {names}\n")
+        sections += [section(node["name"], node["description"], key(node), columns(node)) for node in models(schema)]
+    sections.append(
+        "## Schema `staging`\n\nOne view per source and dataset: the source's fields under canonical names. The columns of a "
+        "dataset are the same for all sources; a column that a source does not state is absent.\n"
+    )
+    views = models("staging")
+    for dataset, record in yaml.safe_load(PROJECT_FILE.read_text())["vars"]["datasets"].items():
+        alike = [node for node in views if node["name"].partition("__")[2].removesuffix("_now") == dataset]
+        names = ", ".join(f"`{node['name']}`" for node in alike)
+        rows = [(f"`{name}`", *column) for name, column in record["columns"].items()]
+        sections.append(section(dataset, f"{alike[0]['description']}\n\nModels: {names}", "", rows))
     raw = [(f"`{node['identifier']}`", node["description"]) for node in models("raw")]
     sections.append("## Schema `raw`\n\nOne table per source and endpoint: the source's records, typed, in its own units.\n")
     sections.append(table(("table", "content"), sorted(raw)))

@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from pipelines import __version__
 from pipelines.errors import WarehouseMismatch
+from pipelines.meta_tables import create_meta_tables
 from pipelines.registry import source_rows
 from pipelines.sources import get_source
 from pipelines.windows import Window, to_datetime
@@ -32,27 +33,6 @@ _TYPES = {
     pa.bool_(): "BOOLEAN",
     pa.timestamp("us"): "TIMESTAMP",
 }
-
-_META = """
-CREATE SCHEMA IF NOT EXISTS raw;
-CREATE SCHEMA IF NOT EXISTS meta;
-CREATE TABLE IF NOT EXISTS meta.warehouse (schema INTEGER, version VARCHAR, market VARCHAR, created_at TIMESTAMP);
-CREATE TABLE IF NOT EXISTS meta.scope (
-    market VARCHAR, origin VARCHAR, mode VARCHAR, window_start TIMESTAMP, window_end TIMESTAMP, as_of TIMESTAMP,
-    assets VARCHAR[], venues VARCHAR[], price_proxy BOOLEAN);
-CREATE TABLE IF NOT EXISTS meta.loaded_windows (
-    source VARCHAR, dataset VARCHAR, symbol VARCHAR, window_start TIMESTAMP, window_end TIMESTAMP,
-    PRIMARY KEY (source, dataset, symbol, window_start, window_end));
-CREATE TABLE IF NOT EXISTS meta.loads (source VARCHAR, dataset VARCHAR, digest VARCHAR, PRIMARY KEY (source, dataset, digest));
-CREATE TABLE IF NOT EXISTS meta.changed (window_start TIMESTAMP, window_end TIMESTAMP);
-CREATE TABLE IF NOT EXISTS meta.built (project VARCHAR, scope VARCHAR);
-CREATE TABLE IF NOT EXISTS meta.quarantine (
-    source VARCHAR, dataset VARCHAR, endpoint VARCHAR, field VARCHAR, value VARCHAR, problem VARCHAR, page VARCHAR, run VARCHAR,
-    observed_at TIMESTAMP, PRIMARY KEY (source, dataset, page));
-CREATE TABLE IF NOT EXISTS meta.runs (
-    run VARCHAR PRIMARY KEY, mode VARCHAR, window_start TIMESTAMP, window_end TIMESTAMP, started_at TIMESTAMP,
-    ended_at TIMESTAMP, outcome VARCHAR, messages VARCHAR[]);
-"""
 
 
 def naive(ms: int) -> datetime:
@@ -97,7 +77,7 @@ def prepare(connection: duckdb.DuckDBPyConnection, market: str) -> None:
     Raises `WarehouseMismatch` when the warehouse belongs to another market or another version of perplake.
     """
     _rename_tables_of_0_1(connection)
-    connection.execute(_META)
+    connection.execute(create_meta_tables())
     known = connection.execute("SELECT schema, version, market FROM meta.warehouse").fetchone()
     if known is None:
         now = datetime.now(UTC).replace(tzinfo=None)

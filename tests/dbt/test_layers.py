@@ -37,7 +37,7 @@ def test_each_layer_reads_only_the_layers_before_it(dbt: Dbt) -> None:
 
 @pytest.fixture(scope="module")
 def built(dbt: Dbt, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A warehouse with all models, built without `--full-refresh`."""
+    """A warehouse with all models, built by plain `dbt build`."""
     path = tmp_path_factory.mktemp("layers") / "warehouse.duckdb"
     prepare(path, "2025-10-01", "2025-10-02")
     load(path, "2025-10-01", "2025-10-02")

@@ -1,0 +1,129 @@
+"""The tables of the schema `meta`: what perplake records about its own loads and runs, each column with its description.
+
+`pipelines.warehouse` makes the tables from these records, with the descriptions as comments; the documentation lists them. Times
+are UTC without zone; a window is half-open. Alone: `perps query "from meta.runs"`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: a description, and by column its type and description. `key` are the columns of the primary key."""
+
+    description: str
+    columns: Mapping[str, tuple[str, str]]
+    key: tuple[str, ...] = ()
+
+
+_SOURCE = ("VARCHAR", "The source, as in the table of sources.")
+_DATASET = ("VARCHAR", "The source's endpoint, which names its raw table.")
+_START = ("TIMESTAMP", "Start of the window, inclusive.")
+_END = ("TIMESTAMP", "End of the window, exclusive.")
+
+META_TABLES = {
+    "warehouse": Table(
+        "One row: the market that this file holds, and the version that made it.",
+        {
+            "schema": ("INTEGER", "Version of the layout. A warehouse with another one is refused; landing stays valid."),
+            "version": ("VARCHAR", "Version of perplake that made the file."),
+            "market": ("VARCHAR", "The market: `live`, or the name of a synthetic or recorded market."),
+            "created_at": ("TIMESTAMP", "When the file was made."),
+        },
+    ),
+    "scope": Table(
+        "One row: the market, the origin of the data, the hull of all loaded windows, the run's clock.",
+        {
+            "market": ("VARCHAR", "The market: `live`, or the name of a synthetic or recorded market."),
+            "origin": ("VARCHAR", "Origin of the data: `synthetic`, `recorded` or `live`."),
+            "mode": ("VARCHAR", "Mode of the last run, such as `live` or `replay`."),
+            "window_start": ("TIMESTAMP", "Start of the hull of all loaded windows, inclusive."),
+            "window_end": ("TIMESTAMP", "End of the hull of all loaded windows, exclusive."),
+            "as_of": ("TIMESTAMP", "The last run's clock."),
+            "assets": ("VARCHAR[]", "Base assets in scope; `all`: every asset."),
+            "venues": ("VARCHAR[]", "Venues in scope."),
+            "price_proxy": ("BOOLEAN", "True if a recording's mark prices are the hour's closes."),
+        },
+    ),
+    "runs": Table(
+        "One row per run of the main job: its window and how it ended.",
+        {
+            "run": ("VARCHAR", "The run's id in Dagster."),
+            "mode": ("VARCHAR", "Mode of the run."),
+            "window_start": _START,
+            "window_end": _END,
+            "started_at": ("TIMESTAMP", "When the run started."),
+            "ended_at": ("TIMESTAMP", "When the run ended."),
+            "outcome": ("VARCHAR", "`succeeded`, `incomplete` (a blocking check failed) or `failed` (a step failed)."),
+            "messages": ("VARCHAR[]", "Failed steps with their messages, notes, and the problems of failed checks."),
+        },
+        key=("run",),
+    ),
+    "quarantine": Table(
+        "One row per page that could not be read as its type and was left out.",
+        {
+            "source": _SOURCE,
+            "dataset": _DATASET,
+            "endpoint": ("VARCHAR", "The path of the request."),
+            "field": ("VARCHAR", "The field that could not be read."),
+            "value": ("VARCHAR", "Its value as sent."),
+            "problem": ("VARCHAR", "Why it could not be read."),
+            "page": ("VARCHAR", "The page's hash, which is its name in landing."),
+            "run": ("VARCHAR", "The run that fetched the page, as in landing's manifest."),
+            "observed_at": ("TIMESTAMP", "Time of the request."),
+        },
+        key=("source", "dataset", "page"),
+    ),
+    "loaded_windows": Table(
+        "Windows for which a dataset of events was fetched completely, per instrument: without a row in them there was no event.",
+        {
+            "source": _SOURCE,
+            "dataset": _DATASET,
+            "symbol": ("VARCHAR", "The venue's symbol."),
+            "window_start": _START,
+            "window_end": _END,
+        },
+        key=("source", "dataset", "symbol", "window_start", "window_end"),
+    ),
+    "loads": Table(
+        "The sets of pages that were loaded, so that none is loaded twice.",
+        {
+            "source": _SOURCE,
+            "dataset": _DATASET,
+            "digest": ("VARCHAR", "Hash of all that the rows depend on: pages, window, columns."),
+        },
+        key=("source", "dataset", "digest"),
+    ),
+    "changed": Table(
+        "Windows whose raw rows changed since the last transformation; empty after it.",
+        {"window_start": _START, "window_end": _END},
+    ),
+    "built": Table(
+        "One row: what the marts were made by.",
+        {
+            "project": ("VARCHAR", "Hash of the files of the dbt project: another one rebuilds all marts."),
+            "scope": ("VARCHAR", "The row of `scope` that they were made under, as text."),
+        },
+    ),
+}
+
+
+def create_meta_tables() -> str:
+    """SQL that makes the schema and every table that is missing, and comments on tables and columns."""
+    statements = ["CREATE SCHEMA IF NOT EXISTS meta"]
+    for name, table in META_TABLES.items():
+        parts = [f'"{column}" {kind}' for column, (kind, _) in table.columns.items()]
+        parts += [f"PRIMARY KEY ({', '.join(table.key)})"] if table.key else []
+        statements.append(f"CREATE TABLE IF NOT EXISTS meta.{name} ({', '.join(parts)})")
+        statements.append(f"COMMENT ON TABLE meta.{name} IS {_text(table.description)}")
+        statements += [
+            f'COMMENT ON COLUMN meta.{name}."{column}" IS {_text(text)}' for column, (_, text) in table.columns.items()
+        ]
+    return ";\n".join(statements)
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
