@@ -14,7 +14,6 @@ from typing import Annotated
 import typer
 
 from assets.cli.base import app, expected_errors
-from pipelines.registry import DATASETS
 
 ROOT = Path(__file__).parents[2]
 TEMPLATES = Path(__file__).parent / "templates" / "source"
@@ -24,7 +23,10 @@ FILES = {
     "cases.yaml": "infra/emulator/venues/{name}.yaml",
     "emulator.py": "infra/emulator/venues/{name}.py",
     "staging/_example.yml": "dbt_project/models/staging/{name}/_{name}.yml",
-    **{f"staging/{dataset}.sql": f"dbt_project/models/staging/{{name}}/stg_{{name}}__{dataset}.sql" for dataset in DATASETS},
+    **{
+        f"staging/{dataset}.sql": f"dbt_project/models/staging/{{name}}/stg_{{name}}__{dataset}.sql"
+        for dataset in ("instruments", "funding_rates", "running_rates", "open_interest", "candles", "liquidations")
+    },
 }
 TABLE = "dbt_project/dbt_project.yml"
 SEEDS = {"venues.csv": "dbt_project/seeds/venues.csv", "venue_facts.csv": "dbt_project/seeds/venue_facts.csv"}
@@ -55,18 +57,15 @@ def write_source(name: str, title: str, root: Path) -> list[Path]:
     files = {TEMPLATES / f"{template}.tmpl": root / path.format(name=name) for template, path in FILES.items()}
     if existing := [path for path in files.values() if path.exists()]:
         raise ValueError(f"{name}: {existing[0].relative_to(root)} already exists")
-    written = []
     for template, path in files.items():
-        if template.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(_filled(template, name, title))
-            written.append(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(_filled(template, name, title))
     table = root / TABLE
     table.write_text(_with_row(table.read_text(), _filled(TEMPLATES / "row.yml.tmpl", name, title)))
     for file, seed in SEEDS.items():
         rows = (root / seed).read_text()
         (root / seed).write_text(rows.rstrip("\n") + "\n" + _filled(TEMPLATES / f"{file}.tmpl", name, title))
-    return [*written, table, *(root / seed for seed in SEEDS.values())]
+    return [*files.values(), table, *(root / seed for seed in SEEDS.values())]
 
 
 def _filled(template: Path, name: str, title: str) -> str:
