@@ -23,6 +23,7 @@ from infra.emulator.cases import Ccxt, Many, cases, names
 from infra.emulator.store import MS_HOUR
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served
+from pipelines.registry import source_rows
 from pipelines.source import Instrument, Request, VenueProblem
 from pipelines.sources import get_source
 from pipelines.windows import Window
@@ -47,6 +48,11 @@ def written(request: Request) -> str:
     body = dict(request.body or {})
     texts = [" ".join(body.pop(name).split()) for name in ("query", "sql") if name in body]
     return " ".join([f"{request.method} {request.path}{query}", *([json.dumps(body)] if body else []), *texts])
+
+
+def test_every_source_has_cases() -> None:
+    """All but ccxt, which has no wire of its own."""
+    assert set(SOURCES) == set(source_rows()) - {"ccxt"}
 
 
 @pytest.mark.parametrize("name", SOURCES)
