@@ -94,7 +94,7 @@ def marts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyC
 def test_our_values_agree_with_the_aggregator(marts: duckdb.DuckDBPyConnection) -> None:
     comparisons = marts.execute(
         """select venue, metric, count(*), bool_and(agrees), max(abs(ratio - 1)) from marts.reconciliation_daily
-        where base_asset in ('BTC', 'ETH', 'PEPE') and ours is not null and day = ? group by all order by all""",
+        where base_asset in ('BTC', 'ETH', 'PEPE') and our_value is not null and day = ? group by all order by all""",
         [DAYS[2]],
     ).fetchall()
     assert [row[:4] for row in comparisons] == [
@@ -108,7 +108,7 @@ def test_a_venue_that_is_not_covered_is_named(marts: duckdb.DuckDBPyConnection) 
     reasons = dict(
         marts.execute(
             "select distinct venue, likely_reason from marts.reconciliation_daily "
-            "where (ours is null and venue = 'bybit') or not agrees"
+            "where (our_value is null and venue = 'bybit') or not agrees"
         ).fetchall()
     )
     assert reasons["bybit"].startswith("nothing of ours") and reasons["binance"] == "assets that are not covered here"
