@@ -1,8 +1,8 @@
-"""The whole job as a user runs it: `perps` in a process of its own, forked from one that has its imports behind it.
+"""The main job as a user runs it: `perps` in its own process, forked from one that has imported everything.
 
 `market()` serves a small synthetic market to all runs of a test session; `perps(...)` runs a command against it and gives
-status and output, `begin(...)` one that can be interrupted, or that kills itself at a named point. `marts(path)` sums up
-what the tables say.
+status and output, `begin(...)` starts one that can be interrupted, or that kills itself at a named point. `marts(path)` gives
+rows and checksums of the marts.
 """
 
 from __future__ import annotations
@@ -28,18 +28,12 @@ from infra.emulator.testing import Served, serve
 ROOT = Path(__file__).parents[1]
 AS_OF = "2025-06-10T00:00:00Z"
 DAYS = ("2025-06-07", "2025-06-08", "2025-06-09")
-PATIENCE = 600
-#: What a run imports, heavy things first met in its middle too. None of them starts a thread, so that forks are sound.
-PRELOAD = [
-    "tests.whole",
-    "assets.cli",
-    "assets.runtime.job",
-    "assets.definitions",
-    "assets.cli.printing",
-    "assets.report.page",
-    "dlt",
-]
-PRELOAD += ["dlt.destinations.impl.duckdb.factory", "dbt.cli.main", "dbt.adapters.duckdb", "dagster._core.instance"]
+TIMEOUT_SECONDS = 600
+#: The imports of a run, so that forks have them already. None of these modules starts a thread, so forking is safe.
+PRELOAD = """
+    tests.whole assets.cli assets.cli.printing assets.definitions assets.runtime.job assets.report.page
+    dlt dlt.destinations.impl.duckdb.factory dbt.cli.main dbt.adapters.duckdb dagster._core.instance
+""".split()
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(PRELOAD)
@@ -56,7 +50,7 @@ class Point:
     signal: int = signal.SIGKILL
 
     def arm(self) -> None:
-        """Put the switch in, in this process."""
+        """Patch the function in this process."""
         module, _, path = self.function.partition(":")
         *holders, name = path.split(".")
         owner: Any = importlib.import_module(module)
@@ -81,15 +75,15 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a command ended: its exit status (minus the signal that killed it) and all that it printed."""
+class Finished:
+    """How a command ended: its exit status (minus the signal that killed it) and its output."""
 
     status: int
     output: str
 
 
-class Begun:
-    """A command under way."""
+class Running:
+    """A running command."""
 
     def __init__(self, arguments: list[str], environment: dict[str, str], log: Path, point: Point | None) -> None:
         self.log = log
@@ -98,17 +92,17 @@ class Begun:
         assert self.process.pid
         self.pid = self.process.pid
 
-    def wait(self) -> Ended:
-        """Its end; a run that hangs is killed and fails the test."""
-        self.process.join(PATIENCE)
+    def wait(self) -> Finished:
+        """Wait for its end; a run that hangs is killed and fails the test."""
+        self.process.join(TIMEOUT_SECONDS)
         if self.process.exitcode is None:
             self.process.kill()
-            raise TimeoutError(f"still running after {PATIENCE} s:\n{self.log.read_text()}")
-        return Ended(self.process.exitcode, self.log.read_text())
+            raise TimeoutError(f"still running after {TIMEOUT_SECONDS} s:\n{self.log.read_text()}")
+        return Finished(self.process.exitcode, self.log.read_text())
 
 
 def _run(arguments: list[str], environment: dict[str, str], log: str, point: Point | None) -> None:
-    """In the child: the command with its output in a file, and nothing of the caller's settings."""
+    """In the child: the command with its output in a file, and none of the caller's settings."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in [name for name in os.environ if name.startswith(("PERPLAKE_", "DAGSTER_"))]:
         del os.environ[name]
@@ -128,15 +122,15 @@ def _run(arguments: list[str], environment: dict[str, str], log: str, point: Poi
         sys.stderr.flush()
 
 
-def begin(home: Path, url: str, *arguments: str, point: Point | None = None, **settings: object) -> Begun:
+def begin(home: Path, url: str, *arguments: str, point: Point | None = None, **settings: object) -> Running:
     """Start `perps` on a home folder; `settings` go into its environment (`landing_max_gb=1`)."""
     home.mkdir(parents=True, exist_ok=True)
     environment = {f"PERPLAKE_{name.upper()}": str(value) for name, value in settings.items()}
     environment |= {"PERPLAKE_HOME": str(home), "PERPLAKE_EMULATOR_URL": url}
-    return Begun(list(arguments), environment, home / "said.txt", point)
+    return Running(list(arguments), environment, home / "output.txt", point)
 
 
-def perps(home: Path, url: str, *arguments: str, point: Point | None = None, **settings: object) -> Ended:
+def perps(home: Path, url: str, *arguments: str, point: Point | None = None, **settings: object) -> Finished:
     """Run `perps` to its end."""
     return begin(home, url, *arguments, point=point, **settings).wait()
 
@@ -183,7 +177,7 @@ def marts(path: Path) -> dict[str, tuple[int, int]]:
 
 
 def different(one: dict[str, tuple[int, int]], other: dict[str, tuple[int, int]]) -> list[str]:
-    """The tables that are not the same, with their numbers of rows."""
+    """The tables that differ, with their numbers of rows."""
     return [
         f"{name}: {one.get(name, ('no',))[0]} and {other.get(name, ('no',))[0]} rows"
         for name in sorted(one.keys() | other.keys())
@@ -193,27 +187,27 @@ def different(one: dict[str, tuple[int, int]], other: dict[str, tuple[int, int]]
 
 @contextmanager
 def reading(path: Path) -> Iterator[Callable[[], list[str]]]:
-    """Another process that opens the published copy and reads from it, over and over; gives why it was refused, if it was."""
+    """Another process that opens and reads the published copy repeatedly; yields a function that gives the refusals."""
     stop, refusals = CONTEXT.Event(), CONTEXT.Queue()
     reader = CONTEXT.Process(target=_read, args=(str(path), stop, refusals))
     reader.start()
-    said: list[str] = []
+    refused: list[str] = []
     try:
-        yield lambda: said
+        yield lambda: refused
     finally:
         stop.set()
-        opened, said[:] = refusals.get(timeout=60)
+        opened, refused[:] = refusals.get(timeout=60)
         reader.join()
     assert opened > 10
 
 
 def _read(path: str, stop: Any, refusals: Any) -> None:
-    opened, said = 0, []
+    opened, refused = 0, []
     while not stop.wait(0.05):
         try:
             with duckdb.connect(path, read_only=True) as connection:
                 connection.execute("select count(*) from marts.fct_candles").fetchall()
             opened += 1
         except duckdb.Error as problem:
-            said.append(str(problem))
-    refusals.put((opened, said))
+            refused.append(str(problem))
+    refusals.put((opened, refused))

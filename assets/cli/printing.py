@@ -70,7 +70,7 @@ def outlook(db: duckdb.DuckDBPyConnection, asset: str, day: date | None) -> None
         raise ValueError(f"{asset} has no label of {day or 'any day'}: load that window first")
     at, label, confidence, reasons, origin = labelled
     if origin == "synthetic":
-        console.print("[bold]SYNTHETIC DATA[/]: a made-up market of this seed, not the real one.")
+        console.print("[bold]SYNTHETIC DATA[/]: a generated market of this seed, not the real one.")
     console.print(f"{asset} on {at}, from what was known by its close")
     console.print(f"nowcast       {_styled(label)}, confidence {confidence:.2f}: {escape(reasons)}")
     daily = with_market(db.sql("FROM marts.daily_assets ORDER BY asset, day").df())
@@ -137,7 +137,7 @@ def run_end(outcome: RunOutcome) -> None:
         with duckdb.connect(str(published), read_only=True) as db:
             origin = db.execute("SELECT origin FROM meta.scope").fetchone()
             if origin and origin[0] == "synthetic":
-                console.print("[bold]SYNTHETIC DATA[/]: a made-up market of this seed, not the real one.\n")
+                console.print("[bold]SYNTHETIC DATA[/]: a generated market of this seed, not the real one.\n")
             regimes(db, ["BTC", "ETH"])
             coverage(db)
     for check in outcome.failed_checks:

@@ -185,12 +185,12 @@ def _nodes(*types: str) -> dict[str, list[str]]:
 
 def needed(chosen: set[str]) -> set[str]:
     """The chosen models and all models that they read, directly or not."""
-    parents, found, waiting = _nodes("model"), set[str](), list(chosen)
+    parents, models, waiting = _nodes("model"), set[str](), list(chosen)
     while waiting:
-        if (name := waiting.pop()) in parents and name not in found:
-            found.add(name)
+        if (name := waiting.pop()) in parents and name not in models:
+            models.add(name)
             waiting += parents[name]
-    return found
+    return models
 
 
 # One dbt call is one step: it costs seconds, whatever it builds.

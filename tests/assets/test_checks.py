@@ -154,14 +154,14 @@ def run_all(path: Path) -> dg.ExecuteInProcessResult:
 
 
 def evaluations(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
-    return {f"{found.asset_key.path[-1]}.{found.check_name}": found for found in result.get_asset_check_evaluations()}
+    return {f"{check.asset_key.path[-1]}.{check.check_name}": check for check in result.get_asset_check_evaluations()}
 
 
 def test_healthy_marts_pass_every_check(healthy):
-    found = evaluations(result := run_all(healthy))
+    evaluated = evaluations(result := run_all(healthy))
     assert result.success
-    assert set(found) == set(CHECKS)
-    assert {name: evaluation.metadata["rows"].value for name, evaluation in found.items() if not evaluation.passed} == {}
+    assert set(evaluated) == set(CHECKS)
+    assert {name: evaluation.metadata["rows"].value for name, evaluation in evaluated.items() if not evaluation.passed} == {}
 
 
 ONE_HOUR = "instrument_id = 'bybit:BTC' and {} = timestamp '2025-01-20 08:00'"
@@ -317,7 +317,7 @@ FAULTS: dict[str, tuple[str, set[str], str]] = {
         "| 2025-01-20 | ETH | confidence | not_nullable |",
     ),
 }  # fmt: skip
-#: Faults of the daily table itself, which must not be made anew.
+#: Faults of the daily table itself, which must not be rebuilt.
 DAILY_FAULTS: dict[str, tuple[str, set[str], str]] = {
     "a stale day": (
         "update marts.daily_instruments set volume_base = volume_base * 1.01 "
@@ -344,12 +344,12 @@ def test_dagster_records_every_failure_and_which_of_them_block(healthy, tmp_path
     copyfile(healthy, path := tmp_path / "broken.duckdb")
     with warehouse.connect(path) as connection:
         connection.execute(";".join(FAULTS[fault][0] for fault in faults) + ";" + DAILY)
-    found = evaluations(result := run_all(path))
+    evaluated = evaluations(result := run_all(path))
     assert not result.success
-    assert set(found) == set(CHECKS)
-    failed = {name for name, evaluation in found.items() if not evaluation.passed}
+    assert set(evaluated) == set(CHECKS)
+    failed = {name for name, evaluation in evaluated.items() if not evaluation.passed}
     assert failed == set().union(*(FAULTS[fault][1] for fault in faults))
-    for name, evaluation in found.items():
+    for name, evaluation in evaluated.items():
         check = CHECKS[name]
         assert (evaluation.metadata["offending"].value > 0) is (name in failed)
         assert evaluation.metadata["reason"].value == check.reason
@@ -399,7 +399,7 @@ def test_one_check_can_be_selected_alone(healthy):
         selection=dg.AssetSelection.checks(key),
         resources={"settings": SettingsResource(warehouse=str(healthy))},
     )
-    assert [found.asset_check_key for found in result.get_asset_check_evaluations()] == [key]
+    assert [check.asset_check_key for check in result.get_asset_check_evaluations()] == [key]
 
 
 def test_many_offending_rows_are_counted_and_the_first_shown(healthy):
@@ -423,13 +423,13 @@ def test_ten_months_of_real_data_block_nothing_and_warn_of_missing_venues(tmp_pa
             "insert into meta.scope values ('market', 'recorded', 'recorded', '2025-03-08', '2026-01-01', '2026-01-01', "
             "['BTC', 'ETH', 'SOL', 'DOGE', 'HYPE'], ['binance', 'bybit', 'hyperliquid', 'kraken'], true)"
         )
-        made = {"marts.fct_candles", "marts.fct_funding_rates", "marts.fct_open_interest", "marts.daily_instruments"}
-        found = {
+        tables = {"marts.fct_candles", "marts.fct_funding_rates", "marts.fct_open_interest", "marts.daily_instruments"}
+        offending = {
             f"{check.asset}.{check.name}": check.offending(connection).to_pylist()
             for check in CHECKS.values()
-            if check.asset in made
+            if check.asset in tables
         }
-    warned = {name: {row.get("venue") for row in rows} for name, rows in found.items() if rows}
+    warned = {name: {row.get("venue") for row in rows} for name, rows in offending.items() if rows}
     assert warned == {
         "marts.fct_candles.freshness": {"hyperliquid", "kraken"},
         "marts.fct_open_interest.freshness": {"binance", "bybit", "kraken"},

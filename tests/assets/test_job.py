@@ -200,9 +200,9 @@ def test_faults_are_reported_and_the_next_run_completes(reference: Reference, em
 def test_one_source_alone_leaves_every_table_there(reference: Reference, emulator: Served, tmp_path: Path) -> None:
     ended = perps(tmp_path, emulator.url, *window(DAYS[1]), venues="hyperliquid", assets="BTC")
     assert ended.status == 0, ended.output
-    made = marts(published(tmp_path))
-    assert made.keys() == reference.marts.keys()
-    assert made["fct_candles"][0] == 24
+    tables = marts(published(tmp_path))
+    assert tables.keys() == reference.marts.keys()
+    assert tables["fct_candles"][0] == 24
 
 
 def test_a_blocking_check_keeps_what_was_published(copy: Path, emulator: Served) -> None:

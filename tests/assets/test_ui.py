@@ -54,9 +54,9 @@ class Ui:
         body = json.dumps({"query": query, "variables": variables}).encode()
         request = urllib.request.Request(f"{self.url}/graphql", body, {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=30) as answer:
-            said = json.load(answer)
-        assert "errors" not in said, said["errors"]
-        return next(iter(said["data"].values()))
+            result = json.load(answer)
+        assert "errors" not in result, result["errors"]
+        return next(iter(result["data"].values()))
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +89,8 @@ def _answers(ui: Ui, process: subprocess.Popen[bytes]) -> bool:
 def _until(done: Any, what: str, seconds: float) -> Any:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if found := done():
-            return found
+        if result := done():
+            return result
         time.sleep(0.5)
     pytest.fail(f"waited {seconds} s for {what}")
 
@@ -150,6 +150,6 @@ def test_a_backfill_of_one_source_started_in_the_ui_fills_its_days_and_no_others
 
     node = ui.ask(MADE, key={"path": ["raw", "binance_usdm__candles"]})
     assert [(r["startKey"], r["endKey"]) for r in node["assetPartitionStatuses"]["ranges"]] == [(FIRST, LAST)]
-    said = {e.pop("label"): next(iter(e.values()), None) for e in node["assetMaterializations"][0]["metadataEntries"]}
-    assert (said["dagster/row_count"], said["coverage"]) == (96, 1.0)
-    assert said["bytes"] > 0 and said["window"] == f"{FIRST}T00:00:00Z to {NEXT}T00:00:00Z"
+    metadata = {e.pop("label"): next(iter(e.values()), None) for e in node["assetMaterializations"][0]["metadataEntries"]}
+    assert (metadata["dagster/row_count"], metadata["coverage"]) == (96, 1.0)
+    assert metadata["bytes"] > 0 and metadata["window"] == f"{FIRST}T00:00:00Z to {NEXT}T00:00:00Z"

@@ -1,4 +1,4 @@
-"""Where the small job is killed by name: the moments at which something is half done."""
+"""The named points at which the small job is killed: moments in the middle of a write."""
 
 from __future__ import annotations
 

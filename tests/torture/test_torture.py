@@ -19,7 +19,7 @@ import pytest
 
 from infra.emulator.testing import Served
 from tests.torture.points import POINTS
-from tests.whole import DAYS, Begun, Ended, begin, database, different, market, marts, perps, published, window
+from tests.whole import DAYS, Finished, Running, begin, database, different, market, marts, perps, published, window
 
 SMALL = {"assets": "BTC", "venues": "kraken"}  # Kraken pages liquidations: of all venues the one with most kinds of page
 
@@ -71,11 +71,11 @@ def test_a_kill_leaves_no_trace(kill: int, emulator: Served, undisturbed: Undist
     assert not different(marts(published(home)), undisturbed.marts)
 
 
-def _kill_at_random(run: Begun, seed: int, seconds: float) -> None:
+def _kill_at_random(run: Running, seed: int, seconds: float) -> None:
     """Kill a run at one of the moments of a usual one."""
     run.process.join(random.Random(seed).uniform(0, seconds))
     run.process.kill()
 
 
-def _whole(ended: Ended) -> None:
+def _whole(ended: Finished) -> None:
     assert ended.status == 0, ended.output

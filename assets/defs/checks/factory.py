@@ -53,8 +53,8 @@ class Check:
 
     def offending(self, connection: duckdb.DuckDBPyConnection) -> pyarrow.Table:
         """The offending rows, or the failure cases with the key of their row. Raises what DuckDB raises."""
-        found = connection.execute(self.sql).to_arrow_table()
-        return found if isinstance(self.rule, str) else _failure_cases(self.rule, found)
+        rows = connection.execute(self.sql).to_arrow_table()
+        return rows if isinstance(self.rule, str) else _failure_cases(self.rule, rows)
 
     def result(self, connection: duckdb.DuckDBPyConnection) -> dg.AssetCheckResult:
         """Run it."""
