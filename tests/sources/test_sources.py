@@ -56,6 +56,14 @@ def test_every_source_has_cases() -> None:
 
 
 @pytest.mark.parametrize("name", SOURCES)
+def test_requests_for_events_name_their_instrument(name: str) -> None:
+    """Coverage counts the windows of events by the symbol in the request's context: a silent window has no rows to name it."""
+    for endpoint in filter(lambda e: e.is_event, get_source(name).endpoints):
+        requests = list(endpoint.plan(Instrument("BTC-X", "BTC"), Window(NOW - DAY, NOW)))
+        assert requests and {request.context.get("symbol") for request in requests} == {"BTC-X"}
+
+
+@pytest.mark.parametrize("name", SOURCES)
 def test_each_endpoint_has_its_requests(name: str) -> None:
     assert [e.name for e in get_source(name).endpoints] == list(cases(name).requests)
     assert get_source(name).base_url == cases(name).host
