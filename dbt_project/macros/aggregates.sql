@@ -1,9 +1,9 @@
-{# A sum over instruments in a fixed order: floating-point addition depends on it. Null where nothing is known. #}
+{# A sum over instruments in a fixed order: floating-point addition depends on it. Null where no value is known. #}
 {% macro sum_of(value, where=none) -%}
     sum({{ value }} order by instrument_id) {%- if where %} filter ({{ where }}) {%- endif %}
 {%- endmacro %}
 
-{# The mean 8-hour funding by open interest; by equal weights where any instrument's open interest lacks. #}
+{# How the mean 8-hour funding is weighted: by open interest, or equally where an instrument's open interest is missing. #}
 {% macro funding_weighting() -%}
     case
         when count(funding_8h) = 0 then null

@@ -1,10 +1,10 @@
-{# Generic tests of our own: each gives the offending rows. #}
+{# Generic tests of this project: each returns the offending rows. #}
 
 {% test unique_key(model, columns) %}
     select {{ columns | join(', ') }}, count(*) as rows_of_key from {{ model }} group by all having count(*) > 1
 {% endtest %}
 
-{# Null passes: what is missing is null, and counted elsewhere. #}
+{# Null passes: missing values are null, and coverage counts them. #}
 {% test in_range(model, column_name, low=none, high=none) %}
     select * from {{ model }}
     where isnan({{ column_name }})
@@ -16,7 +16,7 @@
     select * from {{ model }} where not ({{ condition }})
 {% endtest %}
 
-{# Facts of instruments that no list of the venue holds have no base asset and no value. #}
+{# Rows of instruments that are in no list of the venue: they have no base asset and no value in US dollars. #}
 {% test known_instruments(model) %}
     select instrument_id, count(*) as facts from {{ model }} where base_asset is null group by 1
 {% endtest %}

@@ -1,4 +1,4 @@
--- A source that lacks a fact that the models join would drop out of coverage or have no time of publication.
+-- The facts that models join and a source doesn't have: without them it would drop out of coverage or have no publication time.
 select s.source, s.dataset, n.fact
 from ({{ sources_table() }}) as s
 inner join (values

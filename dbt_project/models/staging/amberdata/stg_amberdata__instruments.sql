@@ -1,4 +1,4 @@
--- All that is told is the name: those in Tether are read, and no contract size is guessed.
+-- The vendor sends only the name: names ending in USDT are read, and the contract size is null.
 select
     r.venue,
     r.instrument as symbol,

@@ -1,4 +1,4 @@
--- Dated futures stand in the same list.
+-- The list also has dated futures.
 select
     t.symbol,
     t.holding_amount as raw_value,

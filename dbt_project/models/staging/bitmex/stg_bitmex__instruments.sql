@@ -1,4 +1,4 @@
--- It closed: whatever the list says, nothing was due after that day. A quanto contract pays `contract_size` of the settlement coin per point.
+-- The venue closed: all instruments are delisted from that day. A quanto contract pays `contract_size` of the settlement coin per point.
 select
     i.symbol,
     i.root_symbol as listed_asset,

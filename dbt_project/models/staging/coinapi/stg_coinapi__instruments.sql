@@ -1,4 +1,4 @@
--- The settlement asset is not told: where it is the base, the contract is inverse (U), of which a vendor's unit is dollars.
+-- The vendor sends no settlement asset; a contract whose unit is the quote currency is inverse (unverified).
 select
     r.venue,
     r.symbol_id_exchange as symbol,

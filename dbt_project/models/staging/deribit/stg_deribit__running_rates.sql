@@ -1,4 +1,4 @@
--- The rate of this instant, told for eight hours.
+-- The rate of this instant, stated for eight hours; one hour is charged.
 select
     instrument_name as symbol,
     _observed_at as observed_at,

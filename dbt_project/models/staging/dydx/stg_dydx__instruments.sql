@@ -1,4 +1,4 @@
--- The base stands before the first comma (what follows tells the pool that prices it) or the quote; no listing time is stated.
+-- The ticker is the coin, then optionally a comma and the pool that prices it, then `-USD`. No listing time is stated.
 select
     ticker as symbol,
     regexp_extract(ticker, '^(.*?)(,.*)?-USD$', 1) as listed_asset,

@@ -1,5 +1,5 @@
--- Names are `<coin>_<quote>`, without fields of their own. What kinds of underlying `contract_type` may name is not documented:
--- whatever it says is not taken for crypto.
+-- Coin and quote are only in the name, `<coin>_<quote>`. The values of `contract_type` are not documented: an instrument with one is not
+-- counted as crypto.
 select
     name as symbol,
     split_part(name, '_', 1) as listed_asset,

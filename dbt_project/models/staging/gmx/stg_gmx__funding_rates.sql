@@ -1,4 +1,4 @@
--- Factors are what a side receives: where longs do not, they pay theirs; else shorts pay theirs, and the rate is negative.
+-- A factor is what a side receives: where the longs' factor is not positive, longs pay it; else shorts pay theirs, and the rate is negative.
 select
     symbol,
     "time" as raw_ms,

@@ -1,4 +1,4 @@
--- Contract sizes are told in fields that are not documented: none is guessed.
+-- The fields with contract sizes are not documented: the size is null.
 select
     r.venue,
     {{ kaiko_symbol('r.instrument') }} as symbol,

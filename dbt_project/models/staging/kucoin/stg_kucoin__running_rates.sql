@@ -1,4 +1,4 @@
--- `nextFundingRateTime` is what remained when the venue was asked.
+-- `nextFundingRateTime` is the milliseconds left at the time of the request.
 select
     symbol,
     _observed_at as observed_at,

@@ -1,4 +1,4 @@
--- The interval of funding stands beside the running rate alone.
+-- Only the running rate has the funding interval.
 select
     i.symbol,
     i.base_coin as listed_asset,

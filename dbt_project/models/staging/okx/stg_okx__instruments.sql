@@ -4,7 +4,7 @@ with swaps as (
         split_part(coalesce(nullif(inst_family, ''), uly), '-', 1) as base,
         split_part(coalesce(nullif(inst_family, ''), uly), '-', 2) as quote
     from {{ source('okx', 'instruments') }}
-    -- What waits for its listing has no contract yet.
+    -- Instruments before their listing have no contract type yet.
     where inst_type = 'SWAP' and ct_type in ('linear', 'inverse')
 )
 
@@ -14,9 +14,9 @@ select
     s.quote as quote_asset,
     s.settle_ccy as settle_asset,
     s.ct_type as contract_type,
-    -- In coins where it is linear, in quote currency where it is inverse; a contract that counts anything else is of no known size.
+    -- In coins where it is linear, in quote currency where it is inverse; null where the contract counts another currency.
     case when s.ct_val_ccy = case s.ct_type when 'linear' then s.base else s.quote end then s.ct_val * s.ct_mult end as contract_size,
-    -- `instCategory`, which older lists lack: 1 is crypto, 3 stocks.
+    -- `instCategory`: 1 is crypto, 3 is stocks; older lists don't have it.
     case
         when s.rule_type = 'pre_market' then 'other'
         when s.inst_category in ('', '1') then 'crypto'

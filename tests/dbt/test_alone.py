@@ -1,0 +1,21 @@
+"""dbt on its own: one message where there is nothing to build from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.dbt.conftest import Dbt
+
+
+@pytest.mark.parametrize("command", ["build", "test", "run"])
+def test_a_warehouse_without_raw_tables_ends_with_one_message(
+    dbt: Dbt, tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "warehouse.duckdb"
+    with pytest.raises(AssertionError):
+        dbt(path, command)
+    output = capsys.readouterr().out
+    assert output.count(f"the warehouse {path} has no raw tables: run `perps run` or `perps load` first") == 1
+    assert "stg_" not in output
