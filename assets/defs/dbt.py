@@ -27,7 +27,7 @@ from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 
 from assets.defs.checks.factory import SHOWN, as_markdown
 from assets.defs.resources import WAREHOUSE_POOL, SettingsResource
-from assets.runtime.interrupts import plain_interrupts
+from assets.runtime.interrupts import plain_interrupts, stops_the_run
 from pipelines import warehouse
 
 PROJECT = Path(__file__).parents[2] / "dbt_project"
@@ -68,11 +68,11 @@ def invoke(arguments: list[str], variables: Mapping[str, str], manifest: Any = N
             ).invoke([*arguments, *options])
     finally:
         DuckDBConnectionManager.close_all_connections()  # it would keep the file from the other steps
-    if isinstance(outcome.exception, KeyboardInterrupt):
+    if outcome.exception and stops_the_run(outcome.exception):
         raise outcome.exception
     errors = [f"{r.node.unique_id}: {r.message}" for r in getattr(outcome.result, "results", []) if r.status == "error"]
     if errors or (not outcome.success and outcome.exception):
-        raise dg.Failure(f"dbt {arguments[0]} failed: {'; '.join(errors) or outcome.exception}")
+        raise dg.Failure(f"dbt {arguments[0]} failed: {'; '.join(errors) or repr(outcome.exception)}")
     raw = [MessageToDict(message, preserving_proto_field_name=True) for message in messages]
     return Invocation(outcome.result, {e["data"]["node_info"]["unique_id"]: DbtCoreCliEventMessage(e, {}) for e in raw})
 

@@ -28,6 +28,11 @@ def plain_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+def stops_the_run(error: BaseException | None) -> bool:
+    """True for an exception that Ctrl-C or a signal raised."""
+    return type(error).__name__ in _NAMES
+
+
 def is_interrupt(error: Any) -> bool:
     """True if a step's error (Dagster's `SerializableErrorInfo`, or None) is Ctrl-C or was caused by it."""
     return error is not None and (error.cls_name in _NAMES or is_interrupt(error.cause) or is_interrupt(error.context))
