@@ -47,6 +47,7 @@ def test_a_run_covers_the_chosen_sources() -> None:
     assert {name.split("__")[0] for name in one if name.startswith(("raw/", "staging/"))} == {
         "raw/kraken_futures",
         "staging/stg_kraken_futures",
+        "staging/stg_meta",
     }
     assert "marts/regime_labels" in one and "marts/regime_forecasts" not in one
     assert covered(Settings(venues=["kraken"], forecasts=True)) - one == {key.to_user_string() for key in ON_DEMAND}
