@@ -2,9 +2,10 @@
 
 Facts: the venue page of Bitget. Numbers are text, times milliseconds, sizes coins throughout: `sizeMultiplier` is a step.
 A body is `{"code": "00000", …}`; any other code is an error, mostly with HTTP 400. The history of funding takes no window: its
-pages are numbered from the newest row. Bars are cut from the end of the window, so no request is for more bars than a page has.
-There is no history of open interest. Liquidations go back three days, in pages by cursor from the newest; `side` is the
-position's, and the amount is in USDT by the arithmetic of a sample (unverified).
+pages are numbered from the newest row. Bars are counted back from the end of a window; clients and pages of the documentation
+differ in whether the bar that opens at the end is among them, and in whether a start counts. So a request has no start, and asks
+for one bar more than its window has. There is no history of open interest. Liquidations go back three days, in pages by cursor
+from the newest; `side` is the position's. The unit of their amount is not known: coins for two clients, USDT by a sample.
 Alone: `perps fetch --venues bitget --from 2025-10-10 --to 2025-10-10`.
 """
 
@@ -16,17 +17,20 @@ from typing import Any
 
 from pipelines.endpoints import hourly_bars, series, snapshot
 from pipelines.error_bodies import error_reader
-from pipelines.paging import from_newest, hourly, latest, windowed
+from pipelines.paging import from_newest, hourly, latest
 from pipelines.records import MaybeMs, MaybeNumber, Ms, Number, Record
 from pipelines.shapes import Bar, PriceBar, enveloped
 from pipelines.source import Endpoint, Instrument, Limit, Request, Source
 from pipelines.symbols import base_asset
+from pipelines.windows import HOUR, Window
 
 ROOT = "/api/v2/mix/market/"
 LIQUIDATIONS = "/api/v3/market/liquidations"
 PRODUCT = {"productType": "USDT-FUTURES"}
 #: The most rows of a page.
-RATES, BARS, EVENTS = 100, 200, 100
+RATES, EVENTS = 100, 100
+#: The bars of a request: eight days. A page has 200 at most, one of which may be that at the end of the window.
+BARS = 192
 #: Endpoints of version 2; each has a limit of its own.
 ENDPOINTS = (
     "contracts",
@@ -79,7 +83,7 @@ class Candle(Bar, array_like=True):
 
 
 class Liquidation(Record):
-    """`side` is the position's (buy: a long), `amount` its value in USDT."""
+    """`side` is the position's (buy: a long), `amount` its size in coins or its value in USDT (unverified)."""
 
     symbol: str
     side: str
@@ -118,7 +122,11 @@ def _older(request: Request, page: Any, rows: Sequence[Liquidation]) -> Request 
 
 
 def _bars(name: str, endpoint: str, record: type[Record]) -> Endpoint:
-    request = windowed(ROOT + endpoint, BARS, _weights(endpoint), granularity="1H", productType="USDT-FUTURES")
+    def request(instrument: Instrument, window: Window) -> Request:
+        context, end = {"symbol": instrument.symbol}, -(-window.end // HOUR)
+        span: dict[str, str | int] = {"granularity": "1H", "endTime": end * HOUR, "limit": end - window.start // HOUR + 1}
+        return Request(ROOT + endpoint, {**context, **PRODUCT, **span}, None, context, window, True, True, _weights(endpoint))
+
     return hourly_bars(name, record, hourly(BARS, request), rows_at="data")
 
 

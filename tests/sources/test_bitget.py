@@ -1,19 +1,21 @@
-"""Bitget's traps: funding in numbered pages without a window, liquidations by cursor, dated futures in the list."""
+"""Bitget's traps: windows of bars with several readings, funding in numbered pages, liquidations by cursor, dated futures."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from infra.emulator.store import MS_HOUR
+from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served
+from infra.emulator.venues.bitget import Bitget, Reading
 from pipelines.source import Instrument, Request
 from pipelines.sources.bitget import SOURCE, instruments
 from pipelines.windows import Window
-from tests.sources.kit import DAY, NOW, WINDOW, fetch_from_emulator, next_request
+from tests.sources.kit import DAY, NOW, WINDOW, fetch_from_emulator, load_and_query, next_request, store_rows
 
 
 def enveloped(*rows: Any) -> dict[str, Any]:
@@ -43,12 +45,26 @@ def test_liquidations_are_followed_by_cursor_until_a_row_from_before_the_window(
         assert next_request("bitget", "liquidations", request, {"data": last}) is None
 
 
-def test_a_liquidations_amount_is_its_value_in_usdt() -> None:
-    """By the arithmetic of the documented row: its value is a whole step of the coin times its price."""
+def test_in_the_sample_a_liquidations_amount_is_its_value_in_usdt() -> None:
+    """By arithmetic: a whole step of the coin times the price. Two clients read coins, so the unit is no verified fact."""
     row = {"symbol": "APEUSDT", "side": "buy", "price": "0.1649", "amount": "13.70319", "ts": "1777358886549"}
     endpoint = SOURCE.endpoint("liquidations")
     [found] = endpoint.rows(endpoint.read(json.dumps({"code": "00000", "data": {"list": [row], "cursor": None}}).encode()))
     assert found.amount / found.price == pytest.approx(83.1)
+
+
+@pytest.mark.parametrize("reading", get_args(Reading))
+def test_bars_are_whole_under_each_reading_of_a_window(
+    reading: Reading, emulator: Served, store: SyntheticMarket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The documentation of two versions and a client differ in which bars a window has; the loader has exactly its own."""
+    monkeypatch.setattr(Bitget, "reading", reading)
+    window = Window(NOW - 210 * MS_HOUR, NOW)
+    query = load_and_query("bitget", emulator, tmp_path, window=window, assets=["BTC"])
+    bars = query("select open_time, close from raw.bitget__candles order by 1")
+    assert bars == [(row[0], row[4]) for row in store_rows(store.candles("bitget", "BTC", "trade"), window)]
+    assert len(bars) == 210
+    assert query("select count(*), min(open_time) from raw.bitget__mark_candles") == [(210, window.start)]
 
 
 def test_instruments_are_the_perpetuals_quoted_in_usdt() -> None:

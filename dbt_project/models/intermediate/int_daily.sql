@@ -7,8 +7,8 @@ select
     c.instrument_id,
     c.base_asset,
     d.* exclude (day, venue, instrument_id, base_asset, liq_long_usd, liq_short_usd),
-    case when l.seen > 0 then coalesce(d.liq_long_usd, 0) end as liq_long_usd,
-    case when l.seen > 0 then coalesce(d.liq_short_usd, 0) end as liq_short_usd,
+    case when l.seen > 0 then case when d.liq_events > 0 then d.liq_long_usd else 0 end end as liq_long_usd,
+    case when l.seen > 0 then case when d.liq_events > 0 then d.liq_short_usd else 0 end end as liq_short_usd,
     coalesce(d.oi_usd_at_funding, d.oi_usd) as funding_weight,
     -- False with less than nine tenths of the bars of the day's fullest series: close, high and low may be of another time.
     d.candles >= 0.9 * max(d.candles) over (partition by c.day, c.base_asset) as is_priced,

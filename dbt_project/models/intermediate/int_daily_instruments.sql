@@ -70,8 +70,10 @@ liquidations as (
     select
         liquidated_at::date as day,
         instrument_id,
-        coalesce(sum(size_usd order by event_id) filter (liquidated_side = 'long'), 0) as liq_long_usd,
-        coalesce(sum(size_usd order by event_id) filter (liquidated_side = 'short'), 0) as liq_short_usd,
+        -- An event of unknown size makes the day's sums unknown, not smaller.
+        count(*) = count(size_usd) as is_sized,
+        case when is_sized then coalesce(sum(size_usd order by event_id) filter (liquidated_side = 'long'), 0) end as liq_long_usd,
+        case when is_sized then coalesce(sum(size_usd order by event_id) filter (liquidated_side = 'short'), 0) end as liq_short_usd,
         count(*) as liq_events,
         max(_loaded_at) as _loaded_at
     from {{ ref('int_liquidations_converted') }}

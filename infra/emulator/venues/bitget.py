@@ -1,13 +1,14 @@
 """Bitget, futures in USDT by version 2 of its API: numbers as text, sizes in coins, milliseconds; liquidations by version 3.
 
 The history of funding comes in numbered pages from the newest row, without a window. Of a window's bars the last 200 come, oldest
-first; the bar in progress is left out. There is no history of open interest. The other product types are empty.
+first; the bar in progress is left out. Which bars those are has several readings, `Bitget.reading` chooses one. There is no
+history of open interest. The other product types are empty.
 Alone: `python -m infra.emulator` and `curl "$URL/bitget/api/v2/mix/market/contracts?productType=usdt-futures"`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -20,11 +21,16 @@ from infra.emulator.venue import Venue, route
 #: The first has a market here; the last three are for practice.
 PRODUCTS = ("USDT-FUTURES", "USDC-FUTURES", "COIN-FUTURES", "SUSDT-FUTURES", "SUSDC-FUTURES", "SCOIN-FUTURES")
 DAY = 24 * MS_HOUR
+#: The readings of a window of bars. `documented`: both ends are rounded down to the hour, bars open before the end. `unrounded`:
+#: past the hour by a millisecond, one bar more comes (page of the unified account). `no_start`: the start is ignored (ccxt).
+#: `inclusive`: so too, and the bar that opens at the end is the last one.
+Reading = Literal["documented", "unrounded", "no_start", "inclusive"]
 
 
 class Bitget(Venue):
     name = "bitget"
     root = "/api/v2/mix/market"
+    reading: Reading = "documented"
     profile = Profile(0.14, tilt=0.00002, decimals=6, four_hourly=("HYPE", "PEPE"))
 
     def symbol(self, listing: Listing) -> str:
@@ -160,8 +166,10 @@ class Bitget(Venue):
             times, prices = list(map(str, bars.opened_at.tolist())), map(text, (bars.open, bars.high, bars.low, bars.close))
             return Rows.arrays(bars.opened_at, times, *prices, *volumes)
 
-        rows = self.market.candle_rows(kind, listing.listed, render)
-        return rows.page(ask, start, min(end, ask.now - MS_HOUR), limit, newest=True)
+        rows, hour = self.market.candle_rows(kind, listing.listed, render), end // MS_HOUR * MS_HOUR
+        last = {"unrounded": end - 1, "inclusive": hour}.get(self.reading, hour - 1)
+        first = start // MS_HOUR * MS_HOUR if start is not None and self.reading in ("documented", "unrounded") else None
+        return rows.page(ask, first, min(last, ask.now - MS_HOUR), limit, newest=True)
 
 
 VENUE = Bitget
