@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from pydantic import ValidationError
@@ -18,6 +18,9 @@ from pydantic import ValidationError
 from assets.cli.options import OPTIONS
 from pipelines.errors import LandingFull, WarehouseMismatch
 from pipelines.settings import Settings
+
+if TYPE_CHECKING:
+    import duckdb
 
 app = typer.Typer(
     name="perps",
@@ -60,6 +63,27 @@ def published_copy(settings: Settings) -> Path:
     if not path.exists():
         raise ValueError(f"nothing is published at {path}: `perps run` first, or name a --warehouse")
     return path
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A session on a published copy, in UTC, that reaches no other file.
+
+    Raises ValueError where the file can't be opened, or lacks a table or column: another version of perplake published it.
+    """
+    import duckdb
+
+    try:
+        with duckdb.connect(str(path), read_only=True, config={"enable_external_access": "false"}) as db:
+            db.execute("SET TimeZone = 'UTC'")
+            yield db
+    except (duckdb.CatalogException, duckdb.BinderException) as problem:
+        first_line = str(problem).partition("\n")[0]
+        raise ValueError(
+            f"{path} was published by another version of perplake ({first_line}): `perps run` publishes it again"
+        ) from None
+    except duckdb.IOException as problem:
+        raise ValueError(f"{path} can't be opened: {problem}") from None
 
 
 def command(*names: str, name: str | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:

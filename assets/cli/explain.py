@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from assets.cli.base import reading
 from pipelines import warehouse
 from pipelines.landing import Landing
 from pipelines.registry import counted_datasets, source_rows
@@ -29,13 +31,13 @@ class Step:
     content: dict[str, Any]
 
 
-def explain(settings: Settings, published: str, fact: str, instrument: str, at: datetime) -> Iterator[Step]:
+def explain(settings: Settings, published: Path, fact: str, instrument: str, at: datetime) -> Iterator[Step]:
     """The steps from a fact's row to its bytes. Raises `ValueError` where a step finds nothing."""
     facts = {dataset.fact: dataset for dataset in counted_datasets().values()}
     if fact not in facts:
         raise ValueError(f"{fact!r} is none of {', '.join(facts)}")
     time, stamp = facts[fact].time, facts[fact].stamp or facts[fact].time
-    with duckdb.connect(published, read_only=True) as db:
+    with reading(published) as db:
         row = _row(db.execute(f"SELECT * FROM marts.{fact} WHERE instrument_id = ? AND {time} = ?", [instrument, at]))
     if not row:
         raise ValueError(f"marts.{fact} has no row of {instrument} at {at} UTC")

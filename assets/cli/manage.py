@@ -39,10 +39,10 @@ def venues(
         typer.echo(table.markdown(), nl=False)
         return
     try:
-        loads = table.last_loads(published_copy(settings))
+        path = published_copy(settings)
     except ValueError:  # nothing is published yet
-        loads = {}
-    printing.venues(table.rows(), loads)
+        path = None
+    printing.venues(table.rows(), table.last_loads(path) if path else {})
 
 
 @command("home", "landing", name="import")

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from assets.cli.base import command, published_copy
+from assets.cli.base import command, published_copy, reading
 from assets.cli.options import COPY
 from pipelines.settings import Settings
 
@@ -32,11 +32,9 @@ def regimes(
 
     Probabilities are no advice: each is printed with its score, which may say that it adds nothing.
     """
-    import duckdb
-
     from assets.cli.printing import outlook
 
-    with duckdb.connect(str(published_copy(settings)), read_only=True) as db:
+    with reading(published_copy(settings)) as db:
         outlook(db, asset.upper(), as_of.date() if as_of else None)
 
 
@@ -49,9 +47,7 @@ def query(
     """Ask the published copy in SQL: `perps query "select day, label from marts.regime_labels where asset = 'BTC'"`."""
     import duckdb
 
-    path = published_copy(settings)
-    with duckdb.connect(str(path), read_only=True, config={"enable_external_access": "false"}) as db:
-        db.execute("SET TimeZone = 'UTC'")
+    with reading(published_copy(settings)) as db:
         try:
             answer = db.sql(sql)
             if answer is None:
@@ -69,24 +65,20 @@ def query(
 @command(*COPY)
 def status(settings: Settings) -> None:
     """What is loaded, how fresh and how complete it is, and how the last runs ended."""
-    import duckdb
-
     from assets.cli import printing
 
     path = published_copy(settings)
     printing.console.print(f"published copy {path}")
-    with duckdb.connect(str(path), read_only=True) as db:
+    with reading(path) as db:
         printing.status(db)
 
 
 @command(*COPY)
 def gaps(settings: Settings, limit: Annotated[int, typer.Option(help="rows to print")] = 40) -> None:
     """What is missing, which of it can still be fetched, and until when."""
-    import duckdb
-
     from assets.cli import printing
 
-    with duckdb.connect(str(published_copy(settings)), read_only=True) as db:
+    with reading(published_copy(settings)) as db:
         printing.gaps(db, limit)
 
 
@@ -106,7 +98,7 @@ def explain(
 
     if not settings.model_fields_set & {"mode", "warehouse"}:
         settings = settings.model_copy(update={"mode": "replay"})  # the market that ran last
-    for step in steps(settings, str(published_copy(settings)), fact, instrument, at):
+    for step in steps(settings, published_copy(settings), fact, instrument, at):
         console.print(f"[bold]{step.title}[/]")
         for name, value in step.content.items():
             console.print(f"    {name:<20} {value}", markup=False)

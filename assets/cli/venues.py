@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import duckdb
-
+from assets.cli.base import reading
 from pipelines.registry import SourceRow, counted_datasets, read_seed, source_rows, venues
 from pipelines.sources import get_source
 
@@ -75,5 +74,5 @@ def last_loads(published: Path) -> dict[str, datetime]:
     """By source: when the newest row in the published facts was fetched, UTC."""
     facts = [dataset.fact for dataset in counted_datasets().values()]
     union = " union all ".join(f"select source, max(_loaded_at) as loaded from marts.{fact} group by 1" for fact in facts)
-    with duckdb.connect(str(published), read_only=True) as db:
+    with reading(published) as db:
         return dict(db.execute(f"select source, max(loaded) from ({union}) group by 1").fetchall())

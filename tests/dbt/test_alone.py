@@ -19,3 +19,13 @@ def test_a_warehouse_without_raw_tables_ends_with_one_message(
     output = capsys.readouterr().out
     assert output.count(f"the warehouse {path} has no raw tables: run `perps run` or `perps load` first") == 1
     assert "stg_" not in output
+
+
+def test_a_missing_folder_ends_with_one_message(dbt: Dbt, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "none" / "warehouse.duckdb"
+    with pytest.raises(AssertionError):
+        dbt(path, "build")
+    output = capsys.readouterr().out
+    assert f'the warehouse can\'t be opened (IO Error: Cannot open file "{path}"' in output
+    assert "run `perps run` first" in output
+    assert "Traceback" not in output

@@ -1,0 +1,25 @@
+"""A plugin of dbt-duckdb (`plugins` in `dbt_project/profiles.yml`): a warehouse that can't be opened ends dbt with one message.
+
+Without it, dbt prints the traceback of DuckDB's error. Alone: `cd dbt_project && PERPLAKE_HOME=/nowhere dbt build`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import duckdb
+from dbt.adapters.duckdb.credentials import DuckDBCredentials
+from dbt.adapters.duckdb.plugins import BasePlugin
+from dbt_common.exceptions import DbtRuntimeError
+
+
+class Plugin(BasePlugin):
+    def update_connection_config(self, creds: DuckDBCredentials, config: dict[str, Any]) -> None:
+        """Runs before dbt opens the warehouse. Raises `DbtRuntimeError` where its folder is missing or another process has it."""
+        try:
+            duckdb.connect(creds.path, config=config).close()
+        except duckdb.IOException as problem:
+            reason = str(problem).partition("\n")[0]
+            raise DbtRuntimeError(
+                f"the warehouse can't be opened ({reason}): run `perps run` first, or wait until another program has closed it"
+            ) from None
