@@ -118,12 +118,13 @@ def create_meta_tables() -> str:
         parts = [f'"{column}" {kind}' for column, (kind, _) in table.columns.items()]
         parts += [f"PRIMARY KEY ({', '.join(table.key)})"] if table.key else []
         statements.append(f"CREATE TABLE IF NOT EXISTS meta.{name} ({', '.join(parts)})")
-        statements.append(f"COMMENT ON TABLE meta.{name} IS {_text(table.description)}")
+        statements.append(f"COMMENT ON TABLE meta.{name} IS {quoted(table.description)}")
         statements += [
-            f'COMMENT ON COLUMN meta.{name}."{column}" IS {_text(text)}' for column, (_, text) in table.columns.items()
+            f'COMMENT ON COLUMN meta.{name}."{column}" IS {quoted(text)}' for column, (_, text) in table.columns.items()
         ]
     return ";\n".join(statements)
 
 
-def _text(value: str) -> str:
+def quoted(value: str) -> str:
+    """A text as an SQL literal."""
     return "'" + value.replace("'", "''") + "'"

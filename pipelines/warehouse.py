@@ -18,8 +18,9 @@ from filelock import FileLock, Timeout
 
 from pipelines import __version__
 from pipelines.errors import WarehouseMismatch
-from pipelines.meta_tables import create_meta_tables
+from pipelines.meta_tables import create_meta_tables, quoted
 from pipelines.registry import source_rows
+from pipelines.source import Endpoint
 from pipelines.sources import get_source
 from pipelines.windows import Window, to_datetime
 
@@ -110,21 +111,31 @@ def _rename_tables_of_0_1(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def create_raw_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the missing raw tables of all sources, and add missing columns to the others."""
+    """Create the missing raw tables of all sources with a comment, and add missing columns to the others."""
     connection.execute("CREATE SCHEMA IF NOT EXISTS raw")
     sql = "SELECT table_name, column_name FROM duckdb_columns() WHERE schema_name = 'raw'"
     existing: dict[str, set[str]] = defaultdict(set)
     for name, column in connection.execute(sql).fetchall():
         existing[name].add(column)
-    for source in map(get_source, source_rows()):
+    comments = dict(connection.execute("SELECT table_name, comment FROM duckdb_tables() WHERE schema_name = 'raw'").fetchall())
+    for source, row in ((get_source(name), row) for name, row in source_rows().items()):
         for endpoint in source.endpoints:
             name, types = source.raw_table(endpoint), {f.name: _TYPES[f.type] for f in endpoint.schema}
             if name not in existing:
                 columns = [f'"{f.name}" {types[f.name]}{"" if f.nullable else " NOT NULL"}' for f in endpoint.schema]
                 connection.execute(f'CREATE TABLE raw."{name}" ({", ".join(columns)})')
-                continue
-            for column in types.keys() - existing[name]:
-                connection.execute(f'ALTER TABLE raw."{name}" ADD COLUMN "{column}" {types[column]}')
+            else:
+                for column in types.keys() - existing[name]:
+                    connection.execute(f'ALTER TABLE raw."{name}" ADD COLUMN "{column}" {types[column]}')
+            comment = _comment(row.title, endpoint)
+            if comments.get(name) != comment:
+                connection.execute(f'COMMENT ON TABLE raw."{name}" IS {quoted(comment)}')
+
+
+def _comment(title: str, endpoint: Endpoint) -> str:
+    """A raw table's comment: system, endpoint, units, key; and what the record's docstring says."""
+    stated = " ".join((vars(endpoint.record).get("__doc__") or "").split())
+    return f"{title}: `{endpoint.name}` as sent, in the source's units. Key: {', '.join(endpoint.primary_key)}. {stated}".rstrip()
 
 
 def mark_changed(connection: duckdb.DuckDBPyConnection, window: Window) -> None:

@@ -20,6 +20,7 @@ from assets.defs.renamed import RENAMED, OldNames
 from assets.defs.resources import SettingsResource
 from assets.runtime.outcomes import check_outcomes
 from pipelines import warehouse
+from pipelines.meta_tables import quoted
 
 MARTS = [
     dg.AssetKey(["marts", n["name"]])
@@ -37,8 +38,8 @@ def copy_marts(database: Path, out: Path) -> Path:
     catalog = database.stem  # the name that views in the warehouse have for it
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        connection.execute(f'ATTACH {_text(str(database.resolve()))} AS "{catalog}" (READ_ONLY)')
-        connection.execute(f'ATTACH {_text(str(draft.resolve()))} AS "{catalog}_copy"; USE "{catalog}_copy"')
+        connection.execute(f'ATTACH {quoted(str(database.resolve()))} AS "{catalog}" (READ_ONLY)')
+        connection.execute(f'ATTACH {quoted(str(draft.resolve()))} AS "{catalog}_copy"; USE "{catalog}_copy"')
         relations = connection.execute(
             "SELECT schema_name, table_name, comment FROM duckdb_tables() WHERE database_name = $1 "
             "UNION ALL SELECT schema_name, view_name, comment FROM duckdb_views() WHERE database_name = $1",
@@ -51,13 +52,13 @@ def copy_marts(database: Path, out: Path) -> Path:
             connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
             connection.execute(f'CREATE TABLE {table} AS FROM "{catalog}".{table}')
             if comment:
-                connection.execute(f"COMMENT ON TABLE {table} IS {_text(comment)}")
+                connection.execute(f"COMMENT ON TABLE {table} IS {quoted(comment)}")
             for column, described in connection.execute(
                 "SELECT column_name, comment FROM duckdb_columns() WHERE database_name = ? AND schema_name = ? "
                 "AND table_name = ? AND comment IS NOT NULL",
                 [catalog, schema, name],
             ).fetchall():
-                connection.execute(f'COMMENT ON COLUMN {table}."{column}" IS {_text(described)}')
+                connection.execute(f'COMMENT ON COLUMN {table}."{column}" IS {quoted(described)}')
         connection.execute(f'DETACH "{catalog}"')
         _add_old_names(connection)
     draft.replace(target)
@@ -84,7 +85,7 @@ def _add_old_names(connection: duckdb.DuckDBPyConnection) -> None:
 
 def _old_value(old: OldNames, column: str) -> str:
     """A column as SQL, with its values of today as they were in 0.1."""
-    cases = " ".join(f"WHEN {_text(today)} THEN {_text(before)}" for today, before in old.values.get(column, {}).items())
+    cases = " ".join(f"WHEN {quoted(today)} THEN {quoted(before)}" for today, before in old.values.get(column, {}).items())
     return f'CASE "{column}" {cases} ELSE "{column}" END' if cases else f'"{column}"'
 
 
@@ -95,7 +96,7 @@ def write_parquet(published: Path, out: Path) -> list[Path]:
     with warehouse.connect(published, read_only=True) as connection:
         marts = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'marts' ORDER BY 1"
         for (name,) in connection.execute(marts).fetchall():
-            file = _text(f"{(draft / name).resolve()}.parquet")
+            file = quoted(f"{(draft / name).resolve()}.parquet")
             connection.execute(f'COPY (FROM marts."{name}") TO {file} (COMPRESSION zstd)')
     link.unlink(missing_ok=True)
     link.symlink_to(draft.name)
@@ -106,10 +107,6 @@ def write_parquet(published: Path, out: Path) -> list[Path]:
         if old != draft:
             shutil.rmtree(old, ignore_errors=True)
     return sorted(out.glob("*.parquet"))
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
 
 
 @dg.multi_asset(

@@ -15,6 +15,7 @@ import pandas as pd
 from assets.defs.resources import WAREHOUSE_POOL, SettingsResource
 from assets.regimes.tables import TABLES
 from pipelines import warehouse
+from pipelines.meta_tables import quoted
 
 FEATURES, LABELS, FORECASTS, EVENTS, SCORECARD, CHANGES = (dg.AssetKey(["marts", name]) for name in TABLES)
 #: Assets built only with `--forecasts`.
@@ -117,10 +118,6 @@ def write_table(connection: duckdb.DuckDBPyConnection, name: str, frame: pd.Data
     connection.register("frame", frame)
     connection.execute(f'CREATE OR REPLACE TABLE marts."{name}" AS SELECT {columns} FROM frame')
     connection.unregister("frame")
-    connection.execute(f'COMMENT ON TABLE marts."{name}" IS {_quoted(schema.description)}')
+    connection.execute(f'COMMENT ON TABLE marts."{name}" IS {quoted(schema.description)}')
     for column in frame:
-        connection.execute(f'COMMENT ON COLUMN marts."{name}"."{column}" IS {_quoted(schema.columns[column].description)}')
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+        connection.execute(f'COMMENT ON COLUMN marts."{name}"."{column}" IS {quoted(schema.columns[column].description)}')

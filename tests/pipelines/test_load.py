@@ -159,6 +159,15 @@ def test_every_raw_table_exists_with_its_types_before_and_after_a_load(once: Onc
     assert ("mark_price", "DOUBLE", "YES") in rates_ and ("funding_time", "BIGINT", "NO") in rates_
 
 
+def test_every_raw_table_says_what_it_is_after_a_load(once: Once) -> None:
+    comments = dict(query(once.run, "SELECT table_name, comment FROM duckdb_tables() WHERE schema_name = 'raw'"))
+    assert comments["binance_usdm__candles"] == (
+        "Binance USD-M futures: `candles` as sent, in the source's units. Key: symbol, open_time."
+    )
+    assert comments["coingecko__tickers"].endswith("`funding_rate` is percent; `open_interest` and `volume_24h` are US dollars.")
+    assert all(comments[name] for name in once.before)
+
+
 def test_of_rows_with_equal_keys_the_last_observed_is_kept(once: Once) -> None:
     sql = "SELECT symbol, funding_rate, count(*) FROM raw.binance_usdm__funding_rates WHERE symbol <> 'BTCUSDT' GROUP BY ALL ORDER BY 1"  # noqa: E501
     assert query(once.run, sql) == [("ETHUSDT", 3e-4, 3), ("SOLUSDT", 7e-4, 3)]
