@@ -9,6 +9,7 @@ select
     case side.value || ' ' || e.raw_side
         when 'order sell' then 'long' when 'order buy' then 'short'
         when 'position buy' then 'long' when 'position sell' then 'short'
+        when 'position long' then 'long' when 'position short' then 'short'
     end as liquidated_side,
     kind.value as price_kind,
     completeness.value as completeness_class
