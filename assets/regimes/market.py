@@ -33,7 +33,7 @@ class Aggregation(Enum):
     """Has no meaning for MARKET, such as coins of several assets."""
 
 
-#: Every column of `marts.daily_assets`; `with_market` raises for a column that is not here.
+#: Columns of `marts.daily_assets`. One that is not here is null for MARKET.
 AGGREGATIONS = {
     "day": Aggregation.OWN,
     "asset": Aggregation.OWN,
@@ -73,10 +73,8 @@ AGGREGATIONS = {
 def with_market(daily: pd.DataFrame) -> pd.DataFrame:
     """`marts.daily_assets` (a row per day and asset) and the rows of `MARKET`; unchanged where there is only one asset.
 
-    Raises ValueError for a column without an aggregation: it would be null for MARKET without a notice.
+    A column without an aggregation is null for MARKET.
     """
-    if unknown := sorted(str(name) for name in daily if name not in AGGREGATIONS):
-        raise ValueError(f"daily_assets: no aggregation for {', '.join(unknown)}; add it to AGGREGATIONS in {__name__}")
     if daily["asset"].nunique() < 2:
         return daily
     rows = daily.assign(day=pd.to_datetime(daily["day"])).set_index(["day", "asset"]).sort_index()
@@ -84,7 +82,9 @@ def with_market(daily: pd.DataFrame) -> pd.DataFrame:
     by_volume = wide["volume_usd"].rolling(30, min_periods=1).mean().shift().fillna(0.0)
     by_oi = wide["oi_usd"].shift().fillna(0.0)
 
-    columns = {name: _aggregate(values, AGGREGATIONS[name], by_volume, by_oi) for name, values in wide.items()}
+    columns = {
+        name: _aggregate(values, AGGREGATIONS.get(name, Aggregation.NULL), by_volume, by_oi) for name, values in wide.items()
+    }
     market = pd.DataFrame({name: values for name, values in columns.items() if values is not None})
     market["funding_weighting"] = np.where(_has_weight(wide["funding_8h"], by_oi), "oi", "equal")
     priced = wide["close"].notna().any(axis=1)
