@@ -88,8 +88,9 @@ class Market:
         return Snapshot(self, listing, now)
 
     def rows(self, dataset: Any, listed: str, bundle: Bundle | None, render: Callable[[Bundle], Rows]) -> Rows:
-        """The rendered dataset; no rows for what the store doesn't hold."""
-        return EMPTY if bundle is None else self.keep(("rows", dataset, listed), lambda: render(bundle))
+        """The dataset as `render` gives it, kept by function; no rows for what the store doesn't hold."""
+        key = ("rows", getattr(render, "__code__", render), dataset, listed)  # two endpoints may render one dataset
+        return EMPTY if bundle is None else self.keep(key, lambda: render(bundle))
 
     def price(self, listed: str, kind: PriceKind, now: int) -> float:
         """The close of the last bar that is over; NaN where the store lacks it."""

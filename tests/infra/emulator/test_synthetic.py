@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infra.emulator.store import MS_HOUR, MarketStore
+from infra.emulator.market import Market
+from infra.emulator.rendering import Rows
+from infra.emulator.store import MS_HOUR, MarketStore, OpenInterest
 from infra.emulator.synthetic import ASSETS, EPOCH, Causes, Event, SyntheticMarket
 from infra.emulator.venues import profiles
 
@@ -272,3 +274,19 @@ def test_what_it_does_not_hold() -> None:
         SyntheticMarket(until=EPOCH - 1)
     with pytest.raises(ValueError, match="1 to 8"):
         SyntheticMarket(assets=9, until=EPOCH)
+
+
+def test_two_endpoints_may_render_one_dataset(market: SyntheticMarket) -> None:
+    shown, calls = Market(market, "binance", SINCE), []
+
+    def sizes(oi: OpenInterest) -> Rows:
+        calls.append("sizes")
+        return Rows.objects(oi.observed_at, {"size": oi.size})
+
+    def ratios(oi: OpenInterest) -> Rows:
+        calls.append("ratios")
+        return Rows.objects(oi.observed_at, {"ratio": oi.size})
+
+    cells = [shown.open_interest_rows("BTC", render).cells[0][:8] for render in (sizes, ratios, sizes)]
+    assert cells == [b'{"size":', b'{"ratio"', b'{"size":']
+    assert calls == ["sizes", "ratios"]
