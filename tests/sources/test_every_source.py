@@ -41,14 +41,19 @@ def emulator(store: SyntheticMarket) -> Iterator[Served]:
 
 
 @pytest.fixture(scope="module")
-def marts(emulator: Served, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def marts(emulator: Served, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """The marts of one run: of all sources, or with `-k` of the venues whose tests were chosen."""
     home = tmp_path_factory.mktemp("every")
-    ended = perps(home, emulator.url, *window(DAYS[0], DAYS[2]), venues="all", assets=",".join(ASSETS))
+    tests = [item for item in request.session.items if isinstance(item, pytest.Function) and item.module is request.module]
+    names = {item.callspec.params["name"] for item in tests}
+    venues = sorted(source_rows()[name].venue or "all" for name in names)
+    chosen = "all" if names == set(SOURCES) or "all" in venues else ",".join(dict.fromkeys(venues))
+    ended = perps(home, emulator.url, *window(DAYS[0], DAYS[2]), venues=chosen, assets=",".join(ASSETS))
     assert ended.status == 0, ended.output
     return database(home)
 
 
-def held(marts: Path, table_: str, name: str, base: str, time: str, *columns: str) -> dict[str, Any]:
+def rows_of(marts: Path, table_: str, name: str, base: str, time: str, *columns: str) -> dict[str, Any]:
     """Columns of a mart as arrays, times in ms."""
     sql = (
         f"select epoch_ms({time}) as at, {', '.join(columns)} from marts.{table_} where source = ? and base_asset = ? order by 1"
@@ -74,7 +79,7 @@ def test_candles(name: str, base: str, marts: Path, store: SyntheticMarket) -> N
     bars = store.candles(venue, listed, "trade")
     assert bars is not None
     columns = ("open", "high", "low", "close", "volume_base", "volume_usd", "mark_close", "index_close")
-    found = held(marts, "fct_candles", name, base, "opened_at", *columns)
+    found = rows_of(marts, "fct_candles", name, base, "opened_at", *columns)
     here = np.isin(bars.opened_at, found["at"])
     assert len(found["at"]) == 72 == here.sum()
     for column in ("open", "high", "low", "close"):
@@ -94,7 +99,7 @@ def test_funding(name: str, base: str, marts: Path, store: SyntheticMarket) -> N
     venue, listed, _ = truth(store, name, base)
     funding = store.funding(venue, listed)
     assert funding is not None
-    found = held(marts, "fct_funding_rates", name, base, "settled_at", "rate_interval", "rate_8h", "interval_hours")
+    found = rows_of(marts, "fct_funding_rates", name, base, "settled_at", "rate_interval", "rate_8h", "interval_hours")
     at = funding.settled_at // MS_HOUR * MS_HOUR
     here = np.isin(at, found["at"])
     first, last = (int(np.datetime64(day, "ms").astype(int)) for day in (DAYS[0], "2025-06-10"))
@@ -108,13 +113,13 @@ def test_funding(name: str, base: str, marts: Path, store: SyntheticMarket) -> N
 @pytest.mark.parametrize("name", [n for n in SOURCES if {"open_interest", "open_interest_now"} & set(source_rows()[n].datasets)])
 def test_open_interest(name: str, base: str, marts: Path, store: SyntheticMarket) -> None:
     venue, listed, multiplier = truth(store, name, base)
-    held_ = store.open_interest(venue, listed)
-    assert held_ is not None
-    found = held(marts, "fct_open_interest", name, base, "observed_at", "oi_base", "oi_usd")
-    here = np.isin(held_.observed_at, found["at"])
+    stored = store.open_interest(venue, listed)
+    assert stored is not None
+    found = rows_of(marts, "fct_open_interest", name, base, "observed_at", "oi_base", "oi_usd")
+    here = np.isin(stored.observed_at, found["at"])
     assert here.sum() == len(found["at"]) >= 1
     # The first hour has no bar before it to be valued at: of a linear contract its dollars lack, of an inverse one its coins.
-    for column, true in (("oi_base", held_.size * multiplier), ("oi_usd", held_.size * held_.mark)):
+    for column, true in (("oi_base", stored.size * multiplier), ("oi_usd", stored.size * stored.mark)):
         known = ~np.isnan(found[column])
         assert known[1:].all()
         np.testing.assert_allclose(found[column][known], true[here][known], rtol=ROUNDED if column == "oi_base" else 0.02)
@@ -124,7 +129,7 @@ def test_open_interest(name: str, base: str, marts: Path, store: SyntheticMarket
 @pytest.mark.parametrize("name", [n for n in SOURCES if "running_rates" in source_rows()[n].datasets])
 def test_running_rates(name: str, base: str, marts: Path, store: SyntheticMarket) -> None:
     venue, listed, _ = truth(store, name, base)
-    found = held(marts, "fct_running_rates", name, base, "observed_at", "rate_interval")
+    found = rows_of(marts, "fct_running_rates", name, base, "observed_at", "rate_interval")
     now = int(np.datetime64(AS_OF.rstrip("Z"), "ms").astype(int))
     assert found["at"].tolist() == [now]
     np.testing.assert_allclose(found["rate_interval"], [store.running_rate(venue, listed, now)], rtol=1e-9)
