@@ -27,7 +27,7 @@
 A file that breaks a rule (unknown column, null, duplicate key, price not above zero, stamp off its grid) raises
 `SeriesError`, which names file, column and number of rows.
 
-**What is derived, and said.** Open interest that is only in USD becomes a size by the row's mark, else by a proxy: the
+**What is derived.** Open interest that is only in USD becomes a size by the row's mark, else by a proxy: the
 close of the bar with the same timestamp, at the same venue or, where that has no bar, the median of the others'. Such
 series stand in `proxies`, and `origin` ends with `mark=close-proxy`; a row for which there is neither mark nor proxy is
 left out and counted in `dropped`. Funding intervals come from the gaps between settlements. Nothing else is made up: no
@@ -137,8 +137,8 @@ class RecordedMarket:
         self.end = -(-int(max(last for _, last in spans)) // MS_HOUR) * MS_HOUR
         self.daily_liquidations: pa.Table | None = tables.get(LIQUIDATIONS)
         """The daily totals as read, `timestamp` in ms; None = no such file."""
-        held = {key: self._sized(key, series) for key, series in self._series.get(OPEN_INTEREST, {}).items()}
-        self._open_interest = {key: series for key, series in held.items() if len(series.observed_at)}
+        sized = {key: self._sized(key, series) for key, series in self._series.get(OPEN_INTEREST, {}).items()}
+        self._open_interest = {key: series for key, series in sized.items() if len(series.observed_at)}
         self.origin = f"recorded; {folder.resolve().name}" + ("; mark=close-proxy" if self.proxies else "")
 
     def listings(self, venue: str) -> list[Listing]:
@@ -154,10 +154,10 @@ class RecordedMarket:
             open_, high, low, close = (series.values[name] for name in CANDLES.required)
             volume, quote = series.column("volume_base"), series.column("volume_usd")
             return Candles(series.at, open_, high, low, close, volume, quote, np.full(len(series.at), -1))
-        held = ~np.isnan(series.column("mark_price"))
-        nan = np.full(int(held.sum()), np.nan)
-        close = series.column("mark_price")[held]
-        return Candles(series.at[held], nan, nan, nan, close, nan, nan, np.full(len(nan), -1)) if len(nan) else None
+        known = ~np.isnan(series.column("mark_price"))
+        nan = np.full(int(known.sum()), np.nan)
+        close = series.column("mark_price")[known]
+        return Candles(series.at[known], nan, nan, nan, close, nan, nan, np.full(len(nan), -1)) if len(nan) else None
 
     def funding(self, venue: str, listed: str) -> Funding | None:
         """Settlements at their recorded stamps."""
@@ -219,10 +219,10 @@ class RecordedMarket:
             if not np.isnan(proxy).all():
                 self.proxies[key] = "close"
         size = np.where(np.isnan(base), _divide(usd, mark), base)
-        held = ~np.isnan(size)
-        if not held.all():
-            self.dropped[key] = int((~held).sum())
-        return OpenInterest(series.at[held], size[held], mark[held])
+        known = ~np.isnan(size)
+        if not known.all():
+            self.dropped[key] = int((~known).sum())
+        return OpenInterest(series.at[known], size[known], mark[known])
 
     def _close(self, key: Key, at: Ints) -> Floats:
         """Close of the bars opened at `at`: the venue's own, else the median of the others' for the same asset; NaN = none."""
@@ -296,8 +296,8 @@ def _check(name: str, file: _File, table: pa.Table) -> None:
         elif column != "funding_rate":
             demand(column, "are below zero", numbers < 0)
     if file is OPEN_INTEREST:
-        held = [values[column] for column in ("oi_usd", "oi_base") if column in values]
-        demand("oi_usd or oi_base", "are null", np.asarray(np.isnan(held).all(axis=0)))
+        given = [values[column] for column in ("oi_usd", "oi_base") if column in values]
+        demand("oi_usd or oi_base", "are null", np.asarray(np.isnan(given).all(axis=0)))
     if file is CANDLES:
         prices = [values[column] for column in file.required]
         demand("high", "are below the bar's open, low or close", values["high"] < np.max(prices, axis=0))

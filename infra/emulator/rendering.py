@@ -43,7 +43,7 @@ def contracts(quote: Floats, face: float = 1.0) -> list[str]:
 
 
 def number(value: float | None) -> float | None:
-    """A JSON number, None (null) for a value that the store lacks."""
+    """A JSON number, None (null) for a value that the store does not have."""
     return None if value is None or value != value else value
 
 

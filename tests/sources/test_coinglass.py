@@ -43,9 +43,9 @@ def test_the_emulator_sums_up_the_store(emulator: Served, store: SyntheticMarket
     query = load_and_query("coinglass", emulator, tmp_path, assets=["BTC"])
     oi = longs = 0.0
     for name in NAMES:
-        held = store.open_interest(name, "BTC")
-        if held is not None:
-            oi += float((held.size * held.mark)[held.observed_at == NOW].sum())
+        stored = store.open_interest(name, "BTC")
+        if stored is not None:
+            oi += float((stored.size * stored.mark)[stored.observed_at == NOW].sum())
         forced = store.liquidations(name, "BTC")
         if forced is not None:
             today = (forced.time >= NOW - DAY) & (forced.time < NOW) & forced.long

@@ -76,7 +76,7 @@ def test_the_raw_tables_have_the_rates_and_the_open_interest_of_the_store(
     assert [row[0] for row in rows] == [at for at, _ in settled] and len(rows) == 48
     paid_by_longs = [(-long if long <= 0 else short) / 1e30 * 3600 for _, long, short in rows]
     assert paid_by_longs == pytest.approx([rate for _, rate in settled])
-    held = list(store_rows(store.open_interest("gmx", "BTC")))
+    stored = list(store_rows(store.open_interest("gmx", "BTC")))
     rows = query('select "time", long_open_interest_usd / 1e30 from raw.gmx__open_interest order by 1')
-    assert [row[0] for row in rows] == [row[0] for row in held]
-    assert [row[1] for row in rows] == pytest.approx([row[1] * row[2] for row in held])
+    assert [row[0] for row in rows] == [row[0] for row in stored]
+    assert [row[1] for row in rows] == pytest.approx([row[1] * row[2] for row in stored])

@@ -20,8 +20,8 @@ def test_a_contract_is_dollars_and_the_present_open_interest_counts_one_side(
     query = load_and_query("htx_coinm", emulator, tmp_path, assets=[coin])
     named = f"where contract_code = '{coin}-USD'"
     assert query(f"select contract_size from raw.htx_coinm__instruments {named}") == [(face,)]
-    held = list(store_rows(store.open_interest("htx_coinm", coin), Window(WINDOW.start, NOW + 1)))
-    _, size, mark = held[-1]
+    stored = list(store_rows(store.open_interest("htx_coinm", coin), Window(WINDOW.start, NOW + 1)))
+    _, size, mark = stored[-1]
     assert query(f"select volume, value from raw.htx_coinm__open_interest_now {named}") == [(round(size * mark / face), None)]
     history = query("select ts, volume from raw.htx_coinm__open_interest order by 1")
-    assert history == [(at, pytest.approx(2 * size * mark / face, abs=0.5)) for at, size, mark in held if at < NOW]
+    assert history == [(at, pytest.approx(2 * size * mark / face, abs=0.5)) for at, size, mark in stored if at < NOW]

@@ -128,10 +128,10 @@ def test_hyperliquids_own_client_reads_the_present(emulator: Served, store: Synt
 
 def test_coingeckos_own_client_reads_the_emulator(emulator: Served, store: SyntheticMarket) -> None:
     client = coingecko_sdk.Coingecko(demo_api_key="emulator", environment="demo", base_url=f"{emulator.url}/coingecko/api/v3")
-    [told] = [row for row in client.derivatives.get() if (row.market, row.symbol) == ("Binance (Futures)", "BTCUSDT")]
-    held = store.open_interest("binance", "BTC")
-    assert held is not None and told.open_interest is not None
-    at = int((held.observed_at == NOW).argmax())
-    assert told.open_interest == pytest.approx(float(held.size[at] * held.mark[at]))
+    [ticker] = [t for t in client.derivatives.get() if (t.market, t.symbol) == ("Binance (Futures)", "BTCUSDT")]
+    stored = store.open_interest("binance", "BTC")
+    assert stored is not None and ticker.open_interest is not None
+    at = int((stored.observed_at == NOW).argmax())
+    assert ticker.open_interest == pytest.approx(float(stored.size[at] * stored.mark[at]))
     rate = store.running_rate("binance", "BTC", NOW)
-    assert rate is not None and told.funding_rate == pytest.approx(rate * 100), "percent"
+    assert rate is not None and ticker.funding_rate == pytest.approx(rate * 100), "percent"

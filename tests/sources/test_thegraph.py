@@ -82,9 +82,9 @@ def test_the_raw_tables_have_the_pools_and_the_liquidations_of_the_store(
     [result] = asyncio.run(fetch(run, list(sources)))
     assert not result.failures and not result.quarantined and not result.warnings
     load(run, SOURCE, result.entries)
-    forced, held = store.liquidations("gmx", "BTC"), store.open_interest("gmx", "BTC")
-    assert forced is not None and held is not None
-    value = float((held.size * held.mark)[held.observed_at == NOW].sum())
+    forced, stored = store.liquidations("gmx", "BTC"), store.open_interest("gmx", "BTC")
+    assert forced is not None and stored is not None
+    value = float((stored.size * stored.mark)[stored.observed_at == NOW].sum())
     with duckdb.connect(str(run.settings.database), read_only=True) as db:
         days = db.execute("select count(distinct day), max(day) from raw.thegraph__pools").fetchall()
         assert days == [(2, NOW - DAY)]

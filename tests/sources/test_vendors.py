@@ -114,8 +114,8 @@ def test_the_raw_tables_hold_the_store(name: str, emulator: Served, store: Synth
         load(run, get_source(name), result.entries)
     for coin in ("BTC", "1000PEPE"):
         symbol = NAMES[name].format(coin.lower() if name == "kaiko" else coin)
-        held = store.open_interest("bybit", coin)
-        wanted = [(at, size * 2) for at, size, _ in store_rows(held) if at > WINDOW.start and size == size]
+        stored = store.open_interest("bybit", coin)
+        wanted = [(at, size * 2) for at, size, _ in store_rows(stored) if at > WINDOW.start and size == size]
         table, value = HELD[name]
         query = f"select {TIMES[name]} as at, {value} from raw.{name}__{table} where symbol = ? and venue = 'bybit' order by 1"
         with duckdb.connect(str(run.settings.database), read_only=True) as db:
