@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -43,6 +44,10 @@ def expected_errors() -> Iterator[None]:
     """Expected problems end with one line and status 2; a stopped run with the next step and status 130."""
     try:
         yield
+        sys.stdout.flush()
+    except BrokenPipeError:  # `perps query … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None
     except KeyboardInterrupt:
         typer.echo("\nstopped; what was fetched is kept, the next run goes on from here", err=True)
         raise typer.Exit(130) from None
@@ -55,11 +60,16 @@ def expected_errors() -> Iterator[None]:
         raise typer.Exit(2) from None
 
 
-def published_copy(settings: Settings) -> Path:
-    """The published copy to read: the named market's or warehouse's, else the last run's."""
+def published_path(settings: Settings) -> Path:
+    """Where the published copy to read is: the named market's or warehouse's, else the last run's."""
     current = settings.home / "current"
     named = "mode" in settings.model_fields_set or settings.warehouse is not None
-    path = (settings.published if named or not current.exists() else current / "published") / "perplake.duckdb"
+    return (settings.published if named or not current.exists() else current / "published") / "perplake.duckdb"
+
+
+def published_copy(settings: Settings) -> Path:
+    """The published copy to read. Raises `ValueError` where nothing is published."""
+    path = published_path(settings)
     if not path.exists():
         raise ValueError(f"nothing is published at {path}: `perps run` first, or name a --warehouse")
     return path

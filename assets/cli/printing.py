@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from math import isnan
 from pathlib import Path
+from typing import Any
 
 import duckdb
 from rich.console import Console
@@ -212,7 +213,7 @@ def _grouped(lines: Iterable[str]) -> list[str]:
 
 
 def status(db: duckdb.DuckDBPyConnection) -> None:
-    """What is loaded, how fresh, how complete, and how the last runs ended."""
+    """What is loaded, how fresh, how complete, and what could not be read."""
     info = db.execute("SELECT market, origin, window_start, window_end, as_of FROM meta.scope").fetchone()
     if info:
         console.print(f"market {info[0]} ({info[1]}), window {info[2]} to {info[3]} UTC, clock at {info[4]}\n")
@@ -225,18 +226,20 @@ def status(db: duckdb.DuckDBPyConnection) -> None:
             table.add_row(name, row[0], row[1], str(row[2]), f"{row[3]:,}", str(row[4]), str(row[5]))
     console.print(table, "")
     coverage(db)
-    runs = db.execute(
-        "SELECT started_at, mode, window_start, window_end, outcome, messages FROM meta.runs ORDER BY started_at DESC LIMIT 5"
-    ).fetchall()
-    for started, mode, start, end, outcome, messages in runs:
-        console.print(f"run {started:%Y-%m-%d %H:%M} {escape(mode)} {start:%Y-%m-%d} to {end:%Y-%m-%d}: {outcome}")
-        for line in messages[:5] if outcome != "succeeded" else []:
-            console.print(f"    {escape(line)}")
     unread = db.execute(
         "SELECT source, endpoint, field, value, problem, page FROM meta.quarantine ORDER BY observed_at DESC"
     ).fetchall()
     for source, endpoint, field, value, problem, page in unread[:10]:
         console.print(f"quarantine {source} {endpoint} page {page}: {escape(f'{field} = {value}: {problem}')}")
+
+
+def last_runs(runs: list[dict[str, Any]]) -> None:
+    """The last runs of the command line, newest first, with the reasons where one did not succeed."""
+    for run in runs[:5]:
+        outcome = run["outcome"] if run["outcome"] != "running" else "running, or killed"
+        console.print(f"run {run['started']} {escape(run['mode'])} {run['window']}: {outcome}")
+        for line in run["messages"][:5] if run["outcome"] != "succeeded" else []:
+            console.print(f"    {escape(line)}")
 
 
 def gaps(db: duckdb.DuckDBPyConnection, limit: int) -> None:

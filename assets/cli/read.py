@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import sys
 from datetime import datetime
 from enum import StrEnum
@@ -9,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from assets.cli.base import command, published_copy, reading
+from assets.cli.base import command, published_copy, published_path, reading
 from assets.cli.options import COPY
 from pipelines.settings import Settings
 
@@ -49,15 +50,24 @@ def query(
 
     with reading(published_copy(settings)) as db:
         try:
+            db.execute("SET search_path = 'marts,meta'")
+            if len(db.extract_statements(sql)) != 1:
+                raise ValueError("`query` takes one statement")
             answer = db.sql(sql)
             if answer is None:
                 raise ValueError("that statement gives no rows; `query` only reads")
+            # Values are written by DuckDB: nothing is rounded, and a date stays a date.
             if format is Format.table:
-                answer.show(max_width=10_000, max_rows=1000) if sys.stdout.isatty() else typer.echo(str(answer))
+                answer.show(max_width=10_000, max_rows=1000)
             elif format is Format.csv:
-                answer.df().to_csv(sys.stdout, index=False)
+                text = answer.project("cast(columns(*) as varchar)")
+                writer = csv.writer(sys.stdout, lineterminator="\n")
+                writer.writerow(text.columns)
+                while rows := text.fetchmany(10_000):
+                    writer.writerows(rows)
             else:
-                typer.echo(answer.df().to_json(orient="records", date_format="iso", date_unit="us"))
+                rows = answer.query("answer", "select to_json(answer) from answer").fetchall()
+                typer.echo("[" + ",\n".join(row for (row,) in rows) + "]")
         except duckdb.Error as problem:
             raise ValueError(str(problem)) from None
 
@@ -66,8 +76,11 @@ def query(
 def status(settings: Settings) -> None:
     """What is loaded, how fresh and how complete it is, and how the last runs ended."""
     from assets.cli import printing
+    from assets.runtime.outcomes import noted_runs
 
-    path = published_copy(settings)
+    path = published_path(settings)
+    printing.last_runs(noted_runs(path.parent))
+    published_copy(settings)
     printing.console.print(f"published copy {path}")
     with reading(path) as db:
         printing.status(db)

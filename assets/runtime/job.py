@@ -6,7 +6,7 @@ The job itself is Dagster's (`assets.definitions`); `run` gets it as an argument
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ import duckdb
 from assets.runtime.emulator import RunningEmulator, emulator
 from assets.runtime.instance import dagster_instance
 from assets.runtime.interrupts import is_interrupt
-from assets.runtime.outcomes import RunOutcome, check_outcomes
+from assets.runtime.outcomes import RunOutcome, check_outcomes, note_run
 from assets.runtime.session import Progress, Session
 from pipelines import warehouse
 from pipelines.clock import Clock
@@ -106,13 +106,20 @@ def run(settings: Settings, job_of: JobOf, progress: Progress = no_progress) -> 
     `KeyboardInterrupt` when the run is stopped.
     """
     with prepared(settings) as ready:
-        return _execute(ready, job_of, progress)
+        started = datetime.now(UTC).replace(tzinfo=None)
+        about = {"mode": ready.settings.mode, "window": str(ready.window), "outcome": "running", "messages": []}
+        _note_run(ready.settings, started, **about)
+        try:
+            return _execute(ready, job_of, progress, started)
+        except BaseException as problem:
+            outcome = "stopped" if is_interrupt(problem) or isinstance(problem, KeyboardInterrupt) else "failed"
+            _note_run(ready.settings, started, outcome=outcome, messages=[str(problem)] if str(problem) else [])
+            raise
 
 
-def _execute(ready: Prepared, job_of: JobOf, progress: Progress) -> RunOutcome:
+def _execute(ready: Prepared, job_of: JobOf, progress: Progress, started: datetime) -> RunOutcome:
     from assets.runtime.orphans import run_lock
 
-    started = datetime.now(UTC).replace(tzinfo=None)
     settings, session = ready.settings, Session(ready.attached, ready.window, ready.clock, progress)
     job, config = job_of(settings)
     with dagster_instance(settings) as instance, run_lock(instance) as tag:
@@ -154,8 +161,10 @@ def _message(event: dg.DagsterEvent) -> str:
 
 
 def _record(outcome: RunOutcome, run_id: str, started: datetime) -> None:
-    """Note in the warehouse how the run ended, for `perps status`; a full disk is one more message."""
+    """Note how the run ended, for `perps status` and in the warehouse; a full disk is one more message."""
     settings, ended = outcome.settings, "succeeded" if outcome.succeeded else "failed" if outcome.failed else "incomplete"
+    reasons = [f"{check.name}: {check.reason}" for check in outcome.failed_checks if check.is_error]
+    _note_run(settings, started, outcome=ended, messages=[*outcome.failed, *reasons, *outcome.messages])
     if not settings.database.exists():
         return
     messages = [*outcome.failed, *outcome.messages]
@@ -164,6 +173,11 @@ def _record(outcome: RunOutcome, run_id: str, started: datetime) -> None:
             warehouse.note_outcome(connection, run_id, settings.mode, outcome.window, started, ended, messages)
     except (duckdb.Error, WarehouseMismatch) as problem:
         outcome.messages.append(f"how this run ended could not be noted in the warehouse: {problem}")
+
+
+def _note_run(settings: Settings, started: datetime, **values: Any) -> None:
+    with suppress(OSError):  # a full disk: the run itself has a message about it
+        note_run(settings.published, f"{started:%Y-%m-%dT%H:%M:%S}", **values)
 
 
 def _point_at(settings: Settings) -> None:

@@ -1,9 +1,15 @@
-"""How a run ended: its window, its failed steps, its messages, and the outcomes of its checks, read from Dagster's events."""
+"""How a run ended: its window, its failed steps, its messages, and the outcomes of its checks, read from Dagster's events.
+
+`runs.jsonl` beside the published copy has a line for each start and each end of a run of the command line, so that
+`perps status` shows failed and running ones without opening the warehouse, which a run may be writing.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assets.report.outcomes import CheckOutcome, Severity
@@ -56,3 +62,22 @@ def _outcome(evaluation: dg.AssetCheckEvaluation) -> CheckOutcome:
         offending=metadata.get("offending"),
         problems=tuple(metadata.get("problems") or ()),
     )
+
+
+def note_run(published: Path, started: str, **values: Any) -> None:
+    """Add what is known of a run, by its start (ISO, UTC), to `runs.jsonl` in the folder of the published copy."""
+    published.mkdir(parents=True, exist_ok=True)
+    with (published / "runs.jsonl").open("a") as file:
+        file.write(json.dumps({"started": started, **values}) + "\n")
+
+
+def noted_runs(published: Path) -> list[dict[str, Any]]:
+    """The noted runs, newest first; a run that was killed is still `running`."""
+    path, runs = published / "runs.jsonl", dict[str, dict[str, Any]]()
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            note = json.loads(line)
+        except ValueError:  # half a line of a killed run
+            continue
+        runs.setdefault(note["started"], {}).update(note)
+    return sorted(runs.values(), key=lambda run: str(run["started"]), reverse=True)
