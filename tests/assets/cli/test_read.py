@@ -63,5 +63,6 @@ def test_status_shows_failed_and_running_runs_before_anything_is_published(tmp_p
     note_run(published, "2025-01-02T00:00:00", mode="live", window="w", outcome="running", messages=[])
     status, output = run(tmp_path, "status")
     assert status == 2 and "nothing is published" in output
-    assert output.index("run 2025-01-02T00:00:00 live w: running, or killed") < output.index("run 2025-01-01T00:00:00 live w: failed")
+    running, failed = "run 2025-01-02T00:00:00 live w: running, or killed", "run 2025-01-01T00:00:00 live w: failed"
+    assert output.index(running) < output.index(failed)
     assert "binance refused" in output
