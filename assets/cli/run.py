@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def _progress_bars() -> Iterator[Progress]:
+def progress_bars() -> Iterator[Progress]:
     """A bar for each source."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -44,7 +44,7 @@ def run(settings: Settings) -> None:
     """
     from assets.cli import printing
 
-    with _progress_bars() as progress:
+    with progress_bars() as progress:
         from assets.definitions import main_job
         from assets.runtime.job import run as run_job
 
@@ -70,7 +70,7 @@ def fetch(settings: Settings) -> None:
     with prepared(settings) as ready:
         run = ready.begin()
         sources, notes = run.chosen_sources()
-        with _progress_bars() as progress:
+        with progress_bars() as progress:
             results = asyncio.run(pipeline.fetch(run, sources, progress))
     problems = printing.fetch_end(run, results, notes)
     raise typer.Exit(1 if problems else 0)

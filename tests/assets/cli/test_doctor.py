@@ -1,0 +1,69 @@
+"""`perps doctor`: the verdicts on numbers worked out by hand, and one examination of a venue that sends a broken field."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from assets.cli.doctor import Colour, neighbours
+from tests.whole import AS_OF, market, perps
+
+
+@pytest.fixture
+def db() -> duckdb.DuckDBPyConnection:
+    db = duckdb.connect()
+    db.execute("""
+        create schema marts;
+        create table marts.fct_candles as
+            select source, source || ':BTC' as instrument_id, 'BTC' as base_asset, timestamp '2025-01-01 23:00' as opened_at,
+                close::double as close
+            from (values ('a', 100.0), ('b', 100.9), ('c', 99.5), ('d', 102.0)) as t (source, close);
+        insert into marts.fct_candles values ('a', 'a:BTC', 'BTC', '2025-01-01 22:00', 500);
+        create table marts.fct_funding_rates as
+            select source, source || ':BTC' as instrument_id, rate_8h::double as rate_8h,
+                timestamp '2025-01-01 16:00' as settled_at
+            from (values ('a', 0.0001), ('b', -0.03), ('c', null)) as t (source, rate_8h);
+        create table marts.reconciliation_daily as
+            select 'coingecko' as source, 'open_interest' as metric, 'A' as covers, 'BTC' as base_asset, 10.0 as our_value,
+                20.0 as reported_value, false as agrees, 'one side against two' as likely_reason
+    """)
+    return db
+
+
+def test_a_price_apart_from_the_median_an_absurd_rate_and_another_open_interest_are_red(db: duckdb.DuckDBPyConnection) -> None:
+    # The median of 99.5, 100, 100.9 and 102 is 100.45: 102 is 1.54 % off, 99.5 is 0.95 %.
+    found = {(verdict.source, verdict.about): verdict for verdict in neighbours(db)}
+    red = {key for key, verdict in found.items() if verdict.colour is Colour.bad}
+    assert red == {("d", "price"), ("b", "funding"), ("coingecko", "open interest")}
+    assert "1.54% off" in found["d", "price"].reason
+    assert "one side against two" in found["coingecko", "open interest"].reason
+    assert ("c", "funding") not in found, "an unknown rate is no finding"
+
+
+def test_two_venues_have_no_median_to_judge_by(db: duckdb.DuckDBPyConnection) -> None:
+    db.execute("delete from marts.fct_candles where source in ('a', 'b')")
+    assert {verdict.colour for verdict in neighbours(db) if verdict.about == "price"} == {Colour.unknown}
+
+
+def test_a_broken_field_is_red_with_its_place_and_the_users_home_stays_empty(tmp_path: Path) -> None:
+    report = tmp_path / "doctor.json"
+    with market() as emulator:
+        emulator.fault("missing_field", venue="kraken", path_contains="historicalfundingrates", field="relativeFundingRate", times=99)
+        ended = perps(
+            tmp_path / "home", emulator.url, "doctor", "--venues", "kraken", "--facts", "--as-of", AS_OF, "--output", str(report)
+        )
+    assert ended.status == 1 and "Traceback" not in ended.output, ended.output
+    assert [path.name for path in (tmp_path / "home").iterdir()] == ["output.txt"]
+    verdicts = json.loads(report.read_text())["verdicts"]
+    red = [verdict for verdict in verdicts if verdict["colour"] == "red"]
+    assert {(verdict["source"], verdict["about"]) for verdict in red} == {("kraken_futures", "funding_rates")}
+    assert "relativeFundingRate" in red[0]["reason"]
+    assert {verdict["about"] for verdict in verdicts if verdict["colour"] == "green"} >= {
+        "candles",
+        "open_interest",
+        "liquidations",
+    }
+    assert any(verdict["about"].startswith("fact ") for verdict in verdicts)
