@@ -91,15 +91,35 @@ def request_fingerprint(source: str, dataset: str, request: Request, snapshot_at
 
 
 class Landing:
-    """A landing area; an instance writes the pages of one run. Threads may share it."""
+    """A landing area; an instance writes the pages of one run. Threads may share it.
+
+    Raises `ValueError` for a bucket that doesn't exist, which is never created, and for storage that doesn't answer.
+    """
 
     def __init__(self, root: str, run: str = "", max_bytes: float = float("inf")) -> None:
         self.root, self.run, self.max_bytes = root.rstrip("/"), run, max_bytes
         self.fs, self.path = fsspec.core.url_to_fs(self.root)
+        protocols = self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,)
+        self._is_local = "file" in protocols
+        if not self._is_local:
+            self._check_bucket()
         self._pending: list[Entry] = []
         self._part = 0
         self._used: int | None = None
         self._lock = threading.RLock()
+
+    def _check_bucket(self) -> None:
+        bucket = self.path.partition("/")[0]
+        try:
+            self.fs.call_s3("head_bucket", Bucket=bucket)
+        except PermissionError:  # a key for a prefix alone may not ask for its bucket
+            pass
+        except FileNotFoundError:
+            message = f"landing {self.root}: there is no bucket {bucket!r}; correct its name, or create it first"
+            raise ValueError(message) from None
+        except Exception as problem:  # botocore's errors share no base with others
+            reason = " ".join(str(problem).split())[:200]
+            raise ValueError(f"landing {self.root}: the storage doesn't answer ({reason}); see the AWS_… variables") from None
 
     def used(self) -> int:
         """The size of landing in bytes."""
@@ -179,12 +199,12 @@ class Landing:
 
     def _write(self, path: str, data: bytes) -> None:
         """Write a file in one step: a killed run leaves no part of it under its name."""
-        local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
-        target = f"{path}.{self.run}.part" if local else path
+        target = f"{path}.{self.run}.part" if self._is_local else path
         try:
-            self.fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+            if self._is_local:  # s3fs would create a bucket
+                self.fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
             self.fs.pipe_file(target, data)
-            if local:
+            if self._is_local:
                 self.fs.mv(target, path)
         except OSError as problem:
             if problem.errno == errno.ENOSPC:

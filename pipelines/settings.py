@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from contextlib import suppress
+import re
 from datetime import date, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -24,9 +23,14 @@ from pydantic_settings import (
 )
 
 from pipelines.registry import SourceRow, source_rows
+from pipelines.series_files import read_series, state
 from pipelines.source import Source
 from pipelines.sources import expand_multi_venue
 
+#: Names that a DuckDB file may not have, because they are those of schemas and of DuckDB's own catalogs.
+CATALOGS = frozenset(
+    "raw meta marts marts_0_1 staging intermediate seeds main temp system information_schema pg_catalog memory".split()
+)
 Names = Annotated[list[str], NoDecode]
 
 
@@ -88,6 +92,32 @@ class Settings(BaseSettings):
             values = {"mode": values["source"], **{name: value for name, value in values.items() if name != "source"}}
         return {"assets": "all", **values} if str(values.get("mode", "")).startswith("recorded:") else values
 
+    @field_validator("home", "warehouse")
+    @classmethod
+    def _usable(cls, path: Path | None) -> Path | None:
+        """`~` expanded. DuckDB, dlt and Dagster take some characters and names for something else."""
+        if path is None:
+            return None
+        path = path.expanduser()
+        if found := re.search(r"""['"`%#?;\x00-\x1f]""", str(path.absolute())):
+            raise ValueError(f"{path.absolute()} contains {found[0]!r}, which its files may not: choose another folder or name")
+        return path
+
+    @field_validator("warehouse")
+    @classmethod
+    def _no_schema(cls, path: Path | None) -> Path | None:
+        """DuckDB calls a file's catalog by its name."""
+        if path and path.stem.lower() in CATALOGS:
+            raise ValueError(f"a warehouse can't be called {path.name}: {path.stem} is a schema's name; choose another")
+        if path and path.is_dir():
+            raise ValueError(f"{path} is a folder: name the DuckDB file in it")
+        return path
+
+    @field_validator("landing")
+    @classmethod
+    def _expanded(cls, landing: str | None) -> str | None:
+        return str(Path(landing).expanduser()) if landing and "://" not in landing else landing
+
     @field_validator("venues", "ccxt_venues", "vendor_venues", "subgraphs", "assets", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -124,11 +154,8 @@ class Settings(BaseSettings):
         if self.mode == "synthetic":
             return f"synthetic-{self.seed}"
         if self.recording:
-            files = self._recorded_files()
-            if not files:
-                raise ValueError(f"{self.recording}: no .parquet or .csv files there; see «Bring your own series» in the docs")
-            state = ";".join(f"{f.name}:{f.stat().st_size}:{f.stat().st_mtime_ns}" for f in files)
-            return f"recorded-{self.recording.resolve().name}-{hashlib.sha256(state.encode()).hexdigest()[:8]}"
+            name = re.sub(r"[^A-Za-z0-9._-]", "_", self.recording.resolve().name)
+            return f"recorded-{name}-{hashlib.sha256(state(self.recording).encode()).hexdigest()[:8]}"
         if self.mode == "live":
             return "live"
         if self.mode == "replay":
@@ -179,32 +206,10 @@ class Settings(BaseSettings):
         if row.venue is None:
             return any(self.expand_multi_venue(name))
         by_group = "all" in self.venues or ("core" in self.venues and row.core)
-        recorded = self._recorded_venues()
-        return row.venue in self.venues or (by_group and (not recorded or row.venue in recorded))
-
-    def _recorded_venues(self) -> frozenset[str]:
-        """The venues whose series a recording has; empty where there is no recording, or it can't be read."""
-        return _venues_in(tuple((str(file), file.stat().st_mtime_ns) for file in self._recorded_files()))
-
-    def _recorded_files(self) -> list[Path]:
-        """The files of a recording; empty where there is no recording."""
-        return [file for kind in ("*.parquet", "*.csv") for file in sorted(self.recording.glob(kind))] if self.recording else []
+        return row.venue in self.venues or (by_group and (not self.recording or row.venue in read_series(self.recording).venues))
 
     def expand_multi_venue(self, name: str) -> tuple[tuple[Source, ...], tuple[str, ...]]:
         """For a source that reads several venues: a `Source` for each chosen venue, and a note for each unavailable one."""
         wanted = tuple(getattr(self, source_rows()[name].named_in or ""))
         chosen = wanted or "all" in self.venues
         return expand_multi_venue(name, wanted, self.mode.partition(":")[0]) if chosen else ((), ())
-
-
-@lru_cache(maxsize=8)
-def _venues_in(files: tuple[tuple[str, int], ...]) -> frozenset[str]:
-    """The values of the column `venue` in some files. Files without it are skipped here; the emulator reports them."""
-    import duckdb
-
-    venues: set[str] = set()
-    for path, _ in files:
-        reader = "read_parquet" if path.endswith(".parquet") else "read_csv"
-        with suppress(duckdb.Error):
-            venues |= {str(venue) for (venue,) in duckdb.execute(f"SELECT DISTINCT venue FROM {reader}(?)", [path]).fetchall()}
-    return frozenset(venues)

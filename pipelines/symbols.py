@@ -12,7 +12,7 @@ from functools import cache
 
 from pipelines.registry import read_seed
 
-_PREFIX = re.compile(r"^(1000000|100000|10000|1000|1M)(?=[A-Z])")
+_PREFIX = re.compile(r"^(10{3,9}|1M|1K)(?=[A-Z])")
 _SUFFIX = re.compile(r"(?<=[A-Z])1000$")
 _K = re.compile(r"^k(?=[A-Z])")
 

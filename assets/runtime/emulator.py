@@ -13,11 +13,12 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from pipelines.run import EmulatorInfo
+from pipelines.series_files import read_series
 from pipelines.settings import Settings
 from pipelines.windows import iso, to_ms
 
@@ -28,10 +29,14 @@ HISTORY_DAYS = 400
 
 @dataclass(frozen=True)
 class RunningEmulator:
-    """A running emulator and its clock: milliseconds UTC where the clock is fixed, None where it runs with real time."""
+    """A running emulator and its clock: milliseconds UTC where the clock is fixed, None where it runs with real time.
+
+    `notes` say what a recording left out.
+    """
 
     emulator: EmulatorInfo
     clock: int | None
+    notes: tuple[str, ...] = ()
 
 
 def attach(url: str) -> RunningEmulator:
@@ -42,7 +47,7 @@ def attach(url: str) -> RunningEmulator:
     except OSError as problem:
         raise ConnectionError(f"no emulator answers at {url} ({problem}); start one with `python -m infra.emulator`") from None
     clock = to_ms(datetime.fromisoformat(health["clock"])) if health.get("fixed", True) else None
-    return RunningEmulator(EmulatorInfo(url, health["origin"]), clock)
+    return RunningEmulator(EmulatorInfo(url, health["origin"]), clock, tuple(health.get("notes", ())))
 
 
 @contextmanager
@@ -51,16 +56,19 @@ def emulator(settings: Settings, as_of: int | None, days: int = HISTORY_DAYS) ->
 
     `as_of` (milliseconds, UTC) fixes its clock; without it a recording's clock is fixed at its end and the synthetic market's
     runs with real time. `days` is how much of its past the synthetic market serves: each day takes time to generate.
+    Raises `SeriesError` for a recording that can't be read, before anything is started.
     """
     if settings.emulator_url:
         yield attach(settings.emulator_url.rstrip("/"))
         return
+    series = read_series(settings.recording) if settings.recording else None
     with tempfile.TemporaryDirectory(prefix="perplake-") as folder:
-        url_file, log_file = Path(folder) / "url", Path(folder) / "log"
+        url_file, log_file = Path(folder) / ".url", Path(folder) / ".log"
         command = [sys.executable, "-m", "infra.emulator", "--port", "0", "--port-file", str(url_file), "--attached"]
         command += ["--limits-scale", str(settings.scale)]
-        if settings.recording:
-            command += ["--store", f"recorded:{settings.recording.resolve()}", "--no-history-limits"]
+        if series and settings.recording:
+            series.write(served := Path(folder) / settings.market)
+            command += ["--store", f"recorded:{served}", "--no-history-limits"]
         else:
             command += ["--store", "synthetic", "--seed", str(settings.seed), "--days", str(days)]
         if as_of is not None:
@@ -69,7 +77,8 @@ def emulator(settings: Settings, as_of: int | None, days: int = HISTORY_DAYS) ->
             # It ends when its standard input closes, so also when this process is killed.
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=Path(__file__).parents[2])
         try:
-            yield attach(_url(process, url_file, log_file))
+            attached = attach(_url(process, url_file, log_file))
+            yield replace(attached, notes=(*(series.notes if series else ()), *attached.notes))
         finally:
             process.terminate()
             process.wait(timeout=10)

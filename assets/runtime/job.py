@@ -59,6 +59,7 @@ def prepared(settings: Settings) -> Iterator[Prepared]:
         yield from_landing(settings)
         return
     window, clock = resolve_window_and_clock(settings)
+    Landing(settings.landing_root)  # a bucket that is missing is told before anything is requested
     if settings.database.exists():
         with warehouse.one_writer(settings.database), warehouse.connect(settings.database) as connection:
             warehouse.prepare(connection, settings.market)

@@ -2,7 +2,7 @@
 {% macro base_asset(listed, at) -%}
     {%- set stripped -%}
         regexp_replace(regexp_replace(regexp_replace({{ listed }},
-            '^(1000000|100000|10000|1000|1M)([A-Z])', '\2'), '([A-Z])1000$', '\1'), '^k([A-Z])', '\1')
+            '^(10{3,9}|1M|1K)([A-Z])', '\2'), '([A-Z])1000$', '\1'), '^k([A-Z])', '\1')
     {%- endset -%}
     coalesce((
         select max(alias.base_asset) from {{ ref('asset_aliases') }} as alias
@@ -13,9 +13,7 @@
 
 {# Whole coins in one listed unit: 1000 for 1000PEPE, kPEPE and SHIB1000. #}
 {% macro multiplier(listed) -%}
-    case regexp_extract({{ listed }}, '^(1000000|100000|10000|1000|1M)[A-Z]', 1)
-        when '1000000' then 1e6 when '100000' then 1e5 when '10000' then 1e4 when '1000' then 1e3 when '1M' then 1e6 else 1.0
-    end
+    coalesce(try_cast(replace(replace(regexp_extract({{ listed }}, '^(10{3,9}|1M|1K)[A-Z]', 1), 'M', '000000'), 'K', '000') as double), 1.0)
     * case when regexp_matches({{ listed }}, '[A-Z]1000$') then 1e3 else 1.0 end
     * case when regexp_matches({{ listed }}, '^k[A-Z]') then 1e3 else 1.0 end
 {%- endmacro %}

@@ -1,37 +1,17 @@
-"""A market store over recorded series: a folder of Parquet (or CSV) files, served as the venues would serve them.
+"""A market store over recorded series: a folder of Parquet files, served as the venues would serve them.
 
     market = RecordedMarket(Path("../shared/recordings/series"))
     market.start, market.end, market.open_interest("hyperliquid", "BTC")
 
-**The format.** Any of these files, as `.parquet` or `.csv`, any of them absent; one row per `venue`, `coin` and
-`timestamp`, in any order:
-
-| file | required columns | optional columns |
-|---|---|---|
-| `candles_1h` | `open high low close` | `volume_base volume_usd mark_price` |
-| `funding_rates` | `funding_rate` | `mark_price` |
-| `open_interest_1h` | `oi_usd` or `oi_base`, or both | `mark_price` |
-| `liquidations_1d` | `total_usd long_usd short_usd` | `events` |
-
-* `timestamp`: zoned, or without zone and then UTC, or whole milliseconds since 1970. Of a bar its start, on the hour;
-  of open interest the instant, on the hour; of funding the settlement as the venue stamped it, to the millisecond;
-  of daily liquidations the day.
-* `venue`: `binance`, `bybit`, `hyperliquid`, `kraken`. Rows of other venues are left out with a warning (`skipped`).
-* `coin`: as the venue lists it, so with its multiplier: `BTC`, `1000PEPE` (Binance, Bybit), `kPEPE` (Hyperliquid);
-  not a symbol such as `BTCUSDT` or `PF_XBTUSD`.
-* Prices are in quote currency per listed coin, `*_base` in listed coins, `*_usd` in USD; `funding_rate` is a fraction
-  per settlement (0.0001 = 0.01 %), positive when longs pay. `mark_price` is the mark at the bar's close, or at the stamp.
-* Required columns hold no nulls (in `open_interest_1h` one of the two is enough per row); elsewhere a null means "not
-  recorded".
-
-A file that breaks a rule (unknown column, null, duplicate key, price not above zero, stamp off its grid) raises
-`SeriesError`, which names file, column and number of rows.
+The files are `candles_1h`, `funding_rates`, `open_interest_1h` and `liquidations_1d`, any of them absent, with the columns of
+`docs/your-own-data.md`. A user's folder is read, checked and written in this form by `pipelines.series_files`; here it is taken
+as right.
 
 **What is derived.** Open interest that is only in USD becomes a size by the row's mark, else by a proxy: the
 close of the bar with the same timestamp, at the same venue or, where that has no bar, the median of the others'. Such
 series stand in `proxies`, and `origin` ends with `mark=close-proxy`; a row for which there is neither mark nor proxy is
-left out and counted in `dropped`. Funding intervals come from the gaps between settlements. Nothing else is made up: no
-index, no running rate, no single liquidations (daily totals are not events; they stay readable in
+left out and counted in `dropped`, and `notes` says both. Funding intervals come from the gaps between settlements. Nothing else
+is made up: no index, no running rate, no single liquidations (daily totals are not events; they stay readable in
 `daily_liquidations`). Mark bars know only their close.
 """
 
@@ -47,12 +27,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 import pyarrow.parquet as pq
 
 from infra.emulator.store import (
     MS_HOUR,
-    Bools,
     Candles,
     Floats,
     Funding,
@@ -67,38 +45,22 @@ Key = tuple[str, str]
 """Venue and coin as listed."""
 
 MS_DAY = 24 * MS_HOUR
-YEAR_2014, YEAR_2040 = 1_388_534_400_000, 2_208_988_800_000
 KEYS = ("timestamp", "venue", "coin")
 INTERVALS = (1, 2, 4, 8)
 USUAL_INTERVAL = {"binance": 8, "bybit": 8, "hyperliquid": 1, "kraken": 1}
 """Hours; the venues that are known, and what is assumed where no gaps tell."""
 
 
-class SeriesError(ValueError):
-    """A file of series breaks a rule of the format."""
-
-
 @dataclass(frozen=True)
 class _File:
     name: str
-    required: tuple[str, ...]
-    optional: tuple[str, ...]
-    positive: tuple[str, ...]
-    grid: int  # ms that stamps must be a multiple of
     lasts: int  # ms from a stamp to the end of what it tells of
 
 
-CANDLES = _File(
-    "candles_1h",
-    ("open", "high", "low", "close"),
-    ("volume_base", "volume_usd", "mark_price"),
-    ("open", "high", "low", "close", "mark_price"),
-    MS_HOUR,
-    MS_HOUR,
-)
-FUNDING = _File("funding_rates", ("funding_rate",), ("mark_price",), ("mark_price",), 1, 0)
-OPEN_INTEREST = _File("open_interest_1h", (), ("oi_usd", "oi_base", "mark_price"), ("mark_price",), MS_HOUR, 0)
-LIQUIDATIONS = _File("liquidations_1d", ("total_usd", "long_usd", "short_usd"), ("events",), (), MS_DAY, MS_DAY)
+CANDLES = _File("candles_1h", MS_HOUR)
+FUNDING = _File("funding_rates", 0)
+OPEN_INTEREST = _File("open_interest_1h", 0)
+LIQUIDATIONS = _File("liquidations_1d", MS_DAY)
 FILES = (CANDLES, FUNDING, OPEN_INTEREST, LIQUIDATIONS)
 
 
@@ -117,29 +79,33 @@ class RecordedMarket:
     """A market store (`MarketStore`) over the files of `folder`; see the module's docstring for their format.
 
     `start` and `end` (ms) bound what it holds: `end` is the first full hour at which everything recorded has happened,
-    so the clock of a recorded run. Raises SeriesError for a file that breaks the format, and for a folder without any.
+    so the clock of a recorded run. Raises ValueError for a folder without a row of a known venue.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.skipped: list[str] = []
         self.proxies: dict[Key, str] = {}
         self.dropped: dict[Key, int] = {}
         tables = {file: table for file in FILES if (table := _read(folder, file)) is not None}
-        if not tables:
-            raise SeriesError(f"{folder} holds no series: candles_1h, funding_rates, open_interest_1h or liquidations_1d")
         self._series = {file: self._split(table) for file, table in tables.items()}
-        if self.skipped:
-            warnings.warn(f"{folder}: the emulator doesn't know these venues: {', '.join(self.skipped)}", stacklevel=2)
         spans = [(s.at[0], s.at[-1] + file.lasts) for file, found in self._series.items() for s in found.values()]
         if not spans:
-            raise SeriesError(f"{folder} holds no rows of a venue that the emulator knows: {', '.join(USUAL_INTERVAL)}")
+            names = ", ".join(f"{file.name}.parquet" for file in FILES)
+            raise ValueError(f"{folder} holds no rows of {', '.join(USUAL_INTERVAL)} in {names}")
         self.start = int(min(first for first, _ in spans))
         self.end = -(-int(max(last for _, last in spans)) // MS_HOUR) * MS_HOUR
         self.daily_liquidations: pa.Table | None = tables.get(LIQUIDATIONS)
         """The daily totals as read, `timestamp` in ms; None = no such file."""
-        sized = {key: self._sized(key, series) for key, series in self._series.get(OPEN_INTEREST, {}).items()}
-        self._open_interest = {key: series for key, series in sized.items() if len(series.observed_at)}
-        self.origin = f"recorded; {folder.resolve().name}" + ("; mark=close-proxy" if self.proxies else "")
+        held = {key: self._sized(key, series) for key, series in self._series.get(OPEN_INTEREST, {}).items()}
+        self._open_interest = {key: series for key, series in held.items() if len(series.observed_at)}
+        self.origin = f"recorded; {folder.name}" + ("; mark=close-proxy" if self.proxies else "")
+
+    @property
+    def notes(self) -> list[str]:
+        """What is left out, a line per series."""
+        return [
+            f"open_interest_1h: {count:,} rows of {venue} {coin} are left out: neither mark_price nor a candle gives their price"
+            for (venue, coin), count in sorted(self.dropped.items())
+        ]
 
     def listings(self, venue: str) -> list[Listing]:
         """Every coin of `venue` in any file, listed at its first stamp."""
@@ -151,7 +117,7 @@ class RecordedMarket:
         if series is None or kind == "index":
             return None
         if kind == "trade":
-            open_, high, low, close = (series.values[name] for name in CANDLES.required)
+            open_, high, low, close = (series.values[name] for name in ("open", "high", "low", "close"))
             volume, quote = series.column("volume_base"), series.column("volume_usd")
             return Candles(series.at, open_, high, low, close, volume, quote, np.full(len(series.at), -1))
         known = ~np.isnan(series.column("mark_price"))
@@ -203,8 +169,6 @@ class RecordedMarket:
             if venues[start] in USUAL_INTERVAL:
                 columns = {name: column[start:end] for name, column in values.items()}
                 found[venues[start], coins[start]] = _Series(at[start:end], columns)
-            elif venues[start] not in self.skipped:
-                self.skipped.append(venues[start])
         return found
 
     def _sized(self, key: Key, series: _Series) -> OpenInterest:
@@ -225,15 +189,18 @@ class RecordedMarket:
         return OpenInterest(series.at[known], size[known], mark[known])
 
     def _close(self, key: Key, at: Ints) -> Floats:
-        """Close of the bars opened at `at`: the venue's own, else the median of the others' for the same asset; NaN = none."""
+        """The last price at `at`: the venue's own, else the median of the others' for the same asset; NaN = none.
+
+        It is the close of the bar that ends then, as for live data; where that is missing, the open of the bar that begins.
+        """
         base, multiplier = _whole(*key)
         own, others = np.full(len(at), np.nan), []
         for other, bars in self._series.get(CANDLES, {}).items():
             asset, units = _whole(*other)
             if asset != base:
                 continue
-            row = np.minimum(np.searchsorted(bars.at, at), len(bars.at) - 1)
-            close = np.where(bars.at[row] == at, bars.values["close"][row], np.nan)
+            close = _at(bars, "close", at - MS_HOUR)
+            close = np.where(np.isnan(close), _at(bars, "open", at), close)
             if other == key:
                 own = close
             else:
@@ -245,79 +212,34 @@ class RecordedMarket:
             return np.where(np.isnan(own), np.nanmedian(others, axis=0), own)
 
 
+def _at(bars: _Series, name: str, at: Ints) -> Floats:
+    """A column of the bars opened at `at`; NaN = no such bar."""
+    row = np.minimum(np.searchsorted(bars.at, at), len(bars.at) - 1)
+    return np.asarray(np.where(bars.at[row] == at, bars.values[name][row], np.nan))
+
+
 def _read(folder: Path, file: _File) -> pa.Table | None:
     """The file's table: `timestamp` as int64 ms, values as float64 with NaN for null; None where it is absent."""
-    paths = [path for suffix in ("parquet", "csv") if (path := folder / f"{file.name}.{suffix}").exists()]
-    if not paths:
+    path = folder / f"{file.name}.parquet"
+    if not path.exists():
         return None
-    if len(paths) > 1:
-        raise SeriesError(f"{folder} holds {file.name} twice, as .parquet and as .csv: which one is meant?")
-    path = paths[0]
-    table = pq.ParquetFile(path).read() if path.suffix == ".parquet" else pyarrow.csv.read_csv(path)
-    known = (*KEYS, *file.required, *file.optional)
-    if unknown := [name for name in table.column_names if name not in known]:
-        raise SeriesError(f"{path.name}: unknown columns {', '.join(unknown)}; known are {', '.join(known)}")
-    if missing := [name for name in (*KEYS, *file.required) if name not in table.column_names]:
-        raise SeriesError(f"{path.name}: required columns are missing: {', '.join(missing)}")
-    if file is OPEN_INTEREST and not {"oi_usd", "oi_base"} & set(table.column_names):
-        raise SeriesError(f"{path.name}: one of the columns oi_usd and oi_base is required")
-    table = pa.table({name: _typed(path.name, name, table[name]) for name in table.column_names})
-    _check(path.name, file, table)
+    table = pq.ParquetFile(path).read()
+    table = pa.table({name: _typed(name, table[name]) for name in table.column_names})
     return table.take(pc.sort_indices(table, sort_keys=[(name, "ascending") for name in ("venue", "coin", "timestamp")]))
 
 
-def _typed(file: str, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    kind = pa.int64() if name == "timestamp" else pa.string() if name in KEYS else pa.float64()
-    try:
-        if pa.types.is_timestamp(column.type):
-            column = column.cast(pa.timestamp("ms", tz=column.type.tz))
-        return column.cast(kind)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise SeriesError(f"{file}: column {name}: can't be read as {kind}: {error}") from error
-
-
-def _check(name: str, file: _File, table: pa.Table) -> None:
-    """Raises SeriesError with every rule that the rows break."""
-    problems: list[str] = []
-
-    def demand(column: str, what: str, bad: Bools) -> None:
-        if bad.any():
-            problems.append(f"column {column}: {np.count_nonzero(bad)} rows {what}")
-
-    values: dict[str, Floats] = {column: table[column].to_numpy() for column in table.column_names if column not in KEYS}
-    for column in KEYS:
-        demand(column, "are null", table[column].is_null().to_numpy())
-    for column, numbers in values.items():
-        if column in file.required:
-            demand(column, "are null", np.isnan(numbers))
-        demand(column, "are infinite", np.isinf(numbers))
-        if column in file.positive:
-            demand(column, "are not above zero", numbers <= 0)
-        elif column != "funding_rate":
-            demand(column, "are below zero", numbers < 0)
-    if file is OPEN_INTEREST:
-        given = [values[column] for column in ("oi_usd", "oi_base") if column in values]
-        demand("oi_usd or oi_base", "are null", np.asarray(np.isnan(given).all(axis=0)))
-    if file is CANDLES:
-        prices = [values[column] for column in file.required]
-        demand("high", "are below the bar's open, low or close", values["high"] < np.max(prices, axis=0))
-        demand("low", "are above the bar's open, high or close", values["low"] > np.min(prices, axis=0))
-    at = table["timestamp"].drop_null().to_numpy()
-    demand("timestamp", "lie before 2014 or after 2040 (not milliseconds?)", (at < YEAR_2014) | (at > YEAR_2040))
-    demand("timestamp", f"are off the grid of {file.grid} ms", at % file.grid != 0)
-    repeated = table.num_rows - len(set(zip(*(table[column].to_pylist() for column in KEYS), strict=True)))
-    if repeated:
-        problems.append(f"columns {', '.join(KEYS)}: {repeated} rows repeat the key of another")
-    if problems:
-        raise SeriesError(f"{name}: " + "; ".join(problems))
+def _typed(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.timestamp("ms", tz=column.type.tz), safe=False)
+    return column.cast(pa.int64() if name == "timestamp" else pa.string() if name in KEYS else pa.float64())
 
 
 def _whole(venue: str, listed: str) -> tuple[str, int]:
     """Asset and whole coins per listed unit: ('PEPE', 1000) for Binance's 1000PEPE."""
     if venue == "hyperliquid" and (found := re.fullmatch(r"k([A-Z].*)", listed)):
         return found[1], 1000
-    if venue in ("binance", "bybit") and (found := re.fullmatch(r"(1(?:0{6}|0{5}|0{4}|0{3}|M))([A-Z].*)", listed)):
-        return found[2], int(found[1].replace("M", "0" * 6))
+    if venue in ("binance", "bybit") and (found := re.fullmatch(r"(10{3,9}|1M|1K)([A-Z].*)", listed)):
+        return found[2], int(found[1].replace("M", "0" * 6).replace("K", "0" * 3))
     if venue == "bybit" and (found := re.fullmatch(r"(.*[A-Z])1000", listed)):
         return found[1], 1000
     return listed, 1

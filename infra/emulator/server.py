@@ -165,7 +165,7 @@ class Emulator:
         clock = datetime.fromtimestamp(self.clock.now() / 1000, UTC).isoformat()
         fixed = self.clock.as_of is not None
         content = {"origin": self.store.origin, "clock": clock, "fixed": fixed, "venues": {v.name: v.prefix for v in self.venues}}
-        return _json(content)
+        return _json(content | {"notes": getattr(self.store, "notes", [])})
 
     async def _requests(self, request: web.Request) -> web.Response:
         return _json(list(self.log))

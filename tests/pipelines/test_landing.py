@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import fsspec
 import msgspec
 import pytest
 
@@ -41,7 +42,6 @@ def s3() -> Iterator[str]:
         patch.setenv("AWS_ACCESS_KEY_ID", "test")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        import fsspec
 
         fsspec.filesystem("s3").mkdir("landing-test")
         yield "s3://landing-test"
@@ -213,3 +213,21 @@ def test_windows_of_pages_are_half_open() -> None:
     assert page.overlaps(Window(0, 11)) and page.overlaps(Window(19, 30)) and page.overlaps(Window(12, 13))
     assert not page.overlaps(Window(0, 10)) and not page.overlaps(Window(20, 30))
     assert entry(b"", window=None).overlaps(Window(0, 1))
+
+
+def test_a_misspelt_bucket_is_refused_and_not_made(s3: str) -> None:
+    with pytest.raises(
+        ValueError, match=r"landing s3://lnading-test/a: there is no bucket 'lnading-test'; correct its name"
+    ) as error:
+        Landing("s3://lnading-test/a")
+    assert "\n" not in str(error.value)
+    assert fsspec.filesystem("s3").ls("/", refresh=True) == ["landing-test"]
+
+
+def test_storage_that_does_not_answer_is_one_line(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    fsspec.filesystem("s3").clear_instance_cache()
+    with pytest.raises(ValueError, match="landing s3://landing-test/a: the storage doesn't answer") as error:
+        Landing("s3://landing-test/a")
+    fsspec.filesystem("s3").clear_instance_cache()
+    assert "\n" not in str(error.value)

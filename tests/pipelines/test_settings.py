@@ -47,9 +47,9 @@ def test_settings_are_immutable() -> None:
 
 def test_each_market_has_a_folder_of_its_own(tmp_path: Path) -> None:
     series = tmp_path / "series"
-    series.mkdir()
-    with pytest.raises(ValueError, match=r"no \.parquet or \.csv files"):
+    with pytest.raises(ValueError, match="there is no such folder"):
         _ = Settings(mode=f"recorded:{series}").market
+    series.mkdir()
     (series / "candles_1h.csv").write_text("a\n1\n")
     recorded = Settings(mode=f"recorded:{series}")
     first = recorded.market
@@ -124,10 +124,33 @@ def test_a_recording_defaults_to_all_its_assets() -> None:
 
 def test_a_recording_defaults_to_the_venues_that_it_has(tmp_path: Path) -> None:
     """A venue that is named is chosen all the same."""
-    (tmp_path / "candles_1h.csv").write_text("timestamp,venue,coin\n0,binance,BTC\n0,hyperliquid,BTC\n")
+    rows = "timestamp,venue,coin,funding_rate\n2025-10-10,Binance,BTCUSDT,0\n2025-10-10,hyperliquid,BTC,0\n"
+    (tmp_path / "funding_rates.csv").write_text(rows)
     (tmp_path / "notes.csv").write_text("of,something,else\n1,2,3\n")
     mode = f"recorded:{tmp_path}"
     assert {source_rows()[name].venue for name in Settings(mode=mode).sources} == {"binance", "hyperliquid"}
     assert "kraken_futures" in Settings(mode=mode, venues="core,kraken").sources
-    (tmp_path / "candles_1h.csv").unlink()
-    assert Settings(mode=mode).sources == Settings().sources, "the emulator reports what is wrong with the folder"
+    (tmp_path / "funding_rates.csv").unlink()
+    with pytest.raises(ValueError, match=r"notes\.csv is left out"):
+        _ = Settings(mode=mode).sources
+
+
+@pytest.mark.parametrize("name", ["plain", "with space", "ü币", "[x]*", "a.b-c", "link/", "~/x"])
+def test_names_of_files_that_work(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    settings = Settings(home=Path(name), warehouse=Path(name) / "w.duckdb", landing=name)
+    assert "~" not in f"{settings.home} {settings.warehouse} {settings.landing}"
+
+
+@pytest.mark.parametrize("name", ["o'brien", 'say "x"', "50% off", "a#b", "what?", "a;b", "a\nb"])
+def test_names_that_mean_something_to_the_engines_are_refused(name: str, tmp_path: Path) -> None:
+    for given in ({"home": tmp_path / name}, {"warehouse": tmp_path / f"{name}.duckdb"}):
+        with pytest.raises(ValidationError, match=r"which its files may not: choose another folder or name"):
+            Settings(**given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["raw", "meta", "Marts", "temp", "system", "main"])
+def test_a_warehouse_is_not_called_like_a_schema(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="is a schema's name; choose another"):
+        Settings(warehouse=tmp_path / f"{name}.duckdb")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.emulator.recorded import RecordedMarket, SeriesError
+from infra.emulator.recorded import RecordedMarket
 from infra.emulator.store import MS_HOUR, Listing
 
 SERIES = Path(__file__).parents[4] / "shared" / "recordings" / "series"
@@ -88,15 +88,15 @@ def test_open_interest_times_its_mark_is_the_recorded_value(real: RecordedMarket
         assert series is not None and series.observed_at.tolist() == part["ms"].tolist()
         np.testing.assert_allclose(series.size * series.mark, part["oi_usd"], rtol=3e-16)
     assert real.proxies == {("hyperliquid", coin): "close" for coin in ("BTC", "DOGE", "ETH", "HYPE", "SOL")}
-    assert real.origin == "recorded; series; mark=close-proxy" and not real.dropped and not real.skipped
+    assert real.origin == "recorded; series; mark=close-proxy" and not real.dropped
 
 
 @recorded
-def test_proxy_is_the_median_close_of_the_hour(real: RecordedMarket) -> None:
+def test_proxy_is_the_median_close_of_the_hour_that_ends(real: RecordedMarket) -> None:
     series = real.open_interest("hyperliquid", "BTC")
     crash = int(datetime(2025, 10, 10, 21, tzinfo=UTC).timestamp() * 1000)
     candles = frame("candles_1h")
-    closes = candles[(candles["coin"] == "BTC") & (candles["ms"] == crash)]["close"]
+    closes = candles[(candles["coin"] == "BTC") & (candles["ms"] == crash - MS_HOUR)]["close"]
     assert series is not None and len(closes) == 2
     assert series.mark[np.searchsorted(series.observed_at, crash)] == closes.mean()
 
@@ -124,11 +124,11 @@ usd = st.floats(min_value=1, max_value=1e11)
 
 
 @settings(max_examples=30, deadline=None)
-@given(data=st.lists(st.tuples(prices, usd, st.booleans(), st.booleans()), min_size=1, max_size=30), text=st.booleans())
+@given(data=st.lists(st.tuples(prices, usd, st.booleans(), st.booleans()), min_size=1, max_size=30))
 def test_any_open_interest_keeps_its_dollars(
-    tmp_path_factory: pytest.TempPathFactory, data: list[tuple[float, float, bool, bool]], text: bool
+    tmp_path_factory: pytest.TempPathFactory, data: list[tuple[float, float, bool, bool]]
 ) -> None:
-    """Each row with a mark of its own, or a bar of that hour, or neither: kept exactly, kept by proxy, or counted."""
+    """Each row with a mark of its own, or a bar that ends or begins then, or neither: kept exactly, kept by proxy, or counted."""
     path = tmp_path_factory.mktemp("recording")
     stamps = [T0 + hour * MS_HOUR for hour in range(len(data))]
     marks = [price if own else None for price, _, own, _ in data]
@@ -138,19 +138,23 @@ def test_any_open_interest_keeps_its_dollars(
         or [bars("kraken", "ETH", [1.0])]
     )
     for name, table in (("open_interest_1h", series), ("candles_1h", candles)):
-        if text:
-            table.to_csv(path / f"{name}.csv", index=False)
-        else:
-            table.to_parquet(path / f"{name}.parquet", index=False)
+        table.to_parquet(path / f"{name}.parquet", index=False)
     market = RecordedMarket(path)
-    kept = [(at, price, value) for at, (price, value, own, bar) in zip(stamps, data, strict=True) if own or bar]
+    closes = [None, *(price if bar else None for price, _, _, bar in data)]
+    proxies = [close or (price if bar else None) for close, (price, _, _, bar) in zip(closes, data, strict=False)]
+    marked = [
+        (at, price if own else proxy, value) for at, proxy, (price, value, own, _) in zip(stamps, proxies, data, strict=True)
+    ]
+    kept = [row for row in marked if row[1]]
     assert market.dropped.get(("bybit", "BTC"), 0) == len(data) - len(kept)
     series = market.open_interest("bybit", "BTC")
     assert (series is None) == (not kept)
     if series is not None:
         assert list(zip(series.observed_at.tolist(), series.mark.tolist(), strict=True)) == [row[:2] for row in kept]
         np.testing.assert_allclose(series.size * series.mark, [value for _, _, value in kept], rtol=3e-16)
-    assert (("bybit", "BTC") in market.proxies) == any(bar and not own for _, _, own, bar in data)
+    assert (("bybit", "BTC") in market.proxies) == any(
+        proxy and not own for proxy, (_, _, own, _) in zip(proxies, data, strict=True)
+    )
 
 
 @pytest.mark.parametrize("unit", ["ms", "s", "us", "ns"])
@@ -163,11 +167,8 @@ def test_stamps_of_any_kind_are_the_same_instants(tmp_path: Path, unit: str, zon
     assert series is not None and series.opened_at.tolist() == [T0, T0 + MS_HOUR]
 
 
-def test_csv_and_rows_in_any_order(tmp_path: Path) -> None:
-    table = bars("binance", "BTC", [1.0, 2.0, 3.0])
-    table["timestamp"] = pd.to_datetime(table["timestamp"], unit="ms", utc=True)
-    table.iloc[::-1].to_csv(tmp_path / "candles_1h.csv", index=False)
-    market = RecordedMarket(tmp_path)
+def test_rows_in_any_order(tmp_path: Path) -> None:
+    market = RecordedMarket(folder(tmp_path, candles_1h=bars("binance", "BTC", [1.0, 2.0, 3.0]).iloc[::-1]))
     series = market.candles("binance", "BTC", "trade")
     assert series is not None and series.close.tolist() == [1.0, 2.0, 3.0]
     assert (market.start, market.end) == (T0, T0 + 3 * MS_HOUR) and market.origin == f"recorded; {tmp_path.name}"
@@ -240,53 +241,8 @@ def test_interval_is_what_the_gaps_repeat(tmp_path: Path, gaps: list[int], expec
     assert [((start - T0) // MS_HOUR, hours) for start, hours in listing.funding_interval_hours] == expected
 
 
-def test_unknown_venues_are_named(tmp_path: Path) -> None:
-    table = pd.concat([bars("okx", "BTC", [1.0]), bars("binance", "BTC", [1.0]), bars("deribit", "BTC", [1.0])])
-    with pytest.warns(UserWarning, match="deribit, okx"):
-        market = RecordedMarket(folder(tmp_path, candles_1h=table))
-    assert market.skipped == ["deribit", "okx"] and market.listings("okx") == []
-
-
-GOOD = bars("binance", "BTC", [1.0, 2.0, 3.0])
-
-
-@pytest.mark.parametrize(
-    ("table", "message"),
-    [
-        (GOOD.assign(colour="red"), "candles_1h.parquet: unknown columns colour"),
-        (GOOD.drop(columns="low"), "required columns are missing: low"),
-        (pd.concat([GOOD, GOOD[:2]]), "2 rows repeat the key"),
-        (GOOD.assign(close=[1.0, None, None]), "column close: 2 rows are null"),
-        (GOOD.assign(venue=["binance", None, "binance"]), "column venue: 1 rows are null"),
-        (GOOD.assign(low=[0.0, 1.0, -1.0]), "column low: 2 rows are not above zero"),
-        (GOOD.assign(high=[0.9, 4.0, 6.0]), "column high: 1 rows are below"),
-        (GOOD.assign(low=[0.5, 1.0, 3.1]), "column low: 1 rows are above"),
-        (
-            GOOD.assign(volume_base=[-1.0, 1.0, np.inf]),
-            "volume_base: 1 rows are infinite; column volume_base: 1 rows are below zero",
-        ),
-        (GOOD.assign(timestamp=GOOD["timestamp"] + 1), "column timestamp: 3 rows are off the grid of 3600000 ms"),
-        (GOOD.assign(timestamp=GOOD["timestamp"] // 1000), "column timestamp: 3 rows lie before 2014"),
-        (GOOD.assign(close="much"), "column close: can't be read as double"),
-    ],
-)
-def test_what_breaks_the_format_is_told(tmp_path: Path, table: pd.DataFrame, message: str) -> None:
-    with pytest.raises(SeriesError) as error:
-        RecordedMarket(folder(tmp_path, candles_1h=table))
-    assert message in str(error.value) and "candles_1h.parquet" in str(error.value)
-
-
-def test_open_interest_needs_one_of_its_two_columns(tmp_path: Path) -> None:
-    with pytest.raises(SeriesError, match="one of the columns oi_usd and oi_base"):
-        RecordedMarket(folder(tmp_path, open_interest_1h=rows("kraken", "BTC", [T0], mark_price=1.0)))
-    with pytest.raises(SeriesError, match="oi_usd or oi_base: 1 rows are null"):
-        RecordedMarket(folder(tmp_path, open_interest_1h=rows("kraken", "BTC", [T0, T0 + MS_HOUR], oi_usd=[None, 1.0])))
-
-
-def test_a_folder_without_series_is_no_market(tmp_path: Path) -> None:
-    with pytest.raises(SeriesError, match="holds no series"):
+def test_a_folder_without_a_known_venue_is_no_market(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="holds no rows of binance"):
         RecordedMarket(tmp_path)
-    folder(tmp_path, candles_1h=GOOD)
-    GOOD.to_csv(tmp_path / "candles_1h.csv", index=False)
-    with pytest.raises(SeriesError, match="twice"):
-        RecordedMarket(tmp_path)
+    with pytest.raises(ValueError, match="holds no rows of binance"):
+        RecordedMarket(folder(tmp_path, candles_1h=bars("okx", "BTC", [1.0])))

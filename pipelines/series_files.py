@@ -1,0 +1,510 @@
+"""A user's folder of series, read into the one format that the emulator serves (`docs/your-own-data.md`).
+
+    series = read_series(Path("my-series"))
+    series.tables["candles_1h"], series.notes
+
+A file is read as text (CSV, by DuckDB's sniffer) or with its types (Parquet); then each column is typed here, so that a coin
+`007` or `NA` stays a name. The first value that can't be read raises `SeriesError` with file, line, column, value and remedy.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from pipelines.registry import source_rows
+
+KEYS = ("timestamp", "venue", "coin")
+#: The venues whose wire format the emulator speaks from a recording.
+SERVED = ("binance", "bybit", "hyperliquid", "kraken")
+MS_HOUR, MS_DAY = 3_600_000, 86_400_000
+YEAR_2014, YEAR_2040 = 1_388_534_400_000, 2_208_988_800_000
+ROUNDING = 1e-6  # by how much a bar's high may fall short of its other prices, as columns of different precision do
+
+
+class SeriesError(ValueError):
+    """A file of series can't be used; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """A file's columns. `grid`: milliseconds that stamps are a multiple of. `names`: the spellings of the file's name."""
+
+    name: str
+    names: str
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+    positive: tuple[str, ...]
+    grid: int
+    stamp: str
+
+
+FORMATS = (
+    Format(
+        "candles_1h", r"candles?|klines?|ohlcv?|bars?", ("open", "high", "low", "close"),
+        ("volume_base", "volume_usd", "mark_price"), ("open", "high", "low", "close", "mark_price"),
+        MS_HOUR, "the start of its bar, on the hour",
+    ),
+    Format(
+        "funding_rates", r"fundings?|funding_?rates?", ("funding_rate",), ("mark_price",), ("mark_price",), 1, "the settlement",
+    ),
+    Format(
+        "open_interest_1h", r"open_?interests?|oi", (), ("oi_usd", "oi_base", "mark_price"), ("mark_price",),
+        MS_HOUR, "an instant on the hour",
+    ),
+    Format(
+        "liquidations_1d", r"liquidations?|liqs?", ("total_usd", "long_usd", "short_usd"), ("events",), (), MS_DAY, "a day",
+    ),
+)  # fmt: skip
+
+_DATA = re.compile(r"(?i)(?P<stem>.+?)(?P<kind>\.parquet|\.pq|(?:\.csv|\.tsv|\.txt)(?:\.gz|\.zst)?)")
+_COLUMNS = {
+    "time": "timestamp", "date": "timestamp", "datetime": "timestamp", "ts": "timestamp", "open_time": "timestamp",
+    "exchange": "venue", "symbol": "coin", "asset": "coin", "ticker": "coin", "instrument": "coin",
+}  # fmt: skip
+#: A column without a name: what pandas writes for its index.
+_INDEX = re.compile(r"(?i)unnamed: ?\d+|column\d+|index|level_\d+|__index_level_\d+__|\s*")
+
+
+@dataclass
+class Series:
+    """Tables by the name of their format: `timestamp` in int64 ms, values in float64, NaN = not recorded; notes for the user."""
+
+    tables: dict[str, pa.Table] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def venues(self) -> frozenset[str]:
+        return frozenset(v for table in self.tables.values() for v in pc.unique(table["venue"]).to_pylist())
+
+    def write(self, folder: Path) -> None:
+        """The tables as Parquet files, which the emulator serves."""
+        folder.mkdir(parents=True)
+        for name, table in self.tables.items():
+            pq.write_table(table, folder / f"{name}.parquet")
+
+
+def series_files(folder: Path) -> list[Path]:
+    """The files of a folder, without hidden ones. Raises `SeriesError` for a folder that isn't there."""
+    if not folder.is_dir():
+        raise SeriesError(f"{folder}: {'is a file, name its folder' if folder.exists() else 'there is no such folder'}")
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def state(folder: Path) -> str:
+    """Names, sizes and times of a folder's files: another text is another recording."""
+    stats = [(path.name, path.stat()) for path in series_files(folder)]
+    return ";".join(f"{name}:{stat.st_size}:{stat.st_mtime_ns}" for name, stat in stats)
+
+
+def read_series(folder: Path) -> Series:
+    """Read a folder, once for each of its states. Raises `SeriesError`."""
+    return _read_state(folder.resolve(), state(folder))
+
+
+@lru_cache(maxsize=2)
+def _read_state(folder: Path, _: str) -> Series:
+    series = Series()
+    found: dict[str, Path] = {}
+    for path in series_files(folder):
+        form, kind = _recognised(path)
+        if form is None:
+            if path.suffix.lower() != ".md":
+                names = ", ".join(form.name for form in FORMATS)
+                series.notes.append(f"{path.name} is left out: a series is a .csv, .csv.gz, .csv.zst or .parquet named {names}")
+            continue
+        if form.name in found:
+            raise SeriesError(f"{found[form.name].name} and {path.name} are both {form.name}: keep one of them in {folder}")
+        found[form.name] = path
+        table = _File(path, form).read(kind)
+        if not table.num_rows:
+            series.notes.append(f"{path.name} has no rows and is left out")
+            continue
+        table = _served(path.name, table, series.notes)
+        if form.name == "liquidations_1d":
+            table = _consistent(path.name, table, series.notes)
+        if table.num_rows:
+            series.tables[form.name] = table
+    if not series.tables:
+        reasons = "; ".join(series.notes) or "it is empty"
+        raise SeriesError(f"{folder} holds no series: {reasons}")
+    return series
+
+
+def _recognised(path: Path) -> tuple[Format | None, str]:
+    """The format that a file's name stands for, and its suffix."""
+    match = _DATA.fullmatch(path.name)
+    if match and path.is_file():
+        stem = re.sub(r"[\s\-.]+", "_", match["stem"].strip().lower())
+        for form in FORMATS:
+            if re.fullmatch(rf"(?:{form.names})(?:_?1[hd])?", stem):
+                return form, match["kind"].lower()
+    return None, ""
+
+
+@dataclass
+class _File:
+    """One file being read. Rows count from 0 here; messages name a CSV's line or a Parquet's row."""
+
+    path: Path
+    form: Format
+
+    def error(self, what: str, remedy: str, row: int | None = None, more: int = 0) -> SeriesError:
+        place = "" if row is None else f", {self._place(row)}"
+        others = f" (and {more:,} more)" if more else ""
+        return SeriesError(f"{self.path.name}{place}: {what}{others}; {remedy}")
+
+    def _place(self, row: int) -> str:
+        return f"row {row + 1}" if self._is_parquet else f"line {row + 2}"
+
+    @property
+    def _is_parquet(self) -> bool:
+        return self.path.suffix.lower() in (".parquet", ".pq")
+
+    def read(self, kind: str) -> pa.Table:
+        table = self._named(self._parquet() if self._is_parquet else self._csv(kind))
+        if not table.num_rows:
+            return table
+        columns: dict[str, Any] = {"timestamp": self._times(table["timestamp"])}
+        for name in ("venue", "coin"):
+            columns[name] = self._names(name, table[name])
+        for name in (name for name in table.column_names if name not in KEYS):
+            columns[name] = self._numbers(name, table[name])
+        self._check(columns)
+        typed = pa.table({name: pa.array(values) for name, values in columns.items()})
+        return typed.take(pc.sort_indices(typed, sort_keys=[(name, "ascending") for name in ("venue", "coin", "timestamp")]))
+
+    # --- the table as it is stored
+
+    def _parquet(self) -> pa.Table:
+        try:
+            return pq.ParquetFile(self.path).read()
+        except (pa.ArrowException, OSError) as problem:
+            raise self.error(f"is no readable Parquet file ({_first_line(problem)})", "write it again") from None
+
+    def _csv(self, kind: str) -> pa.Table:
+        import duckdb
+
+        if not self.path.stat().st_size:
+            raise self.error("is empty", "a header with the columns' names is needed")
+        options: dict[str, Any] = {"all_varchar": True, "header": True}
+        for suffix, compression in {".gz": "gzip", ".zst": "zstd"}.items():
+            if kind.endswith(suffix):
+                options["compression"] = compression
+        # DuckDB takes a path for a pattern and its suffix for a format: both are kept from it.
+        with tempfile.TemporaryDirectory(prefix="perplake-") as folder:
+            link = Path(folder) / "series.csv"
+            with self.path.open("rb") as file:
+                is_utf16 = file.read(2) in (b"\xff\xfe", b"\xfe\xff")
+            if is_utf16:  # as spreadsheets save; DuckDB reads it with an extension only
+                link.write_text(self.path.read_text("utf-16"))
+            else:
+                link.symlink_to(self.path.resolve())
+            try:
+                with duckdb.connect() as connection:
+                    table = connection.read_csv(str(link), **options).to_arrow_table()
+                    if table.num_columns == 1 and (delimiter := re.search(r"[,;\t|]", table.column_names[0])):
+                        # The sniffer takes lines of different lengths for one column: with the delimiter it names the line.
+                        table = connection.read_csv(str(link), sep=delimiter[0], **options).to_arrow_table()
+            except duckdb.Error as problem:
+                raise self._unread(str(problem)) from None
+        return table
+
+    def _unread(self, problem: str) -> SeriesError:
+        """Why DuckDB can't read a CSV: the first line of another length than the header, else its own words."""
+        lines = self.path.read_bytes().decode("utf-8", "surrogateescape").splitlines()
+        if delimiter := re.search(r"[,;\t|]", lines[0]):
+            widths = [len(row) for row in csv.reader(lines, delimiter=delimiter[0])]
+            if row := next((row for row, width in enumerate(widths) if width not in (0, widths[0])), 0):
+                return self.error(f"{widths[row]} values under {widths[0]} columns", "mend the line", row - 1)
+        line = re.search(r"Line: (\d+)", problem)
+        text = "not in UTF-8" if "utf-8" in problem else _first_line(problem)[:150]
+        return self.error(f"can't be read as CSV ({text})", "save it as CSV in UTF-8", int(line[1]) - 2 if line else None)
+
+    def _named(self, table: pa.Table) -> pa.Table:
+        """The table with the format's own column names, and without an index that pandas wrote."""
+        known = (*KEYS, *self.form.required, *self.form.optional)
+        names = [name.strip().lstrip("\ufeff").strip() for name in table.column_names]
+        named = [_COLUMNS.get(key, key) for key in (re.sub(r"[\s\-]+", "_", name.lower()) for name in names)]
+        columns: dict[str, Any] = {}
+        index: list[Any] = []
+        for original, name, column in zip(names, named, table.columns, strict=True):
+            if name not in known and _INDEX.fullmatch(original):
+                index.append(column)
+                continue
+            twice = re.sub(r"_\d+$", "", name)
+            if name in columns or (name not in known and twice in columns):
+                raise self.error(f"column {twice!r} stands there twice", "keep one of them")
+            if name not in known:
+                raise self.error(f"unknown column {original!r}", f"its columns are {', '.join(known)}: rename or remove it")
+            columns[name] = column
+        if "timestamp" not in columns and index:
+            columns["timestamp"] = index[0]
+        if missing := [name for name in (*KEYS, *self.form.required) if name not in columns]:
+            raise self.error(f"required columns are missing: {', '.join(missing)}", f"there are: {', '.join(names)}")
+        if not self.form.required and not {"oi_usd", "oi_base"} & columns.keys():
+            raise self.error("one of the columns oi_usd and oi_base is required", f"there are: {', '.join(names)}")
+        return pa.table(columns)
+
+    # --- columns
+
+    def _texts(self, column: pa.ChunkedArray, read: Callable[[list[str]], list[Any]]) -> tuple[list[Any], NDArray[np.int64]]:
+        """What `read` makes of the distinct values, and each row's place among them (-1 = null)."""
+        encoded = column.cast(pa.string()).combine_chunks().dictionary_encode()
+        indices = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+        return read([value.strip() for value in encoded.dictionary.to_pylist()]), indices
+
+    def _names(self, name: str, column: pa.ChunkedArray) -> list[str]:
+        if not pa.types.is_string(column.type):
+            column = column.cast(pa.string())
+        read: Callable[[str], str] = venue_name if name == "venue" else coin_name
+        values, at = self._texts(column, lambda texts: [read(text) for text in texts])
+        self._refuse([i < 0 or not values[i] for i in at], f"column {name} is empty", f"each row needs a {name}")
+        return [values[i] for i in at]
+
+    def _times(self, column: pa.ChunkedArray) -> NDArray[np.int64]:
+        if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
+            zone = getattr(column.type, "tz", None)
+            found = column.cast(pa.timestamp("ms", tz=zone), safe=False).cast(pa.int64())
+            texts = column
+        else:
+            texts = _plain_text(column)
+            read, at = self._texts(texts, _instants)
+            found = pa.chunked_array([pa.array([None if i < 0 else read[i] for i in at], pa.int64())])
+        unread = found.is_null().to_numpy()
+        remedy = "write it as 2025-10-10T20:00:00Z, or as a number of seconds or milliseconds since 1970"
+        self._refuse(unread, "timestamp {} can't be read", remedy, texts)
+        times: NDArray[np.int64] = found.to_numpy()
+        self._refuse((times < YEAR_2014) | (times > YEAR_2040), "timestamp {} lies before 2014 or after 2040", remedy, texts)
+        grid = f"a stamp is {self.form.stamp} (UTC)"
+        self._refuse(times % self.form.grid != 0, "timestamp {} is off the grid", grid, texts)
+        return times
+
+    def _numbers(self, name: str, column: pa.ChunkedArray) -> NDArray[np.float64]:
+        if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
+            values: NDArray[np.float64] = column.cast(pa.float64(), safe=False).to_numpy().astype(np.float64)
+        else:
+            texts = _plain_text(column)
+            read, at = self._texts(texts, _floats)
+            values = np.array([np.nan if i < 0 or read[i] is None else read[i] for i in at], np.float64)
+            self._refuse([i >= 0 and read[i] is False for i in at], f"column {name}: {{}} is no number",
+                         "write digits with a decimal point, no percent sign and no separators of thousands", texts)  # fmt: skip
+        texts = column
+        self._refuse(np.isinf(values), f"column {name}: {{}} is infinite", "leave unknown values empty", texts)
+        if name in self.form.required:
+            self._refuse(np.isnan(values), f"column {name} is empty", "give the value or remove the row")
+        if name in self.form.positive:
+            self._refuse(values <= 0, f"column {name}: {{}} is not above zero", "leave unknown prices out", texts)
+        elif name != "funding_rate":
+            self._refuse(values < 0, f"column {name}: {{}} is below zero", "leave unknown values empty", texts)
+        return values
+
+    def _refuse(self, bad: Any, what: str, remedy: str, texts: pa.ChunkedArray | None = None) -> None:
+        """Raises for the first bad row, with its value in `what`."""
+        rows = np.flatnonzero(np.asarray(bad, np.bool_))
+        if len(rows):
+            value = "" if texts is None else repr(str(texts[int(rows[0])].as_py()))
+            raise self.error(what.replace("{}", value), remedy, int(rows[0]), len(rows) - 1)
+
+    def _check(self, columns: dict[str, Any]) -> None:
+        """Rules over several columns; a bar's high and low are widened by what rounding took."""
+        if "high" in columns:
+            prices = np.stack([columns[name] for name in ("open", "high", "low", "close")])
+            highest, lowest = prices.max(axis=0), prices.min(axis=0)
+            self._refuse(columns["high"] < highest * (1 - ROUNDING), "high is below the bar's open, low or close", "mend the bar")
+            self._refuse(columns["low"] > lowest * (1 + ROUNDING), "low is above the bar's open, high or close", "mend the bar")
+            columns["high"], columns["low"] = highest, lowest
+        if not self.form.required:
+            held = np.stack([columns[name] for name in ("oi_usd", "oi_base") if name in columns])
+            self._refuse(np.isnan(held).all(axis=0), "oi_usd and oi_base are empty", "give one of them or remove the row")
+        keys = list(zip(columns["venue"], columns["coin"], columns["timestamp"].tolist(), strict=True))
+        if len(first := dict(zip(reversed(keys), reversed(range(len(keys))), strict=True))) < len(keys):
+            row = next(row for row, key in enumerate(keys) if first[key] < row)
+            venue, coin, at = keys[row]
+            what = f"{venue} {coin} at {_iso(at)} stands there already ({self._place(first[keys[row]])})"
+            raise self.error(what, "keep one row for each time, venue and coin", row, len(keys) - len(first) - 1)
+
+
+def _served(name: str, table: pa.Table, notes: list[str]) -> pa.Table:
+    """The rows of the venues that a recording serves; the others are counted in a note."""
+    others = Counter(venue for venue in table["venue"].to_pylist() if venue not in SERVED)
+    for venue, count in sorted(others.items()):
+        notes.append(f"{name}: {count:,} rows of {venue} are left out: a recording serves {', '.join(SERVED)}")
+    return table.filter(pc.is_in(table["venue"], pa.array(SERVED))) if others else table
+
+
+def _consistent(name: str, table: pa.Table, notes: list[str]) -> pa.Table:
+    """The liquidations without the series whose sides add up to more than their total."""
+    total, sides = table["total_usd"].to_numpy(), table["long_usd"].to_numpy() + table["short_usd"].to_numpy()
+    keys = list(zip(table["venue"].to_pylist(), table["coin"].to_pylist(), strict=True))
+    above: dict[tuple[str, str], list[int]] = {}
+    for at in np.flatnonzero(sides > total * 1.001 + 1):
+        above.setdefault(keys[at], []).append(int(at))
+    for (venue, coin), rows in above.items():
+        row, count = rows[0], keys.count((venue, coin))
+        notes.append(
+            f"{name}: consistency: {venue} {coin} is left out ({count:,} rows): long_usd + short_usd is above total_usd on "
+            f"{len(rows)} days, first {_iso(table['timestamp'][row].as_py())[:10]} ({sides[row]:,.0f} of {total[row]:,.0f})"
+        )
+    return table.filter(pa.array([key not in above for key in keys])) if above else table
+
+
+# --- names
+
+_ENDINGS = re.compile(r"(usdm|usdtm|usdt|usd|futures?|fapi|perpetuals?|perps?|linear|swaps?|global|exchange|com|v\d)$")
+_OTHER_NAMES = {"hl": "hyperliquid", "okex": "okx", "gateio": "gate", "huobi": "htx", "bnb": "binance", "bin": "binance"}
+
+
+@lru_cache(maxsize=1)
+def _venues() -> dict[str, str]:
+    known = {row.venue for row in source_rows().values() if row.venue} | set(SERVED)
+    return {re.sub(r"[^a-z0-9]", "", venue): venue for venue in known} | _OTHER_NAMES
+
+
+def venue_name(text: str) -> str:
+    """`Binance`, `BINANCE_USDM`, `binance-futures` -> `binance`; an unknown name in lower case."""
+    key = re.sub(r"[^a-z0-9]", "", text.lower())
+    while key not in _venues() and (shorter := _ENDINGS.sub("", key)) not in ("", key):
+        key = shorter
+    return _venues().get(key, text.strip().lower())
+
+
+#: Coins whose own name ends in USD.
+_STABLE = re.compile(r"(FD|PY|RL|AU|EU)USD")
+_PREFIX = re.compile(r"(?i)^(PF|PI|FF)_")
+_SEPARATED = re.compile(r"(?i)([^\s\-_/:]+)[\-_/:\s]+(USD[TCME]?|FDUSD|BUSD|PERP|SWAP|PERPETUAL|P)\b.*")
+_JOINED = re.compile(r"(.+?)(USDT|USDC|FDUSD|BUSD|PERP|(?<=[A-Z0-9]{2})USD)(\.P|M|PERP)?")
+#: Hyperliquid's coins of a thousand.
+_KILO = {"PEPE", "SHIB", "BONK", "FLOKI", "LUNC", "NEIRO", "DOGS"}
+
+
+def coin_name(text: str) -> str:
+    """The coin as a venue lists it: `BTCUSDT`, `BTC-USDT-SWAP`, `BTC/USDT:USDT`, `PF_XBTUSD` -> `BTC`; `kPEPE`, `007` stay."""
+    exchange, _, symbol = text.strip().partition(":")
+    coin = _PREFIX.sub("", symbol if symbol and venue_name(exchange) in _venues().values() else text.strip())
+    if match := _SEPARATED.fullmatch(coin):
+        coin = match[1]
+    is_kilo = re.fullmatch(r"k[A-Z][A-Z0-9]*", coin) is not None or (coin[:1] == "k" and coin[1:].upper() in _KILO)
+    coin = "k" + coin[1:].upper() if is_kilo else coin.upper()
+    if not _STABLE.fullmatch(coin) and (match := _JOINED.fullmatch(coin)):
+        coin = match[1]
+    return {"XBT": "BTC", "XDG": "DOGE"}.get(coin, coin)
+
+
+# --- values
+
+
+def _plain_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The values as text, decimals digit by digit: a float made from them is the nearest one."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    return column.cast(pa.string())
+
+
+def _floats(texts: list[str]) -> list[Any]:
+    """Numbers; None for nothing, False for what is no number. Commas are decimal where every value with one fits that."""
+    is_decimal_comma = all(re.fullmatch(r"[+-]?\d*(,\d+)?([eE][+-]?\d+)?", text) for text in texts if "," in text)
+    return [_float(text.replace(",", ".") if is_decimal_comma else text) for text in texts]
+
+
+def _float(text: str) -> float | bool | None:
+    if text.lower() in ("", "nan", "na", "n/a", "<na>", "null", "none", "nil", "-"):
+        return None
+    if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+|inf(inity)?)([eE][+-]?\d+)?", text, re.IGNORECASE):
+        return False
+    return float(text)
+
+
+def _instants(texts: list[str]) -> list[int | None]:
+    """UTC milliseconds by any unambiguous spelling; None where there is none."""
+    parts = [match for text in texts if (match := _DAY_FIRST.fullmatch(text))]
+    day_first = any(int(m[1]) > 12 or m[2] == "." for m in parts)
+    month_first = any(int(m[3]) > 12 for m in parts)
+    order = (1, 3) if day_first and not month_first else (3, 1) if month_first and not day_first else None
+    return [_instant(text, order) for text in texts]
+
+
+_DAY_FIRST = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4})(.*)")
+_ISO = re.compile(r"(\d{4})[-/.]?(\d{1,2})[-/.]?(\d{1,2})(?:[T\s_]+(.*))?", re.IGNORECASE)
+_TIME = re.compile(
+    r"(\d{1,2})(?::?(\d{2}))?(?::?(\d{2})(?:[.,](\d{1,9}))?)?\s*([ap]\.?m\.?)?\s*(z|utc|gmt|[+-]\d{2}:?(?:\d{2})?)?\s*([A-Za-z]+/\S+)?",
+    re.IGNORECASE,
+)
+
+
+def _instant(text: str, order: tuple[int, int] | None) -> int | None:
+    if re.fullmatch(r"\d{8}", text) and 2014 <= int(text[:4]) < 2040:
+        return _parsed(text)
+    if re.fullmatch(r"[+-]?\d+(\.\d*)?([eE]\+?\d+)?", text):
+        number = abs(float(text))
+        unit = next(factor for bound, factor in _UNITS if number < bound)
+        whole = int(text) if text.lstrip("+-").isdigit() else None
+        return (whole // int(1 / unit) if unit < 1 else whole * int(unit)) if whole is not None else round(float(text) * unit)
+    if match := _DAY_FIRST.fullmatch(text):
+        if order is None:
+            return None
+        text = f"{match[4]}-{match[order[1]]}-{match[order[0]]}{match[5]}"
+    return _parsed(text)
+
+
+#: Seconds, milliseconds, microseconds, nanoseconds since 1970: below which number, and the factor to milliseconds.
+_UNITS = ((1e11, 1e3), (1e14, 1.0), (1e17, 1e-3), (float("inf"), 1e-6))
+
+
+def _parsed(text: str) -> int | None:
+    try:
+        if not (match := _ISO.fullmatch(text)):
+            return _other(text)
+        year, month, day, rest = match.groups()
+        hour = minute = second = micro = 0
+        zone: Any = UTC
+        if rest and rest.strip():
+            if not (time := _TIME.fullmatch(rest.strip())):
+                return None
+            hour, minute, second = (int(time[i] or 0) for i in (1, 2, 3))
+            micro = int(f"{time[4] or 0:<09}"[:6]) if time[4] else 0
+            if time[5]:
+                hour = hour % 12 + (12 if time[5].lower().startswith("p") else 0)
+            if time[6] and time[6][0] in "+-":
+                zone = datetime.strptime(time[6].replace(":", "").ljust(5, "0"), "%z").tzinfo
+            if time[7]:
+                zone = ZoneInfo(time[7])
+        at = datetime(int(year), int(month), int(day), hour, minute, second, micro, zone)
+        if at.astimezone(UTC).astimezone(zone) != at or (at.replace(fold=1).utcoffset() != at.utcoffset()):
+            return None  # an hour that clocks skip or repeat
+        return int(at.timestamp() * 1000 + 0.5)
+    except (ValueError, KeyError, OSError):
+        return None
+
+
+def _other(text: str) -> int | None:
+    """Dates in words (`Oct 10, 2025 8:00 PM`, RFC 2822), as pandas reads them."""
+    import pandas as pd
+
+    if not re.search(r"[A-Za-z]{3}", text) or not re.search(r"\d{4}", text):
+        return None
+    found = pd.to_datetime(text, utc=True, errors="coerce")
+    return None if pd.isna(found) else int(found.timestamp() * 1000)
+
+
+def _iso(ms: int) -> str:
+    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _first_line(problem: object) -> str:
+    return next(iter(str(problem).splitlines()), type(problem).__name__)
