@@ -53,7 +53,7 @@ sources_to_ask as (  -- the source to ask: the one that lists the instrument, or
 
 placed as (  -- the part that the venue has forgotten is a gap of its own
     select s.*, g.source, g.history_days,
-        g.source is not null and r.origin <> 'recorded' and coalesce(s.gap_end + to_hours((g.history_days * 24)::bigint) > r.as_of, true) as fetchable
+        g.source is not null and r.origin is distinct from 'recorded' and coalesce(s.gap_end + to_hours((g.history_days * 24)::bigint) > r.as_of, true) as fetchable
     from spans as s
     left join sources_to_ask as g on s.instrument_id = g.instrument_id and s.dataset = g.dataset
     cross join {{ ref('stg_meta__scope') }} as r
