@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from operator import attrgetter
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from pipelines.source import Instrument, NextPage, Plan, Request
-from pipelines.windows import HOUR, Window
+from pipelines.windows import HOUR, Window, iso
 
 #: One request about one instrument and one window.
 WindowRequest = Callable[[Instrument, Window], Request]
+#: The parameters that name an instrument.
+InstrumentParams = Callable[[Instrument], Mapping[str, str]]
 
 
 def once(*requests: Request) -> Plan:
@@ -47,21 +49,24 @@ def windowed(
     limit: int | None,
     weights: Mapping[str, int],
     *,
-    instrument_params: Callable[[Instrument], Mapping[str, str]] = by_symbol,
+    instrument_params: InstrumentParams = by_symbol,
     bounds: tuple[str, str] = ("startTime", "endTime"),
-    unit: int = 1,
+    unit: int | Literal["iso"] = 1,
     **params: str | int,
 ) -> WindowRequest:
     """A request about one instrument and one window, both ends inclusive, for at most `limit` rows (None: no such parameter).
 
     `instrument_params` gives the parameters that name the instrument, `bounds` the names of the parameters for the window's ends,
-    `unit` the milliseconds in one unit of theirs (1000: seconds). `params` are the same in all requests. The instrument's symbol
-    takes the place of `{symbol}` in the path.
+    `unit` the milliseconds in one unit of theirs (1000: seconds), or `iso` for ISO 8601 with an end that is exclusive. `params`
+    are the same in all requests. The instrument's symbol takes the place of `{symbol}` in the path.
     """
-    start, end = bounds
 
     def request(instrument: Instrument, window: Window) -> Request:
-        span = {start: window.start // unit, end: (window.end - 1) // unit} | ({"limit": limit} if limit else {})
+        if unit == "iso":
+            ends: tuple[str | int, str | int] = (iso(window.start), iso(window.end))
+        else:
+            ends = (window.start // unit, (window.end - 1) // unit)
+        span = dict(zip(bounds, ends, strict=True)) | ({"limit": limit} if limit else {})
         return Request(
             path.format(symbol=instrument.symbol),
             {**instrument_params(instrument), **params, **span},
@@ -77,7 +82,7 @@ def present(
     path: str,
     weights: Mapping[str, int],
     *,
-    instrument_params: Callable[[Instrument], Mapping[str, str]] = by_symbol,
+    instrument_params: InstrumentParams = by_symbol,
     **params: str | int,
 ) -> Plan:
     """One request about an instrument as it is now. The parameters are those of `windowed`."""
@@ -93,7 +98,7 @@ def latest(
     path: str,
     weights: Mapping[str, int],
     *,
-    instrument_params: Callable[[Instrument], Mapping[str, str]] = by_symbol,
+    instrument_params: InstrumentParams = by_symbol,
     **params: str | int,
 ) -> Plan:
     """One request for the latest rows of an instrument, where the venue takes no window: rows outside it are dropped."""
@@ -117,6 +122,23 @@ def from_newest(number: str, size: str, time: str) -> NextPage:
         if len(rows) < int(request.params[size]) or min(map(attrgetter(time), rows)) < request.window.start:
             return None
         return replace(request, params={**request.params, number: int(request.params[number]) + 1})
+
+    return next_page
+
+
+def rest_of_window(size: int, time: str, bounds: tuple[str, str], unit: int = 1) -> NextPage:
+    """What a page of `size` rows leaves of its window, in whichever order they came: from the last row's moment on, asked again.
+
+    `time` is the column of the moment, `bounds` and `unit` are those of `windowed`.
+    """
+
+    def next_page(request: Request, page: Any, rows: Sequence[Any]) -> Request | None:
+        if len(rows) < size or not request.window:
+            return None
+        first, last = (getattr(rows[n], time) for n in (0, -1))
+        rest = request.window.before(last + unit) if first > last else request.window.after(last)
+        ends = dict(zip(bounds, (rest.start // unit, (rest.end - 1) // unit), strict=True))
+        return replace(request, params={**request.params, **ends}, window=rest)
 
     return next_page
 

@@ -45,8 +45,14 @@ class UtcMs(IsoMs):
     """Milliseconds of a date or a timestamp in ISO 8601 without a zone, read as UTC (`2025-10-10`, `2026-05-19T00:00:00`)."""
 
 
-def read_iso(kind: type, value: Any) -> IsoMs:
-    """msgspec's hook for types that it doesn't know: `IsoMs` and `UtcMs`. Raises ValueError, TypeError."""
+class Labels(str):
+    """A text, or a list of texts joined by spaces."""
+
+
+def read_custom(kind: type, value: Any) -> IsoMs | Labels:
+    """msgspec's hook for types that it doesn't know: `IsoMs`, `UtcMs` and `Labels`. Raises ValueError, TypeError."""
+    if kind is Labels:
+        return Labels(value if isinstance(value, str) else " ".join(value))
     moment = datetime.fromisoformat(value.replace(" UTC", "Z"))
     if kind is UtcMs and moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
@@ -55,7 +61,15 @@ def read_iso(kind: type, value: Any) -> IsoMs:
     return kind(to_ms(moment))
 
 
-_ARROW = {int: pa.int64(), IsoMs: pa.int64(), UtcMs: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_()}
+_ARROW = {
+    int: pa.int64(),
+    IsoMs: pa.int64(),
+    UtcMs: pa.int64(),
+    float: pa.float64(),
+    str: pa.string(),
+    Labels: pa.string(),
+    bool: pa.bool_(),
+}
 
 
 class Record(msgspec.Struct, gc=False):

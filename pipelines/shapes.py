@@ -48,14 +48,16 @@ class Stamped(Record):
 def enveloped(path: str, rows: Any, **fields: tuple[Any, Any]) -> dict[str, Any]:
     """`page` and `rows` of an endpoint whose rows are at a dotted path of the body, such as `result.list`.
 
-    `rows` is the type at that path (mostly `list[Row]`); `fields` are further fields of the innermost level, each a type and a
-    default: `nextPageCursor=(str | None, None)`.
+    `rows` is the type at that path (mostly `list[Row]`), where null stands for no rows; `fields` are further fields of the
+    innermost level, each a type and a default: `nextPageCursor=(str | None, None)`.
     """
     *outer, last = path.split(".")
-    body = msgspec.defstruct("Body", [(last, rows), *((name, kind, default) for name, (kind, default) in fields.items())])
+    innermost: list[Any] = [(last, rows | None), *((name, kind, default) for name, (kind, default) in fields.items())]
+    body = msgspec.defstruct("Body", innermost)
     for name in reversed(outer):
         body = msgspec.defstruct("Body", [(name, body)])
-    return {"page": body, "rows": attrgetter(path)}
+    found = attrgetter(path)
+    return {"page": body, "rows": lambda page: found(page) or []}
 
 
 def rows_from_columns(record: Callable[..., Kind], *columns: Sequence[Any]) -> list[Kind]:

@@ -116,7 +116,7 @@ class Endpoint:
         if self.decode:
             return self.decode
         page = self.page or list[self.record]  # type: ignore[name-defined]
-        return msgspec.json.Decoder(page, strict=False, dec_hook=records.read_iso).decode
+        return msgspec.json.Decoder(page, strict=False, dec_hook=records.read_custom).decode
 
     @cached_property
     def schema(self) -> pa.Schema:

@@ -8,7 +8,8 @@ select
     '{{ quote }}' as quote_asset,
     {{ settle }} as settle_asset,
     nullif(contract_size, 0) as contract_size,
-    'crypto' as underlying_class,
+    case when coalesce(tradfi_labels, '') = '' then 'crypto' else coalesce({{ class_by_labels('tradfi_labels') }}, 'other') end as underlying_class,
+    settlement_period as funding_interval_hours,
     case when contract_status = 1 then 'trading' when contract_status in (0, 7, 8) then 'delisted' else 'halted' end as status,
     try_strptime(create_date, '%Y%m%d') - interval 8 hour as listed_at,
     _observed_at as observed_at
@@ -30,6 +31,7 @@ select
     contract_code as symbol,
     _observed_at as observed_at,
     funding_rate as raw_rate,
+    (next_funding_time - funding_time) / 3600000 as interval_hours,
     {{ from_ms('funding_time') }} as next_settlement_at
 from {{ source(source_name, 'running_rates') }}
 where funding_rate is not null
@@ -56,36 +58,19 @@ select
     'contracts' as raw_unit,
     _observed_at
 from {{ source(source_name, 'open_interest_now') }}
-where business_type = 'swap' and volume > 0
+where volume > 0
 {%- endmacro %}
 
-{% macro htx_candles(source_name) -%}
-select
-    c.symbol,
-    c."time" as raw_ms,
-    c.open,
-    c.high,
-    c.low,
-    c.close,
-    c.vol as raw_volume,
-    'contracts' as raw_volume_unit,
-    c.amount as base_volume,
-    c.trade_turnover as quote_volume,
-    m.close as mark_close,
-    c._observed_at
-from {{ source(source_name, 'candles') }} as c
-{{ join_price_bars(source_name=source_name, time='"time"', index=false) }}
-{%- endmacro %}
-
-{% macro htx_liquidations(source_name) -%}
+{# `unit` is what `size` counts. #}
+{% macro htx_liquidations(source_name, size, unit) -%}
 select
     contract_code as symbol,
     query_id::varchar as event_id,
     created_at as raw_ms,
     direction as raw_side,
     price,
-    amount as raw_size,
-    'listed_base' as raw_unit,
+    {{ size }} as raw_size,
+    '{{ unit }}' as raw_unit,
     _observed_at
 from {{ source(source_name, 'liquidations') }}
 {%- endmacro %}

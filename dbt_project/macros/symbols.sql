@@ -22,3 +22,13 @@
 {% macro contract_type(base, quote, settle) -%}
     case {{ settle }} when {{ quote }} then 'linear' when {{ base }} then 'inverse' else 'quanto' end
 {%- endmacro %}
+
+{# The class of an underlying by a venue's labels of it, such as `mc-trade-zone-Stock` or `Stocks Indices`; null where none says. #}
+{% macro class_by_labels(labels) -%}
+    case
+        when regexp_matches(lower({{ labels }}), 'stock') then 'equity'
+        when regexp_matches(lower({{ labels }}), 'metal|commodit|energy|oil') then 'commodity'
+        when regexp_matches(lower({{ labels }}), 'forex') then 'forex'
+        when regexp_matches(lower({{ labels }}), 'tradfi|index|indices') then 'other'
+    end
+{%- endmacro %}

@@ -61,13 +61,13 @@ class Page(Strict):
 
 
 class Wire(Strict):
-    """A column that is not the wire's value itself: another unit of time, or a value for a field that is absent.
+    """A column that is not the wire's value itself: another unit of time, a list of labels, or a value for an absent field.
 
     `field` may be a dotted path into inner objects; `hours` are added to a time, such as -1 for bars stamped with their end.
     """
 
     field: str | int
-    unit: Literal["", "seconds", "nanoseconds", "iso"] = ""
+    unit: Literal["", "seconds", "nanoseconds", "iso", "labels"] = ""
     default: Any = None
     hours: int = 0
 
@@ -157,6 +157,7 @@ class Cases(Strict):
     `missing_parameter` for a wrong request; the others are the module's own, or the client's alone.
     `like` is a source with the same wire: what it has of `INHERITED` goes for this one too, by endpoint or by name, unless it
     has its own; so do its `limits` where this one has none.
+    `evidence`: by endpoint, who says that the venue takes what no independent client sends in the tests.
     `key_header`: the header of the key, where one is needed; without it the emulator answers `no_key`.
     `not_errors`: bodies that the client must not take for an error.
     `refused`: requests to the emulator, and the error that answers each. `pages`: requests to the emulator at a page's limit.
@@ -186,6 +187,7 @@ class Cases(Strict):
     rows: dict[str, str] = {}
     columns: dict[str, dict[str, str | int | Wire]] = {}
     samples: Samples | None = None
+    evidence: dict[str, str] = {}
     documented: dict[str, Any] = {}
     liquidations: Events | None = None
     ccxt: Ccxt | None = None

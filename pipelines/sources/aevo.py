@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import msgspec
 
-from pipelines.endpoints import series, snapshot
+from pipelines.endpoints import series, snapshot, snapshot_by_instrument
 from pipelines.error_bodies import error_reader
 from pipelines.paging import hourly, present
 from pipelines.records import MaybeNumber, Nanoseconds, Number, Record
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source
+from pipelines.source import Instrument, Limit, Request, Source
 from pipelines.symbols import base_asset
 from pipelines.windows import Window
 
@@ -60,16 +60,16 @@ class Total(msgspec.Struct):
 
 
 class Statistics(msgspec.Struct):
-    open_interest: Total
+    open_interest: Total | None = None
     mark_price: MaybeNumber = None
     index_price: MaybeNumber = None
     daily_volume: MaybeNumber = None
 
 
 class Summary(Record):
-    """`open_interest` in coins, `daily_volume` of 24 hours (US dollars (U))."""
+    """`open_interest` in coins (optional in the OpenAPI file), `daily_volume` of 24 hours (US dollars (U))."""
 
-    open_interest: float
+    open_interest: MaybeNumber
     mark_price: MaybeNumber
     index_price: MaybeNumber
     daily_volume: MaybeNumber
@@ -88,7 +88,9 @@ def instruments(page: list[Market]) -> list[Instrument]:
 
 
 def _summary(page: Statistics) -> list[Summary]:
-    return [Summary(page.open_interest.total, page.mark_price, page.index_price, page.daily_volume)]
+    return [
+        Summary(page.open_interest.total if page.open_interest else None, page.mark_price, page.index_price, page.daily_volume)
+    ]
 
 
 def _by_name(instrument: Instrument) -> dict[str, str]:
@@ -128,26 +130,22 @@ SOURCE = Source(
             instrument="instrument_name",
             rows_at="funding_history",
         ),
-        Endpoint(
+        snapshot_by_instrument(
             "running_rates",
             RunningRate,
-            key=("symbol",),
-            plan=present("/funding", WEIGHTS, instrument_params=_by_name),
+            present("/funding", WEIGHTS, instrument_params=_by_name),
             page=RunningRate,
             rows=lambda page: [page],
-            context=("symbol",),
             allow_identical_pages=True,
         ),
-        Endpoint(
+        snapshot_by_instrument(
             "statistics",
             Summary,
-            key=("symbol",),
-            plan=present("/statistics", WEIGHTS, instrument_params=_by_asset, instrument_type=PERPETUAL),
+            present("/statistics", WEIGHTS, instrument_params=_by_asset, instrument_type=PERPETUAL),
             page=Statistics,
             rows=_summary,
-            context=("symbol",),
             wire_type=Statistics,
-            ignored_fields=frozenset("asset total_volume daily_volume_contracts daily_buy_volume daily_sell_volume".split()),
+            ignored_fields="asset total_volume daily_volume_contracts daily_buy_volume daily_sell_volume",
         ),
     ),
 )

@@ -1,37 +1,34 @@
 """Amberdata: futures of any venue that it carries, as a second source: running rates, open interest, hourly bars. A key.
 
 Facts: venue page `amberdata.md`. An answer is good where its status is 200 and its title OK; the next page is a whole URL, of
-which only path and parameters are followed. Instruments have the venue's own names, and all that is told of them is that they
-are: those in Tether are asked for. Funding is the running estimate, looked at often, and no settlement; open interest and volume
+which only path and parameters are followed. Instruments have the venue's own names and no further fields: those that end in USDT
+are requested, after a hyphen at HTX. Funding is the running estimate, sampled often, and no settlement; open interest and volume
 are in the venue's own unit. Alone: `AMBERDATA_API_KEY=… PERPLAKE_VENDOR_VENUES=binance perps fetch --mode live --venues all`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable
 from operator import attrgetter
 from typing import Any
 
 import msgspec
 
-from pipelines.paging import hourly, linked, once
+from pipelines.endpoints import series, snapshot
+from pipelines.paging import hourly, linked, windowed
 from pipelines.records import MaybeNumber, Ms, Number, Record
-from pipelines.shapes import decode_or_none, enveloped
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
+from pipelines.shapes import decode_or_none
+from pipelines.source import Endpoint, Instrument, Limit, Request, VenueProblem
 from pipelines.symbols import base_asset
-from pipelines.vendors import second_sources
-from pipelines.windows import HOUR, Window, iso
+from pipelines.vendors import WEIGHTS, Vendor
+from pipelines.windows import HOUR
 
 ROOT = "/markets/futures/"
-WEIGHTS = {"requests": 1}
 #: Hours in a request: of series that are sampled often a window is short (U).
 HOURS = 24
 #: Our venue: the vendor's name for it.
 VENUES = {"binance": "binance", "bybit": "bybit", "bitget": "bitget", "htx": "huobi"}
 QUOTE = "USDT"
-#: The next page by the URL in a page.
-NEXT = linked(attrgetter("payload.metadata.next"))
 
 
 class Information(Record, rename="camel"):
@@ -83,70 +80,46 @@ def error(status: int, body: bytes) -> VenueProblem | None:
 
 def instruments(page: Any) -> list[Instrument]:
     names = [row.instrument for row in page.payload.data if row.instrument.endswith(QUOTE)]
-    return [Instrument(name, base_asset(name.removesuffix(QUOTE))) for name in names]
+    return [Instrument(name, base_asset(name.removesuffix(QUOTE).rstrip("-"))) for name in names]
 
 
 class Metadata(msgspec.Struct, frozen=True):
     next: str | None = None
 
 
-def _source(venue: str, exchange: str) -> Source:
-    where: Mapping[str, str] = {"exchange": exchange}
-    context = {"venue": venue}
-
-    def request(path: str, params: Mapping[str, str], instrument: Instrument, window: Window) -> Request:
-        span = {"startDate": iso(window.start), "endDate": iso(window.end), "timeFormat": "milliseconds"}
-        named = {"symbol": instrument.symbol, **context}
-        return Request(f"{ROOT}{path}/{instrument.symbol}", {**where, **params, **span}, None, named, window, weights=WEIGHTS)
-
-    def series(name: str, path: str, record: type[Record], bar: int | None = None, ignored: str = "", **params: str) -> Endpoint:
-        return Endpoint(
-            name,
-            record,
-            key=("symbol", "venue", "time"),
-            time="time",
-            plan=hourly(HOURS, partial(request, path, params)),
-            **enveloped("payload.data", list[record], metadata=(Metadata, Metadata())),  # type: ignore[valid-type]
-            next_page=NEXT,
-            context=("symbol", "venue"),
-            bar=bar,
-            ignored_fields=frozenset(f"exchange instrument timestamp exchangeTimestampNanoseconds {ignored}".split()),
-        )
-
-    listed = Request(ROOT + "funding-rates/information", {**where, "timeFormat": "milliseconds"}, None, context, weights=WEIGHTS)
-    return Source(
-        name="amberdata",
-        venue=venue,
-        base_url="https://api.amberdata.com",
-        # By plan; gently.
-        limits={"requests": Limit(5, 1)},
-        error=error,
-        parse_instruments=instruments,
-        key_header="x-api-key",
-        host="amberdata",
-        endpoints=(
-            Endpoint(
-                "instruments",
-                Information,
-                key=("instrument", "venue"),
-                plan=once(listed),
-                **enveloped("payload.data", list[Information], metadata=(Metadata, Metadata())),
-                next_page=NEXT,
-                context=("venue",),
-                bulk=True,
-                ignored_fields=frozenset({"exchange"}),
-            ),
-            series("running_rates", "funding-rates", Rate, ignored="nextFundingRate nextFundingTime fundingInterval"),
-            series("open_interest", "open-interest", OpenInterest),
-            series("candles", "ohlcv", Candle, HOUR, timeInterval="hours"),
-        ),
-    )
+#: Where a page has its rows, and the URL of the next page.
+PAGED: dict[str, Any] = {
+    "rows_at": "payload.data",
+    "beside": {"metadata": (Metadata, Metadata())},
+    "next_page": linked(attrgetter("payload.metadata.next")),
+}
 
 
-#: Without a venue: the raw tables that all venues share.
-SOURCE = _source("", "")
+def _endpoints(exchange: str) -> Iterable[Endpoint]:
+    listed = {"exchange": exchange, "timeFormat": "milliseconds"}
+
+    def samples(name: str, path: str, record: type[Record], ignored: str = "", bar: int | None = None, **params: str) -> Endpoint:
+        """Rows of a window; whether the end is part of it is not documented."""
+        path, where, bounds = f"{ROOT}{path}/{{symbol}}", {**listed, **params}, ("startDate", "endDate")
+        request = windowed(path, None, WEIGHTS, instrument_params=lambda i: where, bounds=bounds, unit="iso")
+        ignored = f"exchange instrument timestamp exchangeTimestampNanoseconds {ignored}"
+        return series(name, record, "time", hourly(HOURS, request), bar=bar, ignored_fields=ignored, **PAGED)
+
+    information = Request(ROOT + "funding-rates/information", listed, weights=WEIGHTS)
+    yield snapshot("instruments", Information, "instrument", information, ignored_fields="exchange", **PAGED)
+    yield samples("running_rates", "funding-rates", Rate, "nextFundingRate nextFundingTime fundingInterval")
+    yield samples("open_interest", "open-interest", OpenInterest)
+    yield samples("candles", "ohlcv", Candle, bar=HOUR, timeInterval="hours")
 
 
-def expand_multi_venue(names: Sequence[str], origin: str) -> tuple[tuple[Source, ...], tuple[str, ...]]:
-    """A source for each venue that is named, and a line for each that the vendor has no name for."""
-    return second_sources("amberdata", VENUES, _source, names, origin)
+VENDOR = Vendor(
+    "amberdata",
+    "https://api.amberdata.com",
+    "x-api-key",
+    Limit(5, 1),  # by plan
+    VENUES,
+    error,
+    instruments,
+    _endpoints,
+)
+SOURCE, expand_multi_venue = VENDOR.source(), VENDOR.expand

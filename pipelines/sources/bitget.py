@@ -19,7 +19,7 @@ from pipelines.endpoints import hourly_bars, series, snapshot
 from pipelines.error_bodies import error_reader
 from pipelines.paging import from_newest, hourly, latest
 from pipelines.records import MaybeMs, MaybeNumber, Ms, Number, Record
-from pipelines.shapes import Bar, PriceBar, enveloped
+from pipelines.shapes import Bar, PriceBar
 from pipelines.source import Endpoint, Instrument, Limit, Request, Source
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window
@@ -174,7 +174,8 @@ SOURCE = Source(
             next_page=_older,
             history_days=3,
             is_event=True,
-            **enveloped("data.list", list[Liquidation], cursor=(str | None, None)),
+            rows_at="data.list",
+            beside={"cursor": (str | None, None)},
         ),
         _bars("candles", "history-candles", Candle),
         _bars("mark_candles", "history-mark-candles", PriceBar),

@@ -1,4 +1,4 @@
-"""CFTC: the weekly Commitments of Traders report, which has the open interest of CME's bitcoin and ether futures.
+"""CFTC: the weekly Commitments of Traders report, which has the open interest of CME's crypto futures.
 
 Facts: venue page `cme.md`. Host https://publicreporting.cftc.gov: Socrata's JSON, every value text. A row is a contract and a
 Tuesday, published on the Friday after, later around holidays and shutdowns. Open interest is in contracts, counted once.
@@ -13,14 +13,14 @@ from collections.abc import Iterable
 import msgspec
 
 from pipelines.error_bodies import error_reader
-from pipelines.records import Number, Record, UtcMs, read_iso
+from pipelines.records import Number, Record, UtcMs, read_custom
 from pipelines.source import Endpoint, Instrument, Limit, Request, Source
 from pipelines.windows import DAY, Window, iso
 
 #: Traders in financial futures, futures only.
 REPORT = "/resource/gpe5-46if.json"
-#: Bitcoin, micro bitcoin, ether, micro ether (U).
-CONTRACTS = ("133741", "133742", "146021", "146022")
+#: Bitcoin, ether, SOL and XRP of CME, each followed by its micro contract. Spot-quoted contracts are in no report.
+CONTRACTS = ("133741", "133742", "146021", "146022", "177741", "177742", "176740", "176741")
 LATE = 21 * DAY
 ROWS = 5000
 DATE = "report_date_as_yyyy_mm_dd"
@@ -61,7 +61,7 @@ SOURCE = Source(
             plan=_plan,
             bulk=True,
             # A decoder of its own turns off the report of new fields: there are more than a hundred columns by kind of trader.
-            decode=msgspec.json.Decoder(list[Report], strict=False, dec_hook=read_iso).decode,
+            decode=msgspec.json.Decoder(list[Report], strict=False, dec_hook=read_custom).decode,
         ),
     ),
 )

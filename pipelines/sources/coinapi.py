@@ -8,22 +8,19 @@ Alone: `COINAPI_KEY=… PERPLAKE_VENDOR_VENUES=binance perps fetch --mode live -
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
+from pipelines.endpoints import hourly_bars, snapshot
 from pipelines.error_bodies import error_reader
-from pipelines.paging import hourly, once
+from pipelines.paging import InstrumentParams, hourly, no_params, windowed
 from pipelines.records import IsoMs, MaybeNumber, Number, Record
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source
+from pipelines.source import Endpoint, Instrument, Limit, Plan, Request
 from pipelines.symbols import base_asset
-from pipelines.vendors import second_sources
-from pipelines.windows import HOUR, Window, iso
+from pipelines.vendors import WEIGHTS, Vendor
 
-ROOT = "/v1/"
-WEIGHTS = {"requests": 1}
 #: A hundred is what one credit buys: rows of four days.
 ROWS = 100
 #: Our venue: the vendor's id (U: but the first).
@@ -70,69 +67,41 @@ def instruments(page: Any) -> list[Instrument]:
     ]
 
 
-def _source(venue: str, exchange: str) -> Source:
-    context: Mapping[str, str] = {"venue": venue}
+def _endpoints(exchange: str) -> Iterable[Endpoint]:
+    def period(path: str, instrument_params: InstrumentParams) -> Plan:
+        """Hourly rows; the end is not part of the window (U)."""
+        bounds = ("time_start", "time_end")
+        request = windowed(path, ROWS, WEIGHTS, instrument_params=instrument_params, bounds=bounds, unit="iso", period_id="1HRS")
+        return hourly(ROWS, request)
 
-    def request(path: str, params: Mapping[str, str], instrument: Instrument, window: Window) -> Request:
-        """By path or by parameter; the end is not part of it (U)."""
-        span: dict[str, str | int] = {
-            "time_start": iso(window.start),
-            "time_end": iso(window.end),
-            "period_id": "1HRS",
-            "limit": ROWS,
-        }
-        named = {"symbol": instrument.symbol, **context}
-        symbol_id = {} if "{symbol}" in path else {"symbol_id": instrument.symbol}
-        path = ROOT + path.format(symbol=instrument.symbol)
-        return Request(path, {**params, **symbol_id, **span}, context=named, window=window, weights=WEIGHTS)
+    def metric(name: str, metric_id: str) -> Endpoint:
+        plan = period("/v1/metrics/symbol/history", lambda i: {"metric_id": metric_id, "symbol_id": i.symbol})
+        ignored = "time_period_end first min max count sum"
+        equal = name == "running_rates"
+        return hourly_bars(name, Metric, plan, time="time", ignored_fields=ignored, allow_identical_pages=equal)
 
-    def series(name: str, path: str, record: type[Record], ignored: str, **params: str) -> Endpoint:
-        return Endpoint(
-            name,
-            record,
-            key=("symbol", "venue", "time"),
-            time="time",
-            plan=hourly(ROWS, partial(request, path, params)),
-            context=("symbol", "venue"),
-            bar=HOUR,
-            allow_identical_pages=name == "running_rates",
-            ignored_fields=frozenset(f"time_period_end {ignored}".split()),
-        )
-
-    metric = partial(series, path="metrics/symbol/history", record=Metric, ignored="first min max count sum")
-    symbols = Request(ROOT + "symbols", {"filter_exchange_id": exchange}, context=context, weights=WEIGHTS)
-    return Source(
-        name="coinapi",
-        venue=venue,
-        base_url="https://rest.coinapi.io",
-        # Credits run out before requests do: gently.
-        limits={"requests": Limit(10, 1)},
-        error=error,
-        parse_instruments=instruments,
-        key_header="X-CoinAPI-Key",
-        host="coinapi",
-        endpoints=(
-            Endpoint(
-                "instruments",
-                Symbol,
-                key=("symbol_id", "venue"),
-                plan=once(symbols),
-                context=("venue",),
-                bulk=True,
-                # With a decoder of its own nothing is reported as new: volumes and precisions by the dozen.
-                decode=msgspec.json.Decoder(list[Symbol], strict=False).decode,
-            ),
-            metric("running_rates", metric_id="DERIVATIVES_FUNDING_RATE_CURRENT"),
-            metric("open_interest", metric_id="DERIVATIVES_OPEN_INTEREST"),
-            series("candles", "ohlcv/{symbol}/history", Candle, "time_open time_close"),
-        ),
+    yield snapshot(
+        "instruments",
+        Symbol,
+        "symbol_id",
+        Request("/v1/symbols", {"filter_exchange_id": exchange}, weights=WEIGHTS),
+        # With a decoder of its own nothing is reported as new: volumes and precisions by the dozen.
+        decode=msgspec.json.Decoder(list[Symbol], strict=False).decode,
     )
+    yield metric("running_rates", "DERIVATIVES_FUNDING_RATE_CURRENT")
+    yield metric("open_interest", "DERIVATIVES_OPEN_INTEREST")
+    plan = period("/v1/ohlcv/{symbol}/history", no_params)
+    yield hourly_bars("candles", Candle, plan, time="time", ignored_fields="time_period_end time_open time_close")
 
 
-#: Without a venue: the raw tables that all venues share.
-SOURCE = _source("", "")
-
-
-def expand_multi_venue(names: Sequence[str], origin: str) -> tuple[tuple[Source, ...], tuple[str, ...]]:
-    """A source for each venue that is named, and a line for each that the vendor has no id for."""
-    return second_sources("coinapi", VENUES, _source, names, origin)
+VENDOR = Vendor(
+    "coinapi",
+    "https://rest.coinapi.io",
+    "X-CoinAPI-Key",
+    Limit(10, 1),  # credits are used up before requests are
+    VENUES,
+    error,
+    instruments,
+    _endpoints,
+)
+SOURCE, expand_multi_venue = VENDOR.source(), VENDOR.expand

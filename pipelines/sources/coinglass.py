@@ -1,20 +1,17 @@
 """CoinGlass v4: open interest, funding and liquidations of an asset over all venues, by day. A key is needed.
 
-Facts: `shared/venues/coinglass.md`. Errors come in HTTP 200 with a `code` of text that isn't "0". Rates are percent of each
-venue's own interval, sizes US dollars; a row's time is its day's start, in milliseconds or in seconds by endpoint. Days alone
-are asked for: every plan answers them, whole. Totals take Binance's thinned-out liquidations as they come.
+Facts: venue page `coinglass.md`. Errors come in HTTP 200 with a `code` of text that isn't "0"; a bad key is 401, or 30001.
+Rates are percent of each venue's own interval, sizes US dollars; a row's time is its day's start, in milliseconds or in seconds
+by endpoint. Only days are requested: every plan answers them, whole. Totals take Binance's thinned-out liquidations as they come.
 Alone: `COINGLASS_API_KEY=… perps fetch --mode live --venues coinglass`.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 from pipelines.endpoints import series
 from pipelines.error_bodies import error_reader
 from pipelines.paging import hourly, windowed
 from pipelines.records import Number, Record
-from pipelines.shapes import enveloped
 from pipelines.source import Endpoint, Limit, Source
 from pipelines.windows import DAY
 
@@ -53,7 +50,7 @@ error = error_reader(
     "code",
     "msg",
     success=("0",),
-    key=("401",),
+    key=("401", "30001"),
     limited=("429",),
     transient=("500",),
     statuses={401: "key"},
@@ -63,8 +60,7 @@ error = error_reader(
 
 def _daily(name: str, path: str, record: type[Record], ignored_fields: str = "", **params: str) -> Endpoint:
     request = windowed(ROOT + path, ROWS, WEIGHTS, bounds=("start_time", "end_time"), interval="1d", **params)  # type: ignore[arg-type]
-    rows: Any = enveloped("data", list[record])  # type: ignore[valid-type]
-    return series(name, record, "time", hourly(24 * ROWS, request), bar=DAY, ignored_fields=ignored_fields, **rows)
+    return series(name, record, "time", hourly(24 * ROWS, request), bar=DAY, rows_at="data", ignored_fields=ignored_fields)
 
 
 SOURCE = Source(

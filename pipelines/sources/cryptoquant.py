@@ -1,4 +1,4 @@
-"""CryptoQuant v1: open interest, funding and liquidations of bitcoin and ether over all its exchanges, by day. A key is needed.
+"""CryptoQuant v1: open interest, funding, liquidations of bitcoin, ether and XRP over all its exchanges, by day. A key is needed.
 
 Facts: venue page `cryptoquant.md`, whose envelope and dates are not official (U): anything unexpected goes to quarantine. Host
 https://api.cryptoquant.com. Rates are percent (U), open interest US dollars, liquidations coins and US dollars by side of the
@@ -9,19 +9,17 @@ Alone: `CRYPTOQUANT_API_KEY=… perps fetch --mode live --venues cryptoquant --f
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import msgspec
 
 from pipelines.endpoints import series
 from pipelines.error_bodies import error_reader
 from pipelines.records import Number, Record, UtcMs
-from pipelines.shapes import enveloped
 from pipelines.source import Endpoint, Instrument, Limit, Request, Source
 from pipelines.windows import DAY, Window, to_datetime
 
 #: The assets that these endpoints have, as in their paths.
-ASSETS = {"BTC": "btc", "ETH": "eth"}
+ASSETS = {"BTC": "btc", "ETH": "eth", "XRP": "xrp"}
 ROWS = 1000
 
 
@@ -60,8 +58,7 @@ def _daily(name: str, path: str, record: type[Record], ignored_fields: str = "")
             url = f"/v1/{ASSETS[instrument.symbol]}/market-data/{path}"
             yield Request(url, params, context={"symbol": instrument.symbol}, window=days, weights={"calls": 1})
 
-    rows: Any = enveloped("result.data", list[record])  # type: ignore[valid-type]
-    return series(name, record, "day", plan, bar=DAY, ignored_fields=ignored_fields, **rows)
+    return series(name, record, "day", plan, bar=DAY, rows_at="result.data", ignored_fields=ignored_fields)
 
 
 SOURCE = Source(

@@ -3,8 +3,9 @@
 Facts: venue page `dune.md`. Host https://api.dune.com; a key and credits are needed. The queries are below; a window is their
 only parameter. A query is executed, polled until the execution ends, and its result read page by page. Landing gets one body:
 the final status with its cost, and all pages as they came. A line before the execution states its price, a line after it the
-cost. After a lost connection the same execution is continued, so that it is paid once. Amounts are US dollars, days
-`2024-05-01 00:00:00.000 UTC`.
+cost. After a lost connection the same execution is continued, so that it is paid once. Amounts are US dollars, null where none of
+the trades has a price; a time is printed with its zone, or without one, and is UTC. The tables are those of Dune's spellbook:
+`perpetual.trades` has GMX's version 1, `gmx_v2_arbitrum` version 2.
 Alone: `DUNE_API_KEY=… perps fetch --mode live --venues dune --from 2025-10-10 --to 2025-10-10`.
 """
 
@@ -18,13 +19,12 @@ import msgspec
 
 from pipelines.client import Answer, Client
 from pipelines.errors import AGAIN, Transient
-from pipelines.records import IsoMs, Number, Record
+from pipelines.records import MaybeNumber, Record, UtcMs
 from pipelines.shapes import decode_or_none, enveloped
 from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
 from pipelines.windows import DAY, Window, iso
 
 ROOT = "/api/v1/"
-TIER = "medium"
 #: Credits that a megabyte of results costs on the smallest plan.
 CREDITS_PER_MB = 20
 ROWS = 1000
@@ -33,40 +33,44 @@ POLL = 2.0
 #: States of an execution that has not ended; Dune ends one after half an hour.
 RUNNING = ("QUERY_STATE_PENDING", "QUERY_STATE_EXECUTING")
 
-#: By project and chain (columns unverified). A fill counts once; `project` is Dune's name for a venue.
-VOLUME = """select cast(date_trunc('day', block_time) as timestamp) as day, project, blockchain,
+#: By project, its version, and chain. A fill counts once. The table is partitioned by month.
+VOLUME = """select date_trunc('day', block_time) as day, project, version, blockchain,
     sum(volume_usd) as volume_usd, count(*) as fills
 from perpetual.trades
-where block_time >= timestamp '{start}' and block_time < timestamp '{end}'
-group by 1, 2, 3
-order by 1, 2, 3"""
-#: GMX v2 on Arbitrum (table and columns unverified); amounts are dollars, not 1e30.
-LIQUIDATIONS = """select cast(date_trunc('day', block_time) as timestamp) as day, 'gmx' as project, is_long,
+where block_month >= date_trunc('month', timestamp '{start}') and block_month <= date_trunc('month', timestamp '{end}')
+    and block_time >= timestamp '{start}' and block_time < timestamp '{end}'
+group by 1, 2, 3, 4
+order by 1, 2, 3, 4"""
+#: GMX v2 on Arbitrum; amounts are dollars, not 1e30.
+LIQUIDATIONS = """select date_trunc('day', block_time) as day, 'gmx' as project, '2' as version, is_long,
     sum(size_delta_usd) as size_usd, count(*) as liquidations
 from gmx_v2_arbitrum.position_decrease
-where order_type = 'Liquidation' and block_time >= timestamp '{start}' and block_time < timestamp '{end}'
-group by 1, 2, 3
-order by 1, 2, 3"""
+where order_type = 'Liquidation' and block_date >= date '{start_day}' and block_date <= date '{end_day}'
+    and block_time >= timestamp '{start}' and block_time < timestamp '{end}'
+group by 1, 2, 3, 4
+order by 1, 2, 3, 4"""
 
 
 class Volume(Record):
     """US dollars a day."""
 
-    day: IsoMs
+    day: UtcMs
     project: str
     blockchain: str
-    volume_usd: Number
+    volume_usd: MaybeNumber
     fills: int
+    version: str = ""
 
 
 class Liquidation(Record):
     """US dollars a day by side of the position."""
 
-    day: IsoMs
+    day: UtcMs
     project: str
     is_long: bool
-    size_usd: Number
+    size_usd: MaybeNumber
     liquidations: int
+    version: str = ""
 
 
 class Problem(msgspec.Struct):
@@ -114,7 +118,7 @@ class Transport:
         sql = request.body["sql"]
         name = f"dune {sql.partition('from ')[2].split()[0]}"
         if sql not in self._started:
-            price = f"credits for the compute of tier {TIER}, failed or not, and {CREDITS_PER_MB} a megabyte of results at most"
+            price = f"credits for its compute, failed or not, and {CREDITS_PER_MB} a megabyte of results at most"
             self._client.warn(f"{name}: executing, which costs {price}")
             answer = await self._call(request, "POST", "sql/execute", "writes", json=request.body)
             started = decode_or_none(answer[2], Status)
@@ -166,8 +170,10 @@ def _daily(name: str, record: type[Record], key: tuple[str, ...], query: str) ->
 
     def plan(instrument: Instrument, window: Window) -> Iterable[Request]:
         days = window.whole_days
-        start, end = (iso(ms).replace("T", " ").removesuffix("Z") for ms in (days.start, days.end))
-        yield Request(ROOT + "sql/execute", body={"sql": query.format(start=start, end=end), "performance": TIER}, window=days)
+        ends = {"start": iso(days.start), "end": iso(days.end)}
+        values = {name: at.replace("T", " ").removesuffix("Z") for name, at in ends.items()}
+        values |= {f"{name}_day": at[:10] for name, at in ends.items()}
+        yield Request(ROOT + "sql/execute", body={"sql": query.format(**values)}, window=days)
 
     result: Any = enveloped("result.rows", list[record])  # type: ignore[valid-type]
     result_page, result_rows = result["page"], result["rows"]
@@ -195,7 +201,7 @@ SOURCE = Source(
     concurrency=2,
     transport=Transport,
     endpoints=(
-        _daily("volume", Volume, ("project", "blockchain", "day"), VOLUME),
-        _daily("liquidations", Liquidation, ("project", "is_long", "day"), LIQUIDATIONS),
+        _daily("volume", Volume, ("project", "version", "blockchain", "day"), VOLUME),
+        _daily("liquidations", Liquidation, ("project", "version", "is_long", "day"), LIQUIDATIONS),
     ),
 )

@@ -4,6 +4,7 @@ Facts: `shared/venues/gate.md`. Times are seconds (milliseconds in our tables), 
 decimal text. `quanto_multiplier` is coins in a contract; coins are listed whole, PEPE by contracts of ten million. The list of
 contracts is the present too: mark, index, running rate and open interest. Errors are `{"label", "message"}` with a status.
 Liquidations are asked an hour at a time: how complete the venue's list is, and how far it goes back, is not documented.
+Bars go back 10,000 hours since 2026-02-06: a window that begins earlier is refused whole.
 Alone: `perps fetch --venues gate --from 2025-10-10 --to 2025-10-10`.
 """
 
@@ -17,18 +18,22 @@ import msgspec
 
 from pipelines.endpoints import hourly_bars, series, snapshot
 from pipelines.error_bodies import error_reader
-from pipelines.paging import WindowRequest, hourly, windowed
+from pipelines.paging import WindowRequest, hourly, rest_of_window, windowed
 from pipelines.records import MaybeNumber, Number, Record, Seconds
 from pipelines.shapes import Stamped
 from pipelines.source import Instrument, Limit, Plan, Request, Source
 from pipelines.symbols import base_asset
-from pipelines.windows import DAY, HOUR, Window
+from pipelines.windows import HOUR, Window
 
 #: Rows of a page that is asked for without a limit, where there is one; also what funding and statistics are asked by.
 PAGE = 100
 #: The most liquidations of a page, and no window of them is longer than an hour.
 EVENTS = 1000
+#: How far back bars go: 10,000 hours.
+BARS_DAYS = 416
 ROOT = "/api/v4/futures/usdt/"
+#: The parameters for the ends of a window, and the milliseconds in their unit.
+BOUNDS, SECOND = ("from", "to"), 1000
 
 
 class Contract(Record):
@@ -105,23 +110,18 @@ def _windowed(endpoint: str, limit: int | None = None, price: str = "", **params
         limit,
         {endpoint: 1},
         instrument_params=lambda instrument: {"contract": price + instrument.symbol},
-        bounds=("from", "to"),
-        unit=1000,
+        bounds=BOUNDS,
+        unit=SECOND,
         **params,
     )
 
 
 def _statistics(instrument: Instrument, window: Window) -> Request:
-    """There is no end to ask for, only a number of rows: where hours are missing these reach beyond it, by a day at most."""
-    asked: dict[str, str | int] = {"contract": instrument.symbol, "from": window.start // 1000, "interval": "1h"}
-    beyond = Window(window.start, window.end + DAY)
-    return Request(
-        ROOT + "contract_stats",
-        asked | {"limit": _hours(window)},
-        context={"symbol": instrument.symbol},
-        window=beyond,
-        weights={"contract_stats": 1},
-    )
+    """There is no end to ask for, only a number of rows: where hours are missing these reach beyond it."""
+    context = {"symbol": instrument.symbol}
+    asked: dict[str, str | int] = {"contract": instrument.symbol, "from": window.start // SECOND, "interval": "1h"}
+    params = asked | {"limit": _hours(window)}
+    return Request(ROOT + "contract_stats", params, None, context, window, clip_end=True, weights={"contract_stats": 1})
 
 
 def _hours(window: Window) -> int:
@@ -132,25 +132,18 @@ def _later(request: Request, page: Any, rows: Sequence[Statistics]) -> Request |
     """What a page leaves of its hours: the most rows that the venue sends is not documented."""
     if not rows or not request.window:
         return None
-    rest = Window(request.window.start, request.window.end - DAY).after(max(row.time for row in rows) + HOUR)
-    params = {**request.params, "from": rest.start // 1000, "limit": _hours(rest)}
-    return replace(request, params=params, window=Window(rest.start, rest.end + DAY)) if rest else None
+    rest = request.window.after(max(row.time for row in rows) + HOUR)
+    return (
+        replace(request, params={**request.params, "from": rest.start // SECOND, "limit": _hours(rest)}, window=rest)
+        if rest
+        else None
+    )
 
 
 def _more_contracts(request: Request, page: Any, rows: Sequence[Any]) -> Request | None:
     """All of them come at once as far as is known; a page of exactly a hundred may have been cut."""
     offset = int(request.params.get("offset", 0)) + PAGE
     return replace(request, params={"limit": PAGE, "offset": offset}) if len(rows) == PAGE else None
-
-
-def _rest(request: Request, page: Any, rows: Sequence[Liquidation]) -> Request | None:
-    """What a full page leaves of its hour, in whichever order it came: from its last second on, which is asked again."""
-    if len(rows) < EVENTS or not request.window:
-        return None
-    newest_first = rows[0].time > rows[-1].time
-    rest = request.window.before(rows[-1].time + 1000) if newest_first else request.window.after(rows[-1].time)
-    ends = {"from": rest.start // 1000, "to": (rest.end - 1) // 1000}
-    return replace(request, params={**request.params, **ends}, window=rest)
 
 
 def _bars(price: str = "") -> Plan:
@@ -197,12 +190,12 @@ SOURCE = Source(
             "time",
             hourly(1, _windowed("liq_orders", EVENTS)),
             key=("symbol", "time", "size", "order_size", "fill_price", "left"),
-            next_page=_rest,
+            next_page=rest_of_window(EVENTS, "time", BOUNDS, SECOND),
             is_event=True,
             ignored_fields="contract",
         ),
-        hourly_bars("candles", Candle, _bars(), time="time"),
-        hourly_bars("mark_candles", PriceCandle, _bars("mark_"), time="time"),
-        hourly_bars("index_candles", PriceCandle, _bars("index_"), time="time"),
+        hourly_bars("candles", Candle, _bars(), time="time", history_days=BARS_DAYS),
+        hourly_bars("mark_candles", PriceCandle, _bars("mark_"), time="time", history_days=BARS_DAYS),
+        hourly_bars("index_candles", PriceCandle, _bars("index_"), time="time", history_days=BARS_DAYS),
     ),
 )

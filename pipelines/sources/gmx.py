@@ -2,10 +2,11 @@
 
 Facts: venue page `gmx.md`. Host https://gmx.squids.live. There is no order book: longs and shorts differ in size, trade against a
 pool, and pay borrowing fees besides funding. An instrument is a market, named by the address of its token in the indexer's
-spelling. Its coin follows from the address of its index token by the seed `gmx_tokens.csv`; a market with another token is left
-out. Rates are fractions per second, hourly, for each side the amount that the side receives; two sides that both receive or both
-pay are an error. Snapshots are hourly, times seconds, and start about June 2025. Oracle prices have no volume and are not read;
-borrowing isn't part of the rate.
+spelling, disabled ones too. Its coin follows from the address of its index token by the seed `gmx_tokens.csv`; a token that is
+newer than the seed is an asset by its address, without a price, since the decimals are not known. Rates are fractions per
+second, hourly, for each side the amount that the side receives; two sides that both receive or both pay are an error. Snapshots
+are hourly, times seconds, and start about June 2025. Oracle prices have no volume and are not read; borrowing isn't part of the
+rate.
 Alone: `perps fetch --venues gmx --from 2025-10-10 --to 2025-10-10`.
 """
 
@@ -25,14 +26,16 @@ from pipelines.records import MaybeNumber, Number, Record, Seconds
 from pipelines.registry import read_seed
 from pipelines.shapes import Stamped
 from pipelines.source import Instrument, Limit, Plan, Request, Source
+from pipelines.symbols import base_asset
 from pipelines.windows import Window
 
 PATH = "/gmx-synthetics-arbitrum:prod/api/graphql"
 WEIGHTS = {"requests": 1}
 ROWS = 1000
+NO_TOKEN = "0x" + "0" * 40
 
-MARKETS = """query Markets { marketInfos(limit: 5000, where: {isDisabled_eq: false}) {
-  id marketTokenAddress indexTokenAddress longTokenAddress shortTokenAddress longOpenInterestUsd shortOpenInterestUsd
+MARKETS = """query Markets { marketInfos(limit: 5000) {
+  id isDisabled marketTokenAddress indexTokenAddress longTokenAddress shortTokenAddress longOpenInterestUsd shortOpenInterestUsd
 } }"""
 RATES = """query Rates($market: String!, $from: Int!, $to: Int!, $limit: Int!) { fundingRateSnapshots(
   where: {marketAddress_eq: $market, snapshotTimestamp_gte: $from, snapshotTimestamp_lt: $to},
@@ -57,6 +60,7 @@ class Market(Record, rename="camel"):
     short_token_address: str
     long_open_interest_usd: Number
     short_open_interest_usd: Number
+    is_disabled: bool = False
 
 
 class Rate(Stamped, rename="camel"):
@@ -101,11 +105,11 @@ def tokens() -> Mapping[str, str]:
 
 
 def instruments(page: Any) -> list[Instrument]:
-    """Markets whose index token is known; a market without an index token only swaps."""
+    """A market without an index token only swaps."""
     return [
-        Instrument(m.market_token_address, tokens()[m.index_token_address.lower()])
+        Instrument(m.market_token_address, base_asset(tokens().get(m.index_token_address.lower(), m.index_token_address)))
         for m in page.data.marketInfos
-        if m.index_token_address.lower() in tokens()
+        if m.index_token_address != NO_TOKEN
     ]
 
 

@@ -1,38 +1,45 @@
 """HTX linear swaps, settled in USDT, and what coin-margined swaps (`htx_coinm`) share with them.
 
-Facts: venue page `htx.md`. Host https://api.hbdm.com. Errors come in HTTP 200, in one of two envelopes. Times are milliseconds,
+Facts: venue page `htx.md`. Host https://api.hbdm.com. Errors come in HTTP 200, in one of three envelopes. Times are milliseconds,
 of bars seconds. A contract is `contract_size` coins. Klines count both sides of a trade. Whether open interest counts one side
-or both, the documentation states both ways: the table of venue facts decides. Settled funding comes in numbered pages from the
-newest row; the history of open interest and the bars of the mark price are the latest 200 and 2000 rows, whatever the window.
-The text `null` is sent for null in a field that is not read.
+or both, the documentation states both ways: the table of venue facts decides. The history of open interest and the bars of the
+mark price are the latest 200 and 2000 rows, whatever the window. Rates, the present open interest and liquidations are those of
+version 5, one contract in a request: the end of their older forms, which had all contracts in one, was announced for 2026-07-13.
+Most listings are stocks, metals and indices: `tradfi_labels` tells them from coins.
 Alone: `perps fetch --venues htx --from 2025-10-10 --to 2025-10-10`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 
-from pipelines.endpoints import hourly_bars, series, snapshot
-from pipelines.paging import from_newest, hourly, latest, windowed
-from pipelines.records import MaybeMs, MaybeNumber, Ms, Number, Record, Seconds
-from pipelines.shapes import Stamped, decode_or_none
+from pipelines.endpoints import hourly_bars, series, snapshot, snapshot_by_instrument
+from pipelines.paging import hourly, latest, present, rest_of_window, windowed
+from pipelines.records import Labels, MaybeMs, MaybeNumber, Ms, Number, Record, Seconds
+from pipelines.shapes import Stamped, decode_or_none, enveloped
 from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
 from pipelines.symbols import base_asset
 
 BASE_URL = "https://api.hbdm.com"
 LIMITS = {"reference": Limit(240, 3), "market": Limit(800, 1)}
-#: The most rows of a page of settled rates and of bars; all rows that there are of open interest and of the mark price.
-RATES, BARS, POINTS, MARKS = 50, 2000, 200, 2000
+REFERENCE = {"reference": 1}
+#: The most rows of a page of version 5 and of bars; all rows that there are of open interest and of the mark price.
+ROWS, BARS, POINTS, MARKS = 100, 2000, 200, 2000
+#: The ends of a window.
+BOUNDS = ("start_time", "end_time")
+#: Hours in a request for settled rates: a month, of which a page has the whole unless they are hourly.
+MONTH = 30 * 24
 #: Error codes (unverified): too many requests, and a failure of the venue's servers.
-LIMITED, TRANSIENT = {1032}, {1000, 1001, 1002, 1003, 1004}
+LIMITED, TRANSIENT = {"1032"}, {"1000", "1001", "1002", "1003", "1004"}
 
 
 class Contract(Record):
-    """`contract_size` is coins, of an inverse contract US dollars; `create_date` is a day, `YYYYMMDD`."""
+    """`contract_size` is coins, of an inverse contract US dollars; `create_date` is a day, `YYYYMMDD`.
+
+    `settlement_period` is hours; `tradfi_labels` is empty for coins. Coin-margined swaps have neither.
+    """
 
     contract_code: str
     symbol: str
@@ -40,6 +47,8 @@ class Contract(Record):
     contract_status: int
     create_date: str
     business_type: str = "swap"
+    settlement_period: MaybeNumber = None
+    tradfi_labels: Labels | None = None
 
 
 class OpenInterestNow(Record):
@@ -58,6 +67,7 @@ class RunningRate(Record):
     contract_code: str
     funding_rate: MaybeNumber
     funding_time: MaybeMs = None
+    next_funding_time: MaybeMs = None
 
 
 class FundingRate(Record):
@@ -91,25 +101,30 @@ class Candle(MarkCandle):
 
 
 class Liquidation(Record):
-    """`direction` is the order's side, `volume` contracts, `amount` coins, `price` that of bankruptcy."""
+    """`direction` is the order's side, `volume` contracts, `price` that of bankruptcy.
+
+    `amount` is contracts too in the only sample, by its turnover.
+    """
 
     contract_code: str
-    query_id: int
-    created_at: Ms
-    direction: str
-    price: Number
+    query_id: int = msgspec.field(name="id")
+    created_at: Ms = msgspec.field(name="liquidation_time")
+    direction: str = msgspec.field(name="side")
+    price: Number = msgspec.field(name="bankrupt_price")
     volume: Number
-    amount: Number
+    amount: MaybeNumber = None
     trade_turnover: MaybeNumber = None
 
 
-class ErrorBody(msgspec.Struct):
-    """Both envelopes: `{"status": "error", "err_code": …}` and `{"code": 200, …}`."""
+class ErrorBody(msgspec.Struct, rename={"market_code": "err-code", "market_message": "err-msg"}):
+    """`{"status": "error", "err_code": …}`, of market data `{"status": "error", "err-code": …}`, or `{"code": 200, …}`."""
 
     status: str | int | None = None
-    err_code: int | None = None
+    err_code: int | str | None = None
     err_msg: str = ""
-    code: int | None = None
+    market_code: int | str | None = None
+    market_message: str = ""
+    code: int | str | None = None
     message: str = ""
     msg: str = ""
 
@@ -118,13 +133,14 @@ def error(status: int, body: bytes) -> VenueProblem | None:
     content = decode_or_none(body, ErrorBody)
     if content is None:
         return None
-    code = content.err_code if content.status == "error" else content.code if content.code != 200 else None
-    if code is None:
+    failed = content.status == "error" or content.code not in (None, 200, "200")
+    code = next((c for c in (content.err_code, content.market_code, content.code) if c is not None), "")
+    if not failed:
         return None
-    message = f"{code} {content.err_msg or content.message or content.msg}".rstrip()
-    if code in LIMITED:
+    message = f"{code} {content.err_msg or content.market_message or content.message or content.msg}".strip()
+    if str(code) in LIMITED:
         return VenueProblem("limited", message)
-    return VenueProblem("transient", message) if code in TRANSIENT else VenueProblem.by_status(status, message)
+    return VenueProblem("transient", message) if str(code) in TRANSIENT else VenueProblem.by_status(status, message)
 
 
 def instruments(page: Any) -> list[Instrument]:
@@ -136,125 +152,75 @@ def by_code(instrument: Instrument) -> dict[str, str]:
     return {"contract_code": instrument.symbol}
 
 
-def _after_last_id(request: Request, page: Any, rows: Sequence[Liquidation]) -> Request | None:
-    """The events after the last id; the length of a page is not documented, so the last page is the empty one."""
-    return replace(request, params={**request.params, "from_id": max(row.query_id for row in rows)}) if rows else None
+def list_of_contracts(prefix: str, **business: str) -> Endpoint:
+    """The contracts under a prefix; `business` is a parameter that selects swaps where the list has more."""
+    return snapshot(
+        "instruments",
+        Contract,
+        "contract_code",
+        Request(f"/{prefix}-api/v1/swap_contract_info", business, weights=REFERENCE),
+        rows_at="data",
+        ignored_fields="price_tick delivery_date delivery_time settlement_date support_margin_mode pair contract_type "
+        "trade_partition enable_rpi",
+    )
 
 
-def endpoints(prefix: str, marks: str, **business: str) -> tuple[Endpoint, ...]:
-    """The endpoints of one kind of swap, under `/<prefix>-api` and `/<prefix>-ex`.
-
-    `marks` names the bars of its mark price, `business` is a parameter that selects swaps where the lists have more.
-    """
-    api, reference, period = f"/{prefix}-api", {"reference": 1}, "60min"
-
-    def present(name: str, endpoint: str, record: type[Record], ignored_fields: str, **params: str) -> Endpoint:
-        request = Request(f"{api}/v1/{endpoint}", params, weights=reference)
-        return snapshot(name, record, "contract_code", request, rows_at="data", ignored_fields=ignored_fields)
-
+def market_series(prefix: str, marks: str) -> tuple[Endpoint, ...]:
+    """The history of open interest and the bars of one kind of swap; `marks` names the bars of its mark price."""
+    market, period = {"market": 1}, "60min"
+    history = latest(
+        f"/{prefix}-api/v1/swap_his_open_interest", market, instrument_params=by_code, period=period, size=POINTS, amount_type=1
+    )
     bars = windowed(
         f"/{prefix}-ex/market/history/kline",
         None,
-        {"market": 1},
+        market,
         instrument_params=by_code,
         bounds=("from", "to"),
         unit=1000,
         period=period,
     )
-    # At most two hours in a request.
-    liquidations = windowed(
-        f"{api}/v3/swap_liquidation_orders",
-        None,
-        reference,
-        instrument_params=lambda instrument: {"contract": instrument.symbol},
-        bounds=("start_time", "end_time"),
-        trade_type=0,
-        direct="next",
-    )
+    mark_path = f"/index/market/history/{marks}_mark_price_kline"
+    mark_bars = latest(mark_path, market, instrument_params=by_code, period=period, size=MARKS)
     return (
-        present(
-            "instruments",
-            "swap_contract_info",
-            Contract,
-            "price_tick delivery_date delivery_time settlement_date support_margin_mode pair contract_type trade_partition",
-            **business,
-        ),
-        present(
-            "open_interest_now",
-            "swap_open_interest",
-            OpenInterestNow,
-            "symbol trade_amount trade_volume trade_turnover pair contract_type trade_partition",
-            **business,
-        ),
-        present(
-            "running_rates",
-            "swap_batch_funding_rate",
-            RunningRate,
-            "symbol fee_asset estimated_rate next_funding_time trade_partition",
-        ),
         series(
             "open_interest",
             OpenInterest,
             "ts",
-            latest(
-                f"{api}/v1/swap_his_open_interest",
-                {"market": 1},
-                instrument_params=by_code,
-                period=period,
-                size=POINTS,
-                amount_type=1,
-            ),
+            history,
             rows_at="data.tick",
             history_days=POINTS / 24,
             ignored_fields="amount_type",
         ),
-        series(
-            "funding_rates",
-            FundingRate,
-            "funding_time",
-            latest(f"{api}/v1/swap_historical_funding_rate", reference, instrument_params=by_code, page_index=1, page_size=RATES),
-            instrument="contract_code",
-            rows_at="data.data",
-            next_page=from_newest("page_index", "page_size", "funding_time"),
-            ignored_fields="avg_premium_index realized_rate symbol fee_asset",
-        ),
-        series(
-            "liquidations",
-            Liquidation,
-            "created_at",
-            hourly(2, liquidations),
-            instrument="contract_code",
-            key=("contract_code", "query_id"),
-            rows_at="data",
-            next_page=_after_last_id,
-            history_days=90,
-            is_event=True,
-            ignored_fields="symbol offset business_type pair contract_type",
-        ),
-        hourly_bars(
-            "candles",
-            Candle,
-            hourly(BARS, bars),
-            time="time",
-            rows_at="data",
-            history_days=730,
-            ignored_fields="count",
-        ),
+        hourly_bars("candles", Candle, hourly(BARS, bars), time="time", rows_at="data", history_days=730, ignored_fields="count"),
         hourly_bars(
             "mark_candles",
             MarkCandle,
-            latest(
-                f"/index/market/history/{marks}_mark_price_kline",
-                {"market": 1},
-                instrument_params=by_code,
-                period=period,
-                size=MARKS,
-            ),
+            mark_bars,
             time="time",
             rows_at="data",
             history_days=MARKS / 24,
             ignored_fields="vol amount count trade_turnover",
         ),
+    )
+
+
+def _now(name: str, endpoint: str, record: type[Record], ignored_fields: str, **page: Any) -> Endpoint:
+    plan = present(f"/v5/market/{endpoint}", REFERENCE, instrument_params=by_code)
+    return snapshot_by_instrument(name, record, plan, key="contract_code", ignored_fields=ignored_fields, **page)
+
+
+def _history(name: str, endpoint: str, record: type[Record], time: str, hours: int, **more: Any) -> Endpoint:
+    request = windowed(f"/v5/market/{endpoint}", ROWS, REFERENCE, instrument_params=by_code, bounds=BOUNDS)
+    return series(
+        name,
+        record,
+        time,
+        hourly(hours, request),
+        instrument="contract_code",
+        rows_at="data",
+        next_page=rest_of_window(ROWS, time, BOUNDS),
+        **more,
     )
 
 
@@ -265,5 +231,35 @@ SOURCE = Source(
     limits=LIMITS,
     error=error,
     parse_instruments=instruments,
-    endpoints=endpoints("linear-swap", "linear_swap", business_type="swap"),
+    endpoints=(
+        list_of_contracts("linear-swap", business_type="swap"),
+        _now(
+            "open_interest_now",
+            "open_interest",
+            OpenInterestNow,
+            "trade_amount trade_volume trade_turnover",
+            **enveloped("data", OpenInterestNow) | {"rows": lambda page: [page.data] if page.data else []},
+        ),
+        _now(
+            "running_rates",
+            "funding_rate",
+            RunningRate,
+            "min_funding_rate max_funding_rate",
+            **enveloped("data", list[RunningRate]),
+        ),
+        _history("funding_rates", "funding_rate_history", FundingRate, "funding_time", MONTH, ignored_fields="id"),
+        # At most two hours in a request.
+        _history(
+            "liquidations",
+            "liquidation_orders",
+            Liquidation,
+            "created_at",
+            2,
+            key=("contract_code", "query_id"),
+            history_days=90,
+            is_event=True,
+            ignored_fields="position_side",
+        ),
+        *market_series("linear-swap", "linear_swap"),
+    ),
 )

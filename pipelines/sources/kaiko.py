@@ -8,34 +8,37 @@ Alone: `KAIKO_API_KEY=… PERPLAKE_VENDOR_VENUES=binance perps fetch --mode live
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable
 from operator import attrgetter
 from typing import Any
 
 import msgspec
 
-from pipelines.paging import hourly, linked, once
+from pipelines.endpoints import hourly_bars, snapshot
+from pipelines.paging import InstrumentParams, hourly, linked, no_params, windowed
 from pipelines.records import MaybeNumber, Ms, Record
-from pipelines.shapes import decode_or_none, enveloped
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
+from pipelines.shapes import decode_or_none
+from pipelines.source import Endpoint, Instrument, Limit, Request, VenueProblem
 from pipelines.symbols import base_asset
-from pipelines.vendors import second_sources
-from pipelines.windows import HOUR, Window, iso
+from pipelines.vendors import WEIGHTS, Vendor
 
-ROOT = "/v2/data/"
-WEIGHTS = {"requests": 1}
+RISK = "/v2/data/derivatives.v2/risk"
+BARS = "/v2/data/trades.v1/exchanges/{exchange}/perpetual-future/{{symbol}}/aggregations/ohlcv"
 ROWS = 1000
 CLASS = "perpetual-future"
 #: Our venue: the vendor's code (U).
 VENUES = {"binance": "binc", "bybit": "bbit", "okx": "okex"}
 QUOTES = ("usdt", "usdc", "usd")
-#: The next page by the URL in a page.
-NEXT = linked(attrgetter("next_url"))
+#: Where a page has its rows, and the URL of the next page.
+PAGED: dict[str, Any] = {
+    "rows_at": "data",
+    "beside": {"next_url": (str | None, None)},
+    "next_page": linked(attrgetter("next_url")),
+}
 
 
 class Contract(Record):
-    """`instrument` is `btc-usdt`; its other fields are not documented (U)."""
+    """`instrument` is `btc-usdt`; the other fields are not documented (U)."""
 
     instrument: str
     base_asset: str = ""
@@ -81,67 +84,42 @@ def instruments(page: Any) -> list[Instrument]:
     return [Instrument(name, base_asset(base.upper())) for name, base, quote in pairs if quote in QUOTES]
 
 
-def _source(venue: str, exchange: str) -> Source:
-    where: Mapping[str, str] = {"exchange": exchange, "instrument_class": CLASS}
-    context = {"venue": venue}
-
-    def request(path: str, names: Mapping[str, str], instrument: Instrument, window: Window) -> Request:
-        """The start is part of it, the end is not."""
-        span: dict[str, str | int] = {"start_time": iso(window.start), "end_time": iso(window.end)}
-        span |= {"interval": "1h", "sort": "asc", "page_size": ROWS}
-        named = {"symbol": instrument.symbol, **context}
-        parameters = {name: value.format(instrument.symbol) for name, value in names.items()}
-        return Request(
-            ROOT + path.format(instrument.symbol), {**parameters, **span}, context=named, window=window, weights=WEIGHTS
+def _endpoints(exchange: str) -> Iterable[Endpoint]:
+    def hours(name: str, record: type[Record], path: str, instrument_params: InstrumentParams, **more: Any) -> Endpoint:
+        request = windowed(
+            path,
+            None,
+            WEIGHTS,
+            instrument_params=instrument_params,
+            bounds=("start_time", "end_time"),
+            unit="iso",
+            interval="1h",
+            sort="asc",
+            page_size=ROWS,
         )
+        return hourly_bars(name, record, hourly(ROWS, request), time="time", **PAGED, **more)
 
-    def series(name: str, path: str, names: Mapping[str, str], record: type[Record], known: str = "") -> Endpoint:
-        return Endpoint(
-            name,
-            record,
-            key=("symbol", "venue", "time"),
-            time="time",
-            plan=hourly(ROWS, partial(request, path, names)),
-            **enveloped("data", list[record], next_url=(str | None, None)),  # type: ignore[valid-type]
-            next_page=NEXT,
-            context=("symbol", "venue"),
-            bar=HOUR,
-            ignored_fields=frozenset(known.split()),
-        )
-
-    reference = Request(ROOT + "derivatives.v2/reference", {**where, "page_size": ROWS}, context=context, weights=WEIGHTS)
-    return Source(
-        name="kaiko",
-        venue=venue,
-        base_url="https://us.market-api.kaiko.io",
-        # By plan; gently.
-        limits={"requests": Limit(5, 1)},
-        error=error,
-        parse_instruments=instruments,
-        key_header="X-Api-Key",
-        host="kaiko",
-        endpoints=(
-            Endpoint(
-                "instruments",
-                Contract,
-                key=("instrument", "venue"),
-                plan=once(reference),
-                **enveloped("data", list[Contract], next_url=(str | None, None)),
-                next_page=NEXT,
-                context=("venue",),
-                bulk=True,
-                ignored_fields=frozenset({"exchange", "instrument_class"}),
-            ),
-            series("risk", "derivatives.v2/risk", {**where, "instrument": "{}"}, Risk, "24h_volume"),
-            series("candles", f"trades.v1/exchanges/{exchange}/{CLASS}/{{}}/aggregations/ohlcv", {}, Candle),
-        ),
+    listed = {"exchange": exchange, "instrument_class": CLASS}
+    yield snapshot(
+        "instruments",
+        Contract,
+        "instrument",
+        Request("/v2/data/derivatives.v2/reference", {**listed, "page_size": ROWS}, weights=WEIGHTS),
+        ignored_fields="exchange instrument_class",
+        **PAGED,
     )
+    yield hours("risk", Risk, RISK, lambda i: {**listed, "instrument": i.symbol}, ignored_fields="24h_volume")
+    yield hours("candles", Candle, BARS.format(exchange=exchange), no_params)
 
 
-#: Without a venue: the raw tables that all venues share.
-SOURCE = _source("", "")
-
-
-def expand_multi_venue(names: Sequence[str], origin: str) -> tuple[tuple[Source, ...], tuple[str, ...]]:
-    """A source for each venue that is named, and a line for each that the vendor has no code for."""
-    return second_sources("kaiko", VENUES, _source, names, origin)
+VENDOR = Vendor(
+    "kaiko",
+    "https://us.market-api.kaiko.io",
+    "X-Api-Key",
+    Limit(5, 1),  # by plan
+    VENUES,
+    error,
+    instruments,
+    _endpoints,
+)
+SOURCE, expand_multi_venue = VENDOR.source(), VENDOR.expand

@@ -3,7 +3,7 @@
 Facts: the venue page of KuCoin. JSON numbers, times in milliseconds, `XBT` for BTC. `multiplier` is coins in a lot, negative
 where a lot is dollars (inverse). The list of contracts has mark, index, running rate and open interest; there is no history of
 open interest. `nextFundingRateTime` is the time that remains until the settlement, `nextFundingRateDateTime` its moment.
-`isQuanto` is true of contracts that are not. Errors are `{"code", "msg"}`; 200000 is success.
+`isQuanto` is true of contracts that are not. Errors are `{"code", "msg"}`; 200000 is success, also with null for no rows.
 Alone: `perps fetch --venues kucoin --from 2025-10-10 --to 2025-10-10`.
 """
 

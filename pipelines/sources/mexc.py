@@ -1,8 +1,9 @@
-"""MEXC contract v1, `https://contract.mexc.com`: perpetuals settled in USDT that count contracts.
+"""MEXC contract v1, `https://api.mexc.com`: perpetuals settled in USDT that count contracts.
 
 Facts: the venue page of MEXC. JSON numbers in an envelope with `success` and `code`; times in milliseconds, but bars in seconds
 and as a list to each field. A contract is `contractSize` coins. The history of funding comes in numbered pages from the newest
-row, without a window. There is no history of open interest and no list of liquidations. Its volumes are widely doubted.
+row, without a window. There is no history of open interest and no list of liquidations. Its volumes are widely doubted. Stocks,
+metals and indices are told from coins by their trade zones (`conceptPlate`).
 Alone: `perps fetch --venues mexc --from 2025-10-10 --to 2025-10-10`.
 """
 
@@ -16,9 +17,9 @@ import msgspec
 from pipelines.endpoints import hourly_bars, series, snapshot
 from pipelines.error_bodies import error_reader
 from pipelines.paging import from_newest, hourly, latest, no_params, windowed
-from pipelines.records import MaybeMs, MaybeNumber, Ms, Number, Record, Seconds
-from pipelines.shapes import Bar, rows_from_columns
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source
+from pipelines.records import Labels, MaybeMs, MaybeNumber, Ms, Number, Record, Seconds
+from pipelines.shapes import Bar, decode_or_none, rows_from_columns
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
 from pipelines.symbols import base_asset
 
 ROOT = "/api/v1/contract/"
@@ -35,6 +36,7 @@ class Contract(Record, rename="camel"):
     contract_size: Number
     state: int
     create_time: MaybeMs = None
+    concept_plate: Labels | None = None
 
 
 class Ticker(Record, rename="camel"):
@@ -82,8 +84,21 @@ class Chart(msgspec.Struct):
     data: Columns
 
 
+class Failure(msgspec.Struct):
+    success: bool
+    message: str | None = None
+
+
 #: 510 is "too frequent", as a code and as a status.
-error = error_reader("code", "message", success=(0,), limited=(510,), transient=(500, 501), statuses={510: "limited"})
+_by_code = error_reader("code", "message", success=(0,), limited=(510,), transient=(500, 501), statuses={510: "limited"})
+
+
+def error(status: int, body: bytes) -> VenueProblem | None:
+    """By the code; a body that is no success is an error whatever its code."""
+    if problem := _by_code(status, body):
+        return problem
+    failure = decode_or_none(body, Failure)
+    return VenueProblem.by_status(status, failure.message or "no success") if failure and not failure.success else None
 
 
 def instruments(page: Any) -> list[Instrument]:
@@ -114,7 +129,7 @@ def _bars(name: str, endpoint: str) -> Endpoint:
 SOURCE = Source(
     name="mexc",
     venue="mexc",
-    base_url="https://contract.mexc.com",
+    base_url="https://api.mexc.com",
     limits={"detail": Limit(1, 5), **dict.fromkeys(ENDPOINTS, Limit(20, 2))},
     error=error,
     parse_instruments=instruments,
@@ -126,7 +141,8 @@ SOURCE = Source(
             "displayName displayNameEn positionOpenType minLeverage maxLeverage priceScale volScale amountScale priceUnit "
             "volUnit minVol maxVol bidLimitPriceRate askLimitPriceRate takerFeeRate makerFeeRate maintenanceMarginRate "
             "initialMarginRate riskBaseVol riskIncrVol riskIncrMmr riskIncrImr riskLevelLimit priceCoefficientVariation "
-            "indexOrigin isNew isHot isHidden apiAllowed",
+            "indexOrigin isNew isHot isHidden apiAllowed conceptPlateId riskLimitType riskLimitMode maxNumOrders limitMaxVol "
+            "marketOrderMaxLevel depthStepList",
         ),
         _snapshot(
             "tickers",

@@ -3,8 +3,9 @@
 Facts: venue page `thegraph.md`. Host https://gateway.thegraph.com, GraphQL, a key is needed. The subgraphs share one public
 schema, Messari's for perpetual futures (names and types unverified): US dollars of volume and open interest by pool and UTC day,
 and each liquidation. Numbers are text. Pages go by id; all pages of a request are read at the block of the first, so that they
-show one state. The id of a subgraph has to be looked up in The Graph's explorer.
-Alone: `PERPLAKE_SUBGRAPHS=gmx=<id> THEGRAPH_API_KEY=… perps fetch --mode live --venues all`.
+show one state. The id of a subgraph has to be looked up in The Graph's explorer. Messari's subgraph of GMX reads the Vault of its
+version 1; the venue `gmx` is version 2, so a subgraph of either is named with its version.
+Alone: `PERPLAKE_SUBGRAPHS=gmx_v1=<id> THEGRAPH_API_KEY=… perps fetch --mode live --venues all`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pipelines.windows import DAY, Window
 WEIGHTS = {"requests": 1}
 ROWS = 1000
 #: The emulator's subgraphs.
-EMULATED = ("gmx=emulated",)
+EMULATED = ("gmx_v2=emulated",)
 
 POOLS = """query Pools($from: Int!, $to: Int!, $last: Bytes!, $block: Block_height) {
   _meta(block: $block) { block { number } hasIndexingErrors }
@@ -174,6 +175,8 @@ def expand_multi_venue(names: Sequence[str], origin: str) -> tuple[tuple[Source,
     for name in names or EMULATED:
         project, _, subgraph = name.partition("=")
         if not project.isidentifier() or not subgraph.isalnum():
-            raise ValueError(f"subgraphs: {name!r} is no `project=id`, such as gmx=<the subgraph's id>")
+            raise ValueError(f"subgraphs: {name!r} is no `project=id`, such as gmx_v1=<the subgraph's id>")
+        if project == "gmx":
+            raise ValueError("subgraphs: GMX's versions are two protocols: name the subgraph's, gmx_v1 (Messari's) or gmx_v2")
         sources.append(_source(project, subgraph))
     return tuple(sources), ()

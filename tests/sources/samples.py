@@ -168,6 +168,8 @@ def wire_value(row: Any, where: Wire) -> Any:
         value = row[where.field]
     if value in (None, "") or not where.unit:
         return value
+    if where.unit == "labels":
+        return " ".join(value)
     if where.unit == "iso":
         moment = datetime.fromisoformat(value.replace(" UTC", "Z"))
         time = int(Decimal(str(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp())) * 1000)

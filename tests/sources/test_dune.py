@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,14 +12,13 @@ from dune_client.models import QueryFailedError
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served
 from infra.emulator.venues.gmx import MARKETS
-from pipelines.records import IsoMs, read_iso
 from pipelines.source import Instrument
 from pipelines.sources import dune
 from pipelines.sources.dune import SOURCE
 from pipelines.windows import Window
 from tests.sources.kit import DAY, NOW, WINDOW, fetch_from_emulator, load_and_query
 
-DAYS = {"start": "2026-11-20 00:00:00", "end": "2026-11-22 00:00:00"}
+DAYS = {"start": "2026-11-20 00:00:00", "end": "2026-11-22 00:00:00", "start_day": "2026-11-20", "end_day": "2026-11-22"}
 
 
 @pytest.fixture(autouse=True)
@@ -36,10 +36,13 @@ def test_a_window_is_extended_to_whole_days() -> None:
     assert request.window == WINDOW
 
 
-def test_its_days_name_their_zone_by_letters() -> None:
-    assert read_iso(IsoMs, "2024-05-01 00:00:00.000 UTC") == 1714521600000
-    with pytest.raises(ValueError, match="with its zone"):
-        read_iso(IsoMs, "2024-05-01 00:00:00.000")
+@pytest.mark.parametrize("zone", ["", " UTC"])
+def test_a_day_is_utc_with_and_without_its_zone_and_a_sum_may_be_null(zone: str) -> None:
+    row = {"day": f"2024-05-01 00:00:00.000{zone}", "project": "gmx", "version": "1", "blockchain": "arbitrum"}
+    body = {"pages": [{"result": {"rows": [row | {"volume_usd": None, "fills": 3}]}}]}
+    endpoint = SOURCE.endpoint("volume")
+    [read] = endpoint.rows(endpoint.read(json.dumps(body).encode()))
+    assert (read.day, read.volume_usd, read.fills) == (1714521600000, None, 3)
 
 
 def liquidated(store: SyntheticMarket, *, long: bool) -> float:
@@ -60,8 +63,8 @@ def test_the_raw_tables_have_the_sums_of_the_store(emulator: Served, store: Synt
         for coin in MARKETS
         if (bars := store.candles("gmx", coin, "trade"))
     )
-    days = query("select day, project, blockchain from raw.dune__volume order by 1")
-    assert days == [(NOW - 2 * DAY, "gmx", "arbitrum"), (NOW - DAY, "gmx", "arbitrum")]
+    days = query("select day, project, version, blockchain from raw.dune__volume order by 1")
+    assert days == [(NOW - 2 * DAY, "gmx", "1", "arbitrum"), (NOW - DAY, "gmx", "1", "arbitrum")]
     assert query(f"select volume_usd from raw.dune__volume where day = {NOW - DAY}") == [(pytest.approx(volume),)]
     sides = dict(query(f"select is_long, size_usd from raw.dune__liquidations where day = {NOW - DAY}"))
     expected = {side: liquidated(store, long=side) for side in (True, False)}
@@ -72,7 +75,7 @@ def test_the_price_is_reported_before_and_the_cost_after(emulator: Served, tmp_p
     emulator.clear_requests()
     _, result = fetch_from_emulator("dune", emulator, tmp_path)
     before, after = [line for line in result.warnings if "perpetual.trades" in line]
-    assert before.startswith("dune perpetual.trades: executing, which costs credits for the compute of tier medium")
+    assert before.startswith("dune perpetual.trades: executing, which costs credits for its compute")
     assert after.startswith("dune perpetual.trades: cost 0.5 credits to execute, and at most ")
     paths = calls(emulator)
     assert paths.count("execute") == 2 and paths.count("status") == 6 and paths.count("results") == 2

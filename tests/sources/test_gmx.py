@@ -11,6 +11,7 @@ import pytest
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served
 from infra.emulator.venues.gmx import MARKETS, whole
+from pipelines.registry import read_seed
 from pipelines.source import Instrument
 from pipelines.sources.gmx import PATH, SOURCE
 from tests.sources.kit import NOW, WINDOW, ask, load_and_query, next_request, store_rows
@@ -40,16 +41,32 @@ def test_each_sides_factor_is_what_it_receives_so_two_of_one_sign_are_refused() 
             endpoint.read(rates(long, short))
 
 
-def test_markets_of_known_tokens_are_instruments_also_two_of_one_coin() -> None:
-    market = {"longTokenAddress": "0x", "shortTokenAddress": "0x", "longOpenInterestUsd": "1", "shortOpenInterestUsd": "1"}
+def test_each_market_with_an_index_token_is_an_instrument_by_the_tokens_name_or_address() -> None:
+    market = {
+        "isDisabled": False,
+        "longTokenAddress": "0x",
+        "shortTokenAddress": "0x",
+        "longOpenInterestUsd": "1",
+        "shortOpenInterestUsd": "1",
+    }
     rows = [
         {"id": "a", "marketTokenAddress": "0xA", "indexTokenAddress": MARKETS["BTC"][0].upper().replace("X", "x"), **market},
         {"id": "b", "marketTokenAddress": "0xB", "indexTokenAddress": "0x" + "0" * 40, **market},
         {"id": "c", "marketTokenAddress": "0xC", "indexTokenAddress": MARKETS["BTC"][0], **market},
+        {"id": "d", "marketTokenAddress": "0xD", "indexTokenAddress": "0xNew", **market},
     ]
     page = SOURCE.endpoint("instruments").read(json.dumps({"data": {"marketInfos": rows}}).encode())
     assert SOURCE.parse_instruments
-    assert SOURCE.parse_instruments(page) == [Instrument("0xA", "BTC"), Instrument("0xC", "BTC")]
+    assert SOURCE.parse_instruments(page) == [Instrument("0xA", "BTC"), Instrument("0xC", "BTC"), Instrument("0xD", "0xNew")]
+
+
+def test_the_table_of_tokens_has_those_of_the_interface() -> None:
+    """By hand from gmx-interface: PEPE and HYPE are there, gold is a commodity, WETH stands for ETH."""
+    rows = {row["address"]: (row["symbol"], row["decimals"], row["underlying_class"]) for row in read_seed("gmx_tokens")}
+    assert rows["0x25d887Ce7a35172C62FeBFD67a1856F20FaEbB00"] == ("PEPE", "18", "crypto")
+    assert rows["0x82aF49447D8a07e3bd95BD0d56f35241523fBab1"] == ("ETH", "18", "crypto")
+    assert {"HYPE", "GMX", "XRP"} <= {symbol for symbol, _, _ in rows.values()} and len(rows) > 110
+    assert {row for row in rows.values() if row[0] in ("GOLD", "SPCX")} == {("GOLD", "18", "commodity"), ("SPCX", "18", "equity")}
 
 
 def test_the_emulator_knows_addresses_by_their_spelling_and_counts_in_1e30(emulator: Served) -> None:

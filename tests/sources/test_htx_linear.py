@@ -1,4 +1,4 @@
-"""HTX's traps: histories without a window, dated futures in the list, bars in seconds, ids that continue a page."""
+"""HTX's traps: full pages in either order, an amount that counts contracts, dated futures in the list, bars in seconds."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from infra.emulator.store import MS_HOUR
-from pipelines.source import Instrument, Request
+from pipelines.source import Instrument
 from pipelines.sources.htx_linear import SOURCE
 from tests.sources.kit import NOW, WINDOW, next_request
 from tests.sources.samples import decoded, documented
@@ -18,32 +17,21 @@ def enveloped(data: Any) -> dict[str, Any]:
     return {"status": "ok", "data": data, "ts": NOW}
 
 
-def settled(*hours_ago: int) -> dict[str, Any]:
-    row = {"contract_code": "B", "funding_rate": "0.0001", "realized_rate": "null"}
-    return enveloped({"total_page": 9, "data": [row | {"funding_time": str(NOW - h * MS_HOUR)} for h in hours_ago]})
+def test_a_full_page_is_followed_from_its_last_row_in_either_order() -> None:
+    """A hundred rows at most; the request for the rest has the last row's moment again."""
+    [request, *_] = SOURCE.endpoint("liquidations").plan(Instrument("BTC-USDT", "BTC"), WINDOW)
+    row = {"contract_code": "BTC-USDT", "side": "buy", "volume": "1", "bankrupt_price": "1"}
+    rows = [row | {"id": str(n), "liquidation_time": str(WINDOW.start + n)} for n in range(100)]
+    for page, rest in ((rows, (WINDOW.start + 99, request.params["end_time"])), (rows[::-1], (WINDOW.start, WINDOW.start))):
+        after = next_request("htx_linear", "liquidations", request, {"code": 200, "data": page})
+        assert after and (after.params["start_time"], after.params["end_time"]) == rest
+        assert next_request("htx_linear", "liquidations", request, {"code": 200, "data": page[1:]}) is None
 
 
-def test_funding_is_paged_until_a_row_lies_before_the_window() -> None:
-    request = Request("/", {"page_size": 3, "page_index": 2}, window=WINDOW, clip_start=True, clip_end=True)
-    after = next_request("htx_linear", "funding_rates", request, settled(32, 40, 48))
-    assert after and after.params["page_index"] == 3
-    assert next_request("htx_linear", "funding_rates", request, settled(40, 48, 56)) is None, "the last is before the window"
-    assert next_request("htx_linear", "funding_rates", request, settled(40, 48)) is None, "a short page is the last"
-
-
-def test_liquidations_continue_after_the_last_id_until_a_page_is_empty() -> None:
-    request = next(iter(SOURCE.endpoint("liquidations").plan(Instrument("BTC-USDT", "BTC"), WINDOW)))
-    row = {"query_id": 7, "contract_code": "BTC-USDT", "direction": "buy", "volume": 1, "price": 1, "amount": 1}
-    page = {"code": 200, "data": [row | {"created_at": WINDOW.start}]}
-    after = next_request("htx_linear", "liquidations", request, page)
-    assert after and after.params == {**request.params, "from_id": 7}
-    assert next_request("htx_linear", "liquidations", request, {"code": 200, "data": []}) is None
-
-
-def test_the_documented_liquidation_is_in_coins_and_sells_a_long() -> None:
-    [row] = [row for sample in documented() if sample.source == "htx_linear" for row in decoded(sample)]
-    assert row["amount"] * row["price"] == pytest.approx(row["trade_turnover"])
-    assert row["volume"] * 0.001 == pytest.approx(row["amount"]) and row["direction"] == "sell"
+def test_the_documented_liquidation_counts_contracts_and_buys_back_a_short() -> None:
+    [row] = [row for s in documented() if (s.source, s.endpoint) == ("htx_linear", "liquidations") for row in decoded(s)]
+    assert row["volume"] * 0.001 * row["price"] == pytest.approx(row["trade_turnover"])
+    assert (row["amount"], row["direction"]) == (row["volume"], "buy")
 
 
 def test_dated_futures_are_no_instruments() -> None:

@@ -83,6 +83,11 @@ def test_two_days_make_exactly_these_requests(name: str, endpoint: str) -> None:
     assert [dict(request.weights) for request in requests] == [weights] * len(requests)
 
 
+@pytest.mark.parametrize("name", [name for name in SOURCES if not cases(name).ccxt and not cases(name).samples])
+def test_requests_that_no_client_and_no_recording_shows_name_their_evidence(name: str) -> None:
+    assert set(cases(name).requests) == set(cases(name).evidence)
+
+
 @pytest.mark.parametrize(("name", "endpoint"), each("page_hours"))
 def test_a_year_is_asked_in_pages_that_no_limit_cuts_short(name: str, endpoint: str) -> None:
     year, hours = Window(NOW - 365 * DAY, NOW), cases(name).page_hours[endpoint]

@@ -26,14 +26,14 @@ META = {"block": {"number": 7}, "hasIndexingErrors": False}
 
 
 def gmx() -> Source:
-    [source], lines = expand_multi_venue(("gmx=Abc123",), "live")
+    [source], lines = expand_multi_venue(("gmx_v1=Abc123",), "live")
     assert not lines
     return source
 
 
 def test_a_request_has_its_subgraph_in_the_path_and_its_project_in_the_context() -> None:
     requests = [r for endpoint in gmx().endpoints for r in endpoint.plan(Instrument("", ""), WINDOW)]
-    assert [(r.path, r.context) for r in requests] == [("/api/subgraphs/id/Abc123", {"project": "gmx"})] * 2
+    assert [(r.path, r.context) for r in requests] == [("/api/subgraphs/id/Abc123", {"project": "gmx_v1"})] * 2
     assert [r.path_label.rpartition(" ")[2] for r in requests] == ["Pools", "Liquidations"]
 
 
@@ -60,11 +60,12 @@ def test_a_subgraph_that_reports_errors_and_an_unknown_side_are_quarantined() ->
 
 
 def test_subgraphs_are_named_by_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match="no `project=id`"):
-        expand_multi_venue(("gmx",), "live")
+    for name, problem in (("gmx_v1", "no `project=id`"), ("gmx=Abc123", "two protocols")):
+        with pytest.raises(ValueError, match=problem):
+            expand_multi_venue((name,), "live")
     window, clock = resolve_window_and_clock(Settings())
     monkeypatch.delenv("THEGRAPH_API_KEY", raising=False)
-    live = Settings(mode="live", home=tmp_path, venues=["all"], subgraphs=["gmx=Abc123"])
+    live = Settings(mode="live", home=tmp_path, venues=["all"], subgraphs=["gmx_v1=Abc123"])
     lines = Run.begin(live, window, clock).chosen_sources()[1]
     assert "thegraph is left out: set THEGRAPH_API_KEY to have references of thegraph" in lines
     monkeypatch.setenv("THEGRAPH_API_KEY", "x")

@@ -63,6 +63,13 @@ def test_the_requests_of_a_named_venue_have_the_vendors_code(vendor: Any, symbol
             assert f"{request.path}?{urlencode(request.params)}".startswith(url)
 
 
+def test_amberdatas_instruments_of_htx_have_a_hyphen() -> None:
+    """As in the tests of amberdata_rest 0.3.4."""
+    rows = [{"instrument": "BTC-USDT"}, {"instrument": "1000PEPEUSDT"}, {"instrument": "BTC-USD"}]
+    page = amberdata.SOURCE.endpoint("instruments").read(json.dumps({**OK, "payload": {"data": rows}}).encode())
+    assert amberdata.instruments(page) == [Instrument("BTC-USDT", "BTC"), Instrument("1000PEPEUSDT", "PEPE")]
+
+
 OK = {"status": 200, "title": "OK", "description": "Successful request", "payload": {"metadata": {"next": ""}, "data": []}}
 
 

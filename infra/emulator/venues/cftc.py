@@ -22,6 +22,10 @@ CONTRACTS = {
     "133742": ("MICRO BITCOIN", "BTC", 0.1, 0.01),
     "146021": ("ETHER CASH SETTLED", "ETH", 50.0, 0.2),
     "146022": ("MICRO ETHER", "ETH", 0.1, 0.01),
+    "177741": ("SOL", "SOL", 500.0, 0.1),
+    "177742": ("MICRO SOL", "SOL", 25.0, 0.01),
+    "176740": ("XRP", "XRP", 50_000.0, 0.1),
+    "176741": ("MICRO XRP", "XRP", 2_500.0, 0.01),
 }
 DAY = 24 * MS_HOUR
 WEEK = 7 * DAY

@@ -23,7 +23,6 @@ def closes(value: float, stamp: int) -> dict[str, object]:
 class CoinGlass(Venue):
     name = "coinglass"
     root = "/api/futures"
-    key_header = "CG-API-KEY"
 
     def envelope(self, data: bytes, ask: Ask) -> bytes:
         return encode({"code": "0", "msg": "success", "data": msgspec.Raw(data)})

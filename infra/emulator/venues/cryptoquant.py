@@ -1,4 +1,4 @@
-"""CryptoQuant v1: the emulator's venues summed up by day for bitcoin and ether; newest first, dates as text, percent.
+"""CryptoQuant v1: the emulator's venues summed up by day for bitcoin, ether and XRP; newest first, dates as text, percent.
 
 Alone: `python -m infra.emulator` and
 `curl -H "Authorization: Bearer emulator" "$URL/cryptoquant/v1/btc/market-data/open-interest?exchange=all_exchange&window=day"`.
@@ -24,7 +24,7 @@ SERIES: Mapping[str, Callable[[Day], dict[str, float]]] = {
 class CryptoQuant(Venue):
     name = "cryptoquant"
 
-    @route("/v1/{asset:btc|eth}/market-data/{series:open-interest|funding-rates|liquidations}", calls=1)
+    @route("/v1/{asset:btc|eth|xrp}/market-data/{series:open-interest|funding-rates|liquidations}", calls=1)
     def days(self, ask: Ask, asset: str, series: str) -> object:
         ask.required("exchange")
         ask.choice("window", "day")

@@ -1,6 +1,7 @@
 """Dune: queries that are executed, polled and paged. Table and window of a query are read, the rest of its SQL is not.
 
-An execution is pending at the first poll, executing at the second and over at the third. Its only project is GMX.
+An execution is pending at the first poll, executing at the second and over at the third. Its only project is GMX, days without a
+zone, as plain timestamps are printed; `Dune.zone` adds one.
 Alone: `python -m infra.emulator`, then a POST to `$URL/dune/api/v1/sql/execute` with the header `X-Dune-API-Key: emulator`.
 """
 
@@ -20,13 +21,15 @@ from infra.emulator.venue import Refused, Venue, route
 from infra.emulator.venues.gmx import MARKETS
 
 QUERY = re.compile(r"from (\S+)\s+where .*block_time >= timestamp '([^']+)' and block_time < timestamp '([^']+)'", re.DOTALL)
+#: The table of trades has version 1 of the project, that of decreases version 2; here both are the same market.
 PROJECT, CHAIN = "gmx", "arbitrum"
 CREDITS = 0.5
 TRADES, DECREASES = "perpetual.trades", "gmx_v2_arbitrum.position_decrease"
 COLUMNS = {
-    TRADES: ("day", "project", "blockchain", "volume_usd", "fills"),
-    DECREASES: ("day", "project", "is_long", "size_usd", "liquidations"),
+    TRADES: ("day", "project", "version", "blockchain", "volume_usd", "fills"),
+    DECREASES: ("day", "project", "version", "is_long", "size_usd", "liquidations"),
 }
+VERSIONS = {TRADES: "1", DECREASES: "2"}
 
 
 @dataclass
@@ -77,6 +80,8 @@ def metadata(rows: list[dict[str, Any]], page: list[dict[str, Any]]) -> dict[str
 class Dune(Venue):
     name = "dune"
     root = "/api/v1"
+    #: What stands after a time: nothing, or ` UTC` for a `timestamp with time zone`.
+    zone = ""
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
@@ -100,12 +105,12 @@ class Dune(Venue):
         sums: dict[tuple[object, ...], list[float]] = {}
         for base in MARKETS:
             for day, total in Totals(self.world, (PROJECT,)).days(base, now).items():
-                at = f"{iso(day)[:10]} 00:00:00.000 UTC"
+                at = f"{iso(day)[:10]} 00:00:00.000{self.zone}"
                 values: dict[str | bool, float] = (
                     {CHAIN: total.volume} if table == TRADES else {False: total.shorts, True: total.longs}
                 )
                 for key, value in values.items() if start <= day < end else ():
-                    sums.setdefault((at, PROJECT, key), []).append(value)
+                    sums.setdefault((at, PROJECT, VERSIONS[table], key), []).append(value)
         return [
             dict(zip(COLUMNS[table], (*key, sum(values), len(values)), strict=True))
             for key, values in sorted(sums.items(), key=str)

@@ -24,6 +24,8 @@ COINS_A_CONTRACT = {"BTC": "0.0001", "ETH": "0.01", "XRP": "10", "DOGE": "10", "
 SETTLE = "{settle:usdt|btc|usd1}"
 KINDS: tuple[PriceKind, ...] = ("mark", "index")
 POINTS = 2000
+#: How many bars back from the present the venue answers.
+KEPT = 10_000
 
 
 def coins_a_contract(listing: Listing) -> float:
@@ -140,6 +142,8 @@ class Gate(Venue):
             raise InvalidParameter("limit: conflicts with from and to")
         if start is not None and (end - start) // MS_HOUR >= POINTS:
             raise InvalidParameter("from: too many points, at most 2000")
+        if self.world.history and min(end if start is None else start, end) < ask.now - KEPT * MS_HOUR:
+            raise InvalidParameter("from: candlestick too long ago, at most 10000 points ago are allowed")
         kind: PriceKind = next((kind for kind in KINDS if ask.query.get("contract", "").startswith(kind + "_")), "trade")
         listing = self._listing(ask, settle, prefix=kind + "_")
 

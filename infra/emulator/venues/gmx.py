@@ -70,6 +70,7 @@ class Gmx(Venue):
     def _fields(market: str, index: str, value: float) -> object:
         return {
             "id": market,
+            "isDisabled": False,
             "marketTokenAddress": market,
             "indexTokenAddress": index,
             "longTokenAddress": index,

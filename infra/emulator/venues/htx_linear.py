@@ -1,8 +1,9 @@
-"""HTX: linear and coin-margined swaps under two prefixes of one host, two envelopes, whole contracts, errors in HTTP 200.
+"""HTX: linear and coin-margined swaps on one host, three envelopes, whole contracts, errors in HTTP 200.
 
 Klines and open interest count both sides, except the present open interest of coin-margined swaps, which counts one. Bars are
-stamped in seconds. Funding comes in numbered pages from the newest row; the history of open interest is its latest 200 rows,
-the bars of the mark price the latest 2000. PEPE is listed in units, a million to a contract.
+stamped in seconds. Rates, the present open interest and liquidations of linear swaps are those of version 5 alone, of
+coin-margined swaps those of versions 1 and 3, their funding in numbered pages from the newest row. The history of open interest
+is its latest 200 rows, the bars of the mark price the latest 2000. PEPE is listed in units, a million to a contract.
 Alone: `python -m infra.emulator` and `curl "$URL/htx/linear-swap-api/v1/swap_contract_info"`.
 """
 
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from infra.emulator.market import Market, Snapshot, World
+from infra.emulator.market import Market, Snapshot, World, interval_hours
 from infra.emulator.messages import Ask, InvalidParameter
 from infra.emulator.rendering import Rows, number, plain, text
 from infra.emulator.store import MS_HOUR, Candles, Floats, Funding, Liquidations, Listing, OpenInterest, Profile
@@ -37,6 +38,8 @@ DATED = {
     "contract_status": 1,
 }
 SIDES = 2
+#: The contracts that one request for running rates may name.
+MOST_CODES = 10
 SWAP = "{prefix:linear-swap|swap}"
 
 
@@ -81,6 +84,8 @@ class Htx(Venue):
         self.products = {"linear-swap": Product(self.market, "USDT"), "swap": Product(world.market("htx_coinm"), "USD")}
 
     def envelope(self, data: bytes, ask: Ask) -> bytes:
+        if "/v5/" in ask.path:
+            return b'{"code":200,"message":"Success","data":%s,"ts":%d}' % (data, ask.now)
         if "/v3/" in ask.path:
             return b'{"code":200,"msg":"","data":%s,"ts":%d}' % (data, ask.now)
         return b'{"status":"ok","data":%s,"ts":%d}' % (data, ask.now)
@@ -90,7 +95,7 @@ class Htx(Venue):
         for listing in product.market.listings(ask.now):
             if product.symbol(listing) == code:
                 return listing
-        raise Refused("unknown_instrument")
+        raise Refused("unknown_in_market_data" if "/market/history/" in ask.path else "unknown_instrument")
 
     def _snapshots(self, ask: Ask, product: Product) -> list[Snapshot]:
         """Of the contract in the request, or of all that are trading."""
@@ -107,10 +112,10 @@ class Htx(Venue):
     @route(f"/{SWAP}-api/v1/swap_contract_info", reference=1)
     def contracts(self, ask: Ask, prefix: str) -> object:
         product = self.products[prefix]
-        return [self._contract(at.listing, product) for at in self._snapshots(ask, product)]
+        return [self._contract(at.listing, product, ask.now) for at in self._snapshots(ask, product)]
 
     @staticmethod
-    def _contract(listing: Listing, product: Product) -> object:
+    def _contract(listing: Listing, product: Product, now: int) -> object:
         return {
             **product.names(listing),
             "contract_size": product.face(listing),
@@ -120,39 +125,83 @@ class Htx(Venue):
             "contract_status": 1,
             "settlement_date": "0",
             **product.types(),
+            **({"settlement_period": str(interval_hours(listing, now)), "tradfi_labels": []} if product.linear else {}),
         }
 
-    @route(f"/{SWAP}-api/v1/swap_open_interest", reference=1)
-    def open_interest(self, ask: Ask, prefix: str) -> object:
-        product = self.products[prefix]
+    @route("/swap-api/v1/swap_open_interest", reference=1)
+    def open_interest(self, ask: Ask) -> object:
+        product = self.products["swap"]
         return [self._open_interest(at, product) for at in self._snapshots(ask, product)]
 
+    @route("/v5/market/open_interest", reference=1)
+    def open_interest_v5(self, ask: Ask) -> object:
+        """One contract, an object; numbers are text."""
+        product = self.products["linear-swap"]
+        at = product.market.snapshot(self._listing(ask, product), ask.now)
+        row = self._open_interest(at, product)
+        return {name: plain(value) if isinstance(value, float) else value for name, value in row.items()}
+
     @staticmethod
-    def _open_interest(at: Snapshot, product: Product) -> object:
+    def _open_interest(at: Snapshot, product: Product) -> dict[str, object]:
         sides = SIDES if product.linear else 1
         [volume] = product.contracts(np.array([at.size]), np.array([at.size * at.mark]), at.listing, sides).tolist()
         sizes = {"volume": number(volume), "amount": number(at.size * sides)}
         value = {"value": number(at.size * at.mark * sides)} if product.linear else {}
         return {**product.names(at.listing), **sizes, **value, **product.types()}
 
-    @route(f"/{SWAP}-api/v1/swap_batch_funding_rate", reference=1)
-    def running_rates(self, ask: Ask, prefix: str) -> object:
-        product = self.products[prefix]
+    @route("/v5/market/funding_rate", reference=1)
+    def running_rates_v5(self, ask: Ask) -> object:
+        """Up to ten contracts, by commas."""
+        product, codes = self.products["linear-swap"], ask.required("contract_code").split(",")
+        if len(codes) > MOST_CODES:
+            raise InvalidParameter("contract_code")
+        listings = {product.symbol(x): x for x in product.market.listings(ask.now)}
+        if unknown := set(codes) - set(listings):
+            raise Refused("unknown_instrument", symbol=min(unknown))
+        snapshots = [product.market.snapshot(listings[code], ask.now) for code in codes]
+        return [
+            {
+                "contract_code": product.symbol(at.listing),
+                "funding_rate": None if at.rate is None else plain(at.rate),
+                "funding_time": str(at.next_settlement),
+                "next_funding_time": str(at.next_settlement + at.interval_hours * MS_HOUR),
+                "min_funding_rate": "-0.003750000000000000",
+                "max_funding_rate": "0.003750000000000000",
+            }
+            for at in snapshots
+        ]
+
+    @route("/swap-api/v1/swap_batch_funding_rate", reference=1)
+    def running_rates(self, ask: Ask) -> object:
+        product = self.products["swap"]
         return [
             {
                 **product.names(at.listing),
                 "funding_rate": None if at.rate is None else plain(at.rate),
                 "estimated_rate": None,
                 "next_funding_time": None,
-                "fee_asset": "USDT" if product.linear else at.listing.listed,
+                "fee_asset": at.listing.listed,
                 "funding_time": str(at.next_settlement),
             }
             for at in self._snapshots(ask, product)
         ]
 
-    @route(f"/{SWAP}-api/v1/swap_historical_funding_rate", reference=1)
-    def funding(self, ask: Ask, prefix: str) -> object:
-        product = self.products[prefix]
+    @route("/v5/market/funding_rate_history", reference=1)
+    def funding_v5(self, ask: Ask) -> bytes:
+        """Newest first, without a limit twenty."""
+        product, (start, end) = self.products["linear-swap"], ask.window("start_time", "end_time")
+        listing, limit = self._listing(ask, product), ask.limit(20, 100)
+
+        def render(f: Funding) -> Rows:
+            times = list(map(str, f.settled_at.tolist()))
+            columns = {"id": list(map(str, range(len(times)))), "contract_code": product.symbol(listing)}
+            return Rows.objects(f.settled_at, {**columns, "funding_rate": text(f.rate), "funding_time": times})
+
+        return product.market.funding_rows(listing.listed, render).page(ask, start, end, limit, newest=True, descending=True)
+
+    @route("/swap-api/v1/swap_historical_funding_rate", reference=1)
+    def funding(self, ask: Ask) -> object:
+        product = self.products["swap"]
         listing, size, page = self._listing(ask, product), ask.limit(20, 50, "page_size"), ask.integer("page_index") or 1
 
         def render(f: Funding) -> Rows:
@@ -180,13 +229,42 @@ class Htx(Venue):
         tick = rows.page(ask, None, ask.now, size, newest=True, descending=True)
         return {**product.names(listing), "tick": msgspec.Raw(tick)}
 
-    @route(f"/{SWAP}-api/v3/swap_liquidation_orders", reference=1)
-    def liquidations(self, ask: Ask, prefix: str) -> bytes:
-        """Two hours at most, fifty after an id; `amount` is coins, `direction` the order's."""
-        product = self.products[prefix]
-        (start, end), after = ask.window("start_time", "end_time"), ask.integer("from_id") or 0
+    @staticmethod
+    def _two_hours(ask: Ask) -> tuple[int, int]:
+        """The window of a request for liquidations: two hours at most."""
+        start, end = ask.window("start_time", "end_time")
         if start is None or not 0 <= end - start <= 2 * MS_HOUR:
             raise InvalidParameter("start_time")
+        return start, end
+
+    @route("/v5/market/liquidation_orders", reference=1)
+    def liquidations_v5(self, ask: Ask) -> bytes:
+        """Newest first, without a limit twenty; `side` is the order's, `amount` contracts, as in the recorded row."""
+        product, (start, end) = self.products["linear-swap"], self._two_hours(ask)
+        listing, limit = self._listing(ask, product), ask.limit(20, 100)
+
+        def render(forced: Liquidations) -> Rows:
+            volume = text(forced.size / product.face(listing))
+            columns = {
+                "id": list(map(str, range(1, len(forced.time) + 1))),
+                "contract_code": product.symbol(listing),
+                "liquidation_time": list(map(str, forced.time.tolist())),
+                "side": np.where(forced.long, "sell", "buy"),
+                "position_side": np.where(forced.long, "long", "short"),
+                "volume": volume,
+                "amount": volume,
+                "bankrupt_price": text(forced.price),
+                "trade_turnover": text(forced.price * forced.size),
+            }
+            return Rows.objects(forced.time, columns)
+
+        rows = product.market.liquidation_rows(listing.listed, render)
+        return rows.page(ask, start, end, limit, newest=True, descending=True)
+
+    @route("/swap-api/v3/swap_liquidation_orders", reference=1)
+    def liquidations(self, ask: Ask) -> bytes:
+        """Fifty after an id; `amount` is coins, `direction` the order's."""
+        product, (start, end), after = self.products["swap"], self._two_hours(ask), ask.integer("from_id") or 0
         listing = self._listing(ask, product, "contract")
 
         def render(forced: Liquidations) -> Rows:

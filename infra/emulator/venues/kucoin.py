@@ -1,7 +1,7 @@
 """KuCoin Futures: JSON numbers in an envelope with a `code`, sizes in lots, `XBT` for BTC, milliseconds.
 
-Funding comes newest first and at most a hundred settlements, bars oldest first and at most 500. There is no history of open
-interest. The bar in progress is left out.
+Funding comes newest first and at most a hundred settlements, bars oldest first and at most 500; where there are none, null. There
+is no history of open interest. The bar in progress is left out.
 Alone: `python -m infra.emulator` and `curl "$URL/kucoin/api/v1/contracts/active"`.
 """
 
@@ -34,7 +34,7 @@ class Kucoin(Venue):
         return ("XBT" if listing.listed == "BTC" else listing.listed) + "USDTM"
 
     def envelope(self, data: bytes, ask: Ask) -> bytes:
-        return b'{"code":"200000","data":%s}' % data
+        return b'{"code":"200000","data":%s}' % (b"null" if data == b"[]" else data)
 
     def usage_headers(self, usages: Iterable[Usage]) -> Mapping[str, str]:
         [usage] = usages

@@ -63,6 +63,7 @@ class Mexc(Venue):
             "createTime": at.listing.listed_at,
             "indexOrigin": ["BINANCE", "OKX"],
             "isNew": False,
+            "conceptPlate": ["mc-trade-zone-pow"],
             "apiAllowed": True,
         }
 

@@ -5,7 +5,7 @@ select
     quote_asset as settle_asset,
     'linear' as contract_type,
     1.0::double as contract_size,
-    'crypto' as underlying_class,
+    {{ fact_about_venue(source_name='aevo', dataset='instruments', fact='underlying_class', venue="'aevo'") }} as underlying_class,
     1.0::double as funding_interval_hours,
     case when is_active then 'trading' else 'halted' end as status,
     _observed_at as observed_at

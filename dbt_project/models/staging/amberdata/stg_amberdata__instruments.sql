@@ -1,8 +1,8 @@
--- The vendor sends only the name: names ending in USDT are read, and the contract size is null.
+-- The vendor sends only the name: names ending in USDT are read (at HTX after a hyphen), and the contract size is null.
 select
     r.venue,
     r.instrument as symbol,
-    regexp_replace(r.instrument, 'USDT$', '') as listed_asset,
+    regexp_replace(r.instrument, '-?USDT$', '') as listed_asset,
     'USDT' as quote_asset,
     'linear' as contract_type,
     {{ fact_about_venue(source_name='amberdata', dataset='instruments', fact='underlying_class', venue='r.venue') }} as underlying_class,

@@ -1,14 +1,4 @@
 -- No bars of the oracle price.
-select
-    ticker as symbol,
-    started_at as raw_ms,
-    open,
-    high,
-    low,
-    close,
-    base_token_volume as raw_volume,
-    'listed_base' as raw_volume_unit,
-    usd_volume as quote_volume,
-    trades,
-    _observed_at
-from {{ source('dydx', 'candles') }}
+{{ staged_candles(
+    'dydx', 'started_at', 'base_token_volume', 'listed_base', symbol='ticker', more={'quote_volume': 'usd_volume', 'trades': 'trades'}
+) }}

@@ -6,7 +6,7 @@ select
     'USDC' as settle_asset,
     'linear' as contract_type,
     1.0::double as contract_size,
-    'crypto' as underlying_class,
+    {{ fact_about_venue(source_name='dydx', dataset='instruments', fact='underlying_class', venue="'dydx'") }} as underlying_class,
     case status when 'ACTIVE' then 'trading' when 'FINAL_SETTLEMENT' then 'delisted' else 'halted' end as status,
     _observed_at as observed_at
 from {{ source('dydx', 'instruments') }}

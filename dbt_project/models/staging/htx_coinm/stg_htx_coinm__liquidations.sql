@@ -1,1 +1,1 @@
-{{ htx_liquidations(source_name='htx_coinm') }}
+{{ htx_liquidations(source_name='htx_coinm', size='amount', unit='listed_base') }}

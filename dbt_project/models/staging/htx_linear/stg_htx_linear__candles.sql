@@ -1,1 +1,3 @@
-{{ htx_candles(source_name='htx_linear') }}
+{{ staged_candles(
+    'htx_linear', '"time"', 'vol', 'contracts', more={'base_volume': 'amount', 'quote_volume': 'trade_turnover'}, marks=true
+) }}

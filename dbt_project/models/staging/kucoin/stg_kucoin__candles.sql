@@ -1,11 +1,1 @@
-select
-    symbol,
-    open_time as raw_ms,
-    open,
-    high,
-    low,
-    close,
-    volume as raw_volume,
-    'contracts' as raw_volume_unit,
-    _observed_at
-from {{ source('kucoin', 'candles') }}
+{{ staged_candles('kucoin', 'open_time', 'volume', 'contracts') }}

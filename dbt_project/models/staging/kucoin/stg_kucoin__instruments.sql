@@ -5,7 +5,7 @@ select
     quote_currency as quote_asset,
     settle_currency as settle_asset,
     nullif(abs(c.multiplier), 0) as contract_size,
-    'crypto' as underlying_class,
+    {{ fact_about_venue(source_name='kucoin', dataset='instruments', fact='underlying_class', venue="'kucoin'") }} as underlying_class,
     funding_rate_granularity / 3600000 as funding_interval_hours,
     case status when 'Open' then 'trading' when 'Closed' then 'delisted' else 'halted' end as status,
     {{ from_ms('nullif(first_open_date, 0)') }} as listed_at,

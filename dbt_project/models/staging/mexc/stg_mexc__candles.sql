@@ -1,15 +1,1 @@
-select
-    c.symbol,
-    c.open_time as raw_ms,
-    c.open,
-    c.high,
-    c.low,
-    c.close,
-    c.volume as raw_volume,
-    'contracts' as raw_volume_unit,
-    c.amount as quote_volume,
-    m.close as mark_close,
-    x.close as index_close,
-    c._observed_at
-from {{ source('mexc', 'candles') }} as c
-{{ join_price_bars(source_name='mexc', time='open_time') }}
+{{ staged_candles('mexc', 'open_time', 'volume', 'contracts', more={'quote_volume': 'amount'}, marks=true, index=true) }}
