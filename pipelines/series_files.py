@@ -138,6 +138,9 @@ def _read_state(folder: Path, _: str) -> Series:
         table = _served(path.name, table, series.notes)
         if form.name == "liquidations_1d":
             table = _consistent(path.name, table, series.notes)
+            series.notes.append(
+                f"{path.name}: {table.num_rows:,} daily totals are not loaded: no endpoint of these venues states them"
+            )
         if table.num_rows:
             series.tables[form.name] = table
     if not series.tables:

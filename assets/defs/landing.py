@@ -64,7 +64,10 @@ def fetch_sources(
     with plain_interrupts():
         results = asyncio.run(fetch(run, [source for source in chosen if source.name in selected], session.progress))
     session.fetched[context.run_id] = {result.source: result for result in results}
-    session.messages += unlisted_assets(run, results)
+    unlisted = unlisted_assets(run, results)
+    if unlisted and not any(result.assets for result in results):
+        raise ValueError(*unlisted)  # there is nothing to load
+    session.messages += unlisted
     for source in sorted(selected):
         result = session.fetched[context.run_id].get(source, FetchResult(source))
         yield dg.MaterializeResult(asset_key=landing_key(source), metadata=_metadata(run, result))

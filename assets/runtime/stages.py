@@ -26,7 +26,11 @@ def unlisted_assets(run: Run, results: Sequence[FetchResult]) -> list[str]:
     """A note on the assets that no chosen venue lists; none where a venue's list of instruments may be missing."""
     unlisted = set(run.settings.assets) - {"all"} - {asset for result in results for asset in result.assets}
     complete = not any(result.failures for result in results)
-    return [f"no chosen venue lists {', '.join(sorted(unlisted))}"] if unlisted and complete else []
+    if not unlisted or not complete:
+        return []
+    listed = '`perps query "select distinct base_asset from marts.dim_instruments"`'
+    names = ", ".join(sorted(unlisted))
+    return [f"no chosen venue lists {names}: correct --assets or add --venues; {listed} prints what a run has found"]
 
 
 def load_source(run: Run, source: Source, entries: Iterable[Entry] | None) -> LoadResult:

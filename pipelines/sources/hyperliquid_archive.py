@@ -38,7 +38,7 @@ def decode(body: bytes) -> pa.Table:
     """The CSV as a table of the columns that we read. Raises `msgspec.ValidationError` for what can't be read."""
     try:
         plain = pa.CompressedInputStream(pa.BufferReader(body), "lz4").read()
-        options = pa.csv.ConvertOptions(column_types=_TYPES, include_columns=list(_TYPES), strings_can_be_null=True)
+        options = pa.csv.ConvertOptions(column_types=_TYPES, include_columns=list(_TYPES))
         return pa.csv.read_csv(pa.BufferReader(plain), convert_options=options)
     except (pa.ArrowInvalid, pa.ArrowKeyError, OSError) as problem:
         raise msgspec.ValidationError(str(problem)) from problem

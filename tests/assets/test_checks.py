@@ -36,7 +36,7 @@ from hours;
 
 create table marts.fct_funding_rates as
 select venue, instrument_id, asset as base_asset, instant as settled_at,
-    (1e-4 + 8e-5 * sin(hour / 100 + 0.1 * rank)) * (1 + 0.1 * rank) as rate_8h, interval_hours
+    (1e-4 + 8e-5 * sin(hour / 100 + 0.1 * rank)) * (1 + 0.1 * rank) as rate_8h, interval_hours, 'stated' as interval_method
 from hours where hour % interval_hours = 0;
 
 create table marts.fct_open_interest as
@@ -47,9 +47,17 @@ from hours as h inner join marts.fct_candles as c on h.instrument_id = c.instrum
 
 create table marts.fct_liquidations as
 select venue, instrument_id, asset as base_asset, instant as liquidated_at, hour::varchar as event_id,
-    case when hour % 3 = 0 then 'short' else 'long' end as liquidated_side, 1e3 as size_usd
+    case when hour % 3 = 0 then 'short' else 'long' end as liquidated_side, 1e3 as size_usd, price
 from hours where venue = 'kraken' and hour % 20 = 0;
 
+create table marts.series_faults (
+    venue varchar, instrument_id varchar, dataset varchar, kind varchar, scope varchar, first_day date, last_day date,
+    observations bigint, finding varchar
+);
+create table marts.dim_venue_facts (venue varchar);
+create table marts.reconciliation_daily (
+    venue varchar, source varchar, base_asset varchar, metric varchar, our_value double, reported_value double
+);
 create table marts.dim_instruments as select distinct venue, venue as source, instrument_id from hours;
 
 create table marts.coverage_daily as
@@ -172,7 +180,7 @@ FAULTS: dict[str, tuple[str, set[str], str]] = {
     "price a thousand times": (
         "update marts.fct_candles set close = close * 1000, mark_close = mark_close * 1000, index_close = index_close * 1000 "
         "where instrument_id = 'bybit:BTC'",
-        {"daily_instruments.price_across_venues", "daily_instruments.multiplier", "daily_instruments.open_interest_over_volume"},
+        {"daily_instruments.price_across_venues", "daily_instruments.open_interest_over_volume"},
         "| BTC | binance:BTC | bybit:BTC | 40 |",
     ),
     "price 8 % apart": (
@@ -193,26 +201,21 @@ FAULTS: dict[str, tuple[str, set[str], str]] = {
     ),
     "rates in percent": (
         "update marts.fct_funding_rates set rate_8h = rate_8h * 100 where instrument_id = 'kraken:ETH'",
-        {"fct_funding_rates.funding_unit", "daily_instruments.funding_against_premium"},
-        "| kraken:ETH | 6 | 0 | 6 |",
+        {"daily_instruments.funding_against_premium"},
+        "| kraken:ETH |",
     ),
     "rates in percent for the last nine days": (
         "update marts.fct_funding_rates set rate_8h = rate_8h * 100 "
         "where instrument_id = 'kraken:ETH' and settled_at >= '2025-02-01'",
-        {"fct_funding_rates.funding_unit", "daily_instruments.funding_against_premium"},
-        "| kraken:ETH | 1 | 0 | 6 |",
+        {"daily_instruments.funding_against_premium"},
+        "| kraken:ETH |",
     ),
     "rates in percent, and no other venue to compare with": (
         "delete from marts.fct_funding_rates where base_asset = 'ETH' and venue <> 'bybit'; "
         "update marts.fct_funding_rates set rate_8h = rate_8h * 100 "
         "where instrument_id = 'bybit:ETH' and settled_at >= '2025-02-01'",
-        {"fct_funding_rates.funding_unit", "daily_instruments.funding_against_premium"},
-        "| bybit:ETH | 1 | 0 | 6 |",
-    ),
-    "a fraction taken for a percentage": (
-        "update marts.fct_funding_rates set rate_8h = rate_8h / 100 where instrument_id = 'hyperliquid:BTC'",
-        {"fct_funding_rates.funding_unit"},
-        "| hyperliquid:BTC | 0 | 6 | 6 |",
+        {"daily_instruments.funding_against_premium"},
+        "| bybit:ETH |",
     ),
     "one rate in percent": (
         f"update marts.fct_funding_rates set rate_8h = rate_8h * 100 where {AT['settled_at']}",
@@ -225,11 +228,6 @@ FAULTS: dict[str, tuple[str, set[str], str]] = {
         {"fct_funding_rates.funding_size"},
         "| kraken:BTC | 2 | 2025-01-20 00:00 | 2025-01-20 01:00 | 0.05 |",
     ),
-    "signs swapped": (
-        "update marts.fct_funding_rates set rate_8h = -rate_8h where instrument_id = 'binance:ETH'",
-        {"daily_instruments.funding_sign"},
-        "| binance:ETH | 40 |",
-    ),
     "large funding against the premium": (
         "update marts.fct_funding_rates set rate_8h = -0.0008 "
         "where instrument_id = 'binance:BTC' and settled_at >= '2025-01-08' and settled_at < '2025-01-12'",
@@ -238,14 +236,14 @@ FAULTS: dict[str, tuple[str, set[str], str]] = {
     ),
     "open interest of both sides": (
         "update marts.fct_open_interest set oi_base = oi_base * 2, oi_usd = oi_usd * 2 where venue = 'binance'",
-        {"fct_open_interest.value_unit", "fct_open_interest.value_against_venue"},
+        {"fct_open_interest.value_against_venue"},
         "| binance:BTC | 960 | 960 | 1.998 | 2000.93 | 1001.46 |",
     ),
     "open interest off by a contract size": (
         "update marts.fct_open_interest set oi_base = oi_base * 1000, oi_usd = oi_usd * 1000 where instrument_id = 'binance:ETH'",
         {
-            "fct_open_interest.value_unit", "fct_open_interest.value_against_venue", "fct_open_interest.change_within_volume",
-            "fct_open_interest.change_unit", "daily_instruments.open_interest_over_volume",
+            "fct_open_interest.value_against_venue", "fct_open_interest.change_within_volume",
+            "daily_instruments.open_interest_over_volume",
         },
         "| binance:ETH |",
     ),
@@ -264,7 +262,7 @@ FAULTS: dict[str, tuple[str, set[str], str]] = {
     "volume in contracts": (
         "update marts.fct_candles set volume_base = volume_base / 1000 where instrument_id = 'kraken:BTC'",
         {
-            "fct_open_interest.change_within_volume", "fct_open_interest.change_unit",
+            "fct_open_interest.change_within_volume",
             "daily_instruments.open_interest_over_volume",
         },
         "| kraken:BTC |",
@@ -279,6 +277,28 @@ FAULTS: dict[str, tuple[str, set[str], str]] = {
         "where asset = 'ETH' and day = '2025-01-20'",
         {"daily_assets.liquidation_side"},
         "| 2025-01-20 | ETH | -0.12 | 1e+06 | 9e+06 |",
+    ),
+    "series that are set apart": (
+        "insert into marts.series_faults select 'kraken', 'kraken:' || a, 'funding_rates', 'unit', 'instrument', '2025-01-02', "
+        "'2025-01-09', 8, 'percent' from (values ('BTC'), ('ETH')) as t(a)",
+        {"series_faults.set_apart"},
+        "| kraken funding_rates: unit: percent (2025-01-02 to 2025-01-09, 2 instruments, such as kraken:BTC); left out of ",
+    ),
+    "an interval that the facts don't know": (
+        "delete from marts.fct_funding_rates where venue = 'kraken' and hour(settled_at) % 4 <> 0",
+        {"dim_venue_facts.contradicted"},
+        "| kraken: fixed_interval_hours is 1 in venue_facts.csv, measured: 4 (480 observations) |",
+    ),
+    "twice the open interest that another states": (
+        "insert into marts.reconciliation_daily select 'kraken', 'coingecko', a, 'open_interest', 2, 1 "
+        "from (values ('BTC'), ('ETH'), ('SOL')) as t(a)",
+        {"dim_venue_facts.contradicted"},
+        "| kraken: sides of open interest is one side in venue_facts.csv, measured: 2.00 times that of coingecko (3 ",
+    ),
+    "liquidations above the volume": (
+        "update marts.fct_liquidations set size_usd = price * 1000",
+        {"dim_venue_facts.contradicted"},
+        "| kraken: unit of liquidations is coins of the contract in venue_facts.csv, measured: ",
     ),
     "half of a closed day": (
         "update marts.coverage_daily set seen = 24, coverage = 0.5 "
@@ -362,8 +382,8 @@ def test_every_check_is_failed_by_some_fault():
 
 
 def test_what_blocks_and_what_warns():
-    """Only errors of this project block: labels' schema, sums, units and signs."""
-    kinds = {"schema", "volume_sum", "multiplier", "funding_unit", "funding_sign", "change_unit", "value_unit"}
+    """Only errors of this project block: labels' schema and sums. What can't be right is set apart."""
+    kinds = {"schema", "volume_sum"}
     assert {check.name for check in CHECKS.values() if check.blocking} == kinds
 
 

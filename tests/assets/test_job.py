@@ -204,9 +204,10 @@ def test_one_source_alone_leaves_every_table_there(reference: Reference, emulato
     assert tables["fct_candles"][0] == 24
 
 
-def test_a_blocking_check_keeps_what_was_published(copy: Path, emulator: Served) -> None:
+def test_a_series_in_another_unit_is_set_apart_and_the_rest_published(copy: Path, emulator: Served) -> None:
     """Bybit's prices come a thousand times too large, as if a multiplier were missed."""
-    before = published(copy).stat()
+    sql = "select day, asset, close, price_venues from marts.daily_assets order by all"
+    before = query(published(copy), sql)
     with warehouse.connect(database(copy)) as connection:
         connection.execute(
             "UPDATE raw.bybit_linear__candles SET open = 1e3 * open, high = 1e3 * high, low = 1e3 * low, close = 1e3 * close"
@@ -214,10 +215,13 @@ def test_a_blocking_check_keeps_what_was_published(copy: Path, emulator: Served)
         start, end = connection.execute("SELECT epoch_ms(window_start), epoch_ms(window_end) FROM meta.scope").fetchall()[0]
         warehouse.mark_changed(connection, Window(start, end))
     ended = perps(copy, emulator.url, *WHOLE, **SMALL)
-    assert ended.status == 1, ended.output
-    assert "check failed marts/daily_instruments: multiplier" in ended.output
-    after = published(copy).stat()
-    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert ended.status == 0, ended.output
+    assert "check warned marts/series_faults: set_apart" in ended.output
+    assert re.search(r"bybit\S* candles: .*unit: prices are (999|1000)", ended.output), ended.output
+    after = query(published(copy), sql)
+    assert [row[:2] for row in after] == [row[:2] for row in before]
+    for (_, _, was, venues), (_, _, now, fewer) in zip(before, after, strict=True):
+        assert now == pytest.approx(was, rel=0.01) and fewer == venues - 1
 
 
 def test_a_failed_dbt_test_keeps_what_was_published(copy: Path, emulator: Served) -> None:

@@ -177,7 +177,8 @@ def test_liquidations_above_their_total_are_set_apart(tmp_path: Path) -> None:
     rows = ["timestamp,venue,coin,total_usd,long_usd,short_usd", "2025-03-10,kraken,BTC,5,2,2", "2025-03-10,kraken,ETH,50,40,20"]
     series = read(tmp_path, liquidations_1d__csv="\n".join([*rows, "2025-03-11,kraken,ETH,50,40,5"]))
     assert series.tables["liquidations_1d"]["coin"].to_pylist() == ["BTC"]
-    (note,) = series.notes
+    note, unused = series.notes
+    assert unused.startswith("liquidations_1d.csv: 1 daily totals are not loaded")
     assert "consistency: kraken ETH is left out (2 rows)" in note and "on 1 days, first 2025-03-10 (60 of 50)" in note
 
 

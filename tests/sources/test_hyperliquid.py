@@ -18,6 +18,7 @@ from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served, serve
 from pipelines.source import Instrument
 from pipelines.sources.hyperliquid import SOURCE
+from pipelines.sources.hyperliquid_archive import decode, first_of_each_hour
 from pipelines.windows import Window
 from tests.sources.handmade import CLOSE, START
 from tests.sources.kit import DAY, NOW, ask, store_rows
@@ -122,3 +123,14 @@ def test_values_that_the_store_lacks_are_null_or_empty(bare: Served) -> None:
     assert [r["mark_px"] for r in rows] == ["0.00001208", "0.0000121", "0.00000025", "0.000012"][: len(rows)]
     assert [float(r["mark_px"]) for r in rows] == CLOSE.tolist()[: len(rows)] != []
     assert {(r["funding"], r["oracle_px"]) for r in rows} == {("", "")}
+
+
+@pytest.mark.parametrize("coin", ["NA", "NULL", "nan", "007"])
+def test_a_coin_of_the_archive_is_a_name_whatever_it_looks_like(coin: str) -> None:
+    line = f"2025-10-10T20:00:00Z,{coin},0.00001,5,1,2,,3,3,,3,3"
+    names = "time,coin,funding,open_interest,prev_day_px,day_ntl_vlm,premium,oracle_px,mark_px,mid_px,impact_bid_px,impact_ask_px"
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "lz4") as out:
+        out.write(f"{names}\n{line}\n".encode())
+    [row] = first_of_each_hour(decode(bytes(sink.getvalue())))
+    assert (row.coin, row.open_interest, row.premium, row.mid_px) == (coin, 5.0, None, None)

@@ -26,7 +26,8 @@ class Check:
     """A condition on one table.
 
     `asset` is the table as SQL names it (`marts.fct_candles`), and its asset key. `rule` is a query for the offending rows, or
-    the schema that the whole table must satisfy. `reason` says why a failure blocks, or why it only warns.
+    the schema that the whole table must satisfy; its column `message` is printed at the end of a run.
+    `reason` says why a failure blocks, or why it only warns.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Check:
                 "offending": rows.num_rows,
                 "rows": dg.MetadataValue.md(as_markdown(rows.slice(0, SHOWN))),
                 "reason": self.reason,
+                **({"problems": rows["message"].to_pylist()} if "message" in rows.column_names else {}),
                 "sql": self.sql,
             },
         )

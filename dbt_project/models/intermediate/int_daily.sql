@@ -1,14 +1,56 @@
 {{ config(materialized='table') }}
 -- Daily figures of the instruments in scope on the full calendar, with measures over several days. Liquidations are zero only where they
--- are known completely.
+-- are known completely. What `int_series_faults` sets apart is null: its hours are in the facts, in no daily sum.
+with apart as (
+    select
+        instrument_id,
+        unnest(generate_series(first_day::timestamp, last_day::timestamp, interval 1 day))::date as day,
+        case kind when 'identity' then 'identity' else dataset end as part
+    from {{ ref('int_series_faults') }}
+),
+
+flags as (
+    select
+        instrument_id,
+        day,
+        bool_or(part in ('identity', 'candles')) as candles,
+        bool_or(part in ('identity', 'candles', 'volume')) as volume,
+        bool_or(part in ('identity', 'candles', 'mark')) as mark,
+        bool_or(part in ('identity', 'funding_rates')) as funding,
+        bool_or(part in ('identity', 'open_interest')) as open_interest,
+        bool_or(part in ('identity', 'liquidations')) as liquidations
+    from apart
+    group by all
+),
+
+sound as (
+    select d.* replace (
+        {%- for flag, columns in {
+            'candles': ['open', 'high', 'low', 'close', 'candles', 'realised_var', 'returns'],
+            'volume': ['volume_base', 'volume_usd'],
+            'mark': ['mark_close', 'index_close', 'basis'],
+            'funding': ['funding_sum', 'funding_8h'],
+            'open_interest': ['oi_base', 'oi_usd', 'oi_usd_at_funding'],
+            'liquidations': ['liq_long_usd', 'liq_short_usd'],
+        }.items() %}
+        {%- for column in columns %}
+        case when f.{{ flag }} is not true then d.{{ column }} end as {{ column }},
+        {%- endfor %}
+        {%- endfor %}
+        d._loaded_at as _loaded_at
+    )
+    from {{ ref('int_daily_instruments') }} as d
+    left join flags as f on d.instrument_id = f.instrument_id and d.day = f.day
+)
+
 select
     c.day,
     c.venue,
     c.instrument_id,
     c.base_asset,
     d.* exclude (day, venue, instrument_id, base_asset, liq_long_usd, liq_short_usd),
-    case when l.seen > 0 then case when d.liq_events > 0 then d.liq_long_usd else 0 end end as liq_long_usd,
-    case when l.seen > 0 then case when d.liq_events > 0 then d.liq_short_usd else 0 end end as liq_short_usd,
+    case when l.seen > 0 and x.liquidations is not true then case when d.liq_events > 0 then d.liq_long_usd else 0 end end as liq_long_usd,
+    case when l.seen > 0 and x.liquidations is not true then case when d.liq_events > 0 then d.liq_short_usd else 0 end end as liq_short_usd,
     coalesce(d.oi_usd_at_funding, d.oi_usd) as funding_weight,
     -- False with less than nine tenths of the bars of the day's fullest series: close, high and low may be of another time.
     d.candles >= 0.9 * max(d.candles) over (partition by c.day, c.base_asset) as is_priced,
@@ -19,7 +61,8 @@ select
     -- In the contract's own unit: the coins of an inverse contract increase when the price falls.
     case when i.contract_type = 'inverse' then d.oi_usd / lag(d.oi_usd) over series else d.oi_base / lag(d.oi_base) over series end as oi_growth
 from {{ ref('int_calendar') }} as c
-left join {{ ref('int_daily_instruments') }} as d on c.instrument_id = d.instrument_id and c.day = d.day
+left join sound as d on c.instrument_id = d.instrument_id and c.day = d.day
+left join flags as x on c.instrument_id = x.instrument_id and c.day = x.day
 left join {{ ref('int_coverage') }} as l on c.instrument_id = l.instrument_id and c.day = l.day and l.dataset = 'liquidations'
 {{ join_instrument('c', 'c.day') }}
 window

@@ -1,0 +1,52 @@
+{{ config(materialized='table') }}
+-- Series that are wrong in unit, time, granularity, side or consistency: set apart from all daily sums for the days that the fault spans.
+-- A fault of most of a venue's instruments is the venue's.
+with found as (
+    select * from {{ ref('int_faults_candles') }}
+    union all by name
+    select * from {{ ref('int_faults_funding') }}
+    union all by name
+    select * from {{ ref('int_faults_open_interest') }}
+    union all by name
+    select * from {{ ref('int_faults_liquidations') }}
+),
+
+instruments as (
+    select venue, instrument_id, min(day) as first_day, max(day) as last_day
+    from {{ ref('int_daily_instruments') }}
+    group by all
+),
+
+sizes as (select venue, count(*) as instruments from instruments group by all),
+
+placed as (
+    select i.venue, f.*
+    from found as f
+    inner join instruments as i using (instrument_id)
+),
+
+widespread as (  -- two or more instruments, and three in five of those of the venue
+    select p.venue, p.dataset, p.kind, count(distinct p.instrument_id) as faulty, min(p.first_day) as first_day, max(p.last_day) as last_day,
+        max(p.n) as n, max_by(p.finding, p.n) as finding, max_by(p.instrument_id, p.n) as example
+    from placed as p
+    inner join sizes as s using (venue)
+    where p.kind not in ('identity', 'repetition')
+    group by p.venue, p.dataset, p.kind, s.instruments
+    having faulty >= 2 and faulty >= 0.6 * s.instruments
+)
+
+select
+    venue, instrument_id, dataset, kind, 'instrument' as scope, min(first_day) as first_day, max(last_day) as last_day, sum(n)::bigint as observations,
+    string_agg(distinct finding, '; ' order by finding) as finding
+from placed
+group by all
+union all
+-- The venue's other instruments, whose own figures are too small or too few to tell.
+select
+    w.venue, i.instrument_id, w.dataset, w.kind, 'venue', greatest(w.first_day, i.first_day), least(w.last_day, i.last_day), null,
+    format('as {} of the venue''s instruments, so {}: {}', w.faulty, w.example, w.finding)
+from widespread as w
+inner join instruments as i using (venue)
+where not exists (
+    select 1 from placed as p where p.instrument_id = i.instrument_id and p.dataset = w.dataset and p.kind = w.kind
+) and greatest(w.first_day, i.first_day) <= least(w.last_day, i.last_day)
