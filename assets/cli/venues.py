@@ -16,16 +16,17 @@ from assets.cli.base import reading
 from pipelines.registry import SourceRow, counted_datasets, read_seed, source_rows, venues
 from pipelines.sources import get_source
 
-HEADER = ("source", "venue", "state", "gives", "back to", "key", "limits", "unproven")
+HEADER = ("source", "venue", "state", "gives", "leaves out", "back to", "key", "limits", "unproven")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One source. `unproven` are its facts without evidence."""
+    """One source. `unproven` are its facts without evidence, `left_out` the instruments of the venue that it doesn't read."""
 
     source: str
     record: SourceRow
     unproven: list[str]
+    left_out: list[str]
 
     @property
     def limits(self) -> str:
@@ -48,6 +49,7 @@ class Row:
             record.venue or f"those named in `{record.named_in}`",
             f"{venue.state} {venue.closed_on or ''}".strip() if venue else "open",
             ", ".join(record.datasets),
+            "; ".join(self.left_out) or "nothing known",
             ", ".join(f"{name} {days:g} days" for name, days in record.history.items()) or "all that the venue has",
             self.key(with_state),
             self.limits,
@@ -57,11 +59,13 @@ class Row:
 
 def rows() -> list[Row]:
     """A row for each source, in the order of the table of sources."""
-    unproven: dict[str, list[str]] = defaultdict(list)
+    unproven, left_out = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
     for fact in read_seed("venue_facts"):
         if fact["verified"] != "true":
             unproven[fact["source"]].append(f"{fact['dataset']}.{fact['fact']}")
-    return [Row(name, record, unproven[name]) for name, record in source_rows().items()]
+        if fact["fact"] == "left_out":
+            left_out[fact["source"]].append(fact["value"])
+    return [Row(name, record, unproven[name], left_out[name]) for name, record in source_rows().items()]
 
 
 def markdown() -> str:

@@ -22,7 +22,7 @@ select
         when i.contract_type <> 'TRADIFI_PERPETUAL' then 'crypto'
         when i.underlying_type like '%EQUITY%' then 'equity'
         when i.underlying_type like '%COMMODITY%' then 'commodity'
-        when i.underlying_type like '%FOREX%' then 'forex'
+        when i.underlying_type in ('FX', 'FOREX') then 'forex'
         else 'other'
     end as underlying_class,
     -- funding_info lists only instruments whose interval is not 8 hours

@@ -1,4 +1,7 @@
-{# Open interest through ccxt, history or current: the amount, or the value where only that is given. The unit of each is a venue fact. #}
+{#
+  Open interest through ccxt, history or current: the amount, or the value where only that is given. The unit of each is a venue fact.
+  A value of unknown unit is left out: it may be quote currency or coins.
+#}
 {% macro ccxt_open_interest(dataset) -%}
 select
     o.* exclude (field),
@@ -27,4 +30,5 @@ from (
     from {{ source('ccxt', dataset) }}
     where coalesce(open_interest_amount, open_interest_value) > 0
 ) as o
+where raw_unit <> 'unknown' or o.field = 'openInterestAmount'
 {%- endmacro %}

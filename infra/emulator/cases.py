@@ -75,11 +75,11 @@ class Wire(Strict):
 class Samples(Strict):
     """Where `../shared/recordings/wire` has bodies of this source.
 
-    Recorded exchanges are found by `hosts` and `paths` (`*` is one part of a path; a POST's type follows after a space), the
-    documented examples in the file `examples` by path. `files` names bodies that keep no path: nautilus_trader's by file,
-    examples by file and name; null is an endpoint that we don't read. `inside` is an envelope that only the samples have.
-    `left_out` gives, by endpoint, a piece of text and why a body with it is no answer to what we ask. `count` is how many
-    samples there are of each endpoint, counted by hand.
+    Recorded exchanges are found by `hosts` and by path, documented examples in the file `examples` by path: a path of `requests`
+    or of `paths` (`*` is one part of a path; a POST's type follows after a space). `files` names bodies that keep no path:
+    nautilus_trader's by file, examples by file and name; null is an endpoint that we don't read. `inside` is an envelope that
+    only the samples have. `left_out` gives, by endpoint, a piece of text and why a body with it is no answer to what we ask.
+    `count` is how many samples there are of each endpoint, counted by hand.
     """
 
     count: dict[str, int]
@@ -149,7 +149,8 @@ class Cases(Strict):
     """One source.
 
     `requests`: by endpoint, what the `days` (first and last, whole, UTC) make of `instrument`.
-    `weights`: by endpoint, what each of its requests costs of which of the `limits` (default: 1 of the only one).
+    `evidence`: by endpoint, who says that the venue takes what no independent client sends in the tests.
+    `weights`: by endpoint, what each of its requests costs of the `limits` (default: 1 of its namesake or of the only one).
     `page_hours`: by endpoint, the most hours of one request, so that no limit of rows cuts its page short.
     `history_days`: by endpoint, how far back the venue answers, where it forgets.
     `errors`: by name. The emulator sends `limited` over a limit, `banned` after many refusals, `failing` for a fault of the
@@ -157,7 +158,8 @@ class Cases(Strict):
     `missing_parameter` for a wrong request; the others are the module's own, or the client's alone.
     `like` is a source with the same wire: what it has of `INHERITED` goes for this one too, by endpoint or by name, unless it
     has its own; so do its `limits` where this one has none.
-    `evidence`: by endpoint, who says that the venue takes what no independent client sends in the tests.
+    `unknown_parameters`: what the venue does with a parameter that it doesn't know: `refused` with the error `unknown_parameter`
+    (or `invalid_parameter`), also where no evidence tells, or `ignored`.
     `key_header`: the header of the key, where one is needed; without it the emulator answers `no_key`.
     `not_errors`: bodies that the client must not take for an error.
     `refused`: requests to the emulator, and the error that answers each. `pages`: requests to the emulator at a page's limit.
@@ -179,7 +181,9 @@ class Cases(Strict):
     weights: dict[str, dict[str, int]] = {}
     page_hours: dict[str, int] = {}
     history_days: dict[str, float] = {}
+    evidence: dict[str, str] = {}
     not_errors: list[Any] = []
+    unknown_parameters: Literal["refused", "ignored"] = "refused"
     key_header: str = ""
     key_prefix: str = ""
     refused: dict[str, str] = {}
@@ -187,10 +191,19 @@ class Cases(Strict):
     rows: dict[str, str] = {}
     columns: dict[str, dict[str, str | int | Wire]] = {}
     samples: Samples | None = None
-    evidence: dict[str, str] = {}
     documented: dict[str, Any] = {}
     liquidations: Events | None = None
     ccxt: Ccxt | None = None
+
+    def sample_paths(self) -> dict[str, str]:
+        """The endpoint by the path of a sample: those of the requests, `*` for the instrument, and those that `samples` adds."""
+        paths = {}
+        for endpoint, asked in self.requests.items():
+            line = asked.first if isinstance(asked, Many) else asked if isinstance(asked, str) else asked[0]
+            path = re.split("[ ?]", line)[1].replace(f"/{self.instrument}/", "/*/")
+            kind = re.search(r'{"type": "(\w+)"', line)
+            paths[f"{path} {kind[1]}" if kind else path] = endpoint
+        return paths | (self.samples.paths if self.samples else {})
 
     def wire_columns(self, endpoint: str) -> dict[str, Wire]:
         """`columns` of an endpoint, each written out."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,13 +20,31 @@ class InvalidParameter(ValueError):
     """A parameter whose value the venue doesn't take. Its text is the parameter's name."""
 
 
+class Parameters(Mapping[str, str]):
+    """The parameters of a request: all that were `sent`, and the `unread` ones, which no handler has looked up: unknown ones."""
+
+    def __init__(self, sent: Mapping[str, str]) -> None:
+        self.sent = dict(sent)
+        self.unread = set(self.sent)
+
+    def __getitem__(self, name: str) -> str:
+        self.unread.discard(name)
+        return self.sent[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.sent)
+
+    def __len__(self) -> int:
+        return len(self.sent)
+
+
 @dataclass(frozen=True)
 class Ask:
     """A request: `path` without the venue's prefix, `now` the venue's clock in ms."""
 
     method: str
     path: str
-    query: Mapping[str, str]
+    query: Parameters
     headers: Mapping[str, str]
     body: bytes
     now: int
@@ -44,6 +62,10 @@ class Ask:
         if value := self.query.get(name):
             return value
         raise MissingParameter(name)
+
+    def unused(self, *names: str) -> None:
+        """Parameters that the venue takes and that make no difference to what the emulator holds."""
+        self.query.unread.difference_update(names)
 
     def choice(self, name: str, *known: str) -> str:
         """A parameter that is required and has one of the known values. Raises MissingParameter, InvalidParameter."""

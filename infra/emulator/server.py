@@ -23,7 +23,7 @@ from aiohttp import web
 from infra.emulator.faults import HTML, ON_ROWS, Fault, Faults, in_rows
 from infra.emulator.limits import Limits
 from infra.emulator.market import Market
-from infra.emulator.messages import Answer, Ask
+from infra.emulator.messages import Answer, Ask, Parameters
 from infra.emulator.store import MS_HOUR, MarketStore
 from infra.emulator.venue import Venue
 from infra.emulator.venues import venues
@@ -101,7 +101,7 @@ class Emulator:
             asked = f"{path}?{request.query_string}\n{body.decode(errors='replace')}"
             fault = self.faults.take(venue.name, asked, request.method)
             overlap = 5 if fault and fault.kind == "overlapping_page" else 0
-            ask = Ask(request.method, path, request.query, request.headers, body, now, overlap)
+            ask = Ask(request.method, path, Parameters(request.query), request.headers, body, now, overlap)
             answer = self._answer(venue, ask, fault)
             self.log.append(
                 {
@@ -110,6 +110,7 @@ class Emulator:
                     "path": request.path,
                     "query": dict(request.query),
                     "body": body.decode(errors="replace"),
+                    "unread": sorted(ask.query.unread),
                     "status": answer.status,
                     "weight": sum(answer.charges.values()),
                     "fault": fault.kind if fault else None,

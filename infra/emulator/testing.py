@@ -34,7 +34,8 @@ class Served:
         self._admin("DELETE", "faults")
 
     def requests(self) -> list[dict[str, Any]]:
-        """Every request since the start or `clear_requests`: venue, method, path, query, body, status, weight, fault."""
+        """Every request since the start or `clear_requests`: venue, method, path, query, body, status, weight, fault, and unread:
+        the parameters that the venue doesn't know."""
         answer: list[dict[str, Any]] = self._admin("GET", "requests")
         return answer
 

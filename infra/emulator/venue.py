@@ -28,6 +28,8 @@ from infra.emulator.store import Listing, Profile
 
 #: What a forbidden region sees where the cases have no `blocked`.
 FORBIDDEN = Error(403, "<html><body><h1>403 Forbidden</h1></body></html>")
+#: What answers a parameter that the venue doesn't know, where the cases have no such error.
+UNKNOWN_PARAMETER = Error(400, {"error": "unknown parameter {parameter}"})
 #: The one key that the emulator takes.
 KEY = "emulator"
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -123,6 +125,9 @@ class Venue(ABC):
             missing = isinstance(problem, MissingParameter) and "missing_parameter" in self.cases.errors
             answer = self.respond("missing_parameter" if missing else "invalid_parameter", ask, parameter=str(problem))
         else:
+            if ask.query.unread and self.cases.unknown_parameters == "refused":
+                known = [error for error in ("unknown_parameter", "invalid_parameter") if error in self.cases.errors]
+                return self.respond(known[0] if known else "unknown_parameter", ask, parameter=min(ask.query.unread))
             if not isinstance(content, Answer):
                 content = Answer(self.envelope(content if isinstance(content, bytes) else encode(content), ask))
             answer = content
@@ -130,7 +135,7 @@ class Venue(ABC):
 
     def respond(self, error: str, ask: Ask, **values: object) -> Answer:
         """An error of the cases; `{now}`, `{now_iso}`, `{path}` and `{method}` are those of the request."""
-        case = self.cases.errors.get(error) or FORBIDDEN
+        case = self.cases.errors.get(error) or (UNKNOWN_PARAMETER if error == "unknown_parameter" else FORBIDDEN)
         values |= {"now": ask.now, "now_iso": iso(ask.now), "path": ask.path, "method": ask.method}
         headers = {name: str(_filled(text, values)) for name, text in case.headers.items()}
         if isinstance(case.body, str):

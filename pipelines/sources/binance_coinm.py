@@ -3,7 +3,7 @@
 Facts: `shared/venues/binance.md`. Volume and open interest count contracts of `contractSize` dollars (100 for BTC, 10 for the
 others); the eighth column of a bar is its volume in coins, and `sumOpenInterestValue` coins too. Bars: at most 200 days a
 request, the newest rows of a window first to be kept, so no window is longer than a page. Open-interest history and index
-bars are asked by pair. A perpetual that is being closed becomes `PERPETUAL DELIVERING`. Errors and the rest are USD-M's.
+bars are requested by pair. A perpetual that is being closed becomes `PERPETUAL DELIVERING`. Errors and the rest are USD-M's.
 Alone: `perps fetch --venues binance --from 2025-10-10 --to 2025-10-10`.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 from pipelines.records import MaybeNumber, Ms, Number, Record
 from pipelines.shapes import Bar
 from pipelines.source import Instrument, Limit, Source
-from pipelines.sources.binance_usdm import datasets, error, held
+from pipelines.sources.binance_usdm import endpoints, error
 from pipelines.symbols import base_asset
 
 
@@ -62,7 +62,7 @@ def _pair(instrument: Instrument) -> dict[str, str]:
 
 
 def instruments(page: Any) -> list[Instrument]:
-    """Those that are named after their pair, as all are: the pair is asked for by that."""
+    """Those that are named after their pair, as all are: the pair in requests follows from the symbol."""
     return [
         Instrument(s.symbol, base_asset(s.base_asset))
         for s in page.symbols
@@ -79,17 +79,14 @@ SOURCE = Source(
     limits={"weight": Limit(2400, 60), "data": Limit(1000, 300)},
     error=error,
     parse_instruments=instruments,
-    endpoints=datasets(
+    endpoints=endpoints(
         "/dapi/v1",
         symbol=Symbol,
         premium_index=PremiumIndex,
         kline=Kline,
-        open_interest=held(
-            OpenInterestHist,
-            lambda instrument: _pair(instrument) | {"contractType": "PERPETUAL"},
-            key=("symbol", "contract_type", "timestamp"),
-            context=("symbol",),
-        ),
+        open_interest=OpenInterestHist,
+        open_interest_key=("symbol", "contract_type", "timestamp"),
+        open_interest_params=lambda instrument: _pair(instrument) | {"contractType": "PERPETUAL"},
         pair=_pair,
         funding={"weight": 1},
     ),

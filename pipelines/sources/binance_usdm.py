@@ -2,23 +2,31 @@
 
 Facts: `shared/venues/binance.md`. Decimal strings, milliseconds, ascending pages, both ends of a window inclusive.
 Funding intervals are listed only where they differ from 8 hours, and only today's; open-interest history goes back 30 days.
-COIN-M has most of the same under another path: what both have is made by the functions here.
+COIN-M has the same endpoints under another path: `endpoints` makes them for both. Both hosts count into one budget of weight.
 Alone: `perps fetch --venues binance --from 2025-10-10 --to 2025-10-10`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from pipelines.paging import by_symbol, hourly, once, windowed
+from pipelines.endpoints import hourly_bars, series, snapshot
+from pipelines.error_bodies import error_reader
+from pipelines.paging import by_symbol, hourly, present, windowed
 from pipelines.records import MaybeNumber, Ms, Number, Record
-from pipelines.shapes import Bar, PriceBar, decode_or_none, enveloped
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
+from pipelines.shapes import Bar, PriceBar
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source
 from pipelines.symbols import base_asset
-from pipelines.windows import HOUR
+from pipelines.windows import HOUR, Window
 
 PERPETUAL = ("PERPETUAL", "TRADIFI_PERPETUAL")
+QUOTES = ("USDT", "USDC")
+#: Rows in a page of funding rates, and hours in a request for bars: 499 cost 2, 1500 would cost 10.
+RATES, BARS = 1000, 499
+
+InstrumentParams = Callable[[Instrument], Mapping[str, str]]
 
 
 class Symbol(Record, rename="camel"):
@@ -79,121 +87,126 @@ class Kline(Bar, array_like=True):
     trades: int | None
 
 
-def error(status: int, body: bytes) -> VenueProblem | None:
-    """`{"code": -1121, "msg": ...}`; 451 is a region block, -1003 the weight limit, -1130 a start before the kept history."""
-    if not body.startswith(b"{"):
-        return None
-    said = decode_or_none(body, dict[str, Any])
-    if said is None or "code" not in said or "msg" not in said or said["code"] == 200:
-        return None
-    message = f"{said['code']} {said['msg']}"
-    if status == 451 or "restricted location" in str(said["msg"]):
-        return VenueProblem("blocked", message)
-    if said["code"] in (-1003, -1015):
-        return VenueProblem("limited", message)
-    return VenueProblem("transient" if said["code"] in (-1000, -1001, -1007, -1008) else "rejected", message)
+# -1003 is the limit of weight, -1015 of orders; -1130 also a start before the kept history.
+error = error_reader(
+    "code",
+    "msg",
+    success=(200,),
+    limited=(-1003, -1015),
+    transient=(-1000, -1001, -1007, -1008),
+    statuses={451: "blocked"},
+    phrases={"restricted location": "blocked"},
+)
 
 
 def instruments(page: Any) -> list[Instrument]:
     return [
         Instrument(s.symbol, base_asset(s.base_asset))
         for s in page.symbols
-        if s.contract_type in PERPETUAL and s.quote_asset == "USDT"
+        if s.contract_type in PERPETUAL and s.quote_asset in QUOTES
     ]
 
 
-def listed(api: str, record: type[Record]) -> Endpoint:
-    """The list of instruments."""
-    return Endpoint(
-        "instruments",
-        record,
-        key=("symbol",),
-        plan=once(Request(f"{api}/exchangeInfo", weights={"weight": 1})),
-        **enveloped("symbols", list[record]),  # type: ignore[valid-type]
-        bulk=True,
-        ignored_fields=frozenset(
-            "maintMarginPercent requiredMarginPercent pricePrecision quantityPrecision baseAssetPrecision equalQtyPrecision "
-            "quotePrecision underlyingSubType settlePlan triggerProtect liquidationFee marketTakeBound "
-            "maxMoveOrderLimit filters orderTypes timeInForce permissionSets".split()
-        ),
-    )
+def bar_weight(rows: int) -> int:
+    """What a request for so many bars costs."""
+    return 1 if rows < 100 else 2 if rows < 500 else 5 if rows <= 1000 else 10
 
 
-def held(record: type[Record], asked: Callable[[Instrument], Mapping[str, str]] = by_symbol, **more: Any) -> Endpoint:
-    """Open-interest history: the same path on every host of Binance's, what it is asked by is not."""
-    plan = hourly(500, windowed("/futures/data/openInterestHist", 500, {"data": 1}, instrument_params=asked, period="1h"))
-    return Endpoint("open_interest", record, time="timestamp", plan=plan, history_days=30, **more)
+def _bars(path: str, name: str, record: type[Record], params: InstrumentParams = by_symbol) -> Endpoint:
+    def request(instrument: Instrument, window: Window) -> Request:
+        rows = -(-(window.end - window.start) // HOUR)
+        asked = windowed(path, rows, {"weight": bar_weight(rows)}, instrument_params=params, interval="1h")
+        return asked(instrument, window)
+
+    return hourly_bars(name, record, hourly(BARS, request))
 
 
-def bars(path: str, name: str, record: type[Record], asked: Callable[[Instrument], Mapping[str, str]] = by_symbol) -> Endpoint:
-    """Hourly bars by the path of their endpoint."""
-    return Endpoint(
-        name,
-        record,
-        key=("symbol", "open_time"),
-        time="open_time",
-        plan=hourly(1500, windowed(path, 1500, {"weight": 10}, instrument_params=asked, interval="1h")),
-        context=("symbol",),
-        bar=HOUR,
-    )
+def _more_rates(request: Request, page: Any, rows: Sequence[Any]) -> Request | None:
+    """After a full page: from its last time on. Rows of type `Special` may lie beside the regular ones."""
+    if len(rows) < RATES or not request.window:
+        return None
+    rest = request.window.after(rows[-1].funding_time)
+    return replace(request, params={**request.params, "startTime": rest.start}, window=rest)
 
 
-def datasets(
+def endpoints(
     api: str,
     *,
     symbol: type[Record],
     premium_index: type[Record],
     kline: type[Record],
-    open_interest: Endpoint,
-    pair: Callable[[Instrument], Mapping[str, str]],
+    open_interest: type[Record],
+    open_interest_key: tuple[str, ...],
     funding: Mapping[str, int],
+    pair: InstrumentParams = lambda instrument: {"pair": instrument.symbol},
+    open_interest_params: InstrumentParams = by_symbol,
 ) -> tuple[Endpoint, ...]:
-    """The endpoints that USD-M and COIN-M share, under `api`; `funding` is what those of the funding rates weigh."""
+    """The endpoints of a host, under `api`.
+
+    `funding` is what requests for funding weigh; `pair` and `open_interest_params` are the parameters that name the instrument in
+    requests for index bars and for the history of open interest.
+    """
+    history = windowed("/futures/data/openInterestHist", 500, {"data": 1}, instrument_params=open_interest_params, period="1h")
     return (
-        listed(api, symbol),
-        Endpoint(
+        snapshot(
+            "instruments",
+            symbol,
+            "symbol",
+            Request(f"{api}/exchangeInfo", weights={"weight": 1}),
+            rows_at="symbols",
+            ignored_fields="maintMarginPercent requiredMarginPercent pricePrecision quantityPrecision baseAssetPrecision "
+            "equalQtyPrecision quotePrecision underlyingSubType settlePlan triggerProtect liquidationFee marketTakeBound "
+            "maxMoveOrderLimit filters orderTypes timeInForce permissionSets",
+        ),
+        snapshot(
             "funding_info",
             FundingInfo,
-            key=("symbol",),
-            plan=once(Request(f"{api}/fundingInfo", weights=funding)),
+            "symbol",
+            Request(f"{api}/fundingInfo", weights=funding),
             page=list[FundingInfo] | None,
             rows=lambda page: page or [],
-            bulk=True,
-            ignored_fields=frozenset({"disclaimer", "updateTime"}),
+            ignored_fields="disclaimer updateTime",
         ),
-        Endpoint(
+        snapshot(
             "premium_index",
             premium_index,
-            key=("symbol",),
-            plan=once(Request(f"{api}/premiumIndex", weights={"weight": 10})),
+            "symbol",
+            Request(f"{api}/premiumIndex", weights={"weight": 10}),
             page=list[premium_index] | premium_index,  # type: ignore[valid-type]
             rows=lambda page: page if isinstance(page, list) else [page],
-            bulk=True,
-            ignored_fields=frozenset({"estimatedSettlePrice", "interestRate", "pair"}),
+            ignored_fields="estimatedSettlePrice interestRate pair",
         ),
         Endpoint(
             "open_interest_now",
             OpenInterestNow,
             key=("symbol",),
-            plan=lambda instrument, window: [Request(f"{api}/openInterest", by_symbol(instrument), weights={"weight": 1})],
+            plan=present(f"{api}/openInterest", {"weight": 1}),
             page=OpenInterestNow,
             rows=lambda page: [page],
             ignored_fields=frozenset({"pair", "contractType"}),
         ),
-        open_interest,
-        # Twice the hours that a page of 1000 could hold hourly: room for the `Special` rows beside the regular ones.
-        Endpoint(
+        series(
+            "open_interest",
+            open_interest,
+            "timestamp",
+            hourly(500, history),
+            key=open_interest_key,
+            history_days=30,
+            ignored_fields="CMCCirculatingSupply",
+        ),
+        series(
             "funding_rates",
             FundingRate,
+            "funding_time",
+            hourly(RATES, windowed(f"{api}/fundingRate", RATES, funding)),
             key=("symbol", "funding_time", "rate_type"),
-            time="funding_time",
-            plan=hourly(500, windowed(f"{api}/fundingRate", 1000, funding)),
             page=list[FundingRate] | None,
             rows=lambda page: page or [],
+            next_page=_more_rates,
         ),
-        bars(f"{api}/klines", "candles", kline),
-        bars(f"{api}/markPriceKlines", "mark_candles", PriceBar),
-        bars(f"{api}/indexPriceKlines", "index_candles", PriceBar, pair),
+        _bars(f"{api}/klines", "candles", kline),
+        _bars(f"{api}/markPriceKlines", "mark_candles", PriceBar),
+        _bars(f"{api}/indexPriceKlines", "index_candles", PriceBar, pair),
     )
 
 
@@ -204,13 +217,13 @@ SOURCE = Source(
     limits={"weight": Limit(2400, 60), "funding": Limit(500, 300), "data": Limit(1000, 300)},
     error=error,
     parse_instruments=instruments,
-    endpoints=datasets(
+    endpoints=endpoints(
         "/fapi/v1",
         symbol=Symbol,
         premium_index=PremiumIndex,
         kline=Kline,
-        open_interest=held(OpenInterestHist, key=("symbol", "timestamp"), ignored_fields=frozenset({"CMCCirculatingSupply"})),
-        pair=lambda instrument: {"pair": instrument.symbol},
+        open_interest=OpenInterestHist,
+        open_interest_key=("symbol", "timestamp"),
         funding={"funding": 1},
     ),
 )

@@ -7,8 +7,6 @@ Alone: `perps fetch --venues bybit --from 2025-10-10 --to 2025-10-10`.
 
 from __future__ import annotations
 
-from functools import partial
-
 from pipelines.source import Source
 from pipelines.sources.bybit_linear import BASE_URL, LIMITS, endpoints, error, instruments
 
@@ -18,6 +16,6 @@ SOURCE = Source(
     base_url=BASE_URL,
     limits=LIMITS,
     error=error,
-    parse_instruments=partial(instruments, contract_type="InversePerpetual", quote="USD"),
+    parse_instruments=lambda page: instruments(page, "InversePerpetual", "USD"),
     endpoints=endpoints("inverse"),
 )

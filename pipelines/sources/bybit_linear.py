@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from pipelines.endpoints import hourly_bars, series, snapshot
@@ -68,7 +67,13 @@ class Kline(Bar, array_like=True):
 
 
 _error_in_body = error_reader(
-    "retCode", "retMsg", success=(0,), limited=(10006, 10018), transient=(10000, 10016), statuses={403: "blocked"}
+    "retCode",
+    "retMsg",
+    success=(0,),
+    limited=(10006, 10018),
+    blocked=(10009, 10024),  # the address is banned or in a restricted region; the account's rules of compliance
+    transient=(10000, 10016),
+    statuses={403: "blocked"},
 )
 
 
@@ -79,11 +84,11 @@ def error(status: int, body: bytes) -> VenueProblem | None:
     return _error_in_body(status, body)
 
 
-def instruments(page: Any, contract_type: str, quote: str) -> list[Instrument]:
+def instruments(page: Any, contract_type: str, *quotes: str) -> list[Instrument]:
     return [
         Instrument(s.symbol, base_asset(s.base_coin))
         for s in page.result.list
-        if s.contract_type == contract_type and s.quote_coin == quote
+        if s.contract_type == contract_type and s.quote_coin in quotes
     ]
 
 
@@ -143,6 +148,6 @@ SOURCE = Source(
     base_url=BASE_URL,
     limits=LIMITS,
     error=error,
-    parse_instruments=partial(instruments, contract_type="LinearPerpetual", quote="USDT"),
+    parse_instruments=lambda page: instruments(page, "LinearPerpetual", "USDT", "USDC"),
     endpoints=endpoints("linear"),
 )

@@ -17,6 +17,7 @@ the precedence of sources decides. Alone: `PERPLAKE_CCXT_VENUES=phemex perps run
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
@@ -41,6 +42,9 @@ from pipelines.windows import DAY, HOUR, Window, iso
 QUOTES = ("USDT", "USDC", "USD")
 #: Rows that every venue sends at once, and so hours in a request: rates and open interest have a row an hour at most.
 PAGE = 96
+#: Rows requested of a venue that ignores the window: its latest ones may reach back to it.
+LATEST = 1000
+OLDER = "Older history can't be had this way"
 #: A refused window that ended longer ago than this shows that the venue keeps no such history: older windows are not requested.
 OLD = 2 * DAY
 #: The most hours in a request for bars, where ccxt states no fewer for the venue.
@@ -145,6 +149,9 @@ class Transport:
         content: dict[str, Any] = {}
         try:
             content["rows"] = await self._rows(method, request.params)
+        except Absent as problem:
+            self._refused[method] = until, self._refused.get(method, (0, problem))[1]
+            raise
         except self._ccxt.NotSupported as problem:
             remedy = "The venue itself may give it, by a source of its own"
             raise Absent("ccxt", request.path_label, str(problem), remedy) from problem
@@ -153,7 +160,7 @@ class Transport:
             stated = self._problem(status, problem)
             if stated.kind == "rejected" and answers and until and until < self._exchange.milliseconds() - OLD:
                 message = f"this venue refuses windows that ended by {iso(until + 1)} ({stated.message})"
-                absent = Absent("ccxt", request.path_label, message, "Older history can't be had this way")
+                absent = Absent("ccxt", request.path_label, message, OLDER)
                 self._refused[method] = until, self._refused.get(method, (0, absent))[1]
                 raise self._refused[method][1] from problem
             return status, answers[-1]["headers"] if answers else {}, msgspec.json.encode(stated), url
@@ -188,8 +195,12 @@ class Transport:
             kind = FundingRate if method == "fetchFundingRateHistory" else OpenInterest
             timed = [(row["timestamp"], _picked(kind, row)) for row in rows]
         times = [time for time, _ in timed]
-        if len(rows) >= limit and min(times) > until and max(times) > exchange.milliseconds() - DAY:
-            raise self._ccxt.BadRequest("it sends its latest rows, whatever the window")
+        if len(rows) >= min(limit, PAGE) and min(times) > until and max(times) > exchange.milliseconds() - DAY:
+            if limit < LATEST:
+                with suppress(self._ccxt.BadRequest):
+                    return await self._rows(method, {**params, "limit": LATEST})
+            problem = f"this venue sends its latest rows, whatever the window, and they begin at {iso(min(times))}"
+            raise Absent("ccxt", f"/{exchange.id}/{method}", problem, OLDER)
         return [row for time, row in sorted(timed, key=lambda both: both[0]) if since <= time <= until]
 
     async def _fetch(self, url: str, method: str = "GET", headers: dict[str, Any] | None = None, body: str | None = None) -> Any:

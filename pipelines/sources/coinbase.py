@@ -31,7 +31,7 @@ class Details(msgspec.Struct):
 
     contract_root_unit: str
     contract_size: Number
-    contract_expiry: IsoMs
+    contract_expiry: IsoMs | None = None  # null where a perpetual has none
     funding_interval: str | None = None
     funding_rate: MaybeNumber = None
     funding_time: IsoMs | None = None
@@ -57,7 +57,7 @@ class Contract(Record):
     price: MaybeNumber
     contract_root_unit: str
     contract_size: Number
-    contract_expiry: IsoMs
+    contract_expiry: IsoMs | None
     funding_interval: str | None
     funding_rate: MaybeNumber
     funding_time: IsoMs | None

@@ -1,5 +1,7 @@
 """Hyperliquid (api.hyperliquid.xyz), main dex: linear perpetuals in USD, settled in USDC. Facts: the venue page of Hyperliquid.
 
+The other dexs (HIP-3), whose perpetuals anyone lists, are left out.
+
 One POST endpoint, milliseconds, numbers as text, pages oldest first. `meta` and its contexts are two arrays aligned by index;
 delisted coins stay in the list. Funding is hourly, 500 rows a page; of candles only the latest 5,000 exist. Open interest has
 no history here: see `hyperliquid_archive`.
@@ -93,7 +95,9 @@ def _funding(instrument: Instrument, window: Window) -> Request:
 
 
 def _candles(instrument: Instrument, window: Window) -> Request:
-    span = {"coin": instrument.symbol, "interval": "1h", "startTime": window.start, "endTime": window.end - 1}
+    """From the first bar that opens in the window: the venue sends the bar that contains the start as well."""
+    start = -(-window.start // HOUR) * HOUR
+    span = {"coin": instrument.symbol, "interval": "1h", "startTime": start, "endTime": window.end - 1}
     return _info(20 + -(-(window.end - window.start) // HOUR // 60), window, type="candleSnapshot", req=span)
 
 

@@ -190,12 +190,10 @@ def _liquidations(page: Executions) -> Sequence[Liquidation]:
 
 
 def _next_executions(request: Request, page: Executions, rows: Sequence[Any]) -> Request | None:
-    if page.continuation_token and page.elements:
-        return replace(request, params={**request.params, "continuationToken": page.continuation_token})
-    if len(page.elements) < EXECUTIONS:
+    """By the token, which is camel-cased in an answer and not in a request."""
+    if not page.continuation_token or not page.elements:
         return None
-    # Full, but without a token under the name that we read (documents disagree on it): go on by time, duplicates have one uid.
-    return replace(request, params={**request.params, "since": page.elements[-1].execution.timestamp})
+    return replace(request, params={**request.params, "continuation_token": page.continuation_token})
 
 
 def _more_candles(request: Request, page: Any, rows: Sequence[Any]) -> Request | None:

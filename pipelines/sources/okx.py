@@ -1,4 +1,4 @@
-"""OKX v5, `https://www.okx.com`: perpetual swaps, linear in USDT and inverse in USD (`BTC-USDT-SWAP`, `BTC-USD-SWAP`).
+"""OKX v5, `https://www.okx.com`: perpetual swaps, linear in USDT or USDC and inverse in USD (`BTC-USDT-SWAP`, `BTC-USD-SWAP`).
 
 Facts: the venue page of OKX. An error is a text `code` other than "0", with any status. Numbers and times (ms) are text, "" is
 absent. Pages are newest first; `after` means older than, `before` newer than, both exclusive, and `before` alone gives the latest
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from operator import attrgetter
 from typing import Any
 
@@ -25,7 +26,7 @@ from pipelines.source import Endpoint, Instrument, Limit, NextPage, Request, Sou
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window
 
-QUOTES = ("USDT", "USD")
+QUOTES = ("USDT", "USDC", "USD")
 #: The most liquidations of a page.
 EVENTS = 100
 
@@ -79,7 +80,7 @@ class FundingRate(Record, rename=camel):
 
 class MarkPrice(Record, rename=camel):
     symbol: str
-    mark_px: Number
+    mark_px: MaybeNumber
     ts: Ms
 
 
@@ -157,17 +158,21 @@ def _family(symbol: str) -> str:
     return symbol.removesuffix("-SWAP")
 
 
-def _older(bound: str, time: str) -> NextPage:
-    """After a page that was cut: the rows older than its oldest.
+def _older(bound: str, time: str, *, overlap: int = 0) -> NextPage:
+    """After a page that may have been cut: the rows older than its oldest, of which `overlap` ms are requested again.
 
-    The venue has changed how long its pages are, never below 100 rows: a page of at least 100 may have been cut.
+    The venue has changed how long its pages are, never below 100 rows. A shorter page is the last one, and so is a page whose
+    oldest row lies nearer to the window's start than any two of its rows to each other.
     """
 
     def next_page(request: Request, page: Any, rows: Sequence[Any]) -> Request | None:
         if len(rows) < 100 or not request.window:
             return None
-        rest = request.window.before(min(map(attrgetter(time), rows)))
-        return replace(request, params={**request.params, bound: rest.end}, window=rest) if rest else None
+        times = sorted(map(attrgetter(time), rows))
+        rest = request.window.before(times[0] + overlap)
+        if rest.end - rest.start < min(b - a for a, b in pairwise(times)):
+            return None
+        return replace(request, params={**request.params, bound: rest.end}, window=rest)
 
     return next_page
 
@@ -187,9 +192,10 @@ def _history(
     *,
     bounds: tuple[str, str] = ("before", "after"),
     by_family: bool = False,
+    hours: int = 1,
     **more: Any,
 ) -> Endpoint:
-    """Rows of one instrument, at most one an hour, newest first between two exclusive `bounds`."""
+    """Rows of one instrument, mostly one in `hours`, newest first between two exclusive `bounds`."""
     newer, older = bounds
 
     def request(instrument: Instrument, window: Window) -> Request:
@@ -202,7 +208,7 @@ def _history(
             weights={name: 1},
         )
 
-    return series(name, record, time, hourly(limit, request), rows_at="data", next_page=_older(older, time), **more)
+    return series(name, record, time, hourly(limit * hours, request), rows_at="data", next_page=_older(older, time), **more)
 
 
 def _candles(name: str, record: type[Record], path: str, limit: int, *, by_family: bool = False) -> Endpoint:
@@ -228,14 +234,6 @@ def _events(page: Any) -> Sequence[Liquidation]:
         if each.symbol.endswith("-SWAP")
         for d in each.details
     ]
-
-
-def _earlier(request: Request, page: Any, rows: Sequence[Liquidation]) -> Request | None:
-    """After a full page: the older rows, from its last millisecond on, which is requested again."""
-    if len(rows) < EVENTS or not request.window:
-        return None
-    rest = request.window.before(min(row.ts for row in rows) + 1)
-    return replace(request, params={**request.params, "after": rest.end}, window=rest)
 
 
 SOURCE = Source(
@@ -295,6 +293,7 @@ SOURCE = Source(
             "public/funding-rate-history",
             400,
             {},
+            hours=8,
             history_days=90,
             ignored_fields="instType method formulaType",
         ),
@@ -306,7 +305,7 @@ SOURCE = Source(
             key=("symbol", "ts", "side", "sz", "bk_px"),
             page=msgspec.defstruct("Body", [("data", list[Family])]),
             rows=_events,
-            next_page=_earlier,
+            next_page=_older("after", "ts", overlap=1),  # several events may share a millisecond
             history_days=7,
             is_event=True,
             wire_type=Detail,

@@ -27,7 +27,7 @@ def test_every_source_with_its_key_limits_and_unproven_facts(tmp_path: Path, mon
     assert "never" in result.output and "not-to-be-shown" not in result.output
     by_name = {row.source: row for row in rows()}
     assert set(by_name) == set(source_rows())
-    assert by_name["hyperliquid_archive"].cells()[5] == "`AWS_ACCESS_KEY_ID` (set), live only"
+    assert by_name["hyperliquid_archive"].cells()[6] == "`AWS_ACCESS_KEY_ID` (set), live only"
     assert "2,400 in 60 s (weight)" in by_name["binance_usdm"].limits
     assert "open_interest.sides_of_openInterest" in by_name["kraken_futures"].unproven, "taken by analogy"
     assert by_name["kraken_futures"].record.history == {"funding_rates": 365}

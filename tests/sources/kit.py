@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import duckdb
 import httpx
@@ -75,6 +77,35 @@ def through_ccxt(exchange: str, emulator: Served, host: str, prefix: str, **opti
     found.milliseconds = lambda: NOW
     found.load_markets()
     return found
+
+
+@dataclass(frozen=True)
+class Question:
+    """A request without its times and limits: method, path (and the type of a POST), the parameters that it has."""
+
+    path: str
+    params: Mapping[str, str]
+
+    @classmethod
+    def of(cls, method: str, path: str, query: Mapping[str, str], body: str) -> Question:
+        content = json.loads(body) if body else {}
+        params = {**query, **content.pop("req", {}), **content}
+        return cls(f"{method} {path} {content.get('type', '')}".rstrip(), {name: str(value) for name, value in params.items()})
+
+    def lacks(self, others: Iterable[Question]) -> list[str]:
+        """What no other question to the same path has: the path itself, a parameter, or a word as its value."""
+        same = [other.params for other in others if other.path == self.path]
+        known = {(name, value) for params in same for name, value in params.items()}
+        words = {(name, value) for name, value in self.params.items() if not value[:1].isdigit()}
+        missing = set(self.params) - {name for name, _ in known} | {f"{n}={v}" for n, v in words if (n, v) not in known}
+        return sorted(missing) if same else ["path"]
+
+
+def question(line: str) -> Question:
+    """A request as the cases write it."""
+    method, url, *body = line.split(" ", 2)
+    path, _, query = url.partition("?")
+    return Question.of(method, path, dict(parse_qsl(query, keep_blank_values=True)), body[0] if body else "")
 
 
 def market_name(name: str) -> str | None:

@@ -80,18 +80,19 @@ def _recorded_exchanges() -> Iterator[tuple[str, str, str, int, bytes]]:
             yield str(file.relative_to(WIRE)), host + path, "", 200, json.dumps(exchange["data"]).encode()
 
 
-def _bodies(where: Samples) -> Iterator[tuple[str, str | None, int, bytes]]:
+def _bodies(where: Samples, paths: Mapping[str, str]) -> Iterator[tuple[str, str | None, int, bytes]]:
     """File, endpoint (None: one that we don't read), status and body of everything that the cases point at."""
     for file, url, asked, status, body in recorded_exchanges():
         parts = urlsplit(url)
         if parts.netloc in where.hosts:
             path = f"{parts.path} {json.loads(asked)['type']}" if asked.startswith("{") else parts.path
-            yield f"{file} {parts.query}", matches(where.paths, path), status, body
+            yield f"{file} {parts.query}", matches(paths, path), status, body
     if where.examples:
         path = WIRE / "documented" / "client_endpoint_examples" / f"{where.examples}.json"
         for entry in json.loads(path.read_text())["entries"]:
             name = f"{where.examples}:{entry['endpoint']}"
-            yield name, where.files.get(name) or matches(where.paths, entry["path"]), 200, entry["body"].encode()
+            endpoint = where.files[name] if name in where.files else matches(paths, entry["path"])
+            yield name, endpoint, 200, entry["body"].encode()
     for name, endpoint in where.files.items():
         if name.endswith(".json"):
             yield name, endpoint, 200, (WIRE / "documented" / "nautilus_trader" / name).read_bytes()
@@ -105,7 +106,7 @@ def collect() -> tuple[list[Sample], list[str]]:
     for name in names() if WIRE.is_dir() else []:
         if not (where := cases(name).samples):
             continue
-        for file, endpoint, status, body in _bodies(where):
+        for file, endpoint, status, body in _bodies(where, cases(name).sample_paths()):
             if endpoint is None:
                 continue
             text = re.sub(rb"\s", b"", body).decode()

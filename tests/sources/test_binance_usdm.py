@@ -10,10 +10,13 @@ import httpx
 from infra.emulator.store import MS_HOUR
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served, serve
-from pipelines.sources.binance_usdm import SOURCE
+from pipelines.source import Instrument
+from pipelines.sources.binance_usdm import SOURCE, bar_weight
 from pipelines.windows import Window
 from tests.sources.handmade import HOURS
-from tests.sources.kit import DAY, NOW, store_rows
+from tests.sources.kit import DAY, NOW, WINDOW, next_request, store_rows
+
+BITCOIN = Instrument("BTCUSDT", "BTC")
 
 
 def get(emulator: Served, path: str, **params: Any) -> Any:
@@ -26,15 +29,34 @@ def symbol(name: str, kind: str, quote: str = "USDT") -> dict[str, object]:
 
 
 def test_the_perpetuals_of_a_list() -> None:
-    """What is dated or quoted in another coin is not asked for."""
+    """Dated contracts and other quotes are left out."""
     rows = [
         symbol("BTCUSDT", "PERPETUAL"), symbol("BTCUSDT_251226", "CURRENT_QUARTER"), symbol("BTCUSDC", "PERPETUAL", "USDC"),
+        symbol("BTCBUSD", "PERPETUAL", "BUSD"),
         symbol("TSLAUSDT", "TRADIFI_PERPETUAL"), symbol("1000PEPEUSDT", "PERPETUAL"),
     ]  # fmt: skip
     page = SOURCE.endpoint("instruments").read(json.dumps({"symbols": rows}).encode())
     assert SOURCE.parse_instruments
     found = [(i.symbol, i.base_asset) for i in SOURCE.parse_instruments(page)]
-    assert found == [("BTCUSDT", "BTC"), ("TSLAUSDT", "TSLA"), ("1000PEPEUSDT", "PEPE")]
+    assert found == [("BTCUSDT", "BTC"), ("BTCUSDC", "BTC"), ("TSLAUSDT", "TSLA"), ("1000PEPEUSDT", "PEPE")]
+
+
+def test_bars_cost_what_the_window_needs() -> None:
+    """The page's table: <100 bars 1, <500 2, <=1000 5, more 10. 120 days are six requests at 2, not two at 10."""
+    limits = (99, 100, 499, 500, 1000, 1001, 1500)
+    assert [bar_weight(limit) for limit in limits] == [1, 2, 2, 5, 5, 10, 10]
+    plan = SOURCE.endpoint("candles").plan
+    assert [r.weights["weight"] for r in plan(BITCOIN, Window(NOW - DAY, NOW))] == [1]
+    assert sum(r.weights["weight"] for r in plan(BITCOIN, Window(NOW - 120 * DAY, NOW))) <= 14
+
+
+def test_a_full_page_of_rates_is_followed_from_its_last_time_on() -> None:
+    [first] = SOURCE.endpoint("funding_rates").plan(BITCOIN, WINDOW)
+    row = {"symbol": "BTCUSDT", "fundingTime": WINDOW.start, "fundingRate": "0"}
+    full = [row] * 999 + [{**row, "fundingTime": WINDOW.start + 5, "rateType": "Special"}]
+    second = next_request("binance_usdm", "funding_rates", first, full)
+    assert second and second.params == {**first.params, "startTime": WINDOW.start + 5}
+    assert next_request("binance_usdm", "funding_rates", first, full[1:]) is None
 
 
 def test_the_funding_of_all_symbols_is_mixed_in_one_order_of_time(emulator: Served, store: SyntheticMarket) -> None:

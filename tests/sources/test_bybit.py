@@ -48,8 +48,8 @@ def test_the_list_goes_on_by_cursor(category: str) -> None:
     assert next_request(name, "instruments", first, page(contract("BTCUSD"), cursor=None)) is None
 
 
-@pytest.mark.parametrize(("name", "expected"), [("bybit_linear", "BTCUSDT"), ("bybit_inverse", "BTCUSD")])
-def test_the_perpetuals_of_a_list(name: str, expected: str) -> None:
+@pytest.mark.parametrize(("name", "expected"), [("bybit_linear", ["BTCUSDT", "BTCPERP"]), ("bybit_inverse", ["BTCUSD"])])
+def test_the_perpetuals_of_a_list(name: str, expected: list[str]) -> None:
     rows = [
         contract("BTCUSD"), contract("BTCUSDZ25", "InverseFutures"), contract("XUSDT", quote="USDT"),
         contract("BTCUSDT", "LinearPerpetual", "USDT"), contract("BTCPERP", "LinearPerpetual", "USDC"),
@@ -58,7 +58,7 @@ def test_the_perpetuals_of_a_list(name: str, expected: str) -> None:
     source = get_source(name)
     body = source.endpoint("instruments").read(json.dumps(page(*rows)).encode())
     assert source.parse_instruments
-    assert source.parse_instruments(body) == [Instrument(expected, "BTC")]
+    assert source.parse_instruments(body) == [Instrument(symbol, "BTC") for symbol in expected]
 
 
 @recorded

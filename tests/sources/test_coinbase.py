@@ -20,8 +20,8 @@ def test_instruments_are_the_products_with_a_funding_interval() -> None:
     assert (bitcoin["funding_rate"], bitcoin["funding_time"]) == (0.000013, 1775520000000), "of the upper level"
 
 
-@pytest.mark.parametrize(("query", "products"), [("?product_type=FUTURE", 4 + 1), ("", 0)])
-def test_the_emulator_lists_a_dated_future_among_the_perpetuals(query: str, products: int, emulator: Served) -> None:
+@pytest.mark.parametrize(("query", "products"), [("?product_type=FUTURE", 4 + 2), ("", 0)])
+def test_the_emulator_lists_what_is_no_perpetual_of_the_exchange(query: str, products: int, emulator: Served) -> None:
     listed = ask(emulator, "coinbase", "/api/v3/brokerage/market/products" + query).json()["products"]
     assert len(listed) == products
-    assert [x["future_product_details"]["funding_interval"] for x in listed[4:]] == [None] * (products > 0)
+    assert [x["future_product_details"]["funding_interval"] for x in listed[4:]] == [None, None][: products - 4]

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -97,17 +98,20 @@ def test_liquidations_are_known_by_the_takers_order() -> None:
     ]
 
 
-def test_executions_go_on_by_token_and_without_one_by_time() -> None:
-    first = first_request("liquidations")
+def test_executions_go_on_by_the_token_that_the_venue_reads(emulator: Served) -> None:
+    """`continuation_token` in a request (Kraken's page, python-kraken-sdk), `continuationToken` in an answer.
 
-    def following(count: int, **token: str) -> Request | None:
-        elements = [execution(i, TWO_DAYS.start + i) for i in range(count)]
-        return next_request("kraken_futures", "liquidations", first, {"elements": elements, **token})
-
-    assert following(3, continuationToken="abc") == replace(first, params={**first.params, "continuationToken": "abc"})
-    assert following(3) is None
-    by_time = following(1000, continuation_token="abc")
-    assert by_time == replace(first, params={**first.params, "since": TWO_DAYS.start + 999})
+    Another spelling is ignored: it brings page one again.
+    """
+    [first] = SOURCE.endpoint("liquidations").plan(BITCOIN, Window(NOW - 100 * DAY, NOW))
+    path = f"{first.path}?{urlencode(first.params)}"
+    page = get(emulator, path)
+    assert get(emulator, f"{path}&continuationToken={page['continuationToken']}") == page
+    second = next_request("kraken_futures", "liquidations", first, page)
+    assert second == replace(first, params={**first.params, "continuation_token": page["continuationToken"]})
+    following = get(emulator, f"{second.path}?{urlencode(second.params)}")
+    assert following["elements"][0]["timestamp"] >= page["elements"][-1]["timestamp"] and following != page
+    assert next_request("kraken_futures", "liquidations", first, {"elements": page["elements"]}) is None
 
 
 @pytest.mark.parametrize("sort", ["asc", "desc"])
@@ -117,7 +121,7 @@ def test_liquidations_are_among_ordinary_fills(emulator: Served, store: Syntheti
     page = get(emulator, path)
     elements = page["elements"]
     while token := page.get("continuationToken"):
-        page = get(emulator, f"{path}&continuationToken={token}")
+        page = get(emulator, f"{path}&continuation_token={token}")
         elements += page["elements"]
     assert len(elements) > 2000 and len({e["uid"] for e in elements}) == len(elements)
     executions = [e["event"]["Execution"]["execution"] for e in (elements if sort == "asc" else elements[::-1])]
@@ -131,9 +135,9 @@ def test_liquidations_are_among_ordinary_fills(emulator: Served, store: Syntheti
     ] == events
 
 
-def test_ccxt_reads_the_liquidations_among_the_trades(exchanges: Any, store: SyntheticMarket) -> None:
-    events = list(store_rows(store.liquidations("kraken", "BTC"), SHOWN))[-100:]
-    trades = exchanges("kraken_futures").fetch_trades("BTC/USD:USD", events[0][0], 1000)
+def test_ccxt_reads_the_liquidations_among_the_executions(exchanges: Any, store: SyntheticMarket) -> None:
+    events = list(store_rows(store.liquidations("kraken", "BTC"), Window(NOW - 30 * DAY, NOW)))[-100:]
+    trades = exchanges("kraken_futures").fetch_trades("BTC/USD:USD", events[0][0], 1000, {"until": NOW})
     forced = [t for t in trades if "Liquidation" in t["info"]["takerOrder"]["orderType"]]
     assert [(t["timestamp"], t["price"], t["amount"]) for t in forced] == [(at, price, size) for at, _, price, size in events]
 

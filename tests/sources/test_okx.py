@@ -85,7 +85,7 @@ def test_a_full_page_of_liquidations_is_followed_from_its_last_millisecond() -> 
 # --- traps ------------------------------------------------------------------------------------------------------------------
 
 
-def test_instruments_are_swaps_in_usdt_and_usd_by_their_pair() -> None:
+def test_instruments_are_swaps_in_dollars_by_their_pair() -> None:
     """Base and quote are empty; a swap before its listing has neither; XPERPs are dated futures; older lists have no family."""
     swap = {"instType": "SWAP", "state": "live", "ctMult": "1", "baseCcy": "", "quoteCcy": ""}
     linear = swap | {"ctType": "linear", "settleCcy": "USDT"}
@@ -103,6 +103,7 @@ def test_instruments_are_swaps_in_usdt_and_usd_by_their_pair() -> None:
         ("BTC-USDT-SWAP", "BTC"),
         ("BTC-USD-SWAP", "BTC"),
         ("1INCH-USDT-SWAP", "1INCH"),
+        ("BTC-USDC-SWAP", "BTC"),
     ]
 
 

@@ -11,8 +11,10 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
-from itertools import pairwise
+from functools import cache
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -23,12 +25,13 @@ from infra.emulator.cases import Ccxt, Many, cases, names
 from infra.emulator.store import MS_HOUR
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served
+from infra.emulator.venue import UNKNOWN_PARAMETER
 from pipelines.registry import source_rows
 from pipelines.source import Instrument, Request, VenueProblem
 from pipelines.sources import get_source
 from pipelines.windows import Window
-from tests.sources.kit import DAY, NOW, ask, load_and_query, market_name, store_rows
-from tests.sources.samples import WIRE, Sample, collect, decoded, documented, exact, matches, recorded, rows_at, same, wire_value
+from tests.sources.kit import DAY, NOW, Question, ask, load_and_query, market_name, prefix, question, store_rows
+from tests.sources.samples import WIRE, Sample, collect, decoded, documented, exact, recorded, rows_at, same, wire_value
 
 SOURCES = names()
 SAMPLES, LEFT_OUT = collect()
@@ -78,7 +81,7 @@ def test_two_days_make_exactly_these_requests(name: str, endpoint: str) -> None:
         assert (len(lines), lines[0], lines[-1]) == (expected.count, expected.first, expected.last)
     else:
         assert lines == ([expected] if isinstance(expected, str) else expected)
-    weights = case.weights.get(endpoint, dict.fromkeys(case.limits, 1))
+    weights = case.weights.get(endpoint, {endpoint: 1} if endpoint in case.limits else dict.fromkeys(case.limits, 1))
     assert len(weights) == 1 or endpoint in case.weights, "more than one limit: the cases must say which"
     assert [dict(request.weights) for request in requests] == [weights] * len(requests)
 
@@ -134,17 +137,6 @@ def test_no_sample_is_left_out(name: str) -> None:
     assert where and Counter(s.endpoint for s in SAMPLES if s.source == name) == where.count
 
 
-@pytest.mark.parametrize(
-    "name", ["binance_usdm", "binance_coinm", "bybit_linear", "bybit_inverse", "hyperliquid", "kraken_futures"]
-)
-def test_samples_are_found_by_the_paths_that_the_source_asks(name: str) -> None:
-    """Of the sources whose samples have the paths of today."""
-    where, case = cases(name).samples, cases(name)
-    for endpoint in get_source(name).endpoints:
-        [request, *_] = endpoint.plan(Instrument(case.instrument, ""), Window.of_days(*case.days))
-        assert where and matches(where.paths, request.path_label) == endpoint.name
-
-
 @recorded
 def test_every_file_of_nautilus_trader_is_named_by_a_source() -> None:
     """Of three of its folders; a file that we don't read is named with null."""
@@ -177,6 +169,32 @@ def test_the_emulator_refuses_as_the_venue_does(name: str, path: str, emulator: 
     error, answer = case.errors[case.refused[path]], ask(emulator, name, path)
     pattern = re.sub(r"\\\{\w+\\\}|\"\\\{\w+\\\}\"", ".*", re.escape(error.encoded.decode()))
     assert answer.status_code == error.status and re.fullmatch(pattern, answer.text), answer.text
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_parameter_that_the_venue_does_not_know_is_refused_or_ignored_as_there(name: str, emulator: Served) -> None:
+    """And noted in the log of requests, so that a misspelt parameter that is ignored is seen."""
+    case = cases(name)
+    lines = [r for r in case.requests.values() if isinstance(r, str) and r.startswith("GET")]
+    if not lines or case.key_header or name == "hyperliquid_archive":
+        return  # GraphQL, a list of all that a vendor has, an archive
+    path = lines[0].removeprefix("GET ")
+    answer = ask(emulator, name, f"{path}{'&' if '?' in path else '?'}misspelt=1")
+    assert "misspelt" in emulator.requests()[-1]["unread"]
+    refused = case.errors.get("unknown_parameter", case.errors.get("invalid_parameter", UNKNOWN_PARAMETER))
+    if case.unknown_parameters == "ignored":
+        assert answer.status_code == 200 and answer.content == ask(emulator, name, path).content
+    else:
+        assert answer.status_code == refused.status
+
+
+@pytest.mark.parametrize("name", [n for n in SOURCES if cases(n).unknown_parameters == "ignored" and n != "hyperliquid_archive"])
+def test_our_requests_have_no_parameter_that_is_ignored(name: str, emulator: Served) -> None:
+    """Where an unknown parameter is refused, every other test shows it."""
+    for lines in cases(name).requests.values():
+        line = lines.first if isinstance(lines, Many) else lines if isinstance(lines, str) else lines[0]
+        answer = ask(emulator, name, line.partition(" ")[2])
+        assert answer.status_code != 200 or emulator.requests()[-1]["unread"] == [], line
 
 
 @pytest.mark.parametrize("name", [name for name in SOURCES if cases(name).key_header])
@@ -370,3 +388,73 @@ def test_ccxt_reads_the_running_rate(read: Read) -> None:
     upcoming = (NOW // (hours * MS_HOUR) + 1) * hours * MS_HOUR
     assert now["interval"] in (None, f"{hours}h")
     assert {now["fundingTimestamp"], now["nextFundingTimestamp"]} & {upcoming, None}
+
+
+# --- a second opinion -------------------------------------------------------------------------------------------------------
+
+#: Methods of ccxt and what follows the symbol, for a recent window and an old one.
+CALLS: dict[str, tuple[Any, ...]] = {
+    "fetch_funding_rate_history": ("since", 24),
+    "fetch_ohlcv": ("1h", "since", 24),
+    "fetch_open_interest_history": ("1h", "since", 24),
+    "fetch_liquidations": ("since", 24),
+    "fetch_trades": ("since", 24),
+    "fetch_open_interest": (),
+    "fetch_funding_rate": (),
+}
+#: The same for all instruments.
+CALLS_FOR_ALL = (
+    "fetch_markets", "fetch_tickers", "fetch_funding_rates", "fetch_funding_intervals", "fetch_mark_prices",
+    "fetch_open_interests",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def independent_questions(_served: Served, exchanges: Callable[[str], Any]) -> Callable[[str], list[Question]]:
+    """What ccxt, and the venue's own client where there is one, asked the emulator for a source's data."""
+    from tests.sources.test_sdks import READ
+
+    @cache
+    def questions(name: str) -> list[Question]:
+        import ccxt
+
+        _served.clear_faults()
+        exchange, instruments = exchanges(name), CLIENTS[name].instruments
+        symbol = next(iter(instruments.values())).symbol
+        _served.clear_requests()
+        for method, arguments in CALLS.items():
+            kinds = ({}, {"price": "mark"}, {"price": "index"}) if method == "fetch_ohlcv" else ({},)
+            for since, until, kind in product((NOW - 2 * DAY, NOW - 100 * DAY), (0, DAY), kinds if arguments else ({},)):
+                more = ({"until": since + until} if until else {}) | kind
+                with suppress(ccxt.BaseError, TypeError):
+                    getattr(exchange, method)(symbol, *(x if x != "since" else since for x in arguments), more)
+        for method in CALLS_FOR_ALL:
+            for more in ([], [None, {"code": "BTC"}]):
+                with suppress(ccxt.BaseError, TypeError):
+                    getattr(exchange, method)(*more)
+        if own_client := READ.get(market_name(name) or ""):
+            own_client(_served.url)
+        start = prefix(name)
+        return [
+            Question.of(
+                r["method"],
+                r["path"].removeprefix(start),
+                {k: v for k, v in r["query"].items() if k not in r["unread"]},
+                r["body"],
+            )
+            for r in _served.requests()
+            if r["path"].startswith(f"{start}/") and r["status"] == 200
+        ]
+
+    return questions
+
+
+@pytest.mark.parametrize("name", CLIENTS)
+def test_an_independent_client_asks_the_same(name: str, independent_questions: Callable[[str], list[Question]]) -> None:
+    """Path, names of parameters and words of each of our requests; what nobody else sends has its evidence in the cases."""
+    case, lacking = cases(name), {}
+    for endpoint, lines in case.requests.items():
+        line = lines.first if isinstance(lines, Many) else lines if isinstance(lines, str) else lines[0]
+        if missing := question(line).lacks(independent_questions(name)):
+            lacking[endpoint] = missing
+    assert set(lacking) == set(case.evidence), json.dumps(lacking)

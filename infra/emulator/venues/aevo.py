@@ -68,6 +68,7 @@ class Aevo(Venue):
 
     @route("/statistics", "requests")
     def statistics(self, ask: Ask) -> object:
+        ask.unused("instrument_type")
         at = self._snapshot(ask.query.get("asset", "") + "-PERP", ask.now)
         return {
             "asset": at.listing.listed,

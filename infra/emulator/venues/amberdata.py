@@ -36,6 +36,7 @@ class Amberdata(Venue):
 
     @route("{series:funding-rates|open-interest|ohlcv}/{instrument}", requests=1)
     def series(self, ask: Ask, series: str, instrument: str) -> object:
+        ask.unused("timeInterval")
         exchange, venue = self._venue(ask)
         start, end = ask.moments("startDate", "endDate")
         if end - start > 24 * MS_HOUR:
@@ -51,7 +52,9 @@ class Amberdata(Venue):
 
     def _page(self, ask: Ask, rows: Sequence[dict[str, Any]]) -> object:
         first = ask.integer("pageToken") or 0
-        following = f"{HOST}{ask.path}?{urlencode({**ask.query, 'pageToken': first + MOST})}" if first + MOST < len(rows) else ""
+        following = (
+            f"{HOST}{ask.path}?{urlencode({**ask.query.sent, 'pageToken': first + MOST})}" if first + MOST < len(rows) else ""
+        )
         payload = {"metadata": {"next": following}, "data": rows[first : first + MOST]}
         return {"status": 200, "title": "OK", "description": "Successful request", "payload": payload}
 

@@ -7,8 +7,6 @@ Alone: `python -m infra.emulator` and `curl $URL/binance_coinm/dapi/v1/exchangeI
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from infra.emulator.market import Snapshot, latest
@@ -47,12 +45,12 @@ class BinanceCoinM(Binance):
         ask.required("symbol")
         return super().funding(ask)
 
-    def _one_or_all(self, ask: Ask, row: Callable[[Snapshot], object], every: int) -> Answer:
-        """Always a list, of one symbol, one pair or all; the mark prices weigh the same whichever are asked for."""
+    def premium_index(self, ask: Ask) -> Answer:
+        """Always a list, of one symbol, one pair or all, at the same weight."""
         name = next((name for name in ("symbol", "pair") if name in ask.query), None)
         listings = [self._asked(ask, name)] if name else self.trading(ask.now)
-        rows = [row(self.market.snapshot(x, ask.now)) for x in listings]
-        return Answer(encode(rows), charges={"weight": 1 if name and every > 10 else every})
+        rows = [self._premium_index(self.market.snapshot(x, ask.now)) for x in listings]
+        return Answer(encode(rows), charges={"weight": 10})
 
     def _contract(self, at: Snapshot) -> dict[str, object]:
         contract = super()._contract(at)
@@ -71,15 +69,11 @@ class BinanceCoinM(Binance):
     def _premium_index(self, at: Snapshot) -> dict[str, object]:
         return {**super()._premium_index(at), "pair": self.pair(at.listing)}
 
-    def _turnover(self, listing: Listing, day: Candles) -> dict[str, str]:
-        whole, coins = self._volumes(listing, day)
-        return {"volume": str(sum(map(int, whole))), "baseVolume": str(sum(map(float, coins)))}
-
     def _volumes(self, listing: Listing, bars: Candles) -> tuple[list[str], list[str]]:
         return contracts(bars.quote_volume, face(listing.listed)), text(bars.volume)
 
     def open_interest(self, ask: Ask) -> object:
-        listing = self._asked(ask)
+        listing = self._trading(ask)
         held = self.market.open_interest(listing.listed)
         value = latest(held, "size", ask.now) * latest(held, "mark", ask.now)
         names = {"symbol": self.symbol(listing), "pair": self.pair(listing), "contractType": "PERPETUAL"}

@@ -7,7 +7,7 @@ Alone: `python -m infra.emulator` and `curl $URL/binance/fapi/v1/exchangeInfo`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from infra.emulator.market import Snapshot, interval_hours
 from infra.emulator.messages import Answer, Ask, InvalidParameter, Usage
@@ -49,13 +49,6 @@ class Binance(Venue):
             if (self.pair if name == "pair" else self.symbol)(listing) == value:
                 return listing
         raise Refused("unknown_instrument")
-
-    def _one_or_all(self, ask: Ask, row: Callable[[Snapshot], object], every: int) -> Answer:
-        """The row of a symbol, or the rows of all, which cost more."""
-        if "symbol" in ask.query:
-            return Answer(encode(row(self.market.snapshot(self._asked(ask), ask.now))), charges={"weight": 1})
-        rows = [row(self.market.snapshot(listing, ask.now)) for listing in self.trading(ask.now)]
-        return Answer(encode(rows), charges={"weight": every})
 
     @staticmethod
     def _window(ask: Ask, default: int, most: int) -> tuple[int | None, int | None, int]:
@@ -154,7 +147,11 @@ class Binance(Venue):
 
     @route("premiumIndex")
     def premium_index(self, ask: Ask) -> Answer:
-        return self._one_or_all(ask, self._premium_index, every=10)
+        """The row of a symbol, or the rows of all, which cost more."""
+        if "symbol" in ask.query:
+            return Answer(encode(self._premium_index(self.market.snapshot(self._asked(ask), ask.now))), charges={"weight": 1})
+        rows = [self._premium_index(self.market.snapshot(listing, ask.now)) for listing in self.trading(ask.now)]
+        return Answer(encode(rows), charges={"weight": 10})
 
     def _premium_index(self, at: Snapshot) -> dict[str, object]:
         return {
@@ -168,29 +165,16 @@ class Binance(Venue):
             "time": at.now,
         }
 
-    @route("ticker/24hr")
-    def tickers(self, ask: Ask) -> Answer:
-        return self._one_or_all(ask, self._ticker, every=40)
-
-    def _ticker(self, at: Snapshot) -> dict[str, object]:
-        ticker = {"symbol": self.symbol(at.listing), "openTime": at.now - 24 * MS_HOUR, "closeTime": at.now}
-        if at.day is None:
-            return ticker
-        return {
-            **ticker,
-            "lastPrice": plain(float(at.day.close[-1])),
-            "openPrice": plain(float(at.day.open[0])),
-            "highPrice": plain(float(at.day.high.max())),
-            "lowPrice": plain(float(at.day.low.min())),
-            **self._turnover(at.listing, at.day),
-        }
-
-    def _turnover(self, listing: Listing, day: Candles) -> dict[str, str]:
-        return {"volume": plain(float(day.volume.sum())), "quoteVolume": plain(float(day.quote_volume.sum()))}
+    def _trading(self, ask: Ask) -> Listing:
+        """The listing in the request, which has no open interest of the present once it is settled."""
+        listing = self._asked(ask)
+        if listing.delisted_at is not None and listing.delisted_at <= ask.now:
+            raise Refused("not_trading")
+        return listing
 
     @route("openInterest", weight=1)
     def open_interest(self, ask: Ask) -> object:
-        listing = self._asked(ask)
+        listing = self._trading(ask)
         return {
             "symbol": self.symbol(listing),
             "openInterest": plain(self.market.snapshot(listing, ask.now).size),
@@ -212,8 +196,7 @@ class Binance(Venue):
         if ask.choice("period", *PERIODS) != "1h":
             raise InvalidParameter("period (the emulator keeps 1h)")
         start, end, limit = self._window(ask, 30, 500)
-        # "about the last 30 days": an hour of grace for a start that was rounded down to its hour
-        oldest = ask.now - OPEN_INTEREST_DAYS * 24 * MS_HOUR - MS_HOUR if self.world.history else 0
+        oldest = ask.now - OPEN_INTEREST_DAYS * 24 * MS_HOUR if self.world.history else 0
         if start is not None and start < oldest:
             raise Refused("too_old")
         rows = self.market.open_interest_rows(listing.listed, lambda oi: self._open_interest_rows(listing, oi))

@@ -85,6 +85,7 @@ class BitMex(Venue):
     def candles(self, ask: Ask) -> bytes:
         listing = self._listing(ask)
         ask.choice("binSize", "1h")
+        ask.unused("partial")
 
         def render(bars: Candles) -> Rows:
             ends = bars.opened_at + MS_HOUR

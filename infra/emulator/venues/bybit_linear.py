@@ -73,10 +73,11 @@ class Bybit(Venue):
 
     def _snapshots(self, ask: Ask, category: Category) -> list[Snapshot]:
         """The trading contracts of the category, or the one that the request names."""
+        coin = ask.query.get("baseCoin")
         if "symbol" in ask.query:
             listings = [self._instrument(ask)[1]]
         else:
-            listings = [x for x in category.market.listings(ask.now) if ask.query.get("baseCoin") in (None, x.listed)]
+            listings = [x for x in category.market.listings(ask.now) if coin in (None, x.listed)]
         snapshots = [category.market.snapshot(x, ask.now) for x in listings]
         return [at for at in snapshots if "symbol" in ask.query or not at.over]
 
@@ -130,7 +131,6 @@ class Bybit(Venue):
         )
         return {
             "symbol": category.symbol(at.listing),
-            **self._day(category, at.day),
             "indexPrice": plain(at.index),
             "markPrice": plain(at.mark),
             "openInterest": both,
@@ -144,20 +144,6 @@ class Bybit(Venue):
             "deliveryTime": "0",
             "ask1Price": "",
             "bid1Price": "",
-        }
-
-    @staticmethod
-    def _day(category: Category, day: Candles | None) -> dict[str, str]:
-        if day is None:
-            return {}
-        [volume], [turnover] = category.sizes(day.volume.sum(keepdims=True), day.quote_volume.sum(keepdims=True))
-        return {
-            "lastPrice": plain(float(day.close[-1])),
-            "prevPrice24h": plain(float(day.open[0])),
-            "highPrice24h": plain(float(day.high.max())),
-            "lowPrice24h": plain(float(day.low.min())),
-            "volume24h": volume,
-            "turnover24h": turnover,
         }
 
     @route("funding/history", requests=1)

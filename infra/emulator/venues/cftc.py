@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from infra.emulator.market import latest
-from infra.emulator.messages import Ask
+from infra.emulator.messages import Ask, Parameters
 from infra.emulator.rendering import iso
 from infra.emulator.store import MS_HOUR
 from infra.emulator.venue import Refused, Venue, route
@@ -38,6 +38,7 @@ class Cftc(Venue):
 
     @route("/resource/gpe5-46if.json", requests=1)
     def reports(self, ask: Ask) -> object:
+        ask.unused("$order")
         where = ask.query.get("$where", "")
         codes = re.findall(r"'(\d{6})'", where) or list(CONTRACTS)
         start, end = (self._bound(ask, where, sign) for sign in (">=", "<"))
@@ -49,7 +50,7 @@ class Cftc(Venue):
         date = re.search(rf"yyyy_mm_dd {sign} '([^']+)'", where)
         if not date:
             raise Refused("no_dates")
-        return replace(ask, query={"date": date[1]}).moment("date") or 0
+        return replace(ask, query=Parameters({"date": date[1]})).moment("date") or 0
 
     def _rows(self, now: int, codes: list[str], start: int, end: int) -> Iterator[object]:
         open_interest = self.world.market("binance").open_interest

@@ -1,6 +1,7 @@
 """Coinbase Advanced, public market data: perpetual-style futures in contracts, text numbers, bars in seconds, newest first.
 
-A dated future is in the same list. The running rate is the only rate: settled rates have no endpoint.
+The list also has a dated future, and a perpetual of the international exchange, which has no expiry. The running rate is the only
+rate: settled rates have no endpoint.
 Alone: `python -m infra.emulator` and `curl "$URL/coinbase/api/v3/brokerage/market/products?product_type=FUTURE"`.
 """
 
@@ -35,6 +36,7 @@ class Coinbase(Venue):
             empty = {"funding_interval": None, "funding_rate": "", "funding_time": None, "index_price": ""}
             dated = {**empty, "open_interest": "2000"}
             listed.append(self._product("BIT-26MAR27-CDE", "", "BTC", 0.01, dated, "2027-03-26T16:00:00Z"))
+            listed.append(self._product("ETH-PERP-INTX", "", "ETH", 1.0, {**empty, "open_interest": "0"}, None))
         return {"products": listed, "num_products": len(listed)}
 
     def _perpetual(self, at: Snapshot) -> object:
@@ -49,7 +51,8 @@ class Coinbase(Venue):
         return self._product(self.symbol(at.listing), plain(at.last), coin, size, details, "2030-12-20T16:00:00Z")
 
     @staticmethod
-    def _product(name: str, price: str, coin: str, size: float, details: Mapping[str, object], expiry: str) -> object:
+    def _product(name: str, price: str, coin: str, size: float, details: Mapping[str, object], expiry: str | None) -> object:
+        kind = f"{coin} {expiry[:10]}" if expiry and not details["funding_interval"] else f"{coin} PERP"
         return {
             "product_id": name,
             "price": price,
@@ -58,17 +61,17 @@ class Coinbase(Venue):
             "quote_increment": "0.01",
             "trading_disabled": False,
             "product_type": "FUTURE",
-            "quote_currency_id": "USD",
+            "quote_currency_id": "USD" if expiry else "USDC",
             "base_currency_id": "",
-            "product_venue": "FCM",
-            "display_name": f"{coin} PERP" if details["funding_interval"] else f"{coin} {expiry[:10]}",
+            "product_venue": "FCM" if expiry else "INTX",
+            "display_name": kind,
             "future_product_details": {
                 "venue": "cde",
                 "contract_code": name.split("-")[0],
                 "contract_expiry": expiry,
                 "contract_size": plain(size),
                 "contract_root_unit": coin,
-                "contract_expiry_type": "EXPIRING",
+                "contract_expiry_type": "EXPIRING" if expiry else "PERPETUAL",
                 "non_crypto": False,
                 "futures_asset_type": "FUTURES_ASSET_TYPE_CRYPTO",
                 "perpetual_details": {"open_interest": details["open_interest"], "funding_rate": ""},

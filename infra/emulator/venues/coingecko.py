@@ -112,6 +112,7 @@ class CoinGecko(Venue):
 
     @route("derivatives/exchanges", calls=1)
     def exchanges(self, ask: Ask) -> object:
+        ask.unused("order", "page", "per_page")
         rows = list(self._rows(ask.now))
         bitcoin = next((row.price for row in rows if row.base == "BTC"), float("nan"))
         exchanges: list[tuple[float, object]] = []
@@ -134,6 +135,7 @@ class CoinGecko(Venue):
 
     @route("coins/markets", calls=1)
     def coins(self, ask: Ask) -> object:
+        ask.unused("vs_currency", "order", "page", "per_page")
         rows, coins = list(self._rows(ask.now)), []
         for base, supply in SUPPLIES.items():
             own = [row for row in rows if row.base == base]

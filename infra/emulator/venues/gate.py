@@ -61,6 +61,7 @@ class Gate(Venue):
 
     @route(SETTLE + "/contracts", contracts=1)
     def contracts(self, ask: Ask, settle: str) -> object:
+        ask.unused("contract")
         listed, offset = self.trading(ask.now) if settle == "usdt" else [], ask.integer("offset") or 0
         limit = ask.limit(len(listed) + 1, 1000)
         return [self._contract(self.market.snapshot(x, ask.now)) for x in listed[offset : offset + limit]]

@@ -91,6 +91,7 @@ class Htx(Venue):
         return b'{"status":"ok","data":%s,"ts":%d}' % (data, ask.now)
 
     def _listing(self, ask: Ask, product: Product, parameter: str = "contract_code") -> Listing:
+        ask.unused("contract_type", "pair")
         code = ask.required(parameter)
         for listing in product.market.listings(ask.now):
             if product.symbol(listing) == code:
@@ -99,6 +100,7 @@ class Htx(Venue):
 
     def _snapshots(self, ask: Ask, product: Product) -> list[Snapshot]:
         """Of the contract in the request, or of all that are trading."""
+        ask.unused("business_type")
         if "contract_code" in ask.query:
             listings = [self._listing(ask, product)]
         else:
@@ -264,6 +266,7 @@ class Htx(Venue):
     @route("/swap-api/v3/swap_liquidation_orders", reference=1)
     def liquidations(self, ask: Ask) -> bytes:
         """Fifty after an id; `amount` is coins, `direction` the order's."""
+        ask.unused("direct", "trade_type")
         product, (start, end), after = self.products["swap"], self._two_hours(ask), ask.integer("from_id") or 0
         listing = self._listing(ask, product, "contract")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from infra.emulator.market import Snapshot, World, latest
+from infra.emulator.market import Snapshot, latest
 from infra.emulator.messages import Answer, Ask, InvalidParameter
 from infra.emulator.rendering import Rows, encode, plain, text
 from infra.emulator.store import MS_HOUR, Candles, Funding, Profile
@@ -32,27 +32,24 @@ USDC = {
 SPOT_META = {"tokens": [USDC], "universe": []}
 
 
-class Parameters(msgspec.Struct, rename="camel", frozen=True):
+class Parameters(msgspec.Struct, rename="camel", frozen=True, forbid_unknown_fields=True):
     coin: str = ""
     interval: str = ""
     start_time: int | None = None
     end_time: int | None = None
 
 
-class Body(Parameters, rename="camel", frozen=True):
+class Body(Parameters, rename="camel", frozen=True, forbid_unknown_fields=True):
     """A request: the parameters of its type, which are inside `req` for candles."""
 
     type: str = ""
+    dex: str = ""
     req: Parameters = Parameters()
 
 
 class Hyperliquid(Venue):
     name = "hyperliquid"
     profile = Profile(0.22, tilt=0.00005, jitter_ms=90, decimals=10, hours=1, thousand="k")
-
-    def __init__(self, world: World) -> None:
-        super().__init__(world)
-        self.others = {"HlPerp": self.market, "BinPerp": world.market("binance"), "BybitPerp": world.market("bybit")}
 
     @route("/info", weight=20)
     def info(self, ask: Ask) -> object:
@@ -77,8 +74,6 @@ class Hyperliquid(Venue):
             case "allMids":
                 mids = {at.listing.listed: plain(at.last) for at in snapshots if at.last == at.last}
                 return Answer(encode(mids), charges={"weight": 2})
-            case "predictedFundings":
-                return [[at.listing.listed, self._predicted(at)] for at in snapshots]
             case "fundingHistory":
                 return self._funding(ask, body)
             case "candleSnapshot":
@@ -112,21 +107,6 @@ class Hyperliquid(Venue):
             "dayBaseVlm": None if day is None else plain(float(day.volume.sum())) or None,
         }
 
-    def _predicted(self, at: Snapshot) -> list[object]:
-        """Each venue's running rate for its own interval; null where it doesn't list the asset or has no rate."""
-        rates: list[object] = []
-        for name, market in self.others.items():
-            theirs = next((market.snapshot(x, at.now) for x in market.listings(at.now) if x.base == at.listing.base), None)
-            rates.append([
-                name,
-                None if theirs is None or theirs.rate is None else {
-                    "fundingRate": plain(theirs.rate),
-                    "nextFundingTime": theirs.next_settlement,
-                    "fundingIntervalHours": theirs.interval_hours,
-                },
-            ])  # fmt: skip
-        return rates
-
     def _funding(self, ask: Ask, body: Body) -> Answer:
         coin = self.listing(body.coin, ask.now).listed
         if body.start_time is None:
@@ -156,7 +136,8 @@ class Hyperliquid(Venue):
         over = ask.now - MS_HOUR
         oldest = ask.now // MS_HOUR * MS_HOUR - CANDLES_KEPT * MS_HOUR if self.world.history else 0
         end = over if req.end_time is None else min(req.end_time, over)
-        span = rows.span(ask, max(req.start_time, oldest), end, CANDLES_KEPT)
+        first = req.start_time // MS_HOUR * MS_HOUR  # the bar that contains the start comes as well
+        span = rows.span(ask, max(first, oldest), end, CANDLES_KEPT)
         return Answer(rows.array(span), charges={"weight": 20 + (span.stop - span.start) // 60})
 
 

@@ -45,11 +45,12 @@ class Kaiko(Venue):
 
     def _page(self, ask: Ask, rows: Sequence[dict[str, Any]]) -> object:
         """The page of a token, and the URL of the next."""
+        ask.unused("instrument_class", "interval", "sort")
         size, first = min(ask.integer("page_size") or 100, MOST), ask.integer("continuation_token") or 0
         following = None
         if first + size < len(rows):
-            following = f"{HOST}{ask.path}?{urlencode({**ask.query, 'continuation_token': first + size})}"
-        envelope = {"query": dict(ask.query), "timestamp": ask.now, "result": "success", "next_url": following}
+            following = f"{HOST}{ask.path}?{urlencode({**ask.query.sent, 'continuation_token': first + size})}"
+        envelope = {"query": ask.query.sent, "timestamp": ask.now, "result": "success", "next_url": following}
         return {**envelope, "data": rows[first : first + size]}
 
     def _carried(self, exchange: str) -> Carried:

@@ -91,15 +91,7 @@ class Kraken(Venue):
 
     def _ticker(self, at: Snapshot) -> object:
         """Funding here is absolute: the rate of this hour, and the estimate for the next, times the mark."""
-        coin, day = at.listing.listed, at.day
-        last = {} if day is None else {
-            "last": float(day.close[-1]),
-            "open24h": float(day.open[0]),
-            "high24h": float(day.high.max()),
-            "low24h": float(day.low.min()),
-            "vol24h": float(day.volume.sum()),
-            "volumeQuote": float(day.quote_volume.sum()),
-        }  # fmt: skip
+        coin = at.listing.listed
         values = {
             "markPrice": at.mark,
             "indexPrice": at.index,
@@ -108,7 +100,7 @@ class Kraken(Venue):
             "fundingRatePrediction": None if at.rate is None else at.rate * at.mark,
         }
         names = {"symbol": self.symbol(at.listing), "tag": "perpetual", "pair": f"{coin}:USD"}
-        return {**names, **known(last | values), "suspended": False, "postOnly": False}
+        return {**names, **known(values), "suspended": False, "postOnly": False}
 
     @route("/derivatives/api/v4/historicalfundingrates")
     def funding(self, ask: Ask) -> object:
@@ -191,7 +183,7 @@ class Kraken(Venue):
         rows = self._fills(self.listing(symbol.upper(), ask.now))
         low = 0 if since is None else int(np.searchsorted(rows.times, since, "left"))
         high = int(np.searchsorted(rows.times, min(ask.now + 1, ask.now + 1 if before is None else before), "left"))
-        if token := ask.query.get("continuationToken") or ask.query.get("continuation_token"):
+        if token := ask.query.get("continuation_token"):
             low, high = (low, _decoded(token)) if descending else (_decoded(token), high)
         span = slice(max(low, high - limit), high) if descending else slice(low, min(low + limit, high))
         more = span.start > low if descending else span.stop < high
@@ -199,13 +191,6 @@ class Kraken(Venue):
         shown = slice(max(0, span.start - ask.overlap), max(span.start, span.stop))
         elements = msgspec.Raw(rows.array(shown, descending=descending))
         return {"elements": elements, "len": shown.stop - shown.start, **token_after}
-
-    @route("/derivatives/api/v3/history")
-    def trades(self, ask: Ask) -> object:
-        """The last 100 trades before `lastTime`, newest first."""
-        rows, asked = self._fills(self.listing(ask.query.get("symbol", "").upper(), ask.now)), ask.moment("lastTime")
-        span = rows.span(ask, None, ask.now if asked is None else min(asked - 1, ask.now), 100, newest=True)
-        return self._success(ask, history=[_trade(cell, n) for n, cell in enumerate(reversed(rows.cells[span]), 1)])
 
 
 def _execution(
@@ -240,20 +225,6 @@ def _execution(
     }
     event = {"Execution": {"execution": execution, "takerReducedQuantity": ""}}
     return {"uid": _uid(key + "event"), "timestamp": at, "event": event}
-
-
-def _trade(cell: bytes, number: int) -> dict[str, Any]:
-    e = msgspec.json.decode(cell)["event"]["Execution"]["execution"]
-    forced = "Liquidation" in e["takerOrder"]["orderType"]
-    return {
-        "time": iso(e["timestamp"]),
-        "trade_id": number,
-        "price": float(e["price"]),
-        "size": float(e["quantity"]),
-        "side": e["takerOrder"]["direction"].lower(),
-        "type": "liquidation" if forced else "fill",
-        "uid": e["uid"],
-    }
 
 
 def _uid(key: str) -> str:

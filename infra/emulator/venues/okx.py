@@ -53,6 +53,7 @@ class Okx(Venue):
 
     def _of_type(self, ask: Ask, row: Callable[[Snapshot], object]) -> object:
         """A row of each instrument of the requested kind, or of one."""
+        ask.unused("uly", "instFamily")
         kind = ask.choice("instType", *INSTRUMENT_TYPES)
         listed = [] if kind != "SWAP" else [self._swap(ask)] if "instId" in ask.query else self.trading(ask.now)
         return [row(self.market.snapshot(x, ask.now)) for x in listed]

@@ -59,7 +59,6 @@ def test_a_window_opens_anew_and_patience_ends() -> None:
         ("klines?symbol=BTCUSDT&interval=1h&limit=1500", 10),
         ("premiumIndex", 10),
         ("premiumIndex?symbol=BTCUSDT", 1),
-        ("ticker/24hr", 40),
     ],
 )
 def test_binance_weights(emulator: Served, path: str, weight: int) -> None:
