@@ -1,8 +1,8 @@
 """The client: sends requests to one source within its limits, repeats them where that helps, and returns pages.
 
 A page is decoded as its type at once. A truncated body, an HTML page, or rows of another window or instrument are requested
-again; a complete page that can't be read is returned with the reason (`Page.problem`), for quarantine. Every other outcome is a
-`VenueError` that names the source, the request and a remedy.
+again; a complete page that can't be read is returned with the reason (`Page.problem`), for quarantine, and one with rows that
+can't be read without these (`Page.flaws`). Every other outcome is a `VenueError` that names the source, the request and a remedy.
 """
 
 from __future__ import annotations
@@ -11,21 +11,26 @@ import asyncio
 import email.utils
 import hashlib
 import logging
+import re
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC
 from functools import cached_property
 from operator import attrgetter
 from typing import Any
 
 import aiohttp
-import msgspec
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 from yarl import URL
 
 from pipelines.clock import Clock
-from pipelines.errors import AGAIN, Blocked, KeyRefused, RateLimited, Rejected, Transient
+from pipelines.errors import AGAIN, Absent, Blocked, KeyRefused, NotFound, RateLimited, Rejected, Retired, Transient, VenueError
 from pipelines.limits import Limiter
+from pipelines.reading import Flaw, Unreadable, is_json, read
 from pipelines.s3 import S3
 from pipelines.source import Endpoint, Request, Source, Transport
 from pipelines.windows import Window, iso
@@ -35,16 +40,29 @@ log = logging.getLogger("perplake.client")
 #: Status, headers, body and URL.
 Answer = tuple[int, Mapping[str, str], bytes, str]
 
-#: A longer wait (in seconds) than this blocks the source for the run.
+#: A longer wait (in seconds) than this blocks the pool: runs don't wait for it, and leave it alone until it is over.
 LONGEST_WAIT = 300.0
 #: Seconds to wait where a status means a limit and has no `Retry-After`. Bybit's 403: ten minutes at least.
 WAITS = {418: 120.0, 429: 10.0, 403: 600.0}
+#: Seconds for which a pool is left alone after it refused this region or this address.
+REFUSED_FOR = 3600.0
 #: The difference between the venue's clock and ours that is tolerated, in milliseconds.
 SKEW_MS = 60_000
+#: A greater difference is no clock's: a `Date` that is garbage.
+LARGEST_SKEW_MS = 366 * 24 * 3_600_000
+#: No ban is longer, in seconds; a greater `Retry-After` is garbage. Binance's last up to three days.
+LONGEST_BAN = 30 * 86_400.0
 ELSEWHERE = (
     "This venue refuses your region. Run from another, leave it out with `--venues`, or use its public archive where the "
     "venue page names one"
 )
+REFUSED = (
+    "The venue, or a firewall or a proxy before it, refuses this machine: its region or its address, or too many requests. Try "
+    "from another network, or leave the venue out with `--venues`"
+)
+RETIRED = "The venue has ended this endpoint: a newer version of perplake may have its successor; until then its data are missing"
+#: `IP banned until 1766538000000`
+_BANNED_UNTIL = re.compile(r"until (\d{13})\b")
 
 
 @dataclass
@@ -58,9 +76,15 @@ class Page:
     observed_at: int
     content: Any = None
     rows: Sequence[Any] = field(default_factory=list)
+    #: Rows that were left out, because they can't be read.
+    flaws: list[Flaw] = field(default_factory=list)
     problem: str = ""
     field: str = ""
     value: str = ""
+    #: How many rows lie outside the requested window; load cuts them.
+    rows_outside: int = 0
+    #: The request as it was sent.
+    request: Request | None = None
 
     @cached_property
     def sha256(self) -> str:
@@ -87,10 +111,12 @@ class Client:
         self.tries, self.check_clock = tries, check_clock
         self.warnings: list[str] = []
         self._key = key or {}
-        self._free_slots = asyncio.Semaphore(source.concurrency)
-        self._resume = 0.0
+        self.free_slots = asyncio.Semaphore(source.concurrency)
+        self._turns: defaultdict[tuple[str, ...], asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._stopped = asyncio.Event()
+        self._problem: VenueError | None = None
         self._skew = 0
-        self._requests_by_body: dict[tuple[str, str, str], Request] = {}
+        self._instruments_by_body: dict[tuple[str, str], str] = {}
         self._timeout = aiohttp.ClientTimeout(total=timeout * 4, sock_connect=timeout, sock_read=timeout)
         self._session: aiohttp.ClientSession | None = None
         self._transport: Transport | None = S3(source, s3_endpoint) if self.base_url.startswith("s3://") else None
@@ -102,6 +128,8 @@ class Client:
             timeout=self._timeout,
             connector=aiohttp.TCPConnector(limit=self.source.concurrency),
             headers={"User-Agent": "perplake", "Accept": "application/json", **self._key},
+            # Proxies of the environment (`HTTPS_PROXY`, `NO_PROXY`), but never to this machine itself.
+            trust_env=URL(self.base_url).host not in ("127.0.0.1", "localhost", "::1"),
         )
         return self
 
@@ -116,9 +144,20 @@ class Client:
         self.warnings.append(line)
         log.warning("%s", line)
 
-    async def fetch_page(self, request: Request, endpoint: Endpoint) -> Page:
-        """The page that answers a request, after at most `tries` tries. Raises `VenueError`."""
-        confirmed_empty = False
+    def stop(self, problem: VenueError) -> None:
+        """Send nothing more: every request that waits ends with this problem."""
+        self._problem = self._problem or problem
+        self._stopped.set()
+
+    async def fetch_page(
+        self, request: Request, endpoint: Endpoint, when_leaving: Callable[[Request], Request] = lambda request: request
+    ) -> Page:
+        """The page that answers a request, after at most `tries` tries. Raises `VenueError`.
+
+        `when_leaving` is called as a request is about to be sent, which may be long after it was planned: it gives the request
+        that is sent, or raises `VenueError`.
+        """
+        confirmed = False
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type((Transient, RateLimited)),
             stop=stop_after_attempt(self.tries),
@@ -126,11 +165,10 @@ class Client:
             reraise=True,
         ):
             with attempt:
-                page = await self._once(request, endpoint)
-                # Confirm an empty response with a second request.
-                if not page.problem and endpoint.is_empty(page.content, page.rows) and not confirmed_empty:
-                    page = await self._once(request, endpoint)
-                    confirmed_empty = True
+                page = await self._once(request, endpoint, when_leaving)
+                # Confirm with a second request what may be another's answer: no row, no JSON, another instrument's bytes.
+                if not confirmed and self._is_doubtful(endpoint, page):
+                    page, confirmed = await self._once(request, endpoint, when_leaving), True
         return page
 
     def _wait(self, state: RetryCallState) -> float:
@@ -139,45 +177,95 @@ class Client:
             return problem.retry_after
         return wait_random_exponential(multiplier=0.25, max=20)(state)
 
-    async def _once(self, request: Request, endpoint: Endpoint) -> Page:
-        async with self._free_slots:
-            await self.limiter.acquire(request.weights)
-            # Checked after the wait for our own limit, because another request may have met the venue's limit meanwhile.
-            await asyncio.sleep(max(0.0, self._resume - asyncio.get_running_loop().time()))
-            status, headers, body, url = await self._send(request)
-        self._raise_for(request, status, headers, body)
-        page = Page(body, status, url, headers.get("X-Perplake-Origin", ""), self._observed_at(headers))
+    async def wait(
+        self,
+        weights: Mapping[str, int],
+        slot: asyncio.Semaphore | None = None,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Wait until a request may leave, and count it. Raises `VenueError` once the client is stopped or its pool is blocked.
+
+        A `slot` is taken with it, never while it waits for a limit: requests by other limits go on meanwhile. Requests by the
+        same limits leave in the order in which they came. `check` is called before it is counted, and may raise.
+        """
+        async with self._turns[tuple(weights)]:
+            while True:
+                if slot:
+                    await slot.acquire()
+                try:
+                    self._raise_if_stopped()
+                    check()
+                    seconds = self.limiter.spend(weights)
+                except BaseException:
+                    if slot:
+                        slot.release()
+                    raise
+                if not seconds:
+                    return
+                if slot:
+                    slot.release()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopped.wait(), seconds)
+
+    def _raise_if_stopped(self) -> None:
+        if self._problem:
+            raise self._problem.with_traceback(None)
+        if (pause := self.limiter.paused()) and pause.seconds > LONGEST_WAIT:
+            until = iso(int((time.time() + pause.seconds) * 1000))
+            raise Blocked(
+                self.source.name, "", f"nothing is sent to {self.source.limit_pool} until {until}: {pause.problem}", pause.remedy
+            )
+
+    async def _once(self, request: Request, endpoint: Endpoint, when_leaving: Callable[[Request], Request]) -> Page:
+        def leave() -> None:
+            nonlocal request
+            request = when_leaving(request)
+
+        await self.wait(request.weights, self.free_slots, leave)
         try:
-            page.content = endpoint.read(body)
-            page.rows = endpoint.rows(page.content)
-        except msgspec.ValidationError as problem:
-            page.problem = str(problem)
-            page.field, page.value = locate(body, page.problem)
-        except (msgspec.DecodeError, UnicodeDecodeError) as problem:
-            raise self._transient(request, f"the body is not whole JSON ({problem}): {body[:60]!r}") from problem
-        except ValueError as problem:
-            page.problem = str(problem)
+            status, headers, body, url = await self._send(request)
+        finally:
+            self.free_slots.release()
+        self._raise_for(request, status, headers, body)
+        page = Page(body, status, url, headers.get("X-Perplake-Origin", ""), self._observed_at(headers), request=request)
+        try:
+            reading = read(endpoint, body)
+        except Unreadable as problem:
+            if problem.truncated:
+                raise self._transient(request, f"{problem}: {body[:60]!r}") from problem
+            page.problem, page.field, page.value = problem.flaw.problem, problem.flaw.place, problem.flaw.value
+        else:
+            page.content, page.rows, page.flaws = reading.content, reading.rows, reading.flaws
         if page.rows:
             self._check_answers(request, endpoint, page)
         return page
 
     def _check_answers(self, request: Request, endpoint: Endpoint, page: Page) -> None:
-        """Raise `Transient` where the rows don't answer the request: another window or instrument, or another request's bytes."""
+        """Count the rows outside the window. Raise `Transient` where none lies inside, or rows are of another instrument."""
         if request.window and endpoint.time:
             start = 0 if request.clip_start else request.window.start
             window = Window(start, sys.maxsize if request.clip_end else request.window.end)
             times = list(map(attrgetter(endpoint.time), page.rows))
             if min(times) not in window or max(times) not in window:
                 stray = [time for time in times if time not in window]
-                share = f"{len(stray)} of {len(page.rows)} rows"
-                raise self._transient(request, f"{share} are outside of the requested window ({iso(stray[0])})")
+                page.rows_outside = len(stray)
+                if len(stray) == len(times):
+                    raise self._transient(request, f"none of {len(times)} rows is in the requested window ({iso(stray[0])})")
         if request.instrument and (column := endpoint.key[0]) in endpoint.record.__struct_fields__:
             others = set(map(attrgetter(column), page.rows)) - {request.instrument}
             if others:
                 raise self._transient(request, f"rows of {', '.join(sorted(others)[:3])} instead of {request.instrument}")
-        identity = (endpoint.name, page.sha256, request.instrument if endpoint.allow_identical_pages else "")
-        if self._requests_by_body.setdefault(identity, request) != request:
-            raise self._transient(request, "another request got the same bytes")
+
+    def _is_doubtful(self, endpoint: Endpoint, page: Page) -> bool:
+        """True for a page that a proxy or a slip of the venue's may have sent. Two quiet markets can have equal bytes."""
+        if page.problem:
+            return not is_json(page.body)
+        if endpoint.is_empty(page.content, page.rows):
+            return True
+        if not page.rows or endpoint.allow_identical_pages:
+            return False
+        instrument = page.request.instrument if page.request else ""
+        return self._instruments_by_body.setdefault((endpoint.name, page.sha256), instrument) != instrument
 
     async def http(self, method: str, url: str | URL, **content: Any) -> Answer:
         """One request by HTTP. Raises `TimeoutError` and `ConnectionError`."""
@@ -194,7 +282,12 @@ class Client:
     async def _send(self, request: Request) -> Answer:
         url = self.base_url + request.path
         if self._transport:
-            return await self._transport.get(url, request)
+            try:
+                return await self._transport.get(url, request)
+            except VenueError:
+                raise
+            except Exception as problem:  # a client library's own
+                raise self._transient(request, f"{type(problem).__name__}: {problem}") from problem
         params = {k: str(v) for k, v in request.params.items()}
         try:
             return await self.http(request.method, url, params=params, json=request.body)
@@ -203,28 +296,48 @@ class Client:
 
     def _raise_for(self, request: Request, status: int, headers: Any, body: bytes) -> None:
         """Raise the `VenueError` of a response that is no page, by its status and body."""
-        problem = self.source.error(status, body)
+        try:
+            problem = self.source.error(status, body)
+        except Exception:  # a body that the source's reader of errors can't read is no stated error
+            log.debug("%s: the body of HTTP %d is no stated error", self.source.name, status, exc_info=True)
+            problem = None
         message = problem.message if problem else f"HTTP {status}"
         kind = problem.kind if problem else None
         name, label = self.source.name, request.path_label
-        if kind == "key":
+        if kind == "key" or (status == 403 and kind is None and self._key):
             raise KeyRefused(name, label, message, "Set a key that is good for this, or leave the source out with `--venues`")
         if status in (418, 429) or kind == "limited":
-            wait = _seconds(headers.get("Retry-After"))
-            wait = wait if wait is not None else WAITS.get(status, 5.0)
+            wait = self._wait_asked(status, headers, message)
+            self.limiter.pause(wait, message, AGAIN)
             if wait > LONGEST_WAIT:
                 raise Blocked(name, label, f"{message}: the venue asks to wait {wait:.0f} s", AGAIN)
-            self._resume = max(self._resume, asyncio.get_running_loop().time() + wait)
             self.warn(f"{name} {label}: {message}; waited {wait:.0f} s")
             raise RateLimited(name, label, message, AGAIN, wait)
-        if status in (403, 451) or kind == "blocked":
-            raise Blocked(name, label, message, ELSEWHERE)
+        if kind == "blocked" or status in (403, 407, 451):
+            remedy = ELSEWHERE if kind == "blocked" or status == 451 else REFUSED
+            self.limiter.pause(REFUSED_FOR, message, remedy)
+            raise Blocked(name, label, message, remedy)
+        if kind == "absent":
+            raise Absent(name, label, message, "It is not requested where the venue's list says so")
+        if kind == "retired" or status == 410:
+            raise Retired(name, label, f"the endpoint is retired ({message})", RETIRED)
         if status >= 500 or kind == "transient":
             raise self._transient(request, message)
+        if status == 404:
+            raise NotFound(
+                name, label, f"{message} (asked: {_asked(request)})", "The venue may not know this instrument any more"
+            )
         if body[:1] == b"<" or (status == 200 and not body):
             raise self._transient(request, f"HTTP {status} with {'an HTML page' if body else 'nothing'} instead of data")
         if kind == "rejected" or status >= 400:
-            raise Rejected(name, label, f"{message} (asked: {dict(request.params) or request.body})", "Look the parameters up")
+            raise Rejected(name, label, f"{message} (asked: {_asked(request)})", "Look the parameters up")
+
+    def _wait_asked(self, status: int, headers: Any, message: str) -> float:
+        """The seconds that the venue asks to wait: by the header, by the time in its message, or the usual by status."""
+        wait = retry_after(headers.get("Retry-After"), self.source.retry_after_unit, self.clock.now())
+        if wait is None and (until := _BANNED_UNTIL.search(message)):
+            wait = max(0.0, (int(until[1]) - self.clock.now()) / 1000)
+        return WAITS.get(status, 5.0) if wait is None else wait
 
     def _transient(self, request: Request, problem: str) -> Transient:
         return Transient(self.source.name, request.path_label, problem, AGAIN)
@@ -232,11 +345,9 @@ class Client:
     def _observed_at(self, headers: Any) -> int:
         """The time of our clock, or of the venue's where that is more than a minute behind, so that bars are over by both."""
         now = self.clock.now()
-        if not self.check_clock or "Date" not in headers:
-            return now
-        stamp = email.utils.parsedate_to_datetime(headers["Date"])
-        skew = int(stamp.timestamp() * 1000) - now
-        if abs(skew) <= SKEW_MS:
+        stamp = http_date(headers.get("Date")) if self.check_clock else None
+        skew = 0 if stamp is None else stamp - now
+        if abs(skew) <= SKEW_MS or abs(skew) > LARGEST_SKEW_MS:
             return now
         if not self._skew:
             self._skew = skew
@@ -248,22 +359,26 @@ class Client:
         return min(now, now + skew)
 
 
-def _seconds(value: str | None) -> float | None:
+def _asked(request: Request) -> Any:
+    return dict(request.params) or request.body
+
+
+def http_date(value: str | None) -> int | None:
+    """A date of HTTP in milliseconds, UTC; None where it is none, or has no zone. `-0000` is UTC, as RFC 5322 has it."""
     try:
-        return max(0.0, float(value)) if value is not None else None
-    except ValueError:
+        moment = email.utils.parsedate_to_datetime(value or "")
+        if moment.tzinfo is None and not (value or "").rstrip().endswith("-0000"):
+            return None
+        return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1000)
+    except (ValueError, TypeError, OverflowError, IndexError, OSError):
         return None
 
 
-def locate(body: bytes, problem: str) -> tuple[str, str]:
-    """The path and the value of the field in a validation error: `$[3].fundingRate` and its value in the body."""
-    path = problem.rpartition("at `")[2].rstrip("`") if "at `" in problem else "$"
-    missing = problem.partition("missing required field `")[2].partition("`")[0]
+def retry_after(value: str | None, unit: float, now: int) -> float | None:
+    """The seconds that a `Retry-After` asks for: a number of `unit` seconds, or a date; None where it is neither."""
     try:
-        value: Any = msgspec.json.decode(body)
-        for step in path.removeprefix("$").replace("[", ".").replace("]", "").split("."):
-            if step:
-                value = value[int(step)] if step.isdigit() else value[step]
-        return f"{path}.{missing}" if missing else path, "(absent)" if missing else repr(value)[:80]
-    except (LookupError, TypeError, ValueError):
-        return path, ""
+        seconds = float(value or "") * unit
+    except ValueError:
+        date = http_date(value)
+        return None if date is None else max(0.0, (date - now) / 1000)
+    return seconds if 0 <= seconds <= LONGEST_BAN else None

@@ -10,15 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from operator import attrgetter
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from pipelines.shapes import decode_or_none
-from pipelines.source import VenueProblem
+from pipelines.source import Kind, VenueProblem
 
 Codes = Sequence[str | int]
-Kind = Literal["limited", "blocked", "rejected", "transient", "key"]
 
 
 def error_reader(
@@ -30,6 +29,8 @@ def error_reader(
     blocked: Codes = (),
     transient: Codes = (),
     key: Codes = (),
+    absent: Codes = (),
+    retired: Codes = (),
     statuses: Mapping[int, Kind] | None = None,
     phrases: Mapping[str, Kind] | None = None,
 ) -> Callable[[int, bytes], VenueProblem | None]:
@@ -37,9 +38,16 @@ def error_reader(
 
     A body without the code (the message, where there is no code) or with a code of `success` is no error. Its kind: by HTTP
     status where `statuses` has it, whatever the body; by a phrase in the message, in lower case; by the code; else by the
-    status, 429 and 5xx, and rejected for the rest. A code may be a pattern: `5*`.
+    status, 429, 410 and 5xx, and rejected for the rest. A code may be a pattern: `5*`.
     """
-    lists: dict[Kind, Codes] = {"limited": limited, "blocked": blocked, "transient": transient, "key": key}
+    lists: dict[Kind, Codes] = {
+        "limited": limited,
+        "blocked": blocked,
+        "transient": transient,
+        "key": key,
+        "absent": absent,
+        "retired": retired,
+    }
     kinds = [(str(one), kind) for kind, codes in lists.items() for one in codes]
     fine = set(map(str, success))
     body_type = _body(

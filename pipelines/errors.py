@@ -38,8 +38,16 @@ class Rejected(VenueError):
     """The venue understood the request and refused it."""
 
 
+class NotFound(Rejected):
+    """HTTP 404: the venue doesn't know the instrument, or the endpoint has ended."""
+
+
+class Retired(VenueError):
+    """The endpoint has ended: the venue answers no request to it any more."""
+
+
 class Absent(VenueError):
-    """The requested file or object does not exist (yet), as in an archive that is published late."""
+    """There is nothing to fetch (yet): an archive's file that comes late, the present of a contract that does not trade."""
 
 
 class LandingFull(Exception):

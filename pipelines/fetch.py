@@ -9,31 +9,39 @@ Alone: `perps fetch --venues binance --from 2025-10-10 --to 2025-10-10`.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import time
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from operator import attrgetter
+from typing import Any
 
 import msgspec
 
-from pipelines.client import Client, Page
-from pipelines.errors import AGAIN, Absent, Blocked, KeyRefused, Transient, VenueError
+from pipelines.client import RETIRED, Client, Page
+from pipelines.errors import AGAIN, Absent, Blocked, KeyRefused, LandingFull, NotFound, Rejected, Retired, Transient, VenueError
 from pipelines.landing import Entry, request_fingerprint
+from pipelines.reading import Flaw, Reading, Unreadable, read, read_instruments
 from pipelines.records import known_names
 from pipelines.registry import closed_at
 from pipelines.run import Run
 from pipelines.settings import Settings
 from pipelines.source import Endpoint, Instrument, Request, Source
-from pipelines.windows import DAY, Window
+from pipelines.windows import DAY, HOUR, Window
 
 log = logging.getLogger("perplake.fetch")
 
-#: A source is given up for this run after so many failed requests in a row.
+#: An endpoint is given up for this run after so many refused requests in a row, a source after so many without an answer.
 GIVE_UP_AFTER = 8
 #: How many past runs are searched for final responses.
 RUNS_REMEMBERED = 30
-#: The distance from the limit of a venue's history, in milliseconds: a request may wait so long before it is sent.
-HISTORY_MARGIN_MS = 10 * 60_000
+#: The distance from the limit of a venue's history, in milliseconds: a request may take so long to arrive.
+HISTORY_MARGIN_MS = 60_000
+#: A chain of pages that is longer is a venue's loop.
+MOST_PAGES = 10_000
 
 Progress = Callable[[str, int, int], None]
 
@@ -48,6 +56,8 @@ class FetchResult:
     warnings: list[str] = field(default_factory=list)
     assets: set[str] = field(default_factory=set)
     reused: int = 0
+    #: Rows outside the requested windows, which load cuts.
+    rows_outside: int = 0
     #: The time from the start of the fetch until this source was done.
     seconds: float = 0
 
@@ -62,6 +72,7 @@ class FetchResult:
         self.warnings += other.warnings
         self.assets |= other.assets
         self.reused += other.reused
+        self.rows_outside += other.rows_outside
 
     @property
     def quarantined(self) -> list[Entry]:
@@ -107,6 +118,33 @@ def _fingerprint(entry: Entry) -> str:
     return request_fingerprint(entry.source, entry.endpoint_name, request, None if entry.window else entry.observed_at)
 
 
+def planned_requests(
+    endpoint: Endpoint, instruments: Sequence[Instrument], window: Window, all_assets: bool
+) -> list[tuple[Instrument, Request]]:
+    """The requests of an endpoint for a window, each with its instrument.
+
+    A window is cut to the instrument's life, and the present is requested of what trades. Where all assets are wanted and the
+    venue answers for all instruments at once by fewer requests, these are made.
+    """
+    if endpoint.only_trading or (endpoint.snapshot and not endpoint.bulk):
+        instruments = [i for i in instruments if i.trading]
+    parts = [(i, window if endpoint.snapshot else i.life(window)) for i in instruments]
+    planned = [(i, request) for i, part in parts if part or endpoint.snapshot for request in _requests(endpoint, i, part)]
+    if endpoint.plan_all and all_assets and not endpoint.snapshot:
+        every = Instrument("", "")
+        together = [(every, request) for request in endpoint.plan_all(every, window)]
+        return together if len(together) < len(planned) else planned
+    return planned
+
+
+def _requests(endpoint: Endpoint, instrument: Instrument, window: Window) -> list[Request]:
+    """The requests for a window. Every request of a series has one, so that its answer is final for no more than that."""
+    requests = [replace(r, instrument=instrument.symbol) for r in endpoint.plan(instrument, window)]
+    if endpoint.snapshot:
+        return requests
+    return [r if r.window else replace(r, window=window, clip_start=True, clip_end=True) for r in requests]
+
+
 class _SourceFetch:
     """One source in one run."""
 
@@ -114,7 +152,11 @@ class _SourceFetch:
         self.run, self.source, self.remembered, self.progress = run, source, remembered, progress
         self.result = FetchResult(source.name)
         self._stopped = False
-        self._failed_in_a_row = 0
+        #: Failed requests in a row: unanswered ones of the source (under ""), refused ones by endpoint.
+        self._failed_in_a_row: Counter[str] = Counter()
+        self._answered: set[str] = set()
+        self._given_up: dict[str, VenueError] = {}
+        self._not_found: defaultdict[str, list[VenueError]] = defaultdict(list)
         self._done = self._total = 0
 
     async def fetch(self) -> None:
@@ -123,7 +165,7 @@ class _SourceFetch:
             bulk = [endpoint for endpoint in self.source.endpoints if endpoint.bulk]
             for endpoint in sorted(bulk, key=lambda endpoint: endpoint.name != "instruments"):
                 await self._fetch_endpoint(client, endpoint, [Instrument("", "")])
-            instruments = self._chosen_instruments()
+            instruments = self._chosen_instruments(client)
             others = [endpoint for endpoint in self.source.endpoints if not endpoint.bulk]
             async with asyncio.TaskGroup() as group:
                 for endpoint in sorted(others, key=lambda endpoint: (not endpoint.snapshot, endpoint.history_days or 1e9)):
@@ -131,21 +173,27 @@ class _SourceFetch:
         self.result.warnings += client.warnings
         self.result.seconds = time.monotonic() - begun
 
-    def _chosen_instruments(self) -> list[Instrument]:
+    def _chosen_instruments(self, client: Client) -> list[Instrument]:
         wanted = set(self.run.settings.assets)
         if self.source.by_asset:
             assets = Settings.model_fields["assets"].default if "all" in wanted else self.run.settings.assets
             return [Instrument(asset, asset) for asset in assets]
         if not self.source.parse_instruments:
             return []
-        endpoint = self.source.endpoint("instruments")
         listed: dict[str, Instrument] = {}
         for entry in self.result.entries:
             if entry.endpoint_name == "instruments" and not entry.problem:
-                page = endpoint.read(self.run.landing.body(entry))
-                listed.update((i.symbol, i) for i in self.source.parse_instruments(page))
+                try:
+                    page, flaws = read_instruments(self.source, self.run.landing.body(entry))
+                except Unreadable as problem:
+                    self._warn_once(f"{self.source.name} {entry.path_label}: {problem}")
+                    continue
+                listed.update((i.symbol, i) for i in page)
+                self._warn_unread(entry.path_label, flaws)
         if not listed:
-            self._stop(Transient(self.source.name, f"instruments of {self.source.venue}", "the list could not be read", AGAIN))
+            self._stop(
+                Transient(self.source.name, f"instruments of {self.source.venue}", "the list could not be read", AGAIN), client
+            )
         chosen = [i for i in listed.values() if "all" in wanted or i.base_asset in wanted]
         self.result.assets = {i.base_asset for i in chosen}
         return chosen
@@ -159,75 +207,218 @@ class _SourceFetch:
         window = self.run.window.before(min(now, closed_at(self.source.venue) or now))
         if endpoint.is_event:
             window = window.after((window.end - int(self.run.settings.liquidation_days * DAY)) // DAY * DAY)
-        if endpoint.history_days and self.run.history_is_limited:
-            margin = 0 if self.run.clock.frozen else HISTORY_MARGIN_MS
-            window = window.after(now - int(endpoint.history_days * DAY) + margin)
-        return window
+        edge = self._edge(endpoint)
+        return window if edge is None else window.after(edge)
+
+    def _edge(self, endpoint: Endpoint) -> int | None:
+        """The oldest time that the venue answers for now; of a live series of bars or points, the next whole hour."""
+        if not endpoint.history_days or not self.run.history_is_limited:
+            return None
+        edge = self.run.clock.now() - int(endpoint.history_days * DAY)
+        if self.run.clock.frozen:
+            return edge
+        edge += HISTORY_MARGIN_MS
+        return edge if endpoint.is_event else -(-edge // HOUR) * HOUR
 
     async def _fetch_endpoint(self, client: Client, endpoint: Endpoint, instruments: list[Instrument]) -> None:
         window = self.window(endpoint)
         if not window and not endpoint.snapshot:
             return
-        requests = [replace(r, instrument=i.symbol) for i in instruments for r in endpoint.plan(i, window)]
-        self._total += len(requests)
+        planned: list[tuple[Instrument, Request]] = []
+        try:
+            planned = planned_requests(endpoint, instruments, window, "all" in self.run.settings.assets)
+        except Exception as problem:
+            self._give_up(endpoint, self._unexpected(endpoint.name, "the requests can't be planned", problem))
+        self._total += len(planned)
         async with asyncio.TaskGroup() as group:
-            for request in requests:
-                group.create_task(self._fetch_pages(client, endpoint, request))
+            for instrument, request in planned:
+                group.create_task(self._fetch_window(client, endpoint, instrument, request))
+        self._settle_not_found(endpoint)
 
-    async def _fetch_pages(self, client: Client, endpoint: Endpoint, request: Request) -> None:
-        """The page of a request and the pages that follow it."""
-        next_request: Request | None = request
-        while next_request and not self._stopped:
+    async def _fetch_window(self, client: Client, endpoint: Endpoint, instrument: Instrument, planned: Request) -> None:
+        """The pages of a planned request, then what they left out of its window, for as long as that brings rows.
+
+        A page that a venue cut shorter than it was asked leaves hours out; so do hours without a trade, which are requested once
+        more and stay missing.
+        """
+        chain = _Chain(endpoint, planned)
+        waiting = [planned]
+        while waiting and not self._stopped and endpoint.name not in self._given_up:
+            known = len(chain.times)
             try:
-                next_request = await self._fetch_page(client, endpoint, next_request)
-                self._failed_in_a_row = 0
-            except Absent as problem:
-                self._warn_once(str(problem))
-                break
-            except Blocked as problem:
-                if isinstance(problem, KeyRefused) and not self._stopped:
-                    self.run.refuse_key(self.source, str(problem))
-                self._stop(problem)
+                for request in waiting:
+                    await self._fetch_pages(client, endpoint, instrument, request, chain)
             except VenueError as problem:
-                self.result.failures.append(problem)
-                log.error("%s", problem)
-                self._failed_in_a_row += 1
-                if self._failed_in_a_row >= GIVE_UP_AFTER and not self._stopped:
-                    message = f"{GIVE_UP_AFTER} requests in a row to {self.source.venue} failed"
-                    self._stop(Blocked(self.source.name, "", message, AGAIN))
+                self._note_failure(client, endpoint, problem)
                 break
+            except (LandingFull, OSError):
+                raise
+            except Exception as problem:  # nothing that a venue sends may end the run
+                log.exception("%s %s", self.source.name, planned.path_label)
+                unexpected = self._unexpected(planned.path_label, "the answer could not be handled", problem)
+                self._note_failure(client, endpoint, unexpected)
+                break
+            hole = chain.hole(self.run.clock.now(), self._settle_ms) if len(chain.times) > known else None
+            waiting = [r for r in _requests(endpoint, instrument, hole) if chain.is_new(r)] if hole else []
+            # Where a venue has no row there, it may send others.
+            waiting = [replace(r, clip_start=True, clip_end=True) for r in waiting]
         self._done += 1
         self.progress(self.source.name, self._done, self._total)
 
-    async def _fetch_page(self, client: Client, endpoint: Endpoint, request: Request) -> Request | None:
-        """One page, from landing or from the venue; returns the request for the next page."""
+    async def _fetch_pages(
+        self, client: Client, endpoint: Endpoint, instrument: Instrument, request: Request, chain: _Chain
+    ) -> None:
+        """The page of a request and the pages that follow it. Raises `VenueError`."""
+
+        def when_leaving(request: Request) -> Request:
+            """The request without what the venue has forgotten since it was planned."""
+            if problem := self._given_up.get(endpoint.name):
+                raise problem
+            edge = self._edge(endpoint)
+            if edge is None or not first or not request.window or request.window.start >= edge:
+                return request
+            left = _requests(endpoint, instrument, request.window.after(edge))
+            if not left:
+                message = f"{request.window} has left the venue's history"
+                raise Absent(self.source.name, request.path_label, message, "Its hours can't be had any more")
+            return replace(left[0], clip_start=request.clip_start, clip_end=request.clip_end)
+
+        first = True
+        chain.begin()
+        next_request: Request | None = request
+        while next_request and not self._stopped:
+            next_request = await self._fetch_page(client, endpoint, next_request, when_leaving, chain)
+            first = False
+            self._answered.add(endpoint.name)
+            self._failed_in_a_row[""] = self._failed_in_a_row[endpoint.name] = 0
+
+    def _note_failure(self, client: Client, endpoint: Endpoint, problem: VenueError) -> None:
+        """Note a failed request: what it means for the endpoint and for the source depends on its kind."""
+        if self._stopped or problem is self._given_up.get(endpoint.name):
+            return
+        match problem:
+            case Absent():
+                self._warn_once(str(problem))
+            case Blocked():
+                if isinstance(problem, KeyRefused):
+                    self.run.refuse_key(self.source, str(problem))
+                self._stop(problem, client)
+            case Retired():
+                self._give_up(endpoint, problem)
+            case NotFound():
+                self._not_found[endpoint.name].append(problem)
+                if endpoint.name not in self._answered and len(self._not_found[endpoint.name]) >= GIVE_UP_AFTER:
+                    self._given_up[endpoint.name] = problem
+            case _:
+                self.result.failures.append(problem)
+                log.error("%s", problem)
+                self._count_failure(client, endpoint, problem)
+
+    def _count_failure(self, client: Client, endpoint: Endpoint, problem: VenueError) -> None:
+        """Give the endpoint up after many refusals in a row, the source after many requests in a row without an answer."""
+        counted = endpoint.name if isinstance(problem, Rejected) else ""
+        self._failed_in_a_row[counted] += 1
+        if self._failed_in_a_row[counted] >= GIVE_UP_AFTER:
+            message = f"{GIVE_UP_AFTER} requests in a row to {self.source.venue} "
+            if counted:
+                self._give_up(endpoint, Rejected(self.source.name, problem.path_label, f"{message}were refused", problem.remedy))
+            else:
+                self._stop(Blocked(self.source.name, "", f"{message}failed", AGAIN), client)
+
+    def _give_up(self, endpoint: Endpoint, problem: VenueError) -> None:
+        """Send nothing more to an endpoint in this run; the source's others go on."""
+        if endpoint.name not in self._given_up:
+            self._given_up[endpoint.name] = problem
+            self.result.failures.append(problem)
+            log.error("%s", problem)
+
+    def _settle_not_found(self, endpoint: Endpoint) -> None:
+        """What HTTP 404 meant: a retired endpoint where nothing else was ever answered, else instruments that are not known."""
+        if problems := self._not_found.pop(endpoint.name, []):
+            first = problems[0]
+            if endpoint.name not in self._answered:
+                message = f"the endpoint is retired, or its path has changed ({first.problem})"
+                problems = [Retired(self.source.name, first.path_label, message, RETIRED)]
+            self.result.failures += problems
+            log.error("%s", "; ".join(map(str, problems[:3])))
+
+    async def _fetch_page(
+        self,
+        client: Client,
+        endpoint: Endpoint,
+        request: Request,
+        when_leaving: Callable[[Request], Request],
+        chain: _Chain,
+    ) -> Request | None:
+        """One page, from landing or from the venue; returns the request for the next page. Raises `VenueError`."""
+        chain.add_request(request)
         fingerprint = request_fingerprint(self.source.name, endpoint.name, request, None if request.window else self.run.started)
-        if entry := self.remembered.get(fingerprint):
+        entry = self.remembered.get(fingerprint)
+        if entry and (reading := self._reread(endpoint, entry, chain)):
             self.run.landing.add_entry(entry)
             self.result.entries.append(entry)
             self.result.reused += 1
-            if entry.last:
-                return None
-            content = endpoint.read(self.run.landing.body(entry))
-            return endpoint.next_page(request, content, endpoint.rows(content))
-        page = await client.fetch_page(request, endpoint)
-        next_request = None if page.problem else endpoint.next_page(request, page.content, page.rows)
-        if next_request and next_request.params == request.params and next_request.body == request.body:
-            raise Transient(self.source.name, request.path_label, "the next page would be the same page", AGAIN)
-        entry = self._entry(endpoint, request, page, next_request is None)
+            chain.add_rows(reading.rows)
+            return None if entry.last else self._next(endpoint, request, reading.content, reading.rows)
+        page = await client.fetch_page(request, endpoint, when_leaving)
+        request = page.request or request
+        chain.add_rows(page.rows)
+        next_request, problem = None, None
+        if not page.problem:
+            try:
+                next_request = self._next(endpoint, request, page.content, page.rows)
+                chain.refuse_loop(self.source.name, request, next_request, page.body)
+            except VenueError as each:  # the page itself is good
+                next_request, problem = None, each
+        last = next_request is None and problem is None
+        entry = self._entry(endpoint, request, page, last, last and chain.hole(page.observed_at, self._settle_ms) is None)
         await asyncio.to_thread(self.run.landing.put, entry, page.body)
         self.result.entries.append(entry)
+        self.result.rows_outside += page.rows_outside
         if page.problem:
             label = f"{self.source.name} {request.path_label}"
             log.error("%s: quarantined, %s = %s: %s", label, page.field, page.value, page.problem)
-        elif unknown := _unknown_fields(endpoint, page):
+        self._warn_unread(request.path_label, page.flaws)
+        if not page.problem and not page.flaws and (unknown := _unknown_fields(endpoint, page)):
             self._warn_once(f"{self.source.name} {request.path_label}: new fields, not read: {', '.join(sorted(unknown))}")
+        if problem:
+            raise problem
         return next_request
 
-    def _entry(self, endpoint: Endpoint, request: Request, page: Page, last: bool) -> Entry:
+    def _reread(self, endpoint: Endpoint, entry: Entry, chain: _Chain) -> Reading | None:
+        """A remembered page; without its rows where nothing depends on them. None where it can't be read any more."""
+        if entry.last and (entry.whole or not chain.has_expected_rows):
+            return Reading(None, [])
+        try:
+            return read(endpoint, self.run.landing.body(entry))
+        except (OSError, Unreadable) as problem:
+            log.warning("%s %s: requested again, because %s", entry.source, entry.path_label, problem)
+            return None
+
+    def _next(self, endpoint: Endpoint, request: Request, content: Any, rows: Sequence[Any]) -> Request | None:
+        """The request for the next page. Raises `Transient` where the source's own rule fails on this page."""
+        try:
+            return endpoint.next_page(request, content, rows)
+        except Exception as problem:
+            raise self._unexpected(request.path_label, "the next page can't be worked out", problem) from problem
+
+    def _unexpected(self, label: str, message: str, problem: Exception) -> VenueError:
+        return Transient(self.source.name, label, f"{message} ({type(problem).__name__}: {problem})", AGAIN)
+
+    def _warn_unread(self, label: str, flaws: Sequence[Flaw]) -> None:
+        """Note what could not be read in a page, the first few by name."""
+        for flaw in flaws[:3]:
+            self._warn_once(f"{self.source.name} {label}: in quarantine, {flaw.place} = {flaw.value}: {flaw.problem}")
+        if len(flaws) > 3:
+            self._warn_once(f"{self.source.name} {label}: {len(flaws) - 3} more places of a page are in quarantine")
+
+    @property
+    def _settle_ms(self) -> int:
+        return 0 if self.run.clock.frozen else int(self.run.settings.settle_minutes * 60_000)
+
+    def _entry(self, endpoint: Endpoint, request: Request, page: Page, last: bool, whole: bool) -> Entry:
         run = self.run
-        settle = 0 if run.clock.frozen else int(run.settings.settle_minutes * 60_000)
-        over = request.window.end + settle <= page.observed_at if request.window else run.clock.frozen
+        over = request.window.end + self._settle_ms <= page.observed_at if request.window else run.clock.frozen
         empty = not page.problem and endpoint.is_empty(page.content, page.rows)
         return Entry(
             run=run.id,
@@ -246,16 +437,20 @@ class _SourceFetch:
             params=dict(request.params),
             body=dict(request.body) if request.body else None,
             origin=page.origin or run.origin,
-            final=over and not empty and not page.problem,
+            final=over and not empty and not page.problem and not page.flaws,
             last=last,
+            whole=whole,
             clip_end=request.clip_end,
             empty=empty,
             problem=page.problem,
             field=page.field,
             value=page.value,
+            flaws=tuple(page.flaws),
         )
 
-    def _stop(self, problem: VenueError) -> None:
+    def _stop(self, problem: VenueError, client: Client) -> None:
+        """Send nothing more to the source in this run."""
+        client.stop(problem)
         if not self._stopped:
             self._stopped = True
             self.result.failures.append(problem)
@@ -267,12 +462,90 @@ class _SourceFetch:
             log.warning("%s", line)
 
 
+class _Chain:
+    """The pages that answer a planned request: the times of their rows, and guards against loops."""
+
+    def __init__(self, endpoint: Endpoint, planned: Request) -> None:
+        self.endpoint, self.planned = endpoint, planned
+        self.times: set[int] = set()
+        self._asked: set[bytes] = set()
+        self._asked_in_a_row: set[bytes] = set()
+        self._contents: set[bytes] = set()
+
+    @property
+    def has_expected_rows(self) -> bool:
+        """True if the rows of the window are expected at regular times: not events, and of one instrument."""
+        return bool(self.endpoint.time and self.planned.window and not self.endpoint.is_event and self.planned.instrument)
+
+    def add_rows(self, rows: Sequence[Any]) -> None:
+        if self.has_expected_rows:
+            assert self.endpoint.time and self.planned.window
+            window = self.planned.window
+            self.times.update(int(time) for time in map(attrgetter(self.endpoint.time), rows) if time in window)
+
+    def begin(self) -> None:
+        """Begin a row of pages that follow each other."""
+        self._asked_in_a_row.clear()
+        self._contents.clear()
+
+    def add_request(self, request: Request) -> None:
+        self._asked.add(self._identity(request))
+        self._asked_in_a_row.add(self._identity(request))
+
+    def is_new(self, request: Request) -> bool:
+        return self._identity(request) not in self._asked
+
+    @staticmethod
+    def _identity(request: Request) -> bytes:
+        return msgspec.json.encode([request.path, dict(request.params), request.body], order="sorted")
+
+    def refuse_loop(self, source: str, request: Request, following: Request | None, body: bytes) -> None:
+        """Raise `Transient` where the next page was requested already, or this one's content came before under another cursor."""
+        if following is None:
+            return
+        cursors = [str(value) for name, value in following.params.items() if request.params.get(name) != value]
+        for cursor in cursors:
+            body = body.replace(cursor.encode(), b"")
+        content = hashlib.sha256(body).digest()
+        if self._identity(following) in self._asked_in_a_row or content in self._contents or len(self._contents) >= MOST_PAGES:
+            message = f"the pages repeat after {len(self._contents) + 1}; what they have is kept"
+            raise Transient(source, request.path_label, message, AGAIN)
+        self._contents.add(content)
+
+    def hole(self, now: int, settle: int) -> Window | None:
+        """The hull of what the rows leave out of the window; None where they leave nothing out, or there are none at all.
+
+        Bars lie on a grid. Other rows are as far apart as these rows are at most (one row alone: eight hours), so that a part is
+        left out at an end of the window alone. The newest row may come late until `settle` milliseconds after the window's end.
+        """
+        window, bar = self.planned.window, self.endpoint.bar
+        if not self.times or not window:
+            return None
+        times = sorted(self.times)
+        gaps = [(after - before, before, after) for before, after in pairwise(times)]
+        step = bar or max((gap for gap, _, _ in gaps), default=8 * HOUR)
+        start = -(-window.start // bar) * bar if bar else window.start
+        end = min(window.end, now // bar * bar) if bar else window.end
+        late = step if window.end + settle > now else 0
+        holes = [Window(before + (bar or 1), after) for gap, before, after in gaps if bar and gap > bar]
+        if times[0] - start >= step:
+            holes.insert(0, Window(start, times[0]))
+        if end - times[-1] > step + late + 60_000:
+            holes.append(Window(times[-1] + (bar or 1), end))
+        return Window(holes[0].start, holes[-1].end) if holes else None
+
+
 def _unknown_fields(endpoint: Endpoint, page: Page) -> set[str]:
     """The fields of a JSON page's first row that are neither read nor ignored on purpose."""
     if endpoint.decode or not page.rows or endpoint.record.__struct_config__.array_like:
         return set()
     names = known_names(endpoint.wire_type or endpoint.record)
-    row = _first_object(msgspec.json.decode(page.body), names)
+    if "*" in endpoint.ignored_fields:
+        return set()
+    try:
+        row = _first_object(msgspec.json.decode(page.body), names)
+    except (ValueError, RecursionError):
+        return set()
     return set(row) - names - endpoint.ignored_fields if row else set()
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -22,8 +23,11 @@ import msgspec
 import zstandard
 
 from pipelines.errors import LandingFull
+from pipelines.reading import Flaw
 from pipelines.source import Request
 from pipelines.windows import Window
+
+log = logging.getLogger("perplake.landing")
 
 #: Entries in one part of a manifest.
 PART = 64
@@ -33,8 +37,9 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """One page in the manifest. Times in milliseconds, UTC; `window` as requested, null where the endpoint takes none.
 
     `final`: the window was over when the response came, so that the same request would give the same page. `last`: no page
-    follows, so the window is covered. `clip_end`: the window was not part of the request, as in pages that are counted from the
-    newest row. `empty`: the page has no records. `problem`, `field`, `value`: why the page could not be read.
+    follows, so the window is covered. `whole`: with it, the pages of the window have all rows that they should have.
+    `clip_end`: the window was not part of the request, as in pages that are counted from the newest row. `empty`: the page has no
+    records. `problem`, `field`, `value`: why the page could not be read. `flaws`: rows that were left out.
     """
 
     run: str
@@ -60,6 +65,8 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     problem: str = ""
     field: str = ""
     value: str = ""
+    whole: bool = False
+    flaws: tuple[Flaw, ...] = ()
 
     @property
     def page(self) -> str:
@@ -103,7 +110,7 @@ class Landing:
         self._is_local = "file" in protocols
         if not self._is_local:
             self._check_bucket()
-        self._pending: list[Entry] = []
+        self._pending: list[bytes] = []
         self._part = 0
         self._used: int | None = None
         self._lock = threading.RLock()
@@ -130,7 +137,7 @@ class Landing:
         path = self._body_path(entry.sha256)
         packed = zstandard.compress(body, 1)
         with self._lock:
-            if not self.fs.exists(path):
+            if self._size(path) != len(packed):  # a damaged body is written anew
                 if self._used is None:
                     self._used = self.used()
                 if self._used + len(packed) > self.max_bytes:
@@ -145,7 +152,7 @@ class Landing:
     def add_entry(self, entry: Entry) -> None:
         """Add the entry of a body that is stored already."""
         with self._lock:
-            self._pending.append(entry)
+            self._pending.append(msgspec.json.encode(entry) + b"\n")
             if len(self._pending) >= PART:
                 self.flush()
 
@@ -154,8 +161,7 @@ class Landing:
         with self._lock:
             if self._pending:
                 self._part += 1
-                lines = b"".join(msgspec.json.encode(entry) + b"\n" for entry in self._pending)
-                self._write(f"{self.path}/manifest/{self.run}/{self._part:04d}.jsonl", lines)
+                self._write(f"{self.path}/manifest/{self.run}/{self._part:04d}.jsonl", b"".join(self._pending))
                 self._pending = []
 
     def body(self, entry: Entry) -> bytes:
@@ -180,7 +186,11 @@ class Landing:
         decoder = msgspec.json.Decoder(Entry)
         for run in self.runs() if runs is None else runs:
             for part in sorted(self.fs.glob(f"{self.path}/manifest/{run}/*.jsonl")):
-                yield from (decoder.decode(line) for line in self.fs.cat_file(part).splitlines())
+                for number, line in enumerate(self.fs.cat_file(part).splitlines(), 1):
+                    try:
+                        yield decoder.decode(line)
+                    except (ValueError, RecursionError) as problem:  # damaged: the page is requested again
+                        log.warning("landing %s, line %d can't be read and is left out: %s", part, number, problem)
 
     def prune(self, before: str) -> int:
         """Delete runs whose id sorts before `before` (`20250101`), and bodies that no other run has; returns the bytes freed."""
@@ -193,6 +203,13 @@ class Landing:
             if str(body).rsplit("/", 1)[-1].partition(".")[0] not in needed:
                 self.fs.rm(body)
         return used - self.used()
+
+    def _size(self, path: str) -> int | None:
+        """A file's size in bytes; None where there is none."""
+        try:
+            return int(self.fs.size(path))
+        except FileNotFoundError:
+            return None
 
     def _body_path(self, sha256: str) -> str:
         return f"{self.path}/pages/{sha256[:2]}/{sha256}.zst"

@@ -1,7 +1,9 @@
-"""Rate limits shared by all processes on the machine: the weight spent lately, by host and limit, in one SQLite file.
+"""Rate limits and pauses shared by all processes on the machine: one SQLite file with the weight spent lately and the pauses.
 
-A venue counts in windows whose edges are unknown, and a request arrives later than it was sent. So 97 % of the documented weight
-is allowed in the documented time plus a second, sliding: no window of the venue's can then exceed its limit.
+Both belong to a pool: what a venue counts together, mostly a host, sometimes several (`Source.pool`). A venue counts in windows
+whose edges are unknown, and a request arrives later than it was sent. So 97 % of the documented weight is allowed in the
+documented time plus a second, sliding: no window of the venue's can then exceed its limit. A pause is what a venue asked for:
+nothing is sent to the pool until it is over, in this process, in others, and in later runs.
 
 Written here because it is cheap (0.1 ms a request): pyrate-limiter 4.5, which can share limits between processes too, keeps a row
 per unit of weight and counts them, 1 to 2.6 ms a request and a quarter of a backfill's processor time.
@@ -13,8 +15,11 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import FileLock
 
 from pipelines.source import Limit
 
@@ -23,47 +28,119 @@ SLACK_MS = 1000
 #: Spent weight is summed in slots of this many seconds, which keeps the table at a few thousand rows.
 SLOT = 0.05
 
-_SPENT = "CREATE TABLE IF NOT EXISTS spent (name TEXT, slot INTEGER, weight REAL, PRIMARY KEY (name, slot)) WITHOUT ROWID"
+_TABLES = """
+CREATE TABLE IF NOT EXISTS spent (name TEXT, slot INTEGER, weight REAL, PRIMARY KEY (name, slot)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS pauses (pool TEXT PRIMARY KEY, since REAL, until REAL, problem TEXT, remedy TEXT) WITHOUT ROWID;
+"""
 _SPEND = "INSERT INTO spent VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET weight = weight + excluded.weight"
+_PAUSE = "INSERT INTO pauses VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET {} WHERE excluded.until > until".format(
+    ", ".join(f"{name} = excluded.{name}" for name in ("since", "until", "problem", "remedy"))
+)
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Nothing is sent to a pool for so many more seconds, because of this problem."""
+
+    seconds: float
+    problem: str
+    remedy: str
 
 
 class Limiter:
-    """The limits of one host. `scale` multiplies them, as it does the emulator's."""
+    """The limits of one pool. `scale` multiplies them, as it does the emulator's; `clock` gives seconds."""
 
-    def __init__(self, path: Path, host: str, limits: Mapping[str, Limit], scale: float = 1.0) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    def __init__(
+        self,
+        path: Path,
+        pool: str,
+        limits: Mapping[str, Limit],
+        scale: float = 1.0,
+        clock: Callable[[], float] = lambda: time.time(),
+    ) -> None:
+        self._pool, self._clock = pool, clock
         self._limits = {
-            name: (f"{host}.{name}", max(1, int(limit.weight * scale * SHARE)), limit.seconds + SLACK_MS / 1000)
+            name: (f"{pool}.{name}", max(1, int(limit.weight * scale * SHARE)), limit.seconds + SLACK_MS / 1000)
             for name, limit in limits.items()
         }
-        self._db = sqlite3.connect(path, timeout=60, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = OFF")  # nothing of value is lost in a power cut
-        self._db.execute(_SPENT)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock"):  # two first runs at once: SQLite refuses one of them to change the journal
+            try:
+                self._db = _open(path)
+            except sqlite3.DatabaseError as problem:
+                if isinstance(problem, sqlite3.OperationalError):  # locked, or not to be written
+                    raise
+                for part in ("", "-wal", "-shm"):  # damaged: begin anew
+                    Path(f"{path}{part}").unlink(missing_ok=True)
+                self._db = _open(path)
 
     async def acquire(self, weights: Mapping[str, int]) -> None:
-        """Wait until a request may be sent, and count it. One that weighs more than a (scaled down) limit uses all of it."""
-        for name, weight in weights.items():
-            while wait := self._spend(*self._limits[name], weight):
-                await asyncio.sleep(wait)
+        """Wait until a request may be sent, and count it."""
+        while wait := self.spend(weights):
+            await asyncio.sleep(wait)
 
-    def _spend(self, key: str, allowed: int, window: float, weight: float) -> float:
-        """Spend the weight and return 0, or return the seconds until the next try."""
-        weight = min(weight, allowed)
+    def spend(self, weights: Mapping[str, int]) -> float:
+        """Count a request and return 0, or count nothing and return the seconds until the next try.
+
+        A weight greater than a (scaled down) limit uses all of it.
+        """
         self._db.execute("BEGIN IMMEDIATE")
         with self._db:
-            now = time.time()
-            self._db.execute("DELETE FROM spent WHERE name = ? AND slot < ?", (key, int((now - window) / SLOT) - 1))
-            (spent,) = self._db.execute("SELECT total(weight) FROM spent WHERE name = ?", (key,)).fetchone()
-            over = spent + weight - allowed
+            now = self._clock()
+            if pause := self._pause(now):
+                return pause.seconds
+            wait = max((self._wait(*self._limits[name], weight, now) for name, weight in weights.items()), default=0.0)
+            if not wait:
+                slot = int(now / SLOT)
+                for name, weight in weights.items():
+                    key, allowed, _ = self._limits[name]
+                    self._db.execute(_SPEND, (key, slot, min(weight, allowed)))
+            return wait
+
+    def _wait(self, key: str, allowed: int, window: float, weight: float, now: float) -> float:
+        """The seconds until so much weight can be spent; 0 if it can be now."""
+        oldest, newest = int((now - window) / SLOT) - 1, int((now + SLACK_MS / 1000) / SLOT)
+        # Slots of the future are of a clock that was set back since.
+        self._db.execute("DELETE FROM spent WHERE name = ? AND (slot < ? OR slot > ?)", (key, oldest, newest))
+        (spent,) = self._db.execute("SELECT total(weight) FROM spent WHERE name = ?", (key,)).fetchone()
+        over = spent + min(weight, allowed) - allowed
+        if over <= 0:
+            return 0.0
+        for slot, freed in self._db.execute("SELECT slot, weight FROM spent WHERE name = ? ORDER BY slot", (key,)):
+            over -= freed
             if over <= 0:
-                self._db.execute(_SPEND, (key, int(now / SLOT), weight))
-                return 0.0
-            for slot, freed in self._db.execute("SELECT slot, weight FROM spent WHERE name = ? ORDER BY slot", (key,)):
-                over -= freed
-                if over <= 0:
-                    return float(max(SLOT, (slot + 2) * SLOT + window - now))
+                return float(max(SLOT, (slot + 2) * SLOT + window - now))
         return window
+
+    def pause(self, seconds: float, problem: str, remedy: str = "") -> None:
+        """Send nothing to the pool for so long; a pause never shortens another."""
+        now = self._clock()
+        self._db.execute(_PAUSE, (self._pool, now, now + seconds, problem, remedy))
+
+    def paused(self) -> Pause | None:
+        """What is left of the pool's pause."""
+        return self._pause(self._clock())
+
+    def _pause(self, now: float) -> Pause | None:
+        sql = "SELECT since, until, problem, remedy FROM pauses WHERE pool = ?"
+        row = self._db.execute(sql, (self._pool,)).fetchone()
+        if row is None or not row[0] - SLACK_MS / 1000 <= now < row[1]:
+            return None
+        return Pause(row[1] - now, row[2], row[3])
 
     def close(self) -> None:
         self._db.close()
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    """The file, with its tables. Raises `sqlite3.DatabaseError` where it is damaged."""
+    db = sqlite3.connect(path, timeout=60, isolation_level=None)
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = OFF")  # what is lost in a power cut is the weight of the last minutes
+        db.executescript(_TABLES)
+        db.execute("SELECT count(*) FROM spent, pauses").fetchone()
+    except sqlite3.DatabaseError:
+        db.close()
+        raise
+    return db

@@ -2,7 +2,7 @@
 
 Loading depends on the pages alone, whether they came from a venue, a replay or an archive: once a bug in a parser is fixed, the
 same pages are loaded again. There is one dlt pipeline per source, with its endpoints as resources and tables of many pages. A
-page that can't be read goes to quarantine; the other pages are loaded.
+page, or a row, that can't be read goes to quarantine; the others are loaded.
 Alone: `perps load --venues binance --from 2025-10-10 --to 2025-10-10`.
 """
 
@@ -12,11 +12,13 @@ import gc
 import hashlib
 import logging
 import os
-from collections import defaultdict
+import sys
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 import duckdb
@@ -26,9 +28,10 @@ import pyarrow.compute as pc
 
 from pipelines import __version__, records, warehouse
 from pipelines.landing import Entry
+from pipelines.reading import Flaw, Unreadable, read
 from pipelines.run import Run
 from pipelines.source import Endpoint, Source
-from pipelines.windows import HOUR, Window
+from pipelines.windows import DAY, HOUR, Window
 
 log = logging.getLogger("perplake.load")
 
@@ -45,14 +48,18 @@ class LoadIncomplete(RuntimeError):
 
 @dataclass
 class LoadResult:
-    """The outcome of one source's load: merged rows by endpoint, quarantined pages, endpoints without new pages."""
+    """The outcome of one source's load: merged rows by endpoint, quarantined pages and rows, endpoints without new pages."""
 
     source: str
     rows: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     pages: int = 0
     bytes: int = 0
     quarantined: list[Entry] = field(default_factory=list)
+    #: Rows that were left out of a page, with the page's entry.
+    flaws: list[tuple[Entry, Flaw]] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
+    #: By endpoint of events: the time of the oldest one in the pages, in milliseconds.
+    oldest_event: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -91,15 +98,18 @@ def load(run: Run, source: Source, entries: Iterable[Entry] | None = None) -> Lo
         for batch in _read_ahead(_batches(run, tasks, result)):
             _merge(run, source, batch, result)
     with warehouse.connect(run.settings.database) as connection:
-        warehouse.note_quarantine(connection, [_quarantine_row(e) for e in result.quarantined])
-        quarantined = {e.endpoint_name for e in result.quarantined}
+        rows = [_quarantine_row(e, Flaw(e.field, e.value, e.problem)) for e in result.quarantined]
+        rows += [_quarantine_row(e, flaw) for e, flaw in result.flaws]
+        read_pages = {(source.name, e.endpoint_name, e.page) for task in tasks for e in task.entries}
+        warehouse.note_quarantine(connection, read_pages, rows)
+        quarantined = {e.endpoint_name for e in [*result.quarantined, *(e for e, _ in result.flaws)]}
         for task in tasks:
             if task.endpoint.name in quarantined:  # loaded again once the parser is fixed
                 continue
             row = [source.name, task.endpoint.name, task.digest]
             connection.execute("INSERT OR IGNORE INTO meta.loads VALUES (?, ?, ?)", row)
             if task.endpoint.is_event:
-                _note_complete_windows(connection, source, task)
+                _note_complete_windows(connection, source, task, result.oldest_event.get(task.endpoint.name, sys.maxsize))
     return result
 
 
@@ -125,22 +135,27 @@ def _is_loaded(connection: duckdb.DuckDBPyConnection, source: Source, task: _Tas
     return connection.execute(sql, [source.name, task.endpoint.name, task.digest]).fetchone() is not None
 
 
-def _note_complete_windows(connection: duckdb.DuckDBPyConnection, source: Source, task: _Task) -> None:
+def _note_complete_windows(connection: duckdb.DuckDBPyConnection, source: Source, task: _Task, oldest: int) -> None:
     """For events, where a window without rows can be complete: note the windows that were read to their last page.
 
-    An instrument with empty pages alone is left out: the venue may have no data about it.
+    They begin where the venue is proven to keep its events, or else at the oldest event of any instrument: before it, silence may
+    be forgetting. An instrument with empty pages alone is left out: the venue may have no data about it.
     """
     with_records = {tuple(e.context.items()) for e in task.entries if not e.empty}
     for e in task.entries:
-        if e.last and e.window and not e.problem and tuple(e.context.items()) in with_records:
+        if e.last and e.window and not e.problem and not e.flaws and tuple(e.context.items()) in with_records:
+            proven_from = int(max(0, e.observed_at - task.endpoint.proven_days * DAY))
+            window = Window(*e.window).after(min(oldest, proven_from))
+            if not window:
+                continue
             symbol = e.context.get("symbol", "")
-            row = [source.name, task.endpoint.name, symbol, warehouse.naive(e.window[0]), warehouse.naive(e.window[1])]
+            row = [source.name, task.endpoint.name, symbol, warehouse.naive(window.start), warehouse.naive(window.end)]
             connection.execute("INSERT OR IGNORE INTO meta.loaded_windows VALUES (?, ?, ?, ?, ?)", row)
 
 
-def _quarantine_row(e: Entry) -> tuple[Any, ...]:
+def _quarantine_row(e: Entry, flaw: Flaw) -> tuple[Any, ...]:
     at = warehouse.naive(e.observed_at)
-    return (e.source, e.endpoint_name, e.path_label, e.field, e.value, e.problem, e.page, e.run, at)
+    return (e.source, e.endpoint_name, e.path_label, flaw.place, flaw.value, flaw.problem, e.page, e.run, at)
 
 
 def _batches(run: Run, tasks: Iterable[_Task], result: LoadResult) -> Iterator[Batch]:
@@ -184,15 +199,22 @@ def arrow_tables(run: Run, endpoint: Endpoint, entries: Iterable[Entry], result:
     pending: list[pa.Table] = []
     count = 0
     for entry in entries:
-        body = run.landing.body(entry)
         result.pages += 1
-        result.bytes += len(body)
         try:
-            rows = endpoint.rows(endpoint.read(body))
-        except (msgspec.ValidationError, msgspec.DecodeError, ValueError) as problem:
-            result.quarantined.append(msgspec.structs.replace(entry, problem=entry.problem or str(problem)))
+            body = run.landing.body(entry)
+            reading = read(endpoint, body)
+            table = _clip(endpoint, run.window, entry, _table(endpoint, entry, reading.rows))
+        except Exception as problem:  # no page may stop the load of the others, in this run or a later one
+            flaw = problem.flaw if isinstance(problem, Unreadable) else Flaw("$", "", str(problem) or type(problem).__name__)
+            quarantined = msgspec.structs.replace(entry, problem=flaw.problem, field=flaw.place, value=flaw.value)
+            result.quarantined.append(quarantined)
+            log.error("%s %s: page %s is quarantined: %s", entry.source, entry.path_label, entry.page, flaw.problem)
             continue
-        table = _clip(endpoint, run.window, entry, _table(endpoint, entry, rows))
+        result.bytes += len(body)
+        if endpoint.is_event and endpoint.time and reading.rows:
+            oldest = min(map(attrgetter(endpoint.time), reading.rows))
+            result.oldest_event[endpoint.name] = min(oldest, result.oldest_event.get(endpoint.name, oldest))
+        result.flaws += [(entry, flaw) for flaw in reading.flaws]
         if table.num_rows:
             pending.append(table)
             count += table.num_rows
@@ -220,9 +242,22 @@ def _table(endpoint: Endpoint, entry: Entry, rows: Sequence[Any]) -> pa.Table:
     count = len(rows)
     arrays = records.columns(endpoint.record, endpoint.schema, rows)
     arrays += [pa.repeat(pa.scalar(entry.context[name], pa.string()), count) for name in endpoint.context]
+    if endpoint.numbered:
+        arrays.append(pa.array(_number_among_equals(endpoint, rows), pa.int64()))
     arrays += [pa.repeat(pa.scalar(value, pa.string()), count) for value in (entry.page, entry.run)]
     arrays.append(pa.repeat(pa.scalar(warehouse.naive(entry.observed_at), pa.timestamp("us")), count))
     return pa.Table.from_arrays(arrays, schema=endpoint.schema)
+
+
+def _number_among_equals(endpoint: Endpoint, rows: Sequence[Any]) -> list[int]:
+    """For each row, how many of the rows before it have the same key: a page has each event once, so equal rows are several."""
+    seen: Counter[tuple[Any, ...]] = Counter()
+    numbers = []
+    for row in rows:
+        key = tuple(getattr(row, name) for name in endpoint.key if name in endpoint.record.__struct_fields__)
+        numbers.append(seen[key])
+        seen[key] += 1
+    return numbers
 
 
 def latest(endpoint: Endpoint, table: pa.Table) -> pa.Table:

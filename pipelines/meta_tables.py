@@ -63,19 +63,22 @@ META_TABLES = {
         key=("run",),
     ),
     "quarantine": Table(
-        "One row per page that could not be read as its type and was left out.",
+        "One row per page, or row of a page, that could not be read as its type and was left out.",
         {
             "source": _SOURCE,
             "dataset": _DATASET,
             "endpoint": ("VARCHAR", "The path of the request."),
-            "field": ("VARCHAR", "The field that could not be read."),
+            "field": (
+                "VARCHAR",
+                "The place in the body that could not be read: `$` for all of it, `$.data[3].price` for a field of a row.",
+            ),
             "value": ("VARCHAR", "Its value as sent."),
             "problem": ("VARCHAR", "Why it could not be read."),
             "page": ("VARCHAR", "The page's hash, which is its name in landing."),
             "run": ("VARCHAR", "The run that fetched the page, as in landing's manifest."),
             "observed_at": ("TIMESTAMP", "Time of the request."),
         },
-        key=("source", "dataset", "page"),
+        key=("source", "dataset", "page", "field"),
     ),
     "loaded_windows": Table(
         "Windows for which a dataset of events was fetched completely, per instrument: without a row in them there was no event.",

@@ -47,7 +47,7 @@ def no_params(instrument: Instrument) -> Mapping[str, str]:
 def windowed(
     path: str,
     limit: int | None,
-    weights: Mapping[str, int],
+    weights: Mapping[str, int] | Callable[[int], Mapping[str, int]],
     *,
     instrument_params: InstrumentParams = by_symbol,
     bounds: tuple[str, str] = ("startTime", "endTime"),
@@ -58,7 +58,9 @@ def windowed(
 
     `instrument_params` gives the parameters that name the instrument, `bounds` the names of the parameters for the window's ends,
     `unit` the milliseconds in one unit of theirs (1000: seconds), or `iso` for ISO 8601 with an end that is exclusive. `params`
-    are the same in all requests. The instrument's symbol takes the place of `{symbol}` in the path.
+    are the same in all requests. The instrument's symbol takes the place of `{symbol}` in the path. `weights` is what a request
+    costs, or the cost by the rows that it asks for: then it asks for as many as the window has hours, and one more for a bar that
+    contains its start.
     """
 
     def request(instrument: Instrument, window: Window) -> Request:
@@ -66,13 +68,20 @@ def windowed(
             ends: tuple[str | int, str | int] = (iso(window.start), iso(window.end))
         else:
             ends = (window.start // unit, (window.end - 1) // unit)
-        span = dict(zip(bounds, ends, strict=True)) | ({"limit": limit} if limit else {})
+        span = dict(zip(bounds, ends, strict=True))
+        rows, cost = limit, weights
+        if callable(cost):
+            hours = -(-(window.end - window.start) // HOUR) + 1
+            rows = min(limit or hours, hours)
+            cost = cost(rows)
+        if rows:
+            span["limit"] = rows
         return Request(
             path.format(symbol=instrument.symbol),
             {**instrument_params(instrument), **params, **span},
             context={"symbol": instrument.symbol},
             window=window,
-            weights=weights,
+            weights=cost,
         )
 
     return request
@@ -110,16 +119,16 @@ def latest(
     return plan
 
 
-def from_newest(number: str, size: str, time: str) -> NextPage:
-    """The next page of a list that is numbered from the newest row back, until a page is short or reaches before the window.
+def from_newest(number: str, time: str) -> NextPage:
+    """The next page of a list that is numbered from the newest row back, until a page is empty or reaches before the window.
 
-    `number` and `size` are the parameters for the page and its length. Rows that are added meanwhile shift others to later pages,
-    where they come a second time; none is lost.
+    `number` is the parameter for the page. A page may be shorter than was asked. Rows that are added meanwhile shift others to
+    later pages, where they come a second time; none is lost.
     """
 
     def next_page(request: Request, page: Any, rows: Sequence[Any]) -> Request | None:
         assert request.window
-        if len(rows) < int(request.params[size]) or min(map(attrgetter(time), rows)) < request.window.start:
+        if not rows or min(map(attrgetter(time), rows)) < request.window.start:
             return None
         return replace(request, params={**request.params, number: int(request.params[number]) + 1})
 

@@ -12,10 +12,12 @@ import types
 import typing
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Annotated, Any, Literal
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.windows import to_ms
 
@@ -50,15 +52,26 @@ class Labels(str):
 
 
 def read_custom(kind: type, value: Any) -> IsoMs | Labels:
-    """msgspec's hook for types that it doesn't know: `IsoMs`, `UtcMs` and `Labels`. Raises ValueError, TypeError."""
+    """msgspec's hook for types that it doesn't know: `IsoMs`, `UtcMs` and `Labels`. Raises ValueError, whatever the value is."""
     if kind is Labels:
-        return Labels(value if isinstance(value, str) else " ".join(value))
-    moment = datetime.fromisoformat(value.replace(" UTC", "Z"))
+        return _labels(value)
+    try:
+        moment = datetime.fromisoformat(value.replace(" UTC", "Z"))
+    except (AttributeError, TypeError, ValueError):
+        moment = datetime.min
     if kind is UtcMs and moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     if not issubclass(kind, IsoMs) or moment.tzinfo is None or not 2014 <= moment.year < 2040:
-        raise ValueError(f"Expected a time of 2014-2040 with its zone, got {value}")
+        raise ValueError(f"Expected a time of 2014-2040 with its zone, got {value!r:.60}")
     return kind(to_ms(moment))
+
+
+def _labels(value: Any) -> Labels:
+    """Raises ValueError for what is neither a text nor a list of texts."""
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"Expected a text or a list of texts, got {value!r:.60}")
+    return Labels(" ".join(texts))
 
 
 _ARROW = {
@@ -87,16 +100,33 @@ def _arrow_type(annotation: Any) -> tuple[pa.DataType, bool]:
     return _ARROW[annotation], False
 
 
-def arrow_schema(record: type[Record], context: Sequence[str] = ()) -> pa.Schema:
-    """The raw table's schema: record fields, context columns (text), bookkeeping."""
+def arrow_schema(record: type[Record], context: Sequence[str] = (), numbered: bool = False) -> pa.Schema:
+    """The raw table's schema: record fields, context columns (text), the number among equals (`nth`), bookkeeping."""
     hints = typing.get_type_hints(record, include_extras=True)
     fields = []
     for name in record.__struct_fields__:
         arrow, nullable = _arrow_type(hints[name])
         fields.append(pa.field(name, arrow, nullable=nullable))
     fields += [pa.field(name, pa.string(), nullable=False) for name in context]
+    fields += [pa.field("nth", pa.int64(), nullable=False)] if numbered else []
     fields += [pa.field(name, arrow, nullable=False) for name, arrow in BOOKKEEPING.items()]
     return pa.schema(fields)
+
+
+#: A JSON number is exact to here; a time in milliseconds beyond it is in no calendar.
+EXACT = 2**53
+
+
+@cache
+def integer_limits(record: type[Record]) -> dict[str, int]:
+    """The record's integer columns without bounds of their own, and the value that each must stay below.
+
+    A nullable one may be any of 64 bits: beyond `EXACT` it is null in the table, as in a date that says "never".
+    """
+    hints = typing.get_type_hints(record, include_extras=True)
+    bounded = {name for name, hint in hints.items() if typing.get_origin(hint) is Annotated or hint in (IsoMs, UtcMs)}
+    kinds = {name: _arrow_type(hints[name]) for name in record.__struct_fields__ if name not in bounded}
+    return {name: 2**63 if nullable else EXACT for name, (kind, nullable) in kinds.items() if kind == pa.int64()}
 
 
 def known_names(record: type[msgspec.Struct]) -> frozenset[str]:
@@ -111,7 +141,10 @@ def columns(record: type[Record], schema: pa.Schema, rows: Sequence[Any]) -> lis
     for name, values in zip(names, values_by_column, strict=True):
         kind = schema.field(name).type
         try:
-            arrays.append(pa.array(values, kind))
+            array = pa.array(values, kind)
         except pa.ArrowInvalid:  # the empty text of a `MaybeNumber`
-            arrays.append(pa.array([None if value == "" else value for value in values], kind))
+            array = pa.array([None if value == "" else value for value in values], kind)
+        if kind == pa.int64() and schema.field(name).nullable and (greatest := pc.max(array).as_py()) and greatest >= EXACT:
+            array = pc.if_else(pc.less(array, EXACT), array, None)
+        arrays.append(array)
     return arrays

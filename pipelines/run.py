@@ -8,7 +8,6 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from urllib.parse import urlsplit
 
 from pipelines import keys
 from pipelines.client import Client
@@ -88,13 +87,12 @@ class Run:
             s3_endpoint = f"{self.emulator.url}/s3"
         elif self.emulator:
             base_url = f"{self.emulator.url}/{source.host or source.venue}"
-        # An emulator's limits are its own; a venue's limits hold for all processes on the machine.
-        limits = (settings.folder if self.emulator else settings.home) / "limits.sqlite"
+        # An emulator's limits are its own; a venue's hold for all processes on the machine, whatever their home.
+        limits = (settings.folder if self.emulator else settings.state_folder) / "limits.sqlite"
         return Client(
             source,
             base_url,
-            # By host, because several sources of one venue share its limits.
-            Limiter(limits, urlsplit(source.base_url).netloc, source.limits, settings.scale),
+            Limiter(limits, source.limit_pool, source.limits, settings.scale),
             self.clock,
             timeout=settings.timeout_seconds,
             tries=settings.tries,

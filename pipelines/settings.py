@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import tempfile
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -32,6 +33,13 @@ CATALOGS = frozenset(
     "raw meta marts marts_0_1 staging intermediate seeds main temp system information_schema pg_catalog memory".split()
 )
 Names = Annotated[list[str], NoDecode]
+
+
+def _state_folder() -> Path:
+    """`perplake` in the user's folder for state, or in the folder for temporary files where that can't be written."""
+    folder = Path(os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser()) / "perplake"
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    return folder if os.access(existing, os.W_OK) else Path(tempfile.gettempdir()) / f"perplake-{os.getuid()}"
 
 
 def _old_variable() -> dict[str, Any]:
@@ -61,6 +69,11 @@ class Settings(BaseSettings):
     days: int = Field(120, ge=1, description="length of the window in days, where no first day is given")
     as_of: datetime | None = Field(None, description="the time of the run's clock; default: the end of the last day, live: now")
     home: Path = Field(Path(".perplake"), description="folder for all that runs write")
+    state: Path | None = Field(
+        None,
+        description="folder for what all runs on this machine share: the use of venues' rate limits, and pauses that venues "
+        "asked for; default: `perplake` in the user's folder for state (`XDG_STATE_HOME`, `~/.local/state`)",
+    )
     warehouse: Path | None = Field(None, description="DuckDB file; default: one per market in the home folder")
     landing: str | None = Field(
         None, description="folder or `s3://bucket/prefix` for raw responses; default: one per market in the home folder"
@@ -173,6 +186,11 @@ class Settings(BaseSettings):
     def folder(self) -> Path:
         """The folder of this market's landing, warehouse, published copy and report."""
         return self.home / self.market
+
+    @property
+    def state_folder(self) -> Path:
+        """The folder that all runs on this machine share."""
+        return self.state or _state_folder()
 
     @property
     def database(self) -> Path:

@@ -66,8 +66,8 @@ def rows_from_columns(record: Callable[..., Kind], *columns: Sequence[Any]) -> l
 
 
 def decode_or_none(body: bytes, kind: type[Kind]) -> Kind | None:
-    """A body as a type, such as a venue's error; None where it is of another shape."""
+    """A body as a type, such as a venue's error; None where it is of another shape, no JSON, or nested too deeply."""
     try:
         return msgspec.json.decode(body, type=kind)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return None

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, Protocol
+from urllib.parse import urlsplit
 
 import msgspec
 import pyarrow as pa
 
 from pipelines import records
-from pipelines.windows import Window
+from pipelines.windows import HOUR, Window
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,23 @@ class Limit:
 
 @dataclass(frozen=True)
 class Instrument:
-    """The venue's symbol of a perpetual, and its base asset."""
+    """The venue's symbol of a perpetual, and its base asset.
+
+    `listed_at` and `delisted_at` (milliseconds, UTC) bound what is requested; None: not known, or not over. `trading` is False
+    where the venue's status says that it does not trade now: not yet, being settled, delisted.
+    """
 
     symbol: str
     base_asset: str
+    listed_at: int | None = None
+    delisted_at: int | None = None
+    trading: bool = True
+
+    def life(self, window: Window) -> Window:
+        """The part of a window in which the instrument was listed, in whole hours."""
+        if self.listed_at:
+            window = window.after(self.listed_at // HOUR * HOUR)
+        return window.before(-(-self.delisted_at // HOUR) * HOUR) if self.delisted_at else window
 
 
 @dataclass(frozen=True)
@@ -40,10 +54,10 @@ class Request:
     """One request to a venue: a GET with `params` in the query, or a POST with a `body`.
 
     `context` are columns that the response doesn't have. `weights` is the cost, by the source's limits.
-    `window` is the requested window; rows outside it are refused, because they answer another request (None where the endpoint
-    takes no window). `clip_start`: the endpoint takes an end alone, so earlier rows are dropped instead. `clip_end`: later rows
-    are dropped, as in pages that are counted from the newest row and take neither end.
-    `instrument` is the requested symbol, which fetch fills in; rows of another instrument are refused too.
+    `window` is the requested window: rows outside it are cut, and a page that has rows but none inside answers another request.
+    `clip_start`: the endpoint takes an end alone, so that a page may have earlier rows only. `clip_end`: later rows only, as in
+    pages that are counted from the newest row and take neither end.
+    `instrument` is the requested symbol, which fetch fills in; rows of another instrument are refused.
     """
 
     path: str
@@ -76,25 +90,32 @@ NextPage = Callable[[Request, Any, Sequence[Any]], Request | None]
 class Endpoint:
     """One endpoint of one source, and its raw table.
 
-    Requests: `plan(instrument, window)` gives them; a `bulk` endpoint is requested once for all instruments.
+    Requests: `plan(instrument, window)` gives them; a `bulk` endpoint is requested once for all instruments. `plan_all` is a plan
+    for all instruments at once, where a series has one: it is used where that takes fewer requests and all assets are wanted.
     `next_page(request, page, rows)` gives the request for the next page, or None. `history_days` is how many days back the venue
     answers (None: without limit).
 
     Pages: `page` is the type of a body (default: a list of records), `rows` takes the records out of it; `decode` replaces JSON.
     `empty` is True for a page without any records where `rows` leaves some out. `ignored_fields` are documented fields that are
-    not loaded; other new fields are reported. `wire_type` is the type with the venue's field names, where `record` flattens
-    several levels. `allow_identical_pages`: responses about two instruments may have equal bytes, because their rows don't name
-    the instrument.
+    not loaded (`*`: whatever is not read); other new fields are reported. `wire_type` is the type with the venue's field names,
+    where `record` flattens several levels. `allow_identical_pages`: responses about two instruments mostly have equal bytes,
+    because their rows don't name the instrument.
 
     Rows: `key` identifies one, together with the time of observation for a snapshot. `time` is the column, in milliseconds, that
     a window selects by; a snapshot has none. `bar` is the length of a bar in milliseconds: bars that were not over when they
-    were observed are not loaded. `is_event`: rows are events, so a window without rows can be complete.
+    were observed are not loaded. `is_event`: rows are events, so a window without rows can be complete: silence counts as zero
+    for `proven_days` back, for which a witness says that the venue keeps its events, and else after the oldest row seen.
+    `numbered`: events have no id, so equal ones of a page are several; the column `nth` numbers them.
+
+    Instruments: a snapshot by instrument is requested of those that trade; `only_trading` says it of a history too, where the
+    venue refuses it for those that are settled or delisted. Windows are cut to the instrument's life.
     """
 
     name: str
     record: type[records.Record]
     key: tuple[str, ...]
     plan: Plan
+    plan_all: Plan | None = None
     page: Any = None
     rows: Rows = lambda page: page
     next_page: NextPage = lambda request, page, rows: None
@@ -105,6 +126,9 @@ class Endpoint:
     bar: int | None = None
     history_days: float | None = None
     is_event: bool = False
+    proven_days: float = 0
+    numbered: bool = False
+    only_trading: bool = False
     empty: Callable[[Any], bool] | None = None
     ignored_fields: frozenset[str] = frozenset()
     wire_type: type[msgspec.Struct] | None = None
@@ -120,7 +144,7 @@ class Endpoint:
 
     @cached_property
     def schema(self) -> pa.Schema:
-        return records.arrow_schema(self.record, self.context)
+        return records.arrow_schema(self.record, self.context, self.numbered)
 
     def is_empty(self, page: Any, rows: Sequence[Any]) -> bool:
         """True if the page has no records, not even records that `rows` leaves out."""
@@ -132,20 +156,26 @@ class Endpoint:
 
     @property
     def primary_key(self) -> tuple[str, ...]:
-        return (*self.key, "_observed_at") if self.snapshot else self.key
+        return (*self.key, "_observed_at") if self.snapshot else (*self.key, "nth") if self.numbered else self.key
+
+
+#: The kinds of errors that venues state. `absent`: there is nothing for this instrument (not trading, no such archive file);
+#: `retired`: the endpoint has ended.
+Kind = Literal["limited", "blocked", "rejected", "transient", "key", "absent", "retired"]
 
 
 @dataclass(frozen=True)
 class VenueProblem:
     """An error that a venue states in a response, and its kind."""
 
-    kind: Literal["limited", "blocked", "rejected", "transient", "key"]
+    kind: Kind
     message: str
 
     @classmethod
     def by_status(cls, status: int, message: str) -> VenueProblem:
-        """The kind by HTTP status: 429 limited, 5xx transient, else rejected."""
-        return cls("limited" if status == 429 else "transient" if status >= 500 else "rejected", message)
+        """The kind by HTTP status: 429 limited, 5xx transient, 410 retired, else rejected."""
+        by_status: dict[int, Kind] = {429: "limited", 410: "retired"}
+        return cls(by_status.get(status, "transient" if status >= 500 else "rejected"), message)
 
 
 class Transport(Protocol):
@@ -174,6 +204,10 @@ class Source:
     error: Callable[[int, bytes], VenueProblem | None] = lambda status, body: None
     #: The perpetuals in a page of the endpoint `instruments`.
     parse_instruments: Callable[[Any], list[Instrument]] | None = None
+    #: What the limits and pauses belong to, where the venue counts several hosts together; default: the host.
+    pool: str = ""
+    #: The seconds in one unit of the header `Retry-After`, where it is no date.
+    retry_after_unit: float = 1
     #: How many requests are sent at a time.
     concurrency: int = 8
     #: The header for the API key and the text before the key in it. The table of sources names the environment variable.
@@ -185,6 +219,10 @@ class Source:
     host: str = ""
     #: Makes the transport for a client, where requests don't go by plain HTTP.
     transport: Callable[[Any], Transport] | None = None
+
+    @property
+    def limit_pool(self) -> str:
+        return self.pool or urlsplit(self.base_url).netloc or self.base_url
 
     def endpoint(self, name: str) -> Endpoint:
         return next(endpoint for endpoint in self.endpoints if endpoint.name == name)

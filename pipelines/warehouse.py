@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -77,7 +78,7 @@ def prepare(connection: duckdb.DuckDBPyConnection, market: str) -> None:
 
     Raises `WarehouseMismatch` when the warehouse belongs to another market or another version of perplake.
     """
-    _rename_tables_of_0_1(connection)
+    _change_tables_of_0_1(connection)
     connection.execute(create_meta_tables())
     known = connection.execute("SELECT schema, version, market FROM meta.warehouse").fetchone()
     if known is None:
@@ -96,8 +97,11 @@ def prepare(connection: duckdb.DuckDBPyConnection, market: str) -> None:
     create_raw_tables(connection)
 
 
-def _rename_tables_of_0_1(connection: duckdb.DuckDBPyConnection) -> None:
-    """Rename the `meta` tables and columns of a warehouse of version 0.1."""
+def _change_tables_of_0_1(connection: duckdb.DuckDBPyConnection) -> None:
+    """Rename the `meta` tables and columns of a warehouse of version 0.1, and let a page have several rows in quarantine."""
+    sql = "SELECT 1 FROM duckdb_constraints() WHERE table_name = 'quarantine' AND constraint_name LIKE '%dataset_page_pkey'"
+    if connection.execute(sql).fetchone():
+        connection.execute("DROP TABLE meta.quarantine")  # made anew by the next load, which reads these pages again
     sql = "SELECT table_name, column_name FROM duckdb_columns() WHERE schema_name = 'meta'"
     columns = set(connection.execute(sql).fetchall())
     if ("run_info", "source") in columns:
@@ -126,7 +130,8 @@ def create_raw_tables(connection: duckdb.DuckDBPyConnection) -> None:
                 connection.execute(f'CREATE TABLE raw."{name}" ({", ".join(columns)})')
             else:
                 for column in types.keys() - existing[name]:
-                    connection.execute(f'ALTER TABLE raw."{name}" ADD COLUMN "{column}" {types[column]}')
+                    default = " DEFAULT 0" if column == "nth" else ""
+                    connection.execute(f'ALTER TABLE raw."{name}" ADD COLUMN "{column}" {types[column]}{default}')
             comment = _comment(row.title, endpoint)
             if comments.get(name) != comment:
                 connection.execute(f'COMMENT ON TABLE raw."{name}" IS {quoted(comment)}')
@@ -174,8 +179,14 @@ def scope(connection: duckdb.DuckDBPyConnection) -> str:
     return str(connection.execute("SELECT * FROM meta.scope").fetchall())
 
 
-def note_quarantine(connection: duckdb.DuckDBPyConnection, rows: list[tuple[str, ...]]) -> None:
-    """Store quarantined pages: source, endpoint's name, path label, field, value, problem, page, run, observed_at."""
+def note_quarantine(connection: duckdb.DuckDBPyConnection, pages: set[tuple[str, str, str]], rows: list[tuple[Any, ...]]) -> None:
+    """Replace what is noted about the pages that were read (source, endpoint's name, page).
+
+    Rows: source, endpoint's name, path label, field, value, problem, page, run, observed_at.
+    """
+    known = connection.execute("SELECT DISTINCT source, dataset, page FROM meta.quarantine").fetchall()
+    for page in pages.intersection(known):
+        connection.execute("DELETE FROM meta.quarantine WHERE source = ? AND dataset = ? AND page = ?", list(page))
     for row in rows:
         connection.execute("INSERT OR REPLACE INTO meta.quarantine VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", list(row))
 

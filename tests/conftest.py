@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import settings
 
@@ -17,6 +20,14 @@ SLOW = (
     "tests/sources/test_every_source.py",
     "tests/pipelines/test_fetch.py",
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_state_of_the_user() -> Iterator[None]:
+    """Limits and pauses of the user's own runs are left alone."""
+    with tempfile.TemporaryDirectory(prefix="perplake-state-") as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PERPLAKE_STATE", folder)
+        yield
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -27,6 +27,7 @@ from assets.cli.base import command
 from pipelines import __version__, warehouse
 from pipelines.fetch import FetchResult
 from pipelines.load import LoadResult
+from pipelines.reading import Flaw
 from pipelines.settings import Settings
 from pipelines.sources import get_source
 
@@ -80,11 +81,13 @@ def answers(results: Sequence[FetchResult], loads: Sequence[LoadResult]) -> Iter
         source, load = get_source(result.source), loaded[result.source]
         for endpoint in source.endpoints:
             pages = [entry for entry in result.entries if entry.endpoint_name == endpoint.name]
-            unread = [e for e in load.quarantined if e.endpoint_name == endpoint.name]
+            unread = [(e, Flaw(e.field, e.value, e.problem)) for e in load.quarantined if e.endpoint_name == endpoint.name]
+            unread += [(e, flaw) for e, flaw in load.flaws if e.endpoint_name == endpoint.name]
             rows = load.rows.get(endpoint.name, 0)
             if unread:
-                at = unread[0]
-                yield Verdict(source.name, endpoint.name, Colour.bad, f"{at.field} = {at.value}: {at.problem} ({at.url})")
+                entry, flaw = unread[0]
+                reason = f"{flaw.place} = {flaw.value}: {flaw.problem} ({entry.url})"
+                yield Verdict(source.name, endpoint.name, Colour.bad, reason)
             elif rows:
                 yield Verdict(source.name, endpoint.name, Colour.ok, f"{len(pages)} pages, {rows:,} rows")
             elif pages:

@@ -177,6 +177,10 @@ def load_end(run: Run, results: list[LoadResult]) -> None:
         f"{e.source} {e.path_label}: page {e.page} is in quarantine: {e.problem}"
         for result in results
         for e in result.quarantined
+    ] + [
+        f"{e.source} {e.path_label}: a row of page {e.page} is in quarantine: {flaw.place} = {flaw.value}: {flaw.problem}"
+        for result in results
+        for e, flaw in result.flaws
     ]
     for line in _grouped(unread):
         console.print(f"[bold red]failed[/] {escape(line)}")

@@ -84,6 +84,8 @@ def _metadata(run: Run, result: FetchResult) -> dict[str, object]:
         "reused": result.reused,
         "seconds": round(result.seconds, 1),
         "quarantined": len(result.quarantined),
+        "rows_left_out": sum(len(entry.flaws) for entry in result.entries),
+        "rows_outside_windows": result.rows_outside,
         "run": run.id,
     }
 

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from filelock import FileLock
+
 from pipelines.settings import Settings
 
 if TYPE_CHECKING:
@@ -39,5 +41,8 @@ def dagster_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     """The instance, open until the block ends."""
     import dagster as dg
 
-    with dg.DagsterInstance.from_config(str(dagster_home(settings))) as instance:
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with FileLock(settings.home / "dagster.lock"):  # two first runs at once: Dagster makes its tables without one
+        opened = dg.DagsterInstance.from_config(str(dagster_home(settings)))
+    with opened as instance:
         yield instance

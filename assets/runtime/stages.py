@@ -14,12 +14,25 @@ from pipelines.source import Source
 
 
 def fetch_problems(result: FetchResult) -> list[str]:
-    """A message for each request that failed and each page that could not be read."""
-    return [str(failure) for failure in result.failures] + [
-        f"{result.source} {e.path_label}: page {e.page} is in quarantine: {e.problem} (field {e.field}, value {e.value}); "
-        "the next run requests it again"
-        for e in result.quarantined
-    ]
+    """A message for each request that failed, each page that could not be read, and each page of a series that lost rows.
+
+    A row that is left out of a list is a warning of the fetch: the list's other rows are what is asked for.
+    """
+    again = "the next run requests it again"
+    return (
+        [str(failure) for failure in result.failures]
+        + [
+            f"{result.source} {e.path_label}: page {e.page} is in quarantine: {e.problem} (field {e.field}, value {e.value}); "
+            f"{again}"
+            for e in result.quarantined
+        ]
+        + [
+            f"{result.source} {e.path_label}: {len(e.flaws)} rows of page {e.page} are in quarantine, such as "
+            f"{e.flaws[0].place} = {e.flaws[0].value}: {e.flaws[0].problem}; {again}"
+            for e in result.entries
+            if e.flaws and e.window
+        ]
+    )
 
 
 def unlisted_assets(run: Run, results: Sequence[FetchResult]) -> list[str]:

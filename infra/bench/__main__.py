@@ -3,6 +3,7 @@
     throughput  a million candles from the emulator to the raw table, compared with dlt's `rest_api` (by rate: it gets fewer rows)
     replay      landing to the raw table, compared with DuckDB's JSON reader on the same bytes
     limits      the share of the allowed rate that a limited backfill uses
+    times       minutes of whole fetches at the venues' real limits, calculated on a clock that jumps
     history     a daily run on 300 days of history, compared with one on 30 days
     forecasts   walking forward with all methods for 12 assets over 5 years, compared with three minutes
 
@@ -31,8 +32,9 @@ from infra.bench.forecasts import walk_seconds
 from infra.bench.history import daily_seconds
 from infra.bench.limited import SOURCES, shares
 from infra.bench.market import serve
+from infra.bench.virtual import TASKS, minutes
 
-PARTS = ("throughput", "replay", "limits", "history", "forecasts")
+PARTS = ("throughput", "replay", "limits", "times", "history", "forecasts")
 HOURS = 9000
 ENDLESS = 1e6
 
@@ -107,6 +109,13 @@ def limits(quick: bool) -> Iterator[Line]:
         )
 
 
+def times(quick: bool) -> Iterator[Line]:
+    for task in TASKS[: 1 if quick else None]:
+        taken = minutes(task)
+        ratio, good = f"{taken / task.aim:.2f}", taken <= task.aim
+        yield Line(f"fetch {task.title}", f"{taken:.1f} min, calculated", f"{task.aim:g} min", ratio, "≤ 1", good)
+
+
 def history(quick: bool, rounds: int) -> Iterator[Line]:
     long, short = (4, 2) if quick else (300, 30)
     took = daily_seconds((long, short), 1 if quick else rounds, ("--venues", "binance", "--assets", "BTC") if quick else ())
@@ -144,6 +153,8 @@ def main(
             lines += speed(Path(folder), quick, rounds, parts)
     if "limits" in parts:
         lines += limits(quick)
+    if "times" in parts:
+        lines += times(quick)
     if "history" in parts:
         lines += history(quick, rounds)
     if "forecasts" in parts:

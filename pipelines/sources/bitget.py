@@ -162,7 +162,7 @@ SOURCE = Source(
             latest(
                 ROOT + "history-fund-rate", _weights("history-fund-rate"), productType="USDT-FUTURES", pageSize=RATES, pageNo=1
             ),
-            next_page=from_newest("pageNo", "pageSize", "funding_time"),
+            next_page=from_newest("pageNo", "funding_time"),
             rows_at="data",
         ),
         series(
@@ -173,6 +173,8 @@ SOURCE = Source(
             key=("symbol", "ts", "side", "price", "amount"),
             next_page=_older,
             history_days=3,
+            numbered=True,
+            proven_days=3,
             is_event=True,
             rows_at="data.list",
             beside={"cursor": (str | None, None)},

@@ -14,7 +14,7 @@ import msgspec
 from pipelines.endpoints import hourly_bars, series, snapshot
 from pipelines.error_bodies import error_reader
 from pipelines.paging import hourly
-from pipelines.records import IsoMs, MaybeNumber, Number, Record, read_custom
+from pipelines.records import IsoMs, MaybeNumber, Number, Record
 from pipelines.source import Instrument, Limit, Plan, Request, Source
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window, iso
@@ -102,7 +102,7 @@ SOURCE = Source(
             "symbol",
             Request(ROOT + "instrument/active", weights=WEIGHTS),
             # No report of unknown fields: the record reads a few of more than a hundred.
-            decode=msgspec.json.Decoder(list[Contract], strict=False, dec_hook=read_custom).decode,
+            ignored_fields="*",
         ),
         series("funding_rates", FundingRate, "timestamp", _windowed("funding"), ignored_fields="fundingRateDaily"),
         hourly_bars(

@@ -229,7 +229,7 @@ class Transport:
         return read
 
     async def _throttle(self, cost: float | None = None) -> None:
-        await self._client.limiter.acquire({"ms": max(1, ceil((1 if cost is None else cost) * self._exchange.rateLimit))})
+        await self._client.wait({"ms": max(1, ceil((1 if cost is None else cost) * self._exchange.rateLimit))})
 
     def _problem(self, status: int, problem: Exception) -> Problem:
         ccxt, kind = self._ccxt, "rejected"

@@ -158,7 +158,7 @@ class Transport:
                 return answer, status
 
     async def _call(self, request: Request, method: str, path: str, limit: str, **content: Any) -> Answer:
-        await self._client.limiter.acquire({limit: 1})
+        await self._client.wait({limit: 1})
         try:
             return await self._client.http(method, f"{self._client.base_url}{ROOT}{path}", **content)
         except (TimeoutError, ConnectionError) as problem:

@@ -16,11 +16,10 @@ from urllib.parse import quote
 import msgspec
 
 from pipelines.endpoints import hourly_bars, series, snapshot
-from pipelines.error_bodies import Kind
 from pipelines.paging import hourly
 from pipelines.records import IsoMs, MaybeNumber, Number, Record
 from pipelines.shapes import decode_or_none, enveloped
-from pipelines.source import Instrument, Limit, Request, Source, VenueProblem
+from pipelines.source import Instrument, Kind, Limit, Request, Source, VenueProblem
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window, iso_ms
 

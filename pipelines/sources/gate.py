@@ -133,11 +133,8 @@ def _later(request: Request, page: Any, rows: Sequence[Statistics]) -> Request |
     if not rows or not request.window:
         return None
     rest = request.window.after(max(row.time for row in rows) + HOUR)
-    return (
-        replace(request, params={**request.params, "from": rest.start // SECOND, "limit": _hours(rest)}, window=rest)
-        if rest
-        else None
-    )
+    params = {**request.params, "from": rest.start // SECOND, "limit": _hours(rest)}
+    return replace(request, params=params, window=rest) if rest else None
 
 
 def _more_contracts(request: Request, page: Any, rows: Sequence[Any]) -> Request | None:
@@ -192,6 +189,7 @@ SOURCE = Source(
             key=("symbol", "time", "size", "order_size", "fill_price", "left"),
             next_page=rest_of_window(EVENTS, "time", BOUNDS, SECOND),
             is_event=True,
+            numbered=True,
             ignored_fields="contract",
         ),
         hourly_bars("candles", Candle, _bars(), time="time", history_days=BARS_DAYS),

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
+from math import inf
 from typing import Any
 
 import msgspec
@@ -165,6 +166,7 @@ SOURCE = Source(
             rows_at="data.tradeActions",
             next_page=_next,
             is_event=True,
+            proven_days=inf,
         ),
     ),
 )

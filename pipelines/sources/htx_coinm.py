@@ -77,7 +77,7 @@ SOURCE = Source(
             latest(f"{API}v1/swap_historical_funding_rate", REFERENCE, instrument_params=by_code, page_index=1, page_size=RATES),
             instrument="contract_code",
             rows_at="data.data",
-            next_page=from_newest("page_index", "page_size", "funding_time"),
+            next_page=from_newest("page_index", "funding_time"),
             ignored_fields="avg_premium_index realized_rate symbol fee_asset",
         ),
         # At most two hours in a request.
@@ -102,6 +102,7 @@ SOURCE = Source(
             rows_at="data",
             next_page=_after_last_id,
             history_days=90,
+            proven_days=90,
             is_event=True,
             ignored_fields="symbol offset business_type pair contract_type",
         ),

@@ -257,6 +257,7 @@ SOURCE = Source(
             2,
             key=("contract_code", "query_id"),
             history_days=90,
+            proven_days=90,
             is_event=True,
             ignored_fields="position_side",
         ),

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import msgspec
@@ -298,6 +299,7 @@ SOURCE = Source(
             wire_type=Execution,
             ignored_fields="makerOrder oldTakerOrder limitFilled executionType",
             is_event=True,
+            proven_days=inf,
         ),
     ),
 )

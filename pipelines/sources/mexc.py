@@ -157,7 +157,7 @@ SOURCE = Source(
             FundingRate,
             "settle_time",
             latest(ROOT + "funding_rate/history", {"funding_rate/history": 1}, page_num=1, page_size=RATES),
-            next_page=from_newest("page_num", "page_size", "settle_time"),
+            next_page=from_newest("page_num", "settle_time"),
             ignored_fields="collectCycle",
             rows_at="data.resultList",
         ),

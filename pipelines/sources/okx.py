@@ -307,6 +307,8 @@ SOURCE = Source(
             rows=_events,
             next_page=_older("after", "ts", overlap=1),  # several events may share a millisecond
             history_days=7,
+            numbered=True,
+            proven_days=1,  # seven by the venue's page, one by newer clients
             is_event=True,
             wire_type=Detail,
             ignored_fields="bkLoss ccy",

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,11 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from pipelines.client import Client, Page, locate
+from pipelines.client import Client, Page, http_date, retry_after
 from pipelines.clock import Clock
-from pipelines.errors import Absent, Blocked, RateLimited, Rejected, Transient, VenueError
+from pipelines.errors import Absent, Blocked, NotFound, RateLimited, Rejected, Retired, Transient, VenueError
 from pipelines.limits import Limiter
-from pipelines.source import Endpoint, Instrument, Request, Source
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source
 from pipelines.sources import get_source
 from pipelines.windows import HOUR, Window
 
@@ -93,7 +94,7 @@ async def connected(tmp_path: Path, handle: Answer, source: Source = BINANCE, **
 
 
 def first_request(endpoint: Endpoint, symbol: str) -> Request:
-    return next(iter(endpoint.plan(Instrument(symbol, ""), WINDOW)))
+    return replace(next(iter(endpoint.plan(Instrument(symbol, ""), WINDOW))), instrument=symbol)
 
 
 def request_once(
@@ -186,6 +187,95 @@ def test_a_ban_of_hours_is_not_waited_for(tmp_path: Path) -> None:
     assert isinstance(outcome.error, Blocked) and len(outcome.requests) == 1 and "7200 s" in str(outcome.error)
 
 
+@pytest.mark.parametrize("status", [418, 403, 451])
+def test_a_ban_stops_what_is_queued_and_every_later_run(status: int, tmp_path: Path) -> None:
+    sent: list[str] = []
+    endpoint = BINANCE.endpoint("funding_rates")
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        sent.append(request.query["symbol"])
+        return web.json_response({"code": -1003, "msg": "banned"}, status=status, headers={"Retry-After": "3600"})
+
+    async def main() -> list[Any]:
+        problems: list[Any] = []
+        for _ in range(2):
+            async with connected(tmp_path, handle) as client:
+                requests = [first_request(endpoint, f"S{number}") for number in range(100)]
+                pages = (client.fetch_page(request, endpoint) for request in requests)
+                problems += await asyncio.gather(*pages, return_exceptions=True)
+        return problems
+
+    problems = asyncio.run(main())
+    assert len(sent) <= BINANCE.concurrency, "those that were on their way"
+    assert len(problems) == 200 and all(isinstance(problem, Blocked) for problem in problems)
+    assert "nothing is sent to " in str(problems[-1]) and "until 20" in str(problems[-1])
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "seconds"),
+    [
+        ("2", 1, 2.0),
+        ("7421", 0.001, 7.421),  # dYdX counts milliseconds
+        ("Fri, 10 Oct 2025 00:00:30 GMT", 1, 30.0),
+        *((garbage, 1, None) for garbage in ("", "soon", "nan", "inf", "-1", "1e99", "Fri, 10 Oct 99999999", None)),
+    ],
+)
+def test_retry_after_in_the_sources_unit(value: str | None, unit: float, seconds: float | None) -> None:
+    assert retry_after(value, unit, START) == seconds
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, "", "Wed, 24 Dec 2025", "2025-12-24T00:00:00Z", "Wed, 24 Dec 9999999999 00:00:00 GMT", "Thu, 01 Jan 1970", "\x00"],
+)
+def test_a_date_that_is_none_is_ignored(value: str | None) -> None:
+    assert http_date(value) is None
+
+
+def test_a_date_without_a_zone_is_never_local_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    time.tzset()
+    try:
+        assert http_date("Fri, 10 Oct 2025 00:00:00") is None
+        assert http_date("Fri, 10 Oct 2025 00:00:00 -0000") == http_date("Fri, 10 Oct 2025 00:00:00 GMT") == START
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_a_full_limit_does_not_hold_the_slots_of_other_requests(tmp_path: Path) -> None:
+    """Eight requests that wait for one limit, and one by another that leaves at once."""
+    source = replace(BINANCE, limits={"weight": Limit(2, 60), "funding": Limit(500, 300)})
+    funding, bars = source.endpoint("funding_rates"), source.endpoint("candles")
+
+    async def main() -> float:
+        async with connected(tmp_path, responds(rows(START)), source) as client:
+            waiting = [asyncio.create_task(client.fetch_page(first_request(bars, f"S{i}"), bars)) for i in range(20)]
+            await asyncio.sleep(0.1)
+            begun = time.monotonic()
+            await client.fetch_page(first_request(funding, "BTCUSDT"), funding)
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+            return time.monotonic() - begun
+
+    assert asyncio.run(main()) < 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "text"),
+    [
+        (responds(b"<html>gone</html>", 410), Retired, "is retired (HTTP 410)"),
+        (responds({"code": -1, "msg": "no path"}, 404), NotFound, "-1 no path"),
+        (responds(b"<html>404</html>", 404), NotFound, "HTTP 404"),
+        (responds(b"<html>firewall</html>", 403), Blocked, "a firewall or a proxy"),
+    ],
+)
+def test_ended_endpoints_and_firewalls_are_called_so(answer: Answer, kind: type[VenueError], text: str, tmp_path: Path) -> None:
+    outcome = request_once(tmp_path, answer)
+    assert type(outcome.error) is kind and text in str(outcome.error) and len(outcome.requests) == 1
+
+
 def test_bybits_403_for_a_limit_is_not_repeated(tmp_path: Path) -> None:
     """Its documentation says to stop for ten minutes at least."""
     outcome = request_once(tmp_path, responds(b"access too frequent", 403), source=get_source("bybit_linear"))
@@ -211,8 +301,8 @@ TRANSIENT = {
     "reset": resets,
     "reset at once": resets_at_once,
     "empty": responds([]),
-    "rows of another window": responds(rows(START - HOUR, START)),
-    "a row at the end of the window": responds(rows(START, WINDOW.end)),
+    "rows of another window": responds(rows(START - 2 * HOUR, START - HOUR)),
+    "a row at the end of the window": responds(rows(WINDOW.end)),
 }
 
 
@@ -246,6 +336,25 @@ def test_an_empty_page_is_confirmed_by_a_second_request(tmp_path: Path) -> None:
     assert outcome.rows == [] and len(outcome.requests) == 2
 
 
+def test_rows_outside_the_window_are_counted_and_no_failure(tmp_path: Path) -> None:
+    """The bar that contains the start, or one more at the end: load cuts them."""
+    outcome = request_once(tmp_path, responds(rows(START - 1, START, WINDOW.end - 1, WINDOW.end)))
+    assert outcome.page and outcome.page.rows_outside == 2 and len(outcome.requests) == 1
+
+
+def test_equal_bytes_of_two_quiet_markets_are_theirs(tmp_path: Path) -> None:
+    """No row names its market, nobody traded: a second request says the same."""
+    bars = [[START, "1", "1", "1", "1", "0", START + HOUR - 1, "0", 0]]
+    endpoint = BINANCE.endpoint("candles")
+
+    async def main() -> list[int]:
+        async with connected(tmp_path, responds(bars)) as client:
+            pages = [await client.fetch_page(first_request(endpoint, symbol), endpoint) for symbol in "ABC"]
+        return [len(page.rows) for page in pages]
+
+    assert asyncio.run(main()) == [1, 1, 1]
+
+
 def test_the_response_to_another_request_is_refused(tmp_path: Path) -> None:
     """A proxy that repeats its last response: the rows name no symbol, but the same bytes were another symbol's."""
     bars = [
@@ -269,8 +378,7 @@ def test_the_response_to_another_request_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "field", "value"),
     [
-        ([GOOD[0], {k: v for k, v in GOOD[1].items() if k != "fundingRate"}], "$[1].fundingRate", "(absent)"),
-        ([GOOD[0], {**GOOD[1], "fundingRate": "n/a"}], "$[1].fundingRate", "'n/a'"),
+        ([{k: v for k, v in GOOD[1].items() if k != "fundingRate"}], "$[0].fundingRate", "(absent)"),
         ([{**GOOD[0], "fundingTime": 1760054400}], "$[0].fundingTime", "1760054400"),
         ({"rows": GOOD}, "$", "{'rows':"),
     ],
@@ -282,12 +390,11 @@ def test_an_unreadable_page_names_the_field(body: object, field: str, value: str
     assert len(outcome.requests) == 1, "a retry would give the same page"
 
 
-def test_fields_in_arrays_are_located() -> None:
-    bars = BINANCE.endpoint("candles")
-    with pytest.raises(ValueError) as refused:
-        bars.read(b'[[1760054400000,"1","2","x","1","1",1760057999999,"1",1]]')
-    assert locate(b'[[1760054400000,"1","2","x","1","1",1760057999999,"1",1]]', str(refused.value)) == ("$[0][3]", "'x'")
-    assert locate(b"[]", "no path at all") == ("$", "[]")
+@pytest.mark.parametrize("body", [b"upstream connect error", b"[" * 100_000, b"[1 2]"], ids=["text", "deep", "malformed"])
+def test_a_body_that_is_no_json_is_asked_again_and_kept(body: bytes, tmp_path: Path) -> None:
+    outcome = request_once(tmp_path, responds(body))
+    assert outcome.page and outcome.page.problem and outcome.page.body == body and len(outcome.requests) == 2
+    assert len(request_once(tmp_path, responds(body), responds(GOOD)).rows) == 2
 
 
 def test_a_region_block_names_the_venue_and_the_remedy(tmp_path: Path) -> None:

@@ -11,8 +11,13 @@ from types import SimpleNamespace
 import pytest
 
 from pipelines import limits
+from pipelines.clock import Clock
 from pipelines.limits import Limiter
+from pipelines.run import Run
+from pipelines.settings import Settings
 from pipelines.source import Limit
+from pipelines.sources import get_source
+from pipelines.windows import Window
 
 ROOT = Path(__file__).parents[2]
 WORKER = """
@@ -103,3 +108,43 @@ def test_a_request_heavier_than_the_limit_uses_all_of_it(tmp_path: Path, fake_ti
     limiter = Limiter(tmp_path / "limits.sqlite", "venue", {"weight": Limit(30, 1)}, scale=0.1)
     times = [at for at, _ in fake_time.spend(limiter, [10, 10, 10])]
     assert 1000 <= times[1] - times[0] < 3000 and 1000 <= times[2] - times[1] < 3000
+
+
+def test_sources_of_one_pool_share_limits_and_pauses(tmp_path: Path, fake_time: FakeTime) -> None:
+    """Binance counts its two hosts together: 2,400 a minute and address since 2026-06-30."""
+    one, two, other = (
+        Limiter(tmp_path / "limits.sqlite", pool, {"weight": Limit(100, 60)}) for pool in ("binance", "binance", "bybit")
+    )
+    assert one.spend({"weight": 90}) == 0 and two.spend({"weight": 90}) > 59
+    two.pause(1000, "banned", "wait")
+    two.pause(10, "slow", "")
+    pause = one.paused()
+    assert pause and (pause.seconds, pause.problem, pause.remedy) == (1000, "banned", "wait"), "the longer pause holds"
+    assert one.spend({}) == 1000 and other.spend({"weight": 90}) == 0
+    fake_time.now += 1001
+    assert one.paused() is None and one.spend({"weight": 90}) == 0
+
+
+def test_a_clock_that_was_set_back_does_not_hold_requests(tmp_path: Path, fake_time: FakeTime) -> None:
+    limiter = Limiter(tmp_path / "limits.sqlite", "venue", {"weight": Limit(100, 60)})
+    limiter.spend({"weight": 97})
+    limiter.pause(1000, "banned")
+    fake_time.now -= 3600
+    assert limiter.paused() is None and limiter.spend({"weight": 97}) == 0
+
+
+def test_a_damaged_file_begins_anew(tmp_path: Path) -> None:
+    file = tmp_path / "limits.sqlite"
+    file.write_bytes(b"garbage" * 100)
+    assert Limiter(file, "venue", {"weight": Limit(100, 60)}).spend({"weight": 1}) == 0
+
+
+def test_limits_of_venues_are_the_machines_and_not_a_homes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.delenv("PERPLAKE_STATE", raising=False)
+    source = get_source("binance_usdm")
+    for home in "ab":
+        run = Run.begin(Settings(mode="live", home=tmp_path / home), Window(0, 1), Clock())
+        run.client(source).limiter.pause(1000, "banned")
+    assert (tmp_path / "state" / "perplake" / "limits.sqlite").exists()
+    assert Run.begin(Settings(mode="live", home=tmp_path / "c"), Window(0, 1), Clock()).client(source).limiter.paused()

@@ -107,7 +107,7 @@ class Once:
         self.run = run = begin(home, DAY_ONE)
         load(run, BINANCE, [])
         self.before = columns_by_table(run)
-        self.problem = "Expected `float`, got `str` - at `$[0].fundingRate`"
+        self.problem = "Expected `float`, got `str`"
         self.good = land(run, "funding_rates", rates(BOTH), DAY_ONE)
         self.bad = land(
             run,
@@ -318,13 +318,17 @@ def test_an_older_warehouse_is_refused_with_the_remedy(tmp_path: Path) -> None:
         load(run, BINANCE, [])
 
 
-def test_a_damaged_body_stops_the_load_and_is_named(tmp_path: Path) -> None:
+def test_a_damaged_body_is_named_and_the_others_are_loaded(tmp_path: Path) -> None:
     run = begin(tmp_path)
     page = land(run, "funding_rates", rates(DAY_ONE))
     [file] = run.landing.fs.glob(f"{run.landing.path}/pages/*/*")
     run.landing.fs.pipe_file(file, b"damaged")
-    with pytest.raises(OSError, match=page.page):
-        load(run, BINANCE, [page])
+    good = land(run, "funding_rates", rates(DAY_TWO), DAY_TWO)
+    result = load(run, BINANCE, [page, good])
+    assert result.rows == {"funding_rates": 3}
+    assert [(e.page, "--refetch" in e.problem) for e in result.quarantined] == [(page.page, True)]
+    land(run, "funding_rates", rates(DAY_ONE))
+    assert load(run, BINANCE, [page, good]).rows == {"funding_rates": 6} and query(run, "FROM meta.quarantine") == []
 
 
 def test_days_are_utc_in_any_time_zone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -348,3 +352,37 @@ def test_bulk_endpoints_need_no_instrument() -> None:
         for dataset in get_source(name).endpoints:
             if dataset.bulk:
                 assert list(dataset.plan(Instrument("", ""), DAY_ONE))
+
+
+def test_equal_events_without_an_id_are_several(tmp_path: Path) -> None:
+    """A page never repeats itself; the same page again, or one that overlaps it, adds nothing."""
+    okx = get_source("okx")
+    event = {"side": "sell", "bkPx": "10", "sz": "3", "ts": str(T0), "posSide": "long"}
+    page = {"data": [{"instId": "BTC-USDT-SWAP", "details": [event, event, {**event, "sz": "4"}]}]}
+    context = {"symbol": "BTC-USDT-SWAP"}
+    run = begin(tmp_path)
+    first = land(run, "liquidations", page, DAY_ONE, okx, context=context)
+    again = land(run, "liquidations", page, DAY_ONE, okx, context=context, observed_at=T0 + 21 * DAY)
+    load(run, okx, [first, again])
+    assert query(run, "SELECT sz, nth FROM raw.okx__liquidations ORDER BY ALL") == [(3, 0), (3, 1), (4, 0)]
+
+
+def test_silence_is_complete_within_a_proven_retention_or_after_the_oldest_event(tmp_path: Path) -> None:
+    """OKX is proven for a day alone: two days back, an instrument without events is known from the oldest event of any on."""
+    okx, run = get_source("okx"), begin(tmp_path)
+    event = {"side": "sell", "bkPx": "10", "sz": "3", "ts": str(T0 + 6 * HOUR), "posSide": "long"}
+    entries = [
+        land(
+            run,
+            "liquidations",
+            {"data": [{"instId": f"{coin}-USDT-SWAP", "details": [event]}]},
+            DAY_ONE,
+            okx,
+            context={"symbol": f"{coin}-USDT-SWAP"},
+            observed_at=T0 + 3 * DAY,
+        )
+        for coin in ("BTC", "ETH")
+    ]
+    load(run, okx, entries)
+    start = datetime(2025, 10, 10, 6)
+    assert query(run, "SELECT DISTINCT window_start FROM meta.loaded_windows") == [(start,)]

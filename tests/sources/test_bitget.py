@@ -30,7 +30,7 @@ def test_funding_is_paged_until_it_reaches_before_the_window() -> None:
     request = Request("/", {"pageSize": 3, "pageNo": 2}, window=WINDOW, clip_start=True, clip_end=True)
     assert (more := next_request("bitget", "funding_rates", request, settled(32, 40, 48))) and more.params["pageNo"] == 3
     assert next_request("bitget", "funding_rates", request, settled(40, 48, 56)) is None, "the last is before the window"
-    assert next_request("bitget", "funding_rates", request, settled(40, 48)) is None, "a short page is the last"
+    assert next_request("bitget", "funding_rates", request, settled(40, 48)), "a short page may have been cut"
     assert next_request("bitget", "funding_rates", request, settled()) is None
 
 

@@ -26,7 +26,8 @@ def test_funding_is_paged_until_it_reaches_before_the_window() -> None:
     request = Request("/", {"page_size": 3, "page_num": 2}, window=WINDOW, clip_start=True, clip_end=True)
     assert (more := next_request("mexc", "funding_rates", request, settled(32, 40, 48))) and more.params["page_num"] == 3
     assert next_request("mexc", "funding_rates", request, settled(40, 48, 56)) is None, "the last is before the window"
-    assert next_request("mexc", "funding_rates", request, settled(40, 48)) is None, "a short page is the last"
+    assert next_request("mexc", "funding_rates", request, settled(40, 48)), "a short page may have been cut"
+    assert next_request("mexc", "funding_rates", request, settled()) is None
 
 
 @pytest.mark.parametrize(("field", "values", "problem"), [("low", [], "zip"), ("time", [1_795_132_800_000], "time")])

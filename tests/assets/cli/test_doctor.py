@@ -51,9 +51,8 @@ def test_two_venues_have_no_median_to_judge_by(db: duckdb.DuckDBPyConnection) ->
 def test_a_broken_field_is_red_with_its_place_and_the_users_home_stays_empty(tmp_path: Path) -> None:
     report = tmp_path / "doctor.json"
     with market() as emulator:
-        emulator.fault(
-            "missing_field", venue="kraken", path_contains="historicalfundingrates", field="relativeFundingRate", times=99
-        )
+        asked = "historicalfundingrates"
+        emulator.fault("missing_field", venue="kraken", path_contains=asked, field="relativeFundingRate", times=99)
         ended = perps(
             tmp_path / "home", emulator.url, "doctor", "--venues", "kraken", "--facts", "--as-of", AS_OF, "--output", str(report)
         )

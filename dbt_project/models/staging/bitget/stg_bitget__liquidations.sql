@@ -1,7 +1,7 @@
--- The venue gives no name to an event: what makes it one.
+-- The venue gives no name to an event: what makes it one, and its number among equals.
 select
     symbol,
-    concat_ws(':', ts, side, price, amount) as event_id,
+    concat_ws(':', ts, side, price, amount, nullif(nth, 0)) as event_id,
     ts as raw_ms,
     side as raw_side,
     price,

@@ -1,7 +1,7 @@
--- The venue gives no name to an event: what makes it one. What was not filled is not counted.
+-- The venue gives no name to an event: what makes it one, and its number among equals. What was not filled is not counted.
 select
     symbol,
-    concat_ws(':', "time", size, order_size, fill_price, "left") as event_id,
+    concat_ws(':', "time", size, order_size, fill_price, "left", nullif(nth, 0)) as event_id,
     "time" as raw_ms,
     case when size > 0 then 'buy' else 'sell' end as raw_side,
     fill_price as price,

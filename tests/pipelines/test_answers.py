@@ -1,0 +1,273 @@
+"""What answers cover: pages that are cut, loops, silence, refusals, the life of a contract; by a venue of a few lines."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.clock import Clock
+from pipelines.endpoints import hourly_bars, series, snapshot
+from pipelines.error_bodies import error_reader
+from pipelines.fetch import FetchResult, fetch
+from pipelines.paging import from_newest, hourly, latest, present, windowed
+from pipelines.records import Ms, Number, Record
+from pipelines.run import EmulatorInfo, Run
+from pipelines.settings import Settings
+from pipelines.shapes import Bar
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source
+from pipelines.windows import DAY, HOUR, Window
+
+NOW = 1_795_305_600_000  # 2026-11-22T00:00Z
+MONTH = Window(NOW - 30 * DAY, NOW)
+WEIGHTS = {"requests": 1}
+
+
+class Rate(Record):
+    time: Ms
+    rate: Number
+
+
+class Listed(Record):
+    symbol: str
+
+
+BARS = hourly_bars("candles", Bar, hourly(1000, windowed("/bars", 1000, WEIGHTS)))
+Answer = Callable[[str, Mapping[str, Any]], Any]
+
+
+@dataclass
+class Venue:
+    """A venue with one contract, and the requests that it got. `answer(path, params)` gives a body, or a status and a body."""
+
+    answer: Answer
+    endpoints: tuple[Endpoint, ...]
+    instruments: tuple[Instrument, ...] = (Instrument("A", "A"),)
+    requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    async def get(self, url: str, request: Request) -> tuple[int, Mapping[str, str], bytes, str]:
+        params = {name: int(value) if str(value).isdigit() else value for name, value in request.params.items()}
+        if request.path == "/list":
+            return 200, {}, b'[{"symbol": "A"}]', url
+        self.requests.append((request.path, params))
+        answered = self.answer(request.path, params)
+        status, body = answered if isinstance(answered, tuple) else (200, answered)
+        return status, {}, json.dumps(body).encode(), url
+
+    async def close(self) -> None: ...
+
+    def fetch(self, home: Path, window: Window = MONTH, **settings: Any) -> FetchResult:
+        """One run; forgets the requests before it."""
+        self.requests.clear()
+        source = Source(
+            name="x",
+            venue="x",
+            base_url="https://x",
+            limits={"requests": Limit(100_000, 1)},
+            endpoints=(snapshot("instruments", Listed, "symbol", Request("/list", weights=WEIGHTS)), *self.endpoints),
+            error=error_reader("code", absent=(-4108,), retired=(-5000,)),
+            parse_instruments=lambda page: list(self.instruments),
+            transport=lambda client: self,
+        )
+        known: dict[str, Any] = {"home": home, "assets": ["A"], "tries": 1}
+        run = Run.begin(Settings(**known | settings), window, Clock(NOW), EmulatorInfo("http://x", "x"))
+        [result] = asyncio.run(fetch(run, [source]))
+        self.times = {
+            row.time if isinstance(row, Rate) else row.open_time
+            for entry in result.entries
+            if entry.window
+            for row in source.endpoint(entry.endpoint_name).read(run.landing.body(entry))
+        }
+        return result
+
+
+def bars(start: int, end: int) -> list[list[Any]]:
+    """Bars of whole hours, both ends inclusive."""
+    return [[time, 1, 1, 1, 1] for time in range(-(-start // HOUR) * HOUR, end + 1, HOUR)]
+
+
+def of_the_month(times: set[int]) -> list[int]:
+    return sorted(time for time in times if time in MONTH)
+
+
+@pytest.mark.parametrize("kept", [slice(-200, None), slice(200)], ids=["newest", "oldest"])
+def test_a_page_that_the_venue_cut_is_completed(kept: slice, tmp_path: Path) -> None:
+    venue = Venue(lambda path, params: bars(params["startTime"], params["endTime"])[kept], (BARS,))
+    assert not venue.fetch(tmp_path).failures
+    assert of_the_month(venue.times) == list(range(MONTH.start, MONTH.end, HOUR))
+    venue.fetch(tmp_path)
+    assert venue.requests == [], "what is known is not requested again"
+
+
+def test_hours_without_trades_are_requested_once_more_and_stay_missing(tmp_path: Path) -> None:
+    def answer(path: str, params: Mapping[str, Any]) -> Any:
+        return [bar for bar in bars(params["startTime"], params["endTime"]) if bar[0] // HOUR % 24 not in (0, 3, 20)]
+
+    venue = Venue(answer, (BARS,))
+    result = venue.fetch(tmp_path)
+    assert len(of_the_month(venue.times)) == 30 * 21 and not result.failures
+    assert len(venue.requests) <= 2 * len(list(MONTH.chunks(1000 * HOUR)))
+    venue.fetch(tmp_path)
+    assert venue.requests == []
+
+
+def test_a_start_that_the_venue_ignores_costs_nothing(tmp_path: Path) -> None:
+    """The newest `limit` bars up to the end, or the bar that contains the start, or one bar more at the end."""
+    for first in (lambda p: p["endTime"] - 1000 * HOUR, lambda p: p["startTime"] - HOUR, lambda p: p["startTime"]):
+        venue = Venue(lambda path, params, first=first: bars(first(params), params["endTime"] + HOUR), (BARS,))  # type: ignore[misc]
+        result = venue.fetch(tmp_path / str(id(first)))
+        assert not result.failures and result.rows_outside
+        assert of_the_month(venue.times) == list(range(MONTH.start, MONTH.end, HOUR))
+
+
+def test_an_answer_to_another_window_is_a_failure(tmp_path: Path) -> None:
+    result = Venue(lambda path, params: bars(params["startTime"] - 9 * DAY, params["startTime"] - 8 * DAY), (BARS,)).fetch(
+        tmp_path
+    )
+    assert "none of 25 rows is in the requested window" in str(result.failures[0])
+
+
+RATES = series(
+    "funding_rates",
+    Rate,
+    "time",
+    latest("/rates", WEIGHTS, page=1, size=100),
+    next_page=from_newest("page", "time"),
+)
+
+
+def test_numbered_pages_shorter_than_asked_are_followed_to_the_start_of_the_window(tmp_path: Path) -> None:
+    every = [{"time": NOW - 8 * HOUR * i, "rate": 1e-4} for i in range(1, 200)]
+    venue = Venue(lambda path, params: every[20 * (params["page"] - 1) : 20 * params["page"]], (RATES,))
+    assert not venue.fetch(tmp_path).failures
+    assert of_the_month(venue.times) == list(range(MONTH.start, MONTH.end, 8 * HOUR))
+
+
+def paged(token: Callable[[int], str]) -> Endpoint:
+    """Pages by a token; the venue's n-th answer names the next."""
+    counted = iter(range(10**6))
+    return series(
+        "funding_rates",
+        Rate,
+        "time",
+        hourly(1000, windowed("/rates", None, WEIGHTS)),
+        next_page=lambda request, page, rows: Request(
+            request.path, {**request.params, "token": token(next(counted))}, context=request.context, window=request.window
+        ),
+    )
+
+
+@pytest.mark.parametrize("token", [lambda n: "AB"[n % 2], lambda n: f"token-{n}", lambda n: "A"], ids=["A B A B", "new", "A A"])
+def test_pages_that_repeat_end_the_chain_and_are_kept(token: Callable[[int], str], tmp_path: Path) -> None:
+    rates = [{"time": time, "rate": 1e-4} for time in range(NOW - DAY, NOW, HOUR)]
+    venue = Venue(lambda path, params: rates, (paged(token),))
+    result = venue.fetch(tmp_path, Window(NOW - DAY, NOW))
+    assert len(venue.requests) <= 4 and len(venue.times) == 24
+    assert "the pages repeat" in str(result.failures[0])
+
+
+def test_an_undated_history_is_final_only_for_what_it_covered(tmp_path: Path) -> None:
+    """The whole history at once, of which the venue shows more in a later run."""
+    shown = [10 * DAY]
+    whole = present("/rates", WEIGHTS)
+    venue = Venue(
+        lambda path, params: [{"time": t, "rate": 1e-4} for t in range(NOW - shown[0], NOW, HOUR)],
+        (series("funding_rates", Rate, "time", whole),),
+    )
+    venue.fetch(tmp_path, Window(NOW - 10 * DAY, NOW))
+    venue.fetch(tmp_path, Window(NOW - 10 * DAY, NOW))
+    assert venue.requests == []
+    shown[0] = 30 * DAY
+    venue.fetch(tmp_path, MONTH)
+    assert len(venue.requests) == 1 and of_the_month(venue.times) == list(range(MONTH.start, MONTH.end, HOUR))
+
+
+NOW_ONLY = Endpoint("now", Rate, ("symbol",), present("/now", WEIGHTS), context=("symbol",))
+
+
+def test_windows_are_cut_to_the_life_of_a_contract(tmp_path: Path) -> None:
+    """Nothing before the listing, nothing after the delisting, nothing about the present of what doesn't trade."""
+    listed = Instrument("A", "A", NOW - 3 * DAY + 60_000, NOW - 2 * DAY - 60_000, trading=False)
+    venue = Venue(lambda path, params: bars(params["startTime"], params["endTime"]), (BARS, NOW_ONLY), (listed,))
+    assert not venue.fetch(tmp_path).failures
+    assert {path for path, _ in venue.requests} == {"/bars"}
+    assert min(p["startTime"] for _, p in venue.requests) == NOW - 3 * DAY
+    assert max(p["endTime"] for _, p in venue.requests) == NOW - 2 * DAY - 1
+    venue.instruments = (Instrument("A", "A", NOW + DAY),)  # not listed yet
+    venue.fetch(tmp_path / "b")
+    assert [path for path, _ in venue.requests if path == "/bars"] == []
+
+
+MANY = tuple(Instrument(f"A{number}", "A") for number in range(40))
+
+
+def test_a_contract_of_which_the_venue_has_nothing_is_a_note(tmp_path: Path) -> None:
+    result = Venue(lambda path, params: (400, {"code": -4108}), (NOW_ONLY,), MANY).fetch(tmp_path)
+    assert result.failures == [] and len(result.warnings) == 1 and "-4108" in result.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "text", "most"),
+    [
+        ((400, {"code": -1}), "8 requests in a row to x were refused", 20),
+        ((400, {"code": -5000}), "the endpoint is retired (-5000)", 10),
+        ((404, {"code": -2}), "the endpoint is retired, or its path has changed (-2", 20),
+        ((410, {}), "the endpoint is retired (HTTP 410)", 10),
+    ],
+)
+def test_a_refused_endpoint_does_not_end_the_others(refusal: Any, text: str, most: int, tmp_path: Path) -> None:
+    def answer(path: str, params: Mapping[str, Any]) -> Any:
+        return refusal if path == "/now" else bars(params["startTime"], params["endTime"])
+
+    venue = Venue(answer, (NOW_ONLY, BARS), MANY)
+    result = venue.fetch(tmp_path, Window(NOW - DAY, NOW))
+    asked = [path for path, _ in venue.requests]
+    assert asked.count("/now") <= most and asked.count("/bars") >= len(MANY)
+    assert any(text in str(failure) for failure in result.failures)
+
+
+def test_an_unknown_instrument_does_not_retire_the_endpoint(tmp_path: Path) -> None:
+    def answer(path: str, params: Mapping[str, Any]) -> Any:
+        return (404, {"code": -2}) if params["symbol"] == "A0" else {"time": NOW, "rate": params["symbol"].removeprefix("A")}
+
+    endpoint = Endpoint("now", Rate, ("symbol",), present("/now", WEIGHTS), page=Rate, rows=lambda r: [r], context=("symbol",))
+    result = Venue(answer, (endpoint,), MANY).fetch(tmp_path)
+    assert len(result.failures) == 1 and "may not know this instrument" in str(result.failures[0])
+
+
+def test_the_edge_of_the_history_is_that_of_the_moment_of_sending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock moves on by half a day while the request waits: its oldest hours are gone, the others are not lost."""
+    moment = [NOW]
+    monkeypatch.setattr(Clock, "now", lambda self: moment[0])
+    monkeypatch.setattr(Clock, "frozen", False)
+
+    def answer(path: str, params: Mapping[str, Any]) -> Any:
+        old = params["startTime"] < moment[0] - 7 * DAY
+        return (400, {"code": -1130}) if old else bars(params["startTime"], params["endTime"])
+
+    kept = hourly_bars("candles", Bar, hourly(1000, windowed("/bars", 1000, WEIGHTS)), history_days=7)
+    venue = Venue(answer, (kept,))
+    venue_get = venue.get
+
+    async def late(url: str, request: Request) -> Any:
+        if request.path == "/list":
+            moment[0] = NOW
+        return await venue_get(url, request)
+
+    monkeypatch.setattr(venue, "get", late)
+    from pipelines.client import Client
+
+    wait = Client.wait
+
+    async def waits(self: Client, weights: Any, slot: Any = None, check: Any = lambda: None) -> None:
+        moment[0] += DAY // 2
+        await wait(self, weights, slot, check)
+
+    monkeypatch.setattr(Client, "wait", waits)
+    result = venue.fetch(tmp_path, MONTH)
+    assert not result.failures and min(venue.times) >= NOW - 7 * DAY + DAY // 2
