@@ -41,7 +41,7 @@ def test_funding_is_paged_until_a_row_lies_before_the_window() -> None:
     after = next_request("htx_coinm", "funding_rates", request, settled(32, 40, 48))
     assert after and after.params["page_index"] == 3
     assert next_request("htx_coinm", "funding_rates", request, settled(40, 48, 56)) is None, "the last is before the window"
-    assert next_request("htx_coinm", "funding_rates", request, settled(40, 48)) is None, "a short page is the last"
+    assert next_request("htx_coinm", "funding_rates", request, settled(40, 48)), "a short page may have been cut"
 
 
 def test_liquidations_continue_after_the_last_id_until_a_page_is_empty() -> None:
