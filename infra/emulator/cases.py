@@ -18,7 +18,7 @@ import msgspec
 FOLDER = Path(__file__).parent / "venues"
 #: Parts of the cases that a source takes from the one that it is `like`.
 INHERITED = ("errors", "weights", "page_hours", "history_days", "rows", "columns")
-Kind = Literal["limited", "blocked", "rejected", "transient", "key"]
+Kind = Literal["limited", "blocked", "rejected", "transient", "key", "absent", "retired"]
 
 
 class Strict(msgspec.Struct, forbid_unknown_fields=True):

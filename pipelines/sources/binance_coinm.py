@@ -14,7 +14,7 @@ from typing import Any
 from pipelines.records import MaybeNumber, Ms, Number, Record
 from pipelines.shapes import Bar
 from pipelines.source import Instrument, Limit, Source
-from pipelines.sources.binance_usdm import endpoints, error
+from pipelines.sources.binance_usdm import POOL, delivered_at, endpoints, error
 from pipelines.symbols import base_asset
 
 
@@ -64,7 +64,9 @@ def _pair(instrument: Instrument) -> dict[str, str]:
 def instruments(page: Any) -> list[Instrument]:
     """Those that are named after their pair, as all are: the pair in requests follows from the symbol."""
     return [
-        Instrument(s.symbol, base_asset(s.base_asset))
+        Instrument(
+            s.symbol, base_asset(s.base_asset), s.onboard_date, delivered_at(s.delivery_date), s.contract_status == "TRADING"
+        )
         for s in page.symbols
         if s.contract_type.startswith("PERPETUAL") and s.quote_asset == "USD" and s.symbol == f"{s.pair}_PERP"
     ]
@@ -75,6 +77,7 @@ SOURCE = Source(
     venue="binance",
     host="binance_coinm",
     base_url="https://dapi.binance.com",
+    pool=POOL,
     # The page gives the limit of /futures/data for USD-M alone (U): kept to here as well.
     limits={"weight": Limit(2400, 60), "data": Limit(1000, 300)},
     error=error,

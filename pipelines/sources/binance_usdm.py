@@ -21,8 +21,12 @@ from pipelines.source import Endpoint, Instrument, Limit, Request, Source
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window
 
+#: Both hosts count into one budget of an address since 2026-06-30.
+POOL = "binance.com futures"
 PERPETUAL = ("PERPETUAL", "TRADIFI_PERPETUAL")
 QUOTES = ("USDT", "USDC")
+#: The delivery date of what has none, in milliseconds.
+NEVER = 4_133_404_800_000
 #: Rows in a page of funding rates, and hours in a request for bars: 499 cost 2, 1500 would cost 10.
 RATES, BARS = 1000, 499
 
@@ -94,6 +98,7 @@ error = error_reader(
     success=(200,),
     limited=(-1003, -1015),
     transient=(-1000, -1001, -1007, -1008),
+    absent=(-4108,),  # the symbol is being settled, closed, or does not trade yet
     statuses={451: "blocked"},
     phrases={"restricted location": "blocked"},
 )
@@ -101,10 +106,15 @@ error = error_reader(
 
 def instruments(page: Any) -> list[Instrument]:
     return [
-        Instrument(s.symbol, base_asset(s.base_asset))
+        Instrument(s.symbol, base_asset(s.base_asset), s.onboard_date, delivered_at(s.delivery_date), s.status == "TRADING")
         for s in page.symbols
         if s.contract_type in PERPETUAL and s.quote_asset in QUOTES
     ]
+
+
+def delivered_at(delivery_date: int | None) -> int | None:
+    """The end of a contract, in milliseconds; None where it is 2100-12-25 or later, or not stated: no delivery is planned."""
+    return delivery_date if delivery_date and delivery_date < NEVER else None
 
 
 def bar_weight(rows: int) -> int:
@@ -214,6 +224,7 @@ SOURCE = Source(
     name="binance_usdm",
     venue="binance",
     base_url="https://fapi.binance.com",
+    pool=POOL,
     limits={"weight": Limit(2400, 60), "funding": Limit(500, 300), "data": Limit(1000, 300)},
     error=error,
     parse_instruments=instruments,

@@ -86,7 +86,7 @@ def error(status: int, body: bytes) -> VenueProblem | None:
 
 def instruments(page: Any, contract_type: str, *quotes: str) -> list[Instrument]:
     return [
-        Instrument(s.symbol, base_asset(s.base_coin))
+        Instrument(s.symbol, base_asset(s.base_coin), s.launch_time or None, s.delivery_time or None, s.status == "Trading")
         for s in page.result.list
         if s.contract_type == contract_type and s.quote_coin in quotes
     ]

@@ -96,7 +96,7 @@ error = error_reader(
 
 def instruments(page: Any) -> list[Instrument]:
     return [
-        Instrument(s.instrument_name, base_asset(s.base_currency or ""))
+        Instrument(s.instrument_name, base_asset(s.base_currency or ""), s.creation_timestamp, trading=s.is_active)
         for s in page.result
         if s.kind == "future" and s.settlement_period == "perpetual"
     ]

@@ -117,6 +117,7 @@ SOURCE = Source(
     name="dydx",
     venue="dydx",
     base_url="https://indexer.dydx.trade",
+    retry_after_unit=0.001,  # msBeforeNext of its limiter (comlink, rate-limit.ts)
     limits={"requests": Limit(100, 10), "candles": Limit(1000, 10)},
     error=error,
     parse_instruments=instruments,

@@ -73,7 +73,7 @@ def error(status: int, body: bytes) -> VenueProblem | None:
 
 
 def instruments(page: Meta) -> list[Instrument]:
-    return [Instrument(coin.name, base_asset(coin.name)) for coin in page.universe]
+    return [Instrument(coin.name, base_asset(coin.name), trading=not coin.is_delisted) for coin in page.universe]
 
 
 def _contexts(page: tuple[Meta, list[Context]]) -> Sequence[Context]:

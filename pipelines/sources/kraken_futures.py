@@ -163,7 +163,7 @@ def error(status: int, body: bytes) -> VenueProblem | None:
 
 def instruments(page: Any) -> list[Instrument]:
     return [
-        Instrument(s.symbol, base_asset(s.pair.split(":")[0]))
+        Instrument(s.symbol, base_asset(s.pair.split(":")[0]), trading=s.tradeable)
         for s in page.instruments
         if s.pair and s.symbol.startswith("PF_") and s.type == "flexible_futures" and not s.last_trading_time
     ]

@@ -147,7 +147,7 @@ error = error_reader(
 
 def instruments(page: Any) -> list[Instrument]:
     return [
-        Instrument(s.symbol, base_asset(s.pair[0]))
+        Instrument(s.symbol, base_asset(s.pair[0]), s.list_time or None, s.exp_time or None, s.state == "live")
         for s in page.data
         if s.inst_type == "SWAP" and s.ct_type in ("linear", "inverse") and s.pair[-1] in QUOTES
     ]
