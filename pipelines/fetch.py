@@ -42,6 +42,8 @@ RUNS_REMEMBERED = 30
 HISTORY_MARGIN_MS = 60_000
 #: A chain of pages that is longer is a venue's loop.
 MOST_PAGES = 10_000
+#: How late, in milliseconds, a venue stamps a settlement: the one at the window's end pays for the window's last hours.
+SETTLED_LATE_MS = 60_000
 
 Progress = Callable[[str, int, int], None]
 
@@ -201,10 +203,13 @@ class _SourceFetch:
     def window(self, endpoint: Endpoint) -> Window:
         """The part of the run's window that is requested from this endpoint: before now, and within the venue's history.
 
-        Events are requested for the last `liquidation_days` of that part alone.
+        Events are requested for the last `liquidation_days` of that part alone, funding with the settlement at the window's end.
         """
         now = self.run.clock.now()
-        window = self.run.window.before(min(now, closed_at(self.source.venue) or now))
+        window = self.run.window
+        if endpoint.name == "funding_rates":
+            window = Window(window.start, window.end + SETTLED_LATE_MS)
+        window = window.before(min(now, closed_at(self.source.venue) or now))
         if endpoint.is_event:
             window = window.after((window.end - int(self.run.settings.liquidation_days * DAY)) // DAY * DAY)
         edge = self._edge(endpoint)

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from assets.cli.venues import HEADER, Row
-from assets.regimes import posture, with_market
+from assets.regimes import forecasts, posture, with_market
 from assets.regimes.forecasts.plan import RISK, TARGETS, WARNING
 from assets.regimes.thresholds import REGIMES
 from assets.runtime.outcomes import RunOutcome
@@ -79,6 +79,10 @@ def outlook(db: duckdb.DuckDBPyConnection, asset: str, day: date | None) -> None
     if not db.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'regime_forecasts'").fetchone():
         console.print("there are no forecasts yet: `perps run --forecasts`")
         return
+    scorecard = "marts.regime_scorecard"
+    if day:  # what was known then, not what the days since have shown
+        db.register("scorecard_of_the_day", forecasts.scorecard_as_of(db, at))
+        scorecard = "scorecard_of_the_day"
     for title, (target, method) in {"risk state": RISK, "early warning": WARNING}.items():
         forecast = db.execute(
             "SELECT probability, flag, fitted_on FROM marts.regime_forecasts "
@@ -92,7 +96,7 @@ def outlook(db: duckdb.DuckDBPyConnection, asset: str, day: date | None) -> None
         fitted = f"({method}, fitted on days up to {forecast[2]})"
         console.print(f"{title:<13} {forecast[0]:.0%}, {flag}: {TARGETS[target].description} {fitted}")
         scored = db.execute(
-            "SELECT auroc, auroc_low, auroc_high, precision, base_rate, events, verdict FROM marts.regime_scorecard "
+            f"SELECT auroc, auroc_low, auroc_high, precision, base_rate, events, verdict FROM {scorecard} "
             "WHERE asset = 'all' AND target = ? AND method = ?",
             [target, method],
         ).fetchone()

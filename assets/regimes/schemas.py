@@ -51,8 +51,8 @@ _EVIDENCE = {
         for i in INPUTS
     },
     "funding_weighting": text(
-        "How venues are weighted in `funding_8h`: `oi` by open interest, `equal` where that is unknown.",
-        "oi", "equal", nullable=True,
+        "How venues are weighted in `funding_8h`: `oi` by open interest, `volume` by volume too, `equal` by neither.",
+        "oi", "volume", "equal", nullable=True,
     ),
     "oi_venue_names": text("Names of the venues behind open interest, by comma.", nullable=True, required=False),
 }  # fmt: skip

@@ -142,8 +142,12 @@ CLAIMS = (
     ),
     Claim(
         "Annualised volatility was above 100 % on 10 October 2025",
-        _bitcoin_query("2025-10-10", "2025-10-11", "max(realised_vol_1d), max(realised_vol_7d)"),
-        lambda day, week: (f"{day:.0%} by the hours of the day, {week:.0%} over the week", day > 1),
+        _bitcoin_query("2025-10-10", "2025-10-11", "max(range_vol_1d), max(realised_vol_1d)"),
+        lambda ranges, closes: (
+            f"{ranges:.0%} by Parkinson's estimator from the hours' highs and lows, which decides; {closes:.0%} by hourly "
+            "closes, which miss moves within an hour",
+            ranges > 1,
+        ),
         "BTC's candles of October 2025",
     ),
     Claim(
@@ -169,28 +173,31 @@ CLAIMS = (
     ),
     Claim(
         "Volatility was above 50 % in mid-November 2025, funding slightly positive",
-        _bitcoin_query("2025-11-10", "2025-11-20", "max(realised_vol_7d), avg(funding_8h)"),
-        lambda volatility, funding: (
-            f"7-day volatility up to {volatility:.0%}, funding {funding:+.4%} per 8 h on average",
-            volatility > 0.5 and 0 < funding < 1e-4,
+        _bitcoin_query("2025-11-10", "2025-11-20", "max(range_vol_7d), avg(funding_8h), max(realised_vol_7d)"),
+        lambda ranges, funding, closes: (
+            f"7-day volatility up to {ranges:.0%} by Parkinson's estimator, which decides, and {closes:.0%} by hourly closes; "
+            f"funding {funding:+.4%} per 8 h on average",
+            ranges > 0.5 and 0 < funding < 1e-4,
         ),
         "BTC's candles and funding of November 2025",
     ),
     Claim(
         "Before both falls, funding and leverage were high and volatility low",
         """
-        SELECT avg(funding), avg(volatility), avg(oi_to_volume) FROM (
+        SELECT avg(funding), avg(volatility), avg(oi_to_volume), any_value(first_day) FROM (
             SELECT
                 day,
+                min(day) OVER () AS first_day,
                 percent_rank() OVER (ORDER BY funding_8h) AS funding,
-                percent_rank() OVER (ORDER BY realised_vol_7d) AS volatility,
+                percent_rank() OVER (ORDER BY range_vol_7d) AS volatility,
                 CASE WHEN oi_to_volume IS NOT NULL THEN percent_rank() OVER (ORDER BY oi_to_volume) END AS oi_to_volume
             FROM marts.daily_assets
-            WHERE asset = 'BTC' AND day BETWEEN '2025-04-01' AND '2025-11-20' AND realised_vol_7d IS NOT NULL
+            WHERE asset = 'BTC' AND day <= '2025-11-20' AND range_vol_7d IS NOT NULL
         ) WHERE day BETWEEN '2025-10-03' AND '2025-10-09' OR day BETWEEN '2025-11-03' AND '2025-11-09'
         """,
-        lambda funding, volatility, leverage: (
-            f"the week before each, since April: funding at its {funding:.0%} quantile, volatility at {volatility:.0%}, "
+        lambda funding, volatility, leverage, first: (
+            f"the week before each, among the days from {first} to 2025-11-20: funding at its {funding:.0%} quantile, volatility "
+            f"(Parkinson, 7 days) at {volatility:.0%}, "
             + ("leverage unknown" if leverage is None else f"leverage at {leverage:.0%}"),
             _is_crowded_and_calm(funding, volatility, leverage),
         ),

@@ -23,8 +23,22 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from assets.regimes.thresholds import REGIMES
 
-# Paul Tol's "bright" set, which common kinds of colour blindness can distinguish.
-VENUE_COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#777777")
+# Paul Tol's "bright" set, which common kinds of colour blindness can distinguish, and some of his "muted" set. A venue has one
+# colour in every figure.
+VENUE_COLOURS = {
+    "binance": "#ccbb44",
+    "bybit": "#ee6677",
+    "okx": "#4477aa",
+    "hyperliquid": "#228833",
+    "gate": "#66ccee",
+    "bitget": "#aa3377",
+    "kraken": "#332288",
+    "mexc": "#882255",
+    "deribit": "#44aa99",
+}
+_FREE_COLOURS = ("#999933", "#ddcc77", "#cc6677", "#117733", "#88ccee", "#aa4499")
+OTHER_COLOUR = "#999999"
+SHOWN_VENUES = 6
 LONG, SHORT, INK, MUTED, GRID, HATCH = "#cc3311", "#228833", "#1c2430", "#5b6675", "#e3e6ea", "#c3c9d1"
 COVERAGE = LinearSegmentedColormap.from_list("coverage", ["#d3e3ef", "#6fa8cf", "#12456e"])
 DATASETS = {
@@ -88,8 +102,15 @@ def market(asset: str, daily: pd.DataFrame, labels: pd.DataFrame, caption: str, 
         for name in ("price", "oi", "vol", "funding", "liq"):
             _shade(panel[name], regimes)
         _line(panel["price"], rows["close"], "Price, USD (daily close, median over venues)", _money)
-        _line(panel["oi"], rows["oi_usd"], f"Open interest, USD (one-sided; {_venues(rows, 'oi_venues')})", _money)
-        _line(panel["vol"], rows["realised_vol_7d"], "Realised volatility, 7 days, annualised", _percent(0), floor=0)
+        title = f"Open interest, USD (one-sided; {_venues(rows, 'oi_venues')}; a break where the venues change)"
+        _line(panel["oi"], rows["oi_usd"], title, _money, breaks=rows["oi_venue_names"].ne(rows["oi_venue_names"].shift()))
+        _line(
+            panel["vol"],
+            rows["realised_vol_7d"],
+            "Realised volatility, 7 days, annualised, by hourly closes",
+            _percent(0),
+            floor=0,
+        )
         funding_title = f"Funding per 8 hours, average ({_venues(rows, 'funding_venues')}); above zero longs pay"
         _line(panel["funding"], rows["funding_8h"], funding_title, _percent(3))
         panel["funding"].axhline(0, color=MUTED, linewidth=0.8)
@@ -108,11 +129,13 @@ def market(asset: str, daily: pd.DataFrame, labels: pd.DataFrame, caption: str, 
 
 
 def shares(venues: pd.DataFrame, caption: str, *, synthetic: bool) -> Figure:
-    """Volume and open interest by venue as shares, from `marts.daily_venues`.
+    """Volume and open interest by venue as shares, from `marts.daily_venues`: the six largest by volume, and the others as one.
 
-    The shares of a day are of the venues that reported on it; a day without any is hatched.
+    The shares of a day are of the venues that reported on it; a day without any, or without a large one, is hatched.
     """
-    names = sorted(venues["venue"].unique())
+    sizes = venues.groupby("venue")["volume_usd"].sum().sort_values(ascending=False, kind="stable")
+    names = sorted(sizes.index[:SHOWN_VENUES])
+    others = sorted(sizes.index[SHOWN_VENUES:])
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(12, 5.6), facecolor="white")
         upper, lower = figure.subplots(2, 1, sharex=True)
@@ -121,12 +144,15 @@ def shares(venues: pd.DataFrame, caption: str, *, synthetic: bool) -> Figure:
             (upper, "volume_share", "Share of volume (venues that reported it)"),
             (lower, "oi_share", "Share of open interest (venues that reported it)"),
         ):
-            wide = venues.pivot(index="day", columns="venue", values=column).reindex(columns=names).asfreq("D")
+            wide = venues.pivot(index="day", columns="venue", values=column).reindex(columns=[*names, *others]).asfreq("D")
+            if others:
+                wide = wide[names].assign(other=wide[others].sum(axis=1, min_count=1))
             _stack(ax, wide)
             ax.set_title(title)
         _dates(lower, _days(venues.set_index("day").sort_index()))
         _heading(figure, "Venues", caption, synthetic=synthetic)
-        handles = [Patch(color=_venue_colour(i), label=name) for i, name in enumerate(names)]
+        handles = [Patch(color=_venue_colour(name), label=name) for name in names]
+        handles += [Patch(color=OTHER_COLOUR, label=f"other ({len(others)})")] if others else []
         figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(0.079, 0.925), ncols=8, handlelength=1.2)
     return figure
 
@@ -257,7 +283,10 @@ def _hatch(ax: Axes, missing: pd.Series) -> None:
         ax.set_yticks([])
 
 
-def _line(ax: Axes, values: pd.Series, title: str, form: FuncFormatter, floor: float | None = None) -> None:
+def _line(
+    ax: Axes, values: pd.Series, title: str, form: FuncFormatter, floor: float | None = None, breaks: pd.Series | None = None
+) -> None:
+    """A line with a gap where a value is missing, and before each day on which `breaks` is true."""
     ax.yaxis.set_major_locator(MaxNLocator(4))
     ax.yaxis.set_major_formatter(form)
     ax.set_title(title)
@@ -265,9 +294,13 @@ def _line(ax: Axes, values: pd.Series, title: str, form: FuncFormatter, floor: f
     if values.isna().all():
         return
     noon = _days(values) + _NOON
-    ax.plot(noon, values, color=INK, linewidth=1.4, solid_capstyle="round")
+    parts = values.isna().cumsum() if breaks is None else values.isna().cumsum() + breaks.cumsum()
+    for _, part in values.groupby(parts):
+        ax.plot(_days(part) + _NOON, part, color=INK, linewidth=1.4, solid_capstyle="round")
     # A single value between two gaps has no line to be drawn on.
-    alone = values.notna() & values.shift().isna() & values.shift(-1).isna()
+    alone = (
+        values.notna() & (parts.ne(parts.shift()) | values.shift().isna()) & (parts.ne(parts.shift(-1)) | values.shift(-1).isna())
+    )
     ax.plot(noon[alone], values[alone], color=INK, marker="o", markersize=2.5, linestyle="none")
     ax.set_ylim(bottom=floor)
 
@@ -318,15 +351,17 @@ def _stack(ax: Axes, wide: pd.DataFrame) -> None:
     bottom[:, 1:] = top[:, :-1]
     edges = mdates.date2num(_days(wide).append(_days(wide)[-1:] + _DAY))
     for i in range(wide.shape[1]):
-        ax.stairs(top[:, i], edges, baseline=bottom[:, i], fill=True, color=_venue_colour(i), linewidth=0)
+        ax.stairs(top[:, i], edges, baseline=bottom[:, i], fill=True, color=_venue_colour(wide.columns[i]), linewidth=0)
 
 
 def _days(frame: pd.DataFrame | pd.Series) -> pd.DatetimeIndex:
     return pd.DatetimeIndex(frame.index)
 
 
-def _venue_colour(position: int) -> str:
-    return VENUE_COLOURS[position % len(VENUE_COLOURS)]
+def _venue_colour(venue: str) -> str:
+    """The venue's own colour; of a venue without one, a colour that follows from its name alone."""
+    free = _FREE_COLOURS[sum(venue.encode()) % len(_FREE_COLOURS)]
+    return OTHER_COLOUR if venue == "other" else VENUE_COLOURS.get(venue, free)
 
 
 def _venues(rows: pd.DataFrame, column: str) -> str:

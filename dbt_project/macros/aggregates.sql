@@ -3,20 +3,75 @@
     sum({{ value }} order by instrument_id) {%- if where %} filter ({{ where }}) {%- endif %}
 {%- endmacro %}
 
-{# How the mean 8-hour funding is weighted: by open interest, or equally where an instrument's open interest is missing. #}
+{# How the mean 8-hour funding is weighted: `oi`, `volume` where one of the weights is estimated or missing, `equal` where none is known. #}
 {% macro funding_weighting() -%}
     case
         when count(funding_8h) = 0 then null
-        when count(funding_8h) = count(case when funding_weight > 0 then funding_8h end) then 'oi'
-        else 'equal'
+        when coalesce(sum(funding_weight) filter (funding_8h is not null), 0) = 0 then 'equal'
+        when count(funding_8h) = count(funding_8h) filter (weighted_by_oi) then 'oi'
+        else 'volume'
     end
 {%- endmacro %}
 
 {% macro weighted_funding() -%}
     case {{ funding_weighting() }}
-        when 'oi' then {{ sum_of('funding_8h * funding_weight') }} / {{ sum_of('funding_weight', 'funding_8h is not null') }}
         when 'equal' then {{ sum_of('funding_8h') }} / count(funding_8h)
+        else {{ sum_of('funding_8h * funding_weight') }} / nullif({{ sum_of('funding_weight', 'funding_8h is not null') }}, 0)
     end
+{%- endmacro %}
+
+{# The columns of a group's mean funding. #}
+{% macro mean_funding() -%}
+    {{ weighted_funding() }} as funding_8h,
+    {{ funding_weighting() }} as funding_weighting,
+    {{ sum_of('funding_8h') }} / nullif(count(funding_8h), 0) as funding_8h_equal,
+    case when count(funding_8h) > 0 then
+        coalesce({{ sum_of('funding_weight', 'funding_8h is not null and weighted_by_oi') }} / nullif({{ sum_of('funding_weight', 'funding_8h is not null') }}, 0), 0)
+    end as funding_weight_known
+{%- endmacro %}
+
+{#
+  Levels over a constant set of parts: from each day to the next the level grows as the sum over the parts that are known on both days; it
+  begins with the raw sum, and again after a day that has no part in common with the one before. `parts` is a relation with the day, the
+  `keys`, and the measures by part.
+#}
+{% macro chained_levels(parts, keys, part, measures) -%}
+    select
+        day {%- for key in keys %}, {{ key }} {%- endfor %}
+        {%- for measure in measures %},
+        first_value({{ measure }}) over {{ measure }}_span * product(coalesce({{ measure }}_growth, 1)) over {{ measure }}_span as {{ measure }}_chained
+        {%- endfor %}
+    from (
+        select
+            *
+            {%- for measure in measures %},
+            sum(({{ measure }}_growth is null)::integer) over (
+                {%- if keys %}partition by {{ keys | join(', ') }} {% endif %}order by day) as {{ measure }}_begins
+            {%- endfor %}
+        from (
+            select
+                day {%- for key in keys %}, {{ key }} {%- endfor %}
+                {%- for measure in measures %},
+                sum({{ measure }} order by {{ part }}) as {{ measure }},
+                sum({{ measure }} order by {{ part }}) filter ({{ measure }}_before > 0)
+                    / sum({{ measure }}_before order by {{ part }}) filter ({{ measure }} is not null and {{ measure }}_before > 0) as {{ measure }}_growth
+                {%- endfor %}
+            from (
+                select
+                    *
+                    {%- for measure in measures %},
+                    case when lag(day) over series = day - 1 then lag({{ measure }}) over series end as {{ measure }}_before
+                    {%- endfor %}
+                from ({{ parts }})
+                window series as (partition by {{ (keys + [part]) | join(', ') }} order by day)
+            )
+            group by all
+        )
+    )
+    window
+        {%- for measure in measures %}
+        {{ measure }}_span as (partition by {{ (keys + [measure ~ '_begins']) | join(', ') }} order by day) {{- "," if not loop.last }}
+        {%- endfor %}
 {%- endmacro %}
 
 {# Seen over expected per dataset, as columns, over the groups of `keys`. #}
@@ -27,7 +82,8 @@
         sum(seen) filter (dataset = 'candles') / sum(expected) filter (dataset = 'candles') as coverage_price,
         sum(seen) filter (dataset = 'funding_rates') / sum(expected) filter (dataset = 'funding_rates') as coverage_funding,
         sum(seen) filter (dataset = 'open_interest') / sum(expected) filter (dataset = 'open_interest') as coverage_oi,
-        sum(seen) filter (dataset = 'liquidations') / sum(expected) filter (dataset = 'liquidations') as coverage_liquidations
+        sum(comparable) filter (dataset = 'liquidations') / sum(expected) filter (dataset = 'liquidations') as coverage_liquidations,
+        sum(seen) filter (dataset = 'liquidations') / sum(expected) filter (dataset = 'liquidations') as coverage_liquidations_listed
     from {{ ref('int_coverage') }}
     group by {{ keys }}
 {%- endmacro %}

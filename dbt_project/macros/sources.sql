@@ -3,12 +3,34 @@
     {{ return(var('datasets')[dataset | replace('_now', '')].columns) }}
 {%- endmacro %}
 
+{# True if a number can be what its column says (`vars: possible`): finite, and within the bounds of its kind. #}
+{% macro is_possible(value, column, dataset=none) -%}
+    {%- set bounds = namespace(low='-1e18', high='1e18', zero=false) -%}
+    {%- for kind in var('possible').values() if column in kind.columns or dataset ~ '.' ~ column in kind.columns %}
+        {%- set bounds.low, bounds.high, bounds.zero = kind.low, kind.high, kind.get('zero', false) -%}
+    {%- endfor -%}
+    ({{ value }} between {{ bounds.low }} and {{ bounds.high }} {%- if bounds.zero %} or {{ value }} = 0 {%- endif %})
+{%- endmacro %}
+
 {#
   The rows of a dataset from the staging models of all sources that list it, in canonical columns. A new row in `vars: sources` needs no
-  change here.
+  change here. A number that can't be becomes null, and `nulled` names it with its value; a row whose time can't be is left out.
 #}
 {% macro union_staged(dataset) -%}
-select venue || ':' || symbol as instrument_id, *
+{%- set doubles = [] -%}
+{%- for name, column in canonical_columns(dataset).items() if column[0] == 'double' %}{% do doubles.append(name) %}{% endfor -%}
+select
+    venue || ':' || symbol as instrument_id,
+    * replace (
+        {%- for name in doubles %}
+        case when {{ is_possible(name, name, dataset | replace('_now', '')) }} then {{ name }} end as {{ name }} {{- "," if not loop.last }}
+        {%- endfor %}
+    ),
+    nullif(concat_ws('; '
+        {%- for name in doubles %},
+        case when not {{ is_possible(name, name, dataset | replace('_now', '')) }} then '{{ name }} ' || {{ name }} end
+        {%- endfor %}
+    ), '') as nulled
 from (
     select null::varchar as source, 0 as precedence
         {%- for name, column in canonical_columns(dataset).items() %}, null::{{ column[0] }} as {{ name }} {%- endfor %}
@@ -20,6 +42,9 @@ from (
     from {{ ref('stg_' ~ name ~ '__' ~ dataset) }}
     {%- endfor %}
 )
+{%- if 'raw_ms' in canonical_columns(dataset) %}
+where raw_ms between 0 and 4102444799999 {%- if dataset.endswith('_now') %} or raw_ms is null {%- endif %}
+{%- endif %}
 {%- endmacro %}
 
 {# The table of sources as rows: source, venue (null: several), dataset, precedence, history_days (null: no limit). #}

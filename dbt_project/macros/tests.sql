@@ -20,3 +20,10 @@
 {% test known_instruments(model) %}
     select instrument_id, count(*) as facts from {{ model }} where base_asset is null group by 1
 {% endtest %}
+
+{# Nothing infinite and no NaN in any column of floating-point numbers. #}
+{% test finite(model) %}
+    select * from {{ model }}
+    where false
+        {%- if execute %}{% for column in adapter.get_columns_in_relation(model) if column.is_float() %} or not isfinite("{{ column.name }}") {%- endfor %}{% endif %}
+{% endtest %}

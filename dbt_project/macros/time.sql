@@ -1,7 +1,9 @@
-{# Milliseconds since 1970 as a UTC timestamp without zone. #}
-{% macro from_ms(ms) -%} make_timestamp(({{ ms }}) * 1000) {%- endmacro %}
+{# Milliseconds since 1970 as a UTC timestamp without zone; null outside of 1970 to 2099: venues write "never" as a far date. #}
+{% macro from_ms(ms) -%}
+    case when ({{ ms }}) between 0 and 4102444799999 then make_timestamp(({{ ms }})::bigint * 1000) end
+{%- endmacro %}
 
-{# The settlement time of a stamp in milliseconds: the full hour if at most 60 s after it, else the full minute (venues settle some milliseconds late). #}
+{# The settlement time of a stamp in milliseconds: the full hour if at most 60 s from it, else the full minute (venues settle some milliseconds early or late). #}
 {% macro settlement_time(ms) -%}
-    {{ from_ms(ms ~ " - " ~ ms ~ " % (case when " ~ ms ~ " % 3600000 <= 60000 then 3600000 else 60000 end)") }}
+    {{ from_ms("case when (" ~ ms ~ " + 60000) % 3600000 <= 120000 then " ~ ms ~ " + 60000 - (" ~ ms ~ " + 60000) % 3600000 else " ~ ms ~ " - " ~ ms ~ " % 60000 end") }}
 {%- endmacro %}

@@ -27,6 +27,14 @@
     end
 {%- endmacro %}
 
+{# A value in US dollars, null where it can't be (`vars: possible`). #}
+{% macro possible_usd(value) -%} case when {{ is_possible(value, 'volume_usd') }} then {{ value }} end {%- endmacro %}
+
+{# `nulled` of a row, with a value in US dollars that can't be. #}
+{% macro nulled_with_usd(nulled, value, name) -%}
+    nullif(concat_ws('; ', {{ nulled }}, case when not {{ is_possible(value, 'volume_usd') }} then '{{ name }} ' || {{ value }} end), '')
+{%- endmacro %}
+
 {# True if a size in this unit has a value in quote currency without a price. #}
 {% macro is_quote(unit) -%} ({{ unit }} = 'quote' or {{ unit }} = 'contracts' and i.contract_type = 'inverse') {%- endmacro %}
 

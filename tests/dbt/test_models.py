@@ -100,7 +100,7 @@ def test_coverage_counts_due_observations(whole: Path) -> None:
     assert actual["(2025-10-05, hyperliquid, funding_rates)"] == (24, 22)
     assert actual["(2025-10-05, binance, funding_rates)"] == (3, 3)
     assert actual["(2025-10-06, binance, funding_rates)"] == (6, 6)
-    assert actual["(2025-10-12, binance, funding_rates)"] == (5, 5), "the settlement at the window's end is outside of it"
+    assert actual["(2025-10-12, binance, funding_rates)"] == (5, 5), "the settlement at the run's clock isn't due"
     assert actual["(2025-10-12, kraken, funding_rates)"] == (24, 24), "its stamp is the start of the hour"
     assert actual["(2025-10-05, hyperliquid, open_interest)"] == (24, 0)
     assert actual["(2025-10-05, hyperliquid, liquidations)"] == (1, 0)
@@ -130,7 +130,7 @@ def test_a_day_of_an_asset_by_hand(whole: Path) -> None:
         "select venues_total, price_venues, funding_venues, oi_venues, liq_venues, oi_venue_names, funding_weighting,"
         " liq_short_usd, coverage_liquidations, coverage_oi from marts.daily_assets where day = '2025-10-05' and asset = 'BTC'",
     )
-    assert actual == [(3, 2, 3, 1, 1, "binance", "equal", 0.0, 1 / 3, 1 / 3)]
+    assert actual == [(3, 2, 3, 1, 1, "binance", "volume", 0.0, 1 / 3, 1 / 3)]
     pepe = rows(
         whole,
         "select liq_long_usd, liq_venues, funding_8h, oi_base, basis from marts.daily_assets"

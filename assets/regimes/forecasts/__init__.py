@@ -13,6 +13,8 @@ Alone: ``forecasts.tables_from_marts(duckdb.connect(path))``.
 
 from __future__ import annotations
 
+from datetime import date
+
 import duckdb
 import pandas as pd
 
@@ -40,11 +42,33 @@ ORDER BY asset, day
 
 def tables_from_marts(connection: duckdb.DuckDBPyConnection) -> Tables:
     """`regime_forecasts`, `regime_events` and `regime_scorecard` of a warehouse's marts, from the days that are over."""
-    complete_days = "FROM marts.daily_assets WHERE day < (SELECT as_of FROM meta.scope)::DATE"
-    connection.register("daily_and_market", with_market(connection.sql(complete_days).df()))
-    daily = connection.sql(QUERY).df()
+    daily = _rows(connection, "day < (SELECT as_of FROM meta.scope)::DATE")
+    return tables_from_rows(daily, synthetic=_is_synthetic(daily))
+
+
+def scorecard_as_of(connection: duckdb.DuckDBPyConnection, day: date) -> pd.DataFrame:
+    """The scorecard over all assets as a run on the evening of `day` would have written it, from the published forecasts."""
+    from assets.regimes.forecasts import events, inputs, score
+
+    daily = _rows(connection, f"day <= '{day}'")
+    frame = inputs.build(daily)
+    columns = f"FROM marts.regime_forecasts WHERE run_type = 'backtest' AND day <= '{day}'"
+    table = score.build_scorecard(
+        frame, connection.sql(columns).df(), events.find_events(frame), synthetic=_is_synthetic(daily), pooled_only=True
+    )
+    return _rounded(table)
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, days: str) -> pd.DataFrame:
+    """Daily rows with `inputs.REQUIRED_COLUMNS` of the days that the SQL condition chooses, MARKET's among them."""
+    connection.register("daily_and_market", with_market(connection.sql(f"FROM marts.daily_assets WHERE {days}").df()))
+    rows = connection.sql(QUERY).df()
     connection.unregister("daily_and_market")
-    return tables_from_rows(daily, synthetic=bool(daily["origin"].eq("synthetic").any()))
+    return rows
+
+
+def _is_synthetic(daily: pd.DataFrame) -> bool:
+    return bool(daily["origin"].eq("synthetic").any())
 
 
 def tables_from_rows(daily: pd.DataFrame, *, synthetic: bool) -> Tables:

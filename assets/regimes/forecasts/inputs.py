@@ -77,7 +77,9 @@ def _asset(daily: pd.DataFrame, asset: str) -> pd.DataFrame:
     # High funding, high open interest over volume and low volatility: the lowest of their ranks in the past half year.
     ranks = pd.concat([_rank(f["funding_7d"]), _rank(f["oi_to_volume"]), 1 - _rank(f["rv7"])], axis=1)
     f["claim"] = ranks.min(axis=1, skipna=False)
-    f["crowded"] = daily["label"].isin(["crowded_long", "crowded_short"]).astype(float).where(daily["label"].notna())
+    # The rule can't speak without its inputs: its silence is unknown then, not a no.
+    can_speak = daily[["label", "funding_8h", "oi_to_volume"]].notna().all(axis=1)
+    f["crowded"] = daily["label"].isin(["crowded_long", "crowded_short"]).astype(float).where(can_speak)
     f["label"] = daily["label"]
     f["close"], f["low"] = daily["close"], daily["low"]
     f = pd.concat([f, _targets(daily, week, limit)], axis=1)

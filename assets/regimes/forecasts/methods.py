@@ -269,6 +269,9 @@ def _forecast_window(
             learn = outcome[has_inputs[outcome.index]]
             if not len(rows) or not _enough(learn, target.name):
                 continue
+            # What never varied tells the target's frequency alone: its ranking would be the drift of that between fits.
+            if method.kind == "rule" and values.loc[learn.index].nunique().max() < 2:
+                continue
             with threadpool_limits(1):  # more threads slow down models this small
                 model = method.estimator(target).fit(values.loc[learn.index], learn[target.name], weights[learn.index])
                 probability = model.predict_proba(values.loc[rows])[:, 1]

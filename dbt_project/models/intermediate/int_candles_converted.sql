@@ -7,7 +7,7 @@ with bars as (
     select *, (high + low + close) / 3 as typical
     from {{ ref('int_candles') }}
     where {{ in_window_ms('raw_ms', window) }}
-    qualify row_number() over (partition by instrument_id, opened_at order by precedence, raw_ms) = 1
+    qualify row_number() over (partition by instrument_id, opened_at order by close is null, precedence, raw_ms) = 1
 )
 
 select
@@ -22,10 +22,11 @@ select
     b.close / i.multiplier as close,
     coalesce(b.base_volume * i.multiplier, {{ size_base('b.raw_volume', 'b.raw_volume_unit', 'b.typical / i.multiplier') }})
         / n.value::double as volume_base,
-    case
-        when i.usd_method is not null
-            then coalesce(b.quote_volume, {{ size_quote('b.raw_volume', 'b.raw_volume_unit', 'b.typical / i.multiplier') }}) / n.value::double
-    end as volume_usd,
+    {%- set volume_usd %}
+    case when i.usd_method is not null
+        then coalesce(b.quote_volume, {{ size_quote('b.raw_volume', 'b.raw_volume_unit', 'b.typical / i.multiplier') }}) / n.value::double end
+    {%- endset %}
+    {{ possible_usd(volume_usd) }} as volume_usd,
     case
         when volume_usd is null then null
         when b.quote_volume is not null then 'quote_turnover'
@@ -40,6 +41,7 @@ select
     i.usd_method,
     b.raw_volume,
     b.raw_volume_unit,
+    {{ nulled_with_usd('b.nulled', volume_usd, 'volume_usd') }} as nulled,
     b.opened_at + interval 1 hour + to_minutes(d.value::bigint) as known_at,
     b._observed_at as _loaded_at,
     i._versions
@@ -47,3 +49,4 @@ from bars as b
 {{ join_instrument('b', 'b.opened_at') }}
 {{ join_fact('n', 'b', 'candles', "'sides_of_volume'", 'b.opened_at') }}
 {{ join_fact('d', 'b', 'candles', "'publication_delay_minutes'") }}
+where coalesce(b.opened_at < i.ends_at, true)

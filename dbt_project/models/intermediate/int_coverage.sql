@@ -11,6 +11,7 @@ with days as (
         d.funding_settlements,
         d.funding_hours,
         stamps.value as stamp_meaning,
+        r.as_of,
         coalesce(
             d.funding_interval_hours,
             last_value(d.funding_interval_hours ignore nulls) over before,
@@ -19,6 +20,7 @@ with days as (
             8
         ) as interval_hours
     from {{ ref('int_calendar') }} as c
+    cross join {{ ref('stg_meta__scope') }} as r
     left join {{ ref('int_daily_instruments') }} as d using (instrument_id, day)
     {{ join_fact('stamps', 'c', 'funding_rates', "'stamp_meaning'") }}
     window
@@ -63,11 +65,13 @@ counted as (
     from (
         select
             *,
-            -- A settlement at the window's end is outside of the window, and so is the interval that it pays for.
+            -- The settlement that closes the day is due with it, once the run's clock is past it; where the day is cut short, the one after
+            -- the cut isn't due.
+            date_diff('hour', day::timestamp, hour_to) / interval_hours as intervals,
             case
-                when ends_window and stamp_meaning = 'settlement'
-                    then greatest(hour_from, day + to_hours(
-                        ((ceil(date_diff('second', day::timestamp, due_to) / 3600 / interval_hours) - 1) * interval_hours)::bigint))
+                when due_to >= as_of and stamp_meaning = 'settlement'
+                    then greatest(hour_from, day + to_hours(((ceil(intervals) - 1) * interval_hours)::bigint))
+                when due_to < day + interval 1 day then greatest(hour_from, day + to_hours((floor(intervals) * interval_hours)::bigint))
                 else hour_to
             end as slots_to
         from days
@@ -77,15 +81,18 @@ counted as (
 select
     day, venue, instrument_id, base_asset, dataset, due_from, due_to, interval_hours,
     case dataset
-        when 'funding_rates' then coalesce(seen, 0) + ceil(missing_hours / interval_hours)::bigint
+        when 'funding_rates' then coalesce(seen, 0) + ceil(missing_hours / interval_hours - 1e-6)::bigint
         else date_diff('hour', due_from, due_to)
     end as expected,
-    least(coalesce(seen, 0), expected) as seen
+    least(coalesce(seen, 0), expected) as seen,
+    least(coalesce(seen, 0), expected) as comparable
 from counted
 where expected > 0
 union all
 select
-    c.day, c.venue, c.instrument_id, c.base_asset, 'liquidations', c.due_from, c.due_to, 24, 1, (l.instrument_id is not null)::bigint
+    c.day, c.venue, c.instrument_id, c.base_asset, 'liquidations', c.due_from, c.due_to, 24, 1,
+    (l.instrument_id is not null)::bigint, (l.instrument_id is not null and coalesce(k.value = 'complete', false))::bigint
 from {{ ref('int_calendar') }} as c
+{{ join_fact('k', 'c', 'liquidations', "'completeness_class'", 'c.day') }}
 left join loaded as l
     on c.instrument_id = l.instrument_id and l.window_start <= c.due_from and l.window_end >= c.due_to

@@ -1,7 +1,7 @@
-{#- Margins: those of funding (73 hours), the day that a row falls into, and the bar before it. -#}
+{#- Margins: those of funding (241 hours), the time that a settlement pays for (48), and the day that a row falls into. -#}
 {{ config(
     materialized='incremental', incremental_strategy='replace_window', on_schema_change='append_new_columns',
-    meta={'time': 'day', 'look_back': 98, 'look_ahead': 122}
+    meta={'time': 'day', 'look_back': 314, 'look_ahead': 314}
 ) }}
 {%- set window = replaced_window() %}
 {#- Sums are ordered: floating-point addition depends on the order, and tables must be the same twice. -#}
@@ -28,42 +28,65 @@ candles as (
         arg_max(mark_close, opened_at) as mark_close,
         arg_max(index_close, opened_at) as index_close,
         arg_max(mark_close / index_close - 1, opened_at) as basis,
-        count(*) as candles,
+        count(close) as candles,
         sum(log_return * log_return order by opened_at) as realised_var,
         count(log_return) as returns,
+        sum(ln(high / low) * ln(high / low) order by opened_at) / (4 * ln(2)) as range_var,
+        count(high / low) as ranges,
         max(_loaded_at) as _loaded_at
     from returns
     group by all
 ),
 
 funding as (
+    -- A settlement counts for each day by the hours of it that it pays for, and as a settlement of the day in which that time ends.
     select
-        case s.value when 'interval_start' then f.settled_at::date else (f.settled_at - interval 1 microsecond)::date end as day,
+        f.midnight::date as day,
         f.instrument_id,
-        sum(f.rate_interval order by f.settled_at) as funding_sum,
-        sum(f.interval_hours order by f.settled_at) as funding_hours,
+        sum(f.rate_interval * (hours / f.interval_hours) order by f.settled_at) as funding_sum,
+        sum(hours order by f.settled_at) as paid_hours,
         min(f.interval_hours) as funding_interval_hours,
-        count(*) as funding_settlements,
+        count(*) filter (f.paid_to <= f.midnight + interval 1 day) as funding_settlements,
         sum(o.oi_usd order by f.settled_at) / count(o.oi_usd) as oi_usd_at_funding,
         max(f._loaded_at) as _loaded_at
-    from {{ ref('int_funding_settlements') }} as f
+    from (
+        select
+            *,
+            date_diff('second', greatest(paid_from, midnight), least(paid_to, midnight + interval 1 day)) / 3600 as hours
+        from (
+            select *, unnest(generate_series(date_trunc('day', paid_from), paid_to - interval 1 microsecond, interval 1 day)) as midnight
+            from {{ ref('int_funding_settlements') }}
+            where rate_interval is not null and {{ in_window('settled_at', window, margin=73) }}
+        )
+    ) as f
     left join {{ ref('int_open_interest_converted') }} as o on f.instrument_id = o.instrument_id and f.settled_at = o.observed_at
-    {{ join_fact('s', 'f', 'funding_rates', "'stamp_meaning'", 'f.settled_at') }}
-    where {{ in_window('f.settled_at', window, margin=24) }}
     group by all
 ),
 
 open_interest as (
+    -- The level of a day is that of its last hour, else that of its end, else that of the hour before: like times over venues and days.
+    -- A day that isn't over ends with the run's clock.
     select
-        observed_at::date as day,
+        day,
         instrument_id,
-        arg_max(oi_base, observed_at) as oi_base,
-        arg_max(oi_usd, observed_at) as oi_usd,
-        count(oi_base) as oi_observations,
+        arg_min(oi_base, distance) filter (distance is not null) as oi_base,
+        arg_min(oi_usd, distance) filter (distance is not null) as oi_usd,
+        count(oi_base) filter (observed_at < day + 1) as oi_observations,
         max(_loaded_at) as _loaded_at
-    from {{ ref('int_open_interest_converted') }}
-    where {{ in_window('observed_at', window) }}
+    from (
+        select
+            o.*,
+            case date_diff('hour', o.observed_at, least(o.day + interval 1 day, date_trunc('hour', r.as_of) + interval 1 hour))
+                when 1 then 0 when 0 then 1 when 2 then 2 end as distance
+        from (
+            select *, unnest(case when observed_at = date_trunc('day', observed_at) then [observed_at::date, observed_at::date - 1] else [observed_at::date] end) as day
+            from {{ ref('int_open_interest_converted') }}
+            where {{ in_window('observed_at', window, margin=1) }}
+        ) as o
+        cross join {{ ref('stg_meta__scope') }} as r
+    )
     group by all
+    having count(distance) > 0 or oi_observations > 0
 ),
 
 liquidations as (
@@ -105,9 +128,9 @@ select
     d.volume_usd,
     d.funding_sum,
     coalesce(d.funding_settlements, 0) as funding_settlements,
-    d.funding_hours,
+    least(d.paid_hours, 24) as funding_hours,
     d.funding_interval_hours,
-    d.funding_sum / d.funding_hours * 8 as funding_8h,
+    d.funding_sum / d.paid_hours * 8 as funding_8h,
     d.oi_base,
     d.oi_usd,
     coalesce(d.oi_observations, 0) as oi_observations,
@@ -121,8 +144,12 @@ select
     coalesce(d.candles, 0) as candles,
     d.realised_var,
     coalesce(d.returns, 0) as returns,
+    d.range_var,
+    coalesce(d.ranges, 0) as ranges,
     d.loaded_at as _loaded_at,
     i._versions
 from (select *, day + interval 1 day as ends from days) as d
 {{ join_instrument('d', 'd.ends') }}
+-- A settlement at the window's start pays for the day before, which isn't loaded.
+inner join {{ ref('stg_meta__scope') }} as r on d.day >= r.window_start::date and d.day < r.window_end
 where {{ in_window('d.day', window) }}

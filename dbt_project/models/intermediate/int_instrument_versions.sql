@@ -1,7 +1,7 @@
 {{ config(materialized='table') }}
 {%- set attributes -%}
     listed_asset, base_asset, multiplier, quote_asset, settle_asset, contract_type, contract_size, funding_interval_hours,
-    underlying_class, status, listed_at, delisted_at
+    underlying_class, status, listed_at, delisted_at, nulled
 {%- endset -%}
 {%- set units = "base_asset, multiplier, quote_asset, contract_type, contract_size" -%}
 with snapshots as (
@@ -35,6 +35,14 @@ numbered as (
         end as valid_from
     from versions
     window history as (partition by instrument_id order by observed_at)
+),
+
+ended as (  -- what is known last of a listing holds for all of its versions
+    select
+        *,
+        last_value(delisted_at) over (
+            partition by instrument_id, listed_at order by version rows between unbounded preceding and unbounded following) as ends_at
+    from numbered
 )
 
 select
@@ -58,7 +66,12 @@ select
     status,
     listed_at,
     delisted_at,
+    ends_at,
+    nulled,
     first_seen_at,
-    hash(list((valid_from, units_hash) order by valid_from) filter (changes_units) over (partition by n.instrument_id)) as _versions
-from numbered as n
+    hash(
+        list((valid_from, units_hash) order by valid_from) filter (changes_units) over (partition by n.instrument_id),
+        list(ends_at order by valid_from) filter (ends_at is not null) over (partition by n.instrument_id)
+    ) as _versions
+from ended as n
 left join {{ ref('quote_assets') }} as q on n.quote_asset = q.quote_asset

@@ -4,13 +4,14 @@ with events as (
 )
 
 select
-    e.*,
+    e.* exclude (nulled),
     -- The order that closes a long position sells.
     case side.value || ' ' || e.raw_side
         when 'order sell' then 'long' when 'order buy' then 'short'
         when 'position buy' then 'long' when 'position sell' then 'short'
         when 'position long' then 'long' when 'position short' then 'short'
     end as liquidated_side,
+    nullif(concat_ws('; ', e.nulled, case when liquidated_side is null then 'raw_side ' || coalesce(e.raw_side, 'missing') end), '') as nulled,
     kind.value as price_kind,
     completeness.value as completeness_class
 from events as e

@@ -21,15 +21,20 @@ select
     e.price / i.multiplier as price,
     e.price_kind,
     {{ size_base('e.raw_size', 'e.raw_unit', 'e.price / i.multiplier') }} as size_base,
-    case when i.usd_method is not null then {{ size_quote('e.raw_size', 'e.raw_unit', 'e.price / i.multiplier') }} end as size_usd,
+    {%- set size_usd %}
+    case when i.usd_method is not null then {{ size_quote('e.raw_size', 'e.raw_unit', 'e.price / i.multiplier') }} end
+    {%- endset %}
+    {{ possible_usd(size_usd) }} as size_usd,
     e.completeness_class,
     e.raw_side,
     e.raw_size,
     e.raw_unit,
     e.venue_usd,
+    {{ nulled_with_usd('e.nulled', size_usd, 'size_usd') }} as nulled,
     e.liquidated_at + to_minutes(d.value::bigint) as known_at,
     e._observed_at as _loaded_at,
     i._versions
 from events as e
 {{ join_instrument('e', 'e.liquidated_at') }}
 {{ join_fact('d', 'e', 'liquidations', "'publication_delay_minutes'") }}
+where coalesce(e.liquidated_at <= i.ends_at, true)

@@ -8,7 +8,7 @@ with observations as (  -- history before a snapshot, then the lower precedence,
     from {{ ref('int_open_interest') }}
     where {{ in_window_ms('raw_ms', window, margin=1) }} and {{ in_window('observed_at', window) }}
     qualify row_number() over (
-        partition by instrument_id, observed_at order by is_snapshot, precedence, raw_ms, _observed_at
+        partition by instrument_id, observed_at order by one_sided is null, is_snapshot, precedence, raw_ms, _observed_at
     ) = 1
 ),
 
@@ -26,13 +26,14 @@ valued as (
             when o.mark_price is not null and not o.is_snapshot and r.price_proxy and o.source = 'hyperliquid_archive' then 'close_proxy'
             when o.mark_price is not null then 'venue_mark'
             when c.mark_close is not null then 'mark_candle'
-            when c.close is not null then 'last_close'
             when o.venue_usd is not null then 'venue_usd'
+            when c.close is not null then 'last_close'
         end as mark_method
     from (select *, observed_at - interval 1 hour as bar from observations) as o
     {{ join_instrument('o', 'o.observed_at') }}
     left join {{ ref('int_candles_converted') }} as c on o.instrument_id = c.instrument_id and o.bar = c.opened_at
     left join {{ ref('stg_meta__scope') }} as r on true
+    where coalesce(o.observed_at <= i.ends_at, true)
 )
 
 select
@@ -42,7 +43,8 @@ select
     v.base_asset,
     v.observed_at,
     v.oi_base,
-    case when v.usd_method is not null then coalesce(v.oi_quote, v.venue_usd) end as oi_usd,
+    {%- set oi_usd %} case when v.usd_method is not null then case v.mark_method when 'venue_usd' then v.venue_usd else coalesce(v.oi_quote, v.venue_usd) end end {%- endset %}
+    {{ possible_usd(oi_usd) }} as oi_usd,
     v.usd_method,
     v.raw_value,
     v.raw_unit,
@@ -52,6 +54,7 @@ select
     v.venue_usd,
     v.stamp,
     v.is_snapshot,
+    {{ nulled_with_usd('v.nulled', oi_usd, 'oi_usd') }} as nulled,
     case when v.is_snapshot then v._observed_at else v.stamp + to_minutes(d.value::bigint) end as known_at,
     v._observed_at as _loaded_at,
     v._versions

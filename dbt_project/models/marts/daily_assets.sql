@@ -11,12 +11,13 @@ with days as (
         {{ sum_of('oi_base') }} as oi_base,
         -- In contracts, so that a fall in price alone is no change; weighted by the coins of the day before.
         {{ sum_of('oi_base_before * oi_growth') }} / {{ sum_of('oi_base_before', 'oi_growth is not null') }} - 1 as oi_change_1d,
-        {{ weighted_funding() }} as funding_8h,
-        {{ funding_weighting() }} as funding_weighting,
+        {{ mean_funding() }},
         {{ sum_of('liq_long_usd') }} as liq_long_usd,
         {{ sum_of('liq_short_usd') }} as liq_short_usd,
         median(realised_vol_1d) as realised_vol_1d,
         median(realised_vol_7d) as realised_vol_7d,
+        median(range_vol_1d) as range_vol_1d,
+        median(range_vol_7d) as range_vol_7d,
         median(basis) filter (is_priced) as basis,
         {{ sum_of('oi_usd', 'volume_usd_7d is not null') }} / nullif({{ sum_of('volume_usd_7d', 'oi_usd is not null') }}, 0) as oi_to_volume,
         {{ sum_of('liq_long_usd + liq_short_usd', 'oi_usd is not null') }} / {{ sum_of('oi_usd', 'liq_long_usd is not null') }} as liq_over_oi,
@@ -27,6 +28,14 @@ with days as (
         string_agg(distinct venue, ', ' order by venue) filter (oi_usd is not null) as oi_venue_names
     from {{ ref('int_daily') }}
     group by all
+),
+
+chained as (
+    {%- set parts %}
+    select day, base_asset, venue, sum(volume_usd order by instrument_id) as volume_usd, sum(oi_usd order by instrument_id) as oi_usd
+    from {{ ref('int_daily') }} group by all
+    {%- endset %}
+    {{ chained_levels(parts, ['base_asset'], 'venue', ['volume_usd', 'oi_usd']) }}
 ),
 
 with_past as (
@@ -48,15 +57,21 @@ select
     t.high,
     t.low,
     t.volume_usd,
+    l.volume_usd_chained,
     t.oi_usd,
+    l.oi_usd_chained,
     t.oi_base,
     t.oi_change_1d,
     t.funding_8h,
     t.funding_weighting,
+    t.funding_8h_equal,
+    t.funding_weight_known,
     t.liq_long_usd,
     t.liq_short_usd,
     t.realised_vol_1d,
     t.realised_vol_7d,
+    t.range_vol_1d,
+    t.range_vol_7d,
     t.close / t.close_before - 1 as return_1d,
     t.close / t.high_7d - 1 as drawdown_7d,
     t.low / t.close_before - 1 as low_vs_prev_close,
@@ -73,7 +88,9 @@ select
     c.coverage_funding,
     c.coverage_oi,
     c.coverage_liquidations,
+    c.coverage_liquidations_listed,
     r.origin
 from with_past as t
 left join ({{ coverage_by('day, base_asset') }}) as c on t.day = c.day and t.asset = c.base_asset
+left join chained as l on t.day = l.day and t.asset = l.base_asset
 cross join {{ ref('stg_meta__scope') }} as r

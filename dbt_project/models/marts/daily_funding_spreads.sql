@@ -1,25 +1,11 @@
--- Each venue is represented by its perpetual of the asset with the highest volume that day: the one that an arbitrage would trade.
-with rates as (
-    select
-        day,
-        base_asset as asset,
-        venue,
-        instrument_id,
-        funding_8h,
-        case when funding_hours = 24 then funding_sum end as charged
-    from {{ ref('int_daily') }}
-    where funding_8h is not null
-    qualify row_number() over (partition by day, base_asset, venue order by volume_usd desc nulls last, instrument_id) = 1
-),
-
-extremes as (
+with extremes as (
     select
         day,
         asset,
         count(*) as venues,
         first(rates order by funding_8h desc, venue) as highest,
         first(rates order by funding_8h, venue) as lowest
-    from rates
+    from {{ ref('int_venue_funding') }} as rates
     group by all
     having count(*) > 1
 ),
@@ -42,5 +28,7 @@ select
     (highest.funding_8h - lowest.funding_8h) * 3 * 365 as spread_apr,
     highest.charged - lowest.charged as spread_charged,
     row_number() over (partition by asset, highest.venue, lowest.venue, began order by day) as consecutive_days,
-    venues
+    venues,
+    p.charged as known_pair_charged
 from spans
+left join (select * from {{ ref('daily_funding_pairs') }} where was_widest_before) as p using (day, asset)

@@ -4,12 +4,19 @@ with totals as (
         day,
         {{ sum_of('volume_usd') }} as volume_usd,
         {{ sum_of('oi_usd') }} as oi_usd,
-        {{ weighted_funding() }} as funding_8h,
-        {{ funding_weighting() }} as funding_weighting,
+        {{ mean_funding() }},
         {{ sum_of('liq_long_usd') }} as liq_long_usd,
         {{ sum_of('liq_short_usd') }} as liq_short_usd
     from {{ ref('int_daily') }}
     group by all
+),
+
+chained as (
+    {%- set parts %}
+    select day, venue || ' ' || base_asset as part, sum(volume_usd order by instrument_id) as volume_usd, sum(oi_usd order by instrument_id) as oi_usd
+    from {{ ref('int_daily') }} group by all
+    {%- endset %}
+    {{ chained_levels(parts, [], 'part', ['volume_usd', 'oi_usd']) }}
 ),
 
 concentration as (
@@ -70,9 +77,13 @@ reported as (  -- the day's last snapshot of a source with the volume of spot an
 select
     t.day,
     t.volume_usd,
+    l.volume_usd_chained,
     t.oi_usd,
+    l.oi_usd_chained,
     t.funding_8h,
     t.funding_weighting,
+    t.funding_8h_equal,
+    t.funding_weight_known,
     t.liq_long_usd,
     t.liq_short_usd,
     c.venues,
@@ -93,8 +104,15 @@ select
     (coalesce(c.regulated_oi_share, 0) * t.oi_usd + f.oi_usd) / (t.oi_usd + f.oi_usd) as regulated_oi_share_with_futures,
     o.perp_volume_usd as perp_volume_reported_usd,
     o.spot_volume_usd as spot_volume_reported_usd,
-    o.perp_volume_usd / (o.perp_volume_usd + o.spot_volume_usd) as perp_share_of_volume
+    o.perp_volume_usd / (o.perp_volume_usd + o.spot_volume_usd) as perp_share_of_volume,
+    v.coverage_price,
+    v.coverage_funding,
+    v.coverage_oi,
+    v.coverage_liquidations,
+    v.coverage_liquidations_listed
 from totals as t
+left join chained as l using (day)
+left join ({{ coverage_by('day') }}) as v using (day)
 inner join concentration as c using (day)
 left join futures as f using (day)
 left join reported as o using (day)

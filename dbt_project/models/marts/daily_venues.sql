@@ -4,8 +4,7 @@ with days as (
         venue,
         {{ sum_of('volume_usd') }} as volume_usd,
         {{ sum_of('oi_usd') }} as oi_usd,
-        {{ weighted_funding() }} as funding_8h,
-        {{ funding_weighting() }} as funding_weighting,
+        {{ mean_funding() }},
         -- over the instruments where both are known
         sum(volume_usd order by instrument_id) filter (oi_usd > 0) / sum(oi_usd order by instrument_id) filter (volume_usd is not null) as turnover,
         count(*) as instruments
@@ -25,10 +24,14 @@ select
     d.venue,
     d.volume_usd,
     d.oi_usd,
-    d.volume_usd / sum(d.volume_usd) over today as volume_share,
-    d.oi_usd / sum(d.oi_usd) over today as oi_share,
+    {%- for measure in ('volume', 'oi') %}
+    case when coalesce({{ measure }}_absent < {{ var('large_venue') }} * sum(d.{{ measure }}_usd) over today, true)
+        then d.{{ measure }}_usd / nullif(sum(d.{{ measure }}_usd) over today, 0) end as {{ measure }}_share,
+    {%- endfor %}
     d.funding_8h,
     d.funding_weighting,
+    d.funding_8h_equal,
+    d.funding_weight_known,
     d.turnover,
     nullif(concat_ws('; ',
         case when d.turnover > {{ var('highest_turnover') }} then 'a day''s volume above {{ var('highest_turnover') }} times the open interest' end,
@@ -38,8 +41,24 @@ select
     c.coverage_price,
     c.coverage_funding,
     c.coverage_oi,
-    c.coverage_liquidations
-from days as d
+    c.coverage_liquidations,
+    c.coverage_liquidations_listed
+from (
+    select
+        *
+        {%- for measure in ('volume', 'oi') %},
+        -- the largest of the venues without a number today, by the median of its own days
+        max(case when {{ measure }}_usd is null then {{ measure }}_typical end) over (partition by day) as {{ measure }}_absent
+        {%- endfor %}
+    from (
+        select
+            *
+            {%- for measure in ('volume', 'oi') %},
+            median({{ measure }}_usd) over (partition by venue) as {{ measure }}_typical
+            {%- endfor %}
+        from days
+    )
+) as d
 left join ({{ coverage_by('day, venue') }}) as c using (day, venue)
 left join doubtful as f using (venue)
 window today as (partition by d.day order by d.venue rows between unbounded preceding and unbounded following)

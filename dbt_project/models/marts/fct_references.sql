@@ -17,6 +17,7 @@ select
         then r.value end as value,
     r.unit,
     r.price,
+    r.nulled,
     case when d.value is null then r._observed_at else r.period_end + to_minutes(d.value::bigint) end as known_at,
     r._observed_at as _loaded_at
 from {{ ref('int_references') }} as r

@@ -8,24 +8,21 @@ hours as (
 ),
 
 paid as (  -- the hours that a settlement pays for
-    select f.instrument_id, unnest(generate_series(
-        case s.value when 'interval_start' then f.settled_at else f.settled_at - to_hours(f.interval_hours::bigint) end,
-        case s.value when 'interval_start' then f.settled_at + to_hours(f.interval_hours::bigint) else f.settled_at end - interval 1 hour,
-        interval 1 hour
+    select distinct f.instrument_id, unnest(generate_series(
+        date_trunc('hour', f.paid_from + interval 1 hour - interval 1 microsecond), f.paid_to - interval 1 microsecond, interval 1 hour
     )) as starts
     from {{ ref('fct_funding_rates') }} as f
-    {{ join_fact('s', 'f', 'funding_rates', "'stamp_meaning'", 'f.settled_at') }}
-    where f.instrument_id in (select instrument_id from hours where dataset = 'funding_rates')
+    where f.rate_interval is not null and f.instrument_id in (select instrument_id from hours where dataset = 'funding_rates')
 ),
 
 seen as (
     select instrument_id, 'candles' as dataset, opened_at as starts
     from {{ ref('fct_candles') }}
-    where instrument_id in (select instrument_id from hours where dataset = 'candles')
+    where close is not null and instrument_id in (select instrument_id from hours where dataset = 'candles')
     union all
     select instrument_id, 'open_interest', observed_at
     from {{ ref('fct_open_interest') }}
-    where instrument_id in (select instrument_id from hours where dataset = 'open_interest')
+    where oi_base is not null and instrument_id in (select instrument_id from hours where dataset = 'open_interest')
     union all
     select instrument_id, 'funding_rates', starts from paid
 ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pytest
@@ -28,7 +29,8 @@ def market(seed: int, days: int = 420, persistence: float = 0.97) -> pd.DataFram
         rows["low"] = np.minimum(close, np.roll(close, 1)) * (1 - volatility / 40)
         rows["realised_vol_1d"] = volatility * np.exp(random.normal(0, 0.2, days))
         rows["funding_8h"], rows["oi_to_volume"] = random.normal(1e-4, 1e-4, days), np.exp(random.normal(0, 0.3, days))
-        rows["oi_change_1d"], rows["label"] = random.normal(0, 0.05, days), "neutral"
+        rows["oi_change_1d"] = random.normal(0, 0.05, days)
+        rows["label"] = np.where(rows["oi_to_volume"] > 1.4, "crowded_long", "neutral")
         assets.append(rows)
     return pd.concat(assets, ignore_index=True).reindex(columns=list(inputs.REQUIRED_COLUMNS))
 
@@ -245,7 +247,7 @@ def test_a_method_without_inputs_makes_no_forecast(markets: pd.DataFrame) -> Non
 def test_methods_that_read_prices_need_no_other_data(markets: pd.DataFrame) -> None:
     bare = markets.assign(**dict.fromkeys(("funding_8h", "oi_to_volume", "oi_change_1d"), np.nan))
     backtest, _, scorecard = forecasts.tables_from_rows(bare, synthetic=False)
-    assert set(methods.METHODS) - set(backtest["method"]) == {"funding_alone", "har_funding", "claim"}
+    assert set(methods.METHODS) - set(backtest["method"]) == {"funding_alone", "har_funding", "claim", methods.RULE}
     assert not backtest["probability"].isna().any()
     assert set(scorecard["method"]) == set(backtest["method"])
 
@@ -269,3 +271,27 @@ def test_reliability_shows_right_probabilities_and_doubled_ones() -> None:
     assert (right["probability"] - right["frequency"]).abs().max() < 0.03 and right["days"].sum() == 20_000
     doubled = metrics.reliability(probability, (random.uniform(0, 1, 20_000) < probability / 2).astype(float))
     assert (doubled["probability"] - doubled["frequency"]).iloc[-1] == pytest.approx(0.475, abs=0.03)
+
+
+def test_the_score_of_a_past_day_is_that_of_a_run_cut_there(markets: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    only, day = ("climatology", "volatility_alone"), markets["day"].max() - pd.Timedelta(days=40)
+    past = markets[markets["day"] <= day]
+    monkeypatch.setattr(forecasts, "_rows", lambda connection, days: past.assign(origin="synthetic"))
+    frame = inputs.build(past)
+    cut = score.build_scorecard(
+        frame, methods.walk_forward(frame, only), events.find_events(frame), synthetic=True, pooled_only=True
+    ).round(6)
+    published = methods.walk_forward(inputs.build(markets), only)  # noqa: F841 (DuckDB reads it by name)
+    with duckdb.connect() as connection:
+        connection.execute("create schema marts")
+        connection.sql("from published").create("marts.regime_forecasts")
+        actual = forecasts.scorecard_as_of(connection, day.date())
+    pd.testing.assert_frame_equal(actual, cut, check_dtype=False)
+
+
+def test_a_rule_without_its_inputs_is_not_scored(markets: pd.DataFrame) -> None:
+    """The rule reads open interest over volume: where that is unknown, or the rule never spoke, it has no forecast."""
+    unknown = inputs.build(markets.assign(oi_to_volume=np.nan))
+    assert unknown["crowded"].isna().all()
+    assert methods.walk_forward(unknown, (methods.RULE,)).empty
+    assert methods.walk_forward(inputs.build(markets.assign(label="neutral")), (methods.RULE,)).empty, "it never spoke"

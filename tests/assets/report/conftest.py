@@ -40,6 +40,7 @@ def daily_assets(asset: str, seed: int, price: float, origin: str) -> pd.DataFra
             "basis": 0.0001, "oi_to_volume": 0.3 + 0.5 * heat, "liq_over_oi": liquidations / oi, "venues_total": 4,
             "price_venues": 4, "funding_venues": 4, "oi_venues": 3, "liq_venues": 1, "coverage_price": 1.0,
             "coverage_funding": 0.99, "coverage_oi": 0.75, "coverage_liquidations": 0.25, "origin": origin,
+            "oi_venue_names": "binance, bybit, kraken",
         }
     )  # fmt: skip
     no_liquidations = slice(0, 39)

@@ -23,7 +23,8 @@ def marts() -> Iterator[duckdb.DuckDBPyConnection]:
                 case when day = '2025-10-06' then 126100.0 else 123000.0 end as high,
                 case when day = '2025-10-10' then 101000.0 when day = '2025-11-14' then 94000.0 else 120000.0 end as low,
                 case when day = '2025-10-10' then 0.65 else 0.4 end as realised_vol_1d,
-                0.3 + 0.001 * row_number() over (order by day) as realised_vol_7d,
+                case when day = '2025-10-10' then 1.6 else 0.5 end as range_vol_1d,
+                0.3 + 0.001 * row_number() over (order by day) as realised_vol_7d, realised_vol_7d as range_vol_7d,
                 case when day = '2025-10-02' then -0.00001 else 0.00005 end as funding_8h,
                 null::double as oi_to_volume, null::double as liq_long_usd, null::double as liq_short_usd,
                 4 as funding_venues, 0 as liq_venues
@@ -51,7 +52,12 @@ def test_each_claim_has_a_verdict_with_its_numbers(marts: duckdb.DuckDBPyConnect
     verdicts = {claim: answer.verdict for claim, answer in by_claim.items()}
     assert verdicts["On 10 October 2025 bitcoin fell from 126 to 104 thousand"] == "true"
     assert "126,100 in the week before to 101,000" in by_claim["On 10 October 2025 bitcoin fell from 126 to 104 thousand"].result
-    assert verdicts["Annualised volatility was above 100 % on 10 October 2025"] == "false"
+    assert verdicts["Annualised volatility was above 100 % on 10 October 2025"] == "true", "by the ranges, not by closes"
+    volatility = by_claim["Annualised volatility was above 100 % on 10 October 2025"].result
+    assert "160% by Parkinson's estimator" in volatility and "65% by hourly closes" in volatility
+    assert (
+        "from 2025-09-01 to 2025-11-20" in by_claim["Before both falls, funding and leverage were high and volatility low"].result
+    )
     assert verdicts["Funding was positive throughout the days up to that crash"] == "false", "one day was below zero"
     assert verdicts["In mid-November 2025 bitcoin broke 98 thousand"] == "true"
     assert verdicts["Binance trades about 15.5 bn USD a day"] == "false", "a part of its assets already has 40 bn"
@@ -87,4 +93,4 @@ def test_empty_tables_prove_nothing(marts: duckdb.DuckDBPyConnection) -> None:
 def test_funding_leverage_and_volatility_are_judged_together(
     funding: float, volatility: float, leverage: float | None, verdict: bool | None
 ) -> None:
-    assert CLAIMS[-1].judge(funding, volatility, leverage)[1] is verdict
+    assert CLAIMS[-1].judge(funding, volatility, leverage, "2025-04-01")[1] is verdict
