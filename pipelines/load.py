@@ -203,7 +203,7 @@ def arrow_tables(run: Run, endpoint: Endpoint, entries: Iterable[Entry], result:
         try:
             body = run.landing.body(entry)
             reading = read(endpoint, body)
-            table = _clip(endpoint, run.window, entry, _table(endpoint, entry, reading.rows))
+            table = _clip(endpoint, run.window, entry, page_table(endpoint, entry, reading.rows))
         except Exception as problem:  # no page may stop the load of the others, in this run or a later one
             flaw = problem.flaw if isinstance(problem, Unreadable) else Flaw("$", "", str(problem) or type(problem).__name__)
             quarantined = msgspec.structs.replace(entry, problem=flaw.problem, field=flaw.place, value=flaw.value)
@@ -238,7 +238,8 @@ def _clip(endpoint: Endpoint, window: Window, entry: Entry, table: pa.Table) -> 
     return table.filter(pc.and_(pc.greater_equal(time, requested.start), pc.less(time, end)))
 
 
-def _table(endpoint: Endpoint, entry: Entry, rows: Sequence[Any]) -> pa.Table:
+def page_table(endpoint: Endpoint, entry: Entry, rows: Sequence[Any]) -> pa.Table:
+    """A page's rows with its context, its hash, its run and its time of observation, as the raw table has them."""
     count = len(rows)
     arrays = records.columns(endpoint.record, endpoint.schema, rows)
     arrays += [pa.repeat(pa.scalar(entry.context[name], pa.string()), count) for name in endpoint.context]

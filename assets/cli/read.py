@@ -100,7 +100,13 @@ def explain(
     settings: Settings,
     fact: Annotated[str, typer.Argument(help="`fct_funding_rates`, `fct_open_interest`, `fct_candles` or `fct_liquidations`")],
     instrument: Annotated[str, typer.Argument(help="its `instrument_id`: `binance:BTCUSDT`")],
-    at: Annotated[datetime, typer.Argument(formats=["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S"], help="its time, UTC")],
+    at: Annotated[
+        datetime,
+        typer.Argument(
+            formats=["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%d %H:%M:%S.%f"],
+            help="its time, UTC",
+        ),
+    ],
 ) -> None:
     """Trace a number back to the bytes that the venue sent.
 

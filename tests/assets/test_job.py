@@ -122,6 +122,16 @@ def test_a_full_landing_stops_and_days_may_come_in_reverse_and_overlap(
     assert not different(marts(database(tmp_path)), reference.marts)
 
 
+def test_a_number_is_traced_to_its_bytes_while_a_run_writes(reference: Reference) -> None:
+    sql = "select instrument_id, liquidated_at, price from marts.fct_liquidations order by liquidated_at limit 1"
+    [(instrument, at, price)] = query(published(reference.home), sql)
+    with warehouse.connect(database(reference.home)):  # no other process can open it meanwhile
+        ended = perps(reference.home, NOWHERE, "explain", "fct_liquidations", str(instrument), f"{at:%Y-%m-%dT%H:%M:%S.%f}")
+    assert ended.status == 0, ended.output
+    assert "the record, as raw.kraken_futures__liquidations has it" in ended.output and f"{price}" in ended.output
+    assert "the response, byte for byte" in ended.output
+
+
 def test_replay_needs_landing_alone(reference: Reference, tmp_path: Path) -> None:
     landing = database(reference.home).with_name("landing")
     ended = perps(tmp_path, NOWHERE, "run", "--mode", "replay", "--landing", str(landing), "--as-of", AS_OF, **SMALL)
