@@ -150,12 +150,14 @@ def endpoints(
     funding: Mapping[str, int],
     pair: InstrumentParams = lambda instrument: {"pair": instrument.symbol},
     open_interest_params: InstrumentParams = by_symbol,
+    funding_of_all: bool = False,
 ) -> tuple[Endpoint, ...]:
     """The endpoints of a host, under `api`.
 
     `funding` is what requests for funding weigh; `pair` and `open_interest_params` are the parameters that name the instrument in
-    requests for index bars and for the history of open interest.
+    requests for index bars and for the history of open interest. `funding_of_all`: funding can be requested without a symbol.
     """
+    all_rates = windowed(f"{api}/fundingRate", RATES, funding, instrument_params=lambda instrument: {})
     history = windowed("/futures/data/openInterestHist", 500, {"data": 1}, instrument_params=open_interest_params, period="1h")
     return (
         snapshot(
@@ -213,6 +215,7 @@ def endpoints(
             page=list[FundingRate] | None,
             rows=lambda page: page or [],
             next_page=_more_rates,
+            plan_all=hourly(8, all_rates) if funding_of_all else None,  # 600 contracts settle every 8 hours, some more often
         ),
         _bars(f"{api}/klines", "candles", kline),
         _bars(f"{api}/markPriceKlines", "mark_candles", PriceBar),
@@ -236,5 +239,6 @@ SOURCE = Source(
         open_interest=OpenInterestHist,
         open_interest_key=("symbol", "timestamp"),
         funding={"funding": 1},
+        funding_of_all=True,
     ),
 )

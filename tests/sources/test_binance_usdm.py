@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,7 +15,7 @@ from pipelines.source import Instrument
 from pipelines.sources.binance_usdm import SOURCE, bar_weight
 from pipelines.windows import Window
 from tests.sources.handmade import HOURS
-from tests.sources.kit import DAY, NOW, WINDOW, next_request, store_rows
+from tests.sources.kit import DAY, NOW, WINDOW, load_and_query, next_request, store_rows
 
 BITCOIN = Instrument("BTCUSDT", "BTC")
 
@@ -64,6 +65,21 @@ def test_the_funding_of_all_symbols_is_mixed_in_one_order_of_time(emulator: Serv
     assert times == sorted(times)
     window = Window(NOW - DAY, NOW + 1)
     assert len(times) == sum(len(list(store_rows(store.funding("binance", x.listed), window))) for x in store.listings("binance"))
+
+
+def test_the_funding_of_all_assets_takes_few_requests_and_has_the_same_rows(
+    emulator: Served, store: SyntheticMarket, tmp_path: Path
+) -> None:
+    emulator.clear_requests()
+    query = load_and_query("binance_usdm", emulator, tmp_path, assets=["all"])
+    asked = [request for request in emulator.requests() if request["path"].endswith("/fundingRate")]
+    listings = list(store.listings("binance"))
+    assert len(listings) > 6 >= len(asked), "two days in windows of eight hours, not a request for each symbol"
+    assert not any("symbol" in request["query"] for request in asked)
+    expected = sum(len(list(store_rows(store.funding("binance", x.listed)))) for x in listings)
+    assert query("select count(*), count(distinct (symbol, funding_time)) from raw.binance_usdm__funding_rates") == [
+        (expected,) * 2
+    ]
 
 
 def test_the_running_bar_is_sent_and_none_after_it(store: SyntheticMarket) -> None:
