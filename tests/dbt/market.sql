@@ -59,7 +59,7 @@ select 'BTC' as coin, ms + 76 as time, 1e-5 * cos(n) as funding_rate, {b}
 from hours where t not in (timestamp '2025-10-05 10:00', timestamp '2025-10-05 11:00');
 
 insert into raw.kraken_futures__funding_rates by name
-select 'PF_XBTUSD' as symbol, ms as timestamp, 1e-5 as relative_funding_rate, {b}
+select 'PF_XBTUSD' as symbol, ms as timestamp, 1e-5 + 1e-7 * cos(n) as relative_funding_rate, {b}
 from hours;
 
 insert into raw.kraken_futures__candles by name
