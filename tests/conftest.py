@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import tempfile
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -22,12 +23,13 @@ SLOW = (
 )
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _no_state_of_the_user() -> Iterator[None]:
-    """Limits and pauses of the user's own runs are left alone."""
-    with tempfile.TemporaryDirectory(prefix="perplake-state-") as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PERPLAKE_STATE", folder)
-        yield
+def pytest_configure() -> None:
+    """Limits and pauses of the user's own runs are left alone, also by what is made while tests are collected."""
+    os.environ["PERPLAKE_STATE"] = tempfile.mkdtemp(prefix="perplake-state-")
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(os.environ["PERPLAKE_STATE"], ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -294,7 +294,7 @@ def _line(
     if values.isna().all():
         return
     noon = _days(values) + _NOON
-    parts = values.isna().cumsum() if breaks is None else values.isna().cumsum() + breaks.cumsum()
+    parts = pd.Series(0, values.index) if breaks is None else breaks.cumsum()
     for _, part in values.groupby(parts):
         ax.plot(_days(part) + _NOON, part, color=INK, linewidth=1.4, solid_capstyle="round")
     # A single value between two gaps has no line to be drawn on.

@@ -16,7 +16,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from infra.emulator.cases import cases
-from infra.emulator.messages import Ask
+from infra.emulator.messages import Ask, Parameters
 from infra.emulator.server import Emulator
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.venue import KEY
@@ -48,7 +48,7 @@ def answer(source: Source, request: Request) -> bytes:
     """The emulator's answer to a request, without HTTP."""
     venues = {venue.name: venue for venue in emulator().venues}
     venue = next(venues[name] for name in (source.name, source.host, source.venue) if name in venues)
-    query = {name: str(value) for name, value in request.params.items()}
+    query = Parameters({name: str(value) for name, value in request.params.items()})
     headers = {cases(source.name).key_header: cases(source.name).key_prefix + KEY} if cases(source.name).key_header else {}
     body = json.dumps(request.body).encode() if request.body else b""
     return venue.answer(Ask(request.method, request.path, query, headers, body, NOW)).body

@@ -35,7 +35,7 @@ def daily_assets(asset: str, seed: int, price: float, origin: str) -> pd.DataFra
             "volume_usd": oi * rng.uniform(1.2, 2.2, DAYS), "oi_usd": oi, "oi_base": oi / close,
             "oi_change_1d": pd.Series(oi).pct_change(), "funding_8h": 0.00005 + 0.0003 * heat**3 + rng.normal(0, 2e-5, DAYS),
             "funding_weighting": "oi", "liq_long_usd": 0.6 * liquidations, "liq_short_usd": 0.4 * liquidations,
-            "realised_vol_1d": vol, "realised_vol_7d": vol, "return_1d": returns,
+            "realised_vol_1d": vol, "realised_vol_7d": vol, "range_vol_1d": vol, "range_vol_7d": vol, "return_1d": returns,
             "drawdown_7d": close / pd.Series(high).rolling(7, min_periods=1).max() - 1, "low_vs_prev_close": low_vs_prev,
             "basis": 0.0001, "oi_to_volume": 0.3 + 0.5 * heat, "liq_over_oi": liquidations / oi, "venues_total": 4,
             "price_venues": 4, "funding_venues": 4, "oi_venues": 3, "liq_venues": 1, "coverage_price": 1.0,
