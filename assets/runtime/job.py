@@ -113,7 +113,7 @@ def run(settings: Settings, job_of: JobOf, progress: Progress = no_progress) -> 
         try:
             return _execute(ready, job_of, progress, started)
         except BaseException as problem:
-            outcome = "stopped" if is_interrupt(problem) or isinstance(problem, KeyboardInterrupt) else "failed"
+            outcome = "stopped" if isinstance(problem, KeyboardInterrupt) else "failed"
             _note_run(ready.settings, started, outcome=outcome, messages=[str(problem)] if str(problem) else [])
             raise
 
