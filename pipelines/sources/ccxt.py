@@ -22,6 +22,7 @@ from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
 from math import ceil
+from operator import attrgetter
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -33,7 +34,7 @@ from pipelines.errors import Absent
 from pipelines.paging import hourly, once
 from pipelines.records import MaybeNumber, Ms, Number, Record
 from pipelines.registry import source_rows
-from pipelines.shapes import Bar, decode_or_none, enveloped
+from pipelines.shapes import Bar, decode_or_none
 from pipelines.source import Endpoint, Instrument, Limit, Plan, Request, Source, VenueProblem
 from pipelines.symbols import base_asset
 from pipelines.windows import DAY, HOUR, Window, iso
@@ -103,6 +104,11 @@ class Problem(msgspec.Struct):
 def error(status: int, body: bytes) -> VenueProblem | None:
     problem = decode_or_none(body, Problem)
     return VenueProblem(problem.kind, problem.message) if problem else None
+
+
+def _rows_of(record: type[Record]) -> dict[str, Any]:
+    """`page` and `rows` of an endpoint; `rows` without a list is an answer on which ccxt failed, which is no page."""
+    return {"page": msgspec.defstruct("Body", [("rows", list[record])]), "rows": attrgetter("rows")}  # type: ignore[valid-type]
 
 
 def instruments(page: Any) -> list[Instrument]:
@@ -307,7 +313,7 @@ def _endpoints(exchange: str, venue: str, bars: int = BARS) -> tuple[Endpoint, .
             key=("symbol", "venue", time),
             time=time,
             plan=paged(name, rows),
-            **enveloped("rows", list[record]),  # type: ignore[valid-type]
+            **_rows_of(record),
             next_page=next_page,
             context=("symbol", "venue"),
             bar=bar,
@@ -319,7 +325,7 @@ def _endpoints(exchange: str, venue: str, bars: int = BARS) -> tuple[Endpoint, .
             Market,
             key=("symbol", "venue"),
             plan=once(Request(f"/{exchange}/loadMarkets", context={"venue": venue})),
-            **enveloped("rows", list[Market]),
+            **_rows_of(Market),
             context=("venue",),
             bulk=True,
         ),
@@ -328,7 +334,7 @@ def _endpoints(exchange: str, venue: str, bars: int = BARS) -> tuple[Endpoint, .
             OpenInterestNow,
             key=("symbol", "venue"),
             plan=now,
-            **enveloped("rows", list[OpenInterestNow]),
+            **_rows_of(OpenInterestNow),
             context=("symbol", "venue"),
         ),
         # Nearly all venues settle every eight hours or more often.

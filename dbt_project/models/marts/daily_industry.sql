@@ -50,8 +50,9 @@ reports as (
     inner join {{ ref('dim_venues') }} as v using (venue)
     left join {{ ref('daily_assets') }} as m on r.base_asset = m.asset and r.day = m.day
     where r.is_self_reported and v.kind = 'regulated' and r.metric = 'open_interest'
+        and (r.unit = 'usd' or r.base_asset in (select asset from {{ ref('daily_assets') }}))
     group by all
-    -- a report with a contract without a price is left out: its sum would be too low
+    -- a report with a contract without a price that day is left out: its sum would be too low
     having count(case r.unit when 'usd' then r.value else r.value * m.close end) = count(*)
 ),
 

@@ -136,6 +136,7 @@ class Dune(Venue):
 
     @route("execution/{id}/results", reads=1)
     def results(self, ask: Ask, id: str) -> object:
+        ask.unused("allow_partial_results")
         execution = self._execution(id)
         if execution.rows is None:
             raise Refused("failed_execution")
