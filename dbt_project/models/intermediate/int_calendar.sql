@@ -5,7 +5,7 @@ with seen as (
     select instrument_id, min(day) as first_day, max(day) as last_day
     from {{ ref('int_daily_instruments') }}
     where candles > 0 or funding_settlements > 0
-    group by 1
+    group by instrument_id
 ),
 
 listed as (  -- the last list with the instrument, where the venue's list was read again an hour or more after it

@@ -159,7 +159,7 @@ quiet as (
         group by all
         having n >= 120
     )
-    where instrument_id in (select instrument_id from bars group by 1 having count(*) filter (volume_base = 0) < 0.6 * count(*))
+    where instrument_id in (select instrument_id from bars group by instrument_id having count(*) filter (volume_base = 0) < 0.6 * count(*))
         and instrument_id in (select instrument_id from moves)
     group by all
 )

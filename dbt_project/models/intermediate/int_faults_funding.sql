@@ -187,7 +187,9 @@ ranked as (
 ),
 
 lagged as (
-    select venue, hours, corr(own, others) as agreement, count(*) as n, make_timestamp(min(bucket) * 28800000000)::date as first_day, make_timestamp(max(bucket) * 28800000000)::date as last_day
+    select
+        venue, hours, corr(own, others) as agreement, count(*) as n,
+        make_timestamp(min(bucket) * 28800000000)::date as first_day, make_timestamp(max(bucket) * 28800000000)::date as last_day
     from ranked
     group by all
 ),
@@ -222,7 +224,8 @@ select instrument_id, 'funding_rates', 'repetition', first_day, last_day, n,
 from carried
 union all
 select instrument_id, 'funding_rates', 'unit', first_day, last_day, n,
-    case when weeks_large > 0 then format('{} weeks of |8-hour rates| 20 and more times those of the asset''s other venues ({:.3g} at the median): percent or basis points?', weeks_large, large)
+    case when weeks_large > 0
+        then format('{} weeks of |8-hour rates| 20 and more times those of the asset''s other venues ({:.3g} at the median): percent or basis points?', weeks_large, large)
         else format('|8-hour rates| are {:.3g} times those of the asset''s other venues: divided by a hundred?', small) end
 from scaled
 union all
@@ -231,5 +234,7 @@ select t.instrument_id, 'funding_rates', 'unit', t.first_day, t.last_day, t.n,
 from typical as t
 inner join venues as v using (venue)
 union all
-select instrument_id, 'funding_rates', 'side', first_day, last_day, n, format('daily rates run against the asset''s other venues (correlation {:.2f}): the sign is swapped', value)
+select
+    instrument_id, 'funding_rates', 'side', first_day, last_day, n,
+    format('daily rates run against the asset''s other venues (correlation {:.2f}): the sign is swapped', value)
 from signs

@@ -61,7 +61,9 @@ daily as (
 ),
 
 turnover as (
-    select instrument_id, case when median(oi_usd / most) > 100 then median(oi_usd / most) else median(oi_usd / least) end as value, median(oi_usd) as oi_usd, median(oi_usd / others) as share, count(*) as n,
+    select
+        instrument_id, case when median(oi_usd / most) > 100 then median(oi_usd / most) else median(oi_usd / least) end as value,
+        median(oi_usd) as oi_usd, median(oi_usd / others) as share, count(*) as n,
         min(day) as first_day, max(day) as last_day
     from daily
     where least > 0
@@ -104,7 +106,9 @@ doubled as (
     from levels as l
     left join widths as w on l.base_asset = w.base_asset and l.observed_at = w.ends
     -- without a volume of its own: in a quiet hour, because a crash can halve it
-    where abs(change) > 0.3 * oi_base and case when volume_base is null then w.width < 0.03 else abs(change) > 1.5 * volume_base end and (after / before between 1.85 and 2.15 or before / after between 1.85 and 2.15)
+    where abs(change) > 0.3 * oi_base
+        and case when volume_base is null then w.width < 0.03 else abs(change) > 1.5 * volume_base end
+        and (after / before between 1.85 and 2.15 or before / after between 1.85 and 2.15)
     group by all
 ),
 
