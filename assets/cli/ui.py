@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from assets.runtime.emulator import emulator
 from assets.runtime.instance import dagster_home, dagster_instance
+from pipelines.fetch import SETTLED_LATE_MS
 from pipelines.landing import Landing
 from pipelines.settings import Settings
 from pipelines.windows import Window
@@ -50,11 +51,12 @@ def serve(settings: Settings, port: int) -> None:
 
 
 def landed_days(settings: Settings) -> dict[str, set[date]]:
-    """The UTC days of which landing has final responses, by source."""
+    """The UTC days of which landing has final responses, by source; funding is asked a moment longer, which is no day."""
     days: dict[str, set[date]] = {}
     for entry in Landing(settings.landing_root).iterate():
         if entry.window and entry.final and not entry.problem and entry.market == settings.market:
-            days.setdefault(entry.source, set()).update(Window(*entry.window).days)
+            start, end = entry.window
+            days.setdefault(entry.source, set()).update(Window(start, max(start, end - SETTLED_LATE_MS)).days)
     return days
 
 
