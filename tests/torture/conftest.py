@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from tests.torture.points import POINTS
+from tests.torture.points import IN_SUITE, POINTS
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--kills", type=int, default=len(POINTS), help="kill the small job this many times: at named points, then at random"
+        "--kills", type=int, default=IN_SUITE, help="kill the small job this many times: at named points, then at random"
     )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "kill" in metafunc.fixturenames:
         # Pytest reads this file too late for the option to exist when all of tests/ runs.
-        kills = metafunc.config.getoption("--kills", default=len(POINTS))
+        kills = metafunc.config.getoption("--kills", default=IN_SUITE)
         names = [point.name for point in POINTS[:kills]]
         metafunc.parametrize("kill", range(kills), ids=[*names, *(f"random-{n}" for n in range(len(names), kills))])

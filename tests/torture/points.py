@@ -5,12 +5,14 @@ from __future__ import annotations
 from tests.whole import Point
 
 POINTS = [
-    Point("fetch-first-page", "pipelines.landing:Landing.put", after=True),
     Point("fetch-mid-page", "fsspec.implementations.local:LocalFileSystem.mv", nth=4),
-    Point("landing-manifest", "pipelines.landing:Landing.flush", after=True),
-    Point("load-extracted", "dlt:Pipeline.normalize"),
     Point("load-merged", "dlt:Pipeline.load", after=True),
     Point("dbt-mid", "dbt.adapters.duckdb.connections:DuckDBConnectionManager.add_query", nth=60),
-    Point("regimes", "assets.defs.regimes:write_table", after=True),
     Point("publish", "pathlib:Path.symlink_to", after=True),
+    Point("fetch-first-page", "pipelines.landing:Landing.put", after=True),
+    Point("landing-manifest", "pipelines.landing:Landing.flush", after=True),
+    Point("load-extracted", "dlt:Pipeline.normalize"),
+    Point("regimes", "assets.defs.regimes:write_table", after=True),
 ]
+#: How many of them the suite meets, one of each step; `make torture` meets all, and random moments.
+IN_SUITE = 4
