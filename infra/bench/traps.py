@@ -9,12 +9,12 @@ fault of its kind is found at its instrument or venue and at no other venue; the
 
 from __future__ import annotations
 
-import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import jinja2
 import numpy as np
 import pandas as pd
 
@@ -245,9 +245,11 @@ def good(tables: dict[str, pd.DataFrame]) -> duckdb.DuckDBPyConnection:
 def faults(con: duckdb.DuckDBPyConnection) -> set[tuple[str, str]]:
     """Venue and kind of the faults that the models find."""
     con.execute(DAILY)
+    project = ROOT / "dbt_project"
+    macros = (project / "macros" / "faults.sql").read_text()
     for model in MODELS:
-        sql = (ROOT / "dbt_project" / "models" / "intermediate" / f"{model}.sql").read_text()
-        sql = re.sub(r"\{\{ config.*?\}\}", "", re.sub(r"\{\{ ref\('(\w+)'\) \}\}", r"\1", sql))
+        sql = macros + (project / "models" / "intermediate" / f"{model}.sql").read_text()
+        sql = jinja2.Template(sql).render(ref=lambda name: name, config=lambda **options: "")
         con.execute(f"create or replace temp table {model} as {sql}")
     return set(con.execute("select distinct venue, kind from int_series_faults").fetchall())
 

@@ -40,12 +40,7 @@ changes as (
 
 filled as (
     select instrument_id, max(step) as value, max(n) as n, min(first_day) as first_day, max(last_day) as last_day
-    from (
-        select instrument_id, step, sum(c) as n, min(first_day) as first_day, max(last_day) as last_day
-        from (select instrument_id, step, phase, count(*) as c, min(day) as first_day, max(day) as last_day from changes group by all)
-        group by all
-        having max(c) >= 0.98 * n
-    )
+    from ({{ changes_in_step('changes') }})
     inner join (select instrument_id, count(*) as rows, median(interval_hours) as hours from rates group by all) using (instrument_id)
     -- by chance in one of 10 million series
     where rows >= 2 * n and n * ln(step / hours) > 16

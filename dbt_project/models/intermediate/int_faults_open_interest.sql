@@ -36,14 +36,9 @@ changes as (
 
 filled as (
     select instrument_id, max(step) as value, max(n) as n, min(first_day) as first_day, max(last_day) as last_day
-    from (
-        select instrument_id, step, sum(c) as n, min(first_day) as first_day, max(last_day) as last_day
-        from (select instrument_id, step, phase, count(*) as c, min(day) as first_day, max(day) as last_day from changes group by all)
-        group by all
-        having n >= 10 and max(c) >= 0.98 * n
-    )
+    from ({{ changes_in_step('changes') }})
     inner join (select instrument_id, count(*) as rows from observations where not is_snapshot group by all) using (instrument_id)
-    where rows >= 3 * n
+    where n >= 10 and rows >= 3 * n
     group by all
 ),
 
