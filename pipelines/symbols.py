@@ -12,9 +12,8 @@ from functools import cache
 
 from pipelines.registry import read_seed
 
-_PREFIX = re.compile(r"^(10{3,9}|1M|1K)(?=[A-Z])")
+_PREFIX = re.compile(r"^(10{3,9}|1M|1K|k)(?=[A-Z])")
 _SUFFIX = re.compile(r"(?<=[A-Z])1000$")
-_K = re.compile(r"^k(?=[A-Z])")
 
 
 @cache
@@ -23,7 +22,11 @@ def _aliases() -> dict[str, str]:
 
 
 def base_asset(listed: str) -> str:
-    """`1000PEPE` -> `PEPE`, `kPEPE` -> `PEPE`, `SHIB1000` -> `SHIB`, `XBT` -> `BTC`; others as they are."""
-    for pattern in (_PREFIX, _SUFFIX, _K):
-        listed = pattern.sub("", listed)
-    return _aliases().get(listed, listed)
+    """`1000PEPE` -> `PEPE`, `kPEPE` -> `PEPE`, `SHIB1000` -> `SHIB`, `XBT` -> `BTC`; others as they are.
+
+    A name has one marker of its multiplier: the first, or else the last.
+    """
+    stripped = _PREFIX.sub("", listed)
+    if stripped == listed:
+        stripped = _SUFFIX.sub("", listed)
+    return _aliases().get(stripped, stripped)

@@ -1,8 +1,11 @@
 {# The asset behind a listed coin: multiplier cut off, alias resolved as of a time. `pipelines/symbols.py` is the same function in Python. #}
 {% macro base_asset(listed, at) -%}
     {%- set stripped -%}
-        regexp_replace(regexp_replace(regexp_replace({{ listed }},
-            '^(10{3,9}|1M|1K)([A-Z])', '\2'), '([A-Z])1000$', '\1'), '^k([A-Z])', '\1')
+        case
+            when regexp_matches({{ listed }}, '^(10{3,9}|1M|1K|k)[A-Z]')
+                then regexp_replace({{ listed }}, '^(10{3,9}|1M|1K|k)([A-Z])', '\2')
+            else regexp_replace({{ listed }}, '([A-Z])1000$', '\1')
+        end
     {%- endset -%}
     coalesce((
         select max(alias.base_asset) from {{ ref('asset_aliases') }} as alias
@@ -11,11 +14,14 @@
     ), {{ stripped }})
 {%- endmacro %}
 
-{# Whole coins in one listed unit: 1000 for 1000PEPE, kPEPE and SHIB1000. #}
+{# Whole coins in one listed unit: 1000 for 1000PEPE, kPEPE and SHIB1000. A name has one such marker: the first, or else the last. #}
 {% macro multiplier(listed) -%}
-    coalesce(try_cast(replace(replace(regexp_extract({{ listed }}, '^(10{3,9}|1M|1K)[A-Z]', 1), 'M', '000000'), 'K', '000') as double), 1.0)
-    * case when regexp_matches({{ listed }}, '[A-Z]1000$') then 1e3 else 1.0 end
-    * case when regexp_matches({{ listed }}, '^k[A-Z]') then 1e3 else 1.0 end
+    case
+        when regexp_matches({{ listed }}, '^10{3,9}[A-Z]') then cast(regexp_extract({{ listed }}, '^(10{3,9})', 1) as double)
+        when regexp_matches({{ listed }}, '^1M[A-Z]') then 1e6
+        when regexp_matches({{ listed }}, '^(1K|k)[A-Z]|[A-Z]1000$') then 1e3
+        else 1.0
+    end
 {%- endmacro %}
 
 {# `linear`, `inverse` or `quanto` by the settlement currency. #}
