@@ -24,7 +24,7 @@ run: $(READY)  ## the main job on the synthetic market: fetch, load, transform, 
 	$(BIN)/perps run --forecasts
 
 test: $(READY)  ## all tests
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 ui: $(READY)  ## the Dagster UI on http://127.0.0.1:3000, the venue emulator running
 	$(BIN)/perps ui

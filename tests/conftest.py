@@ -33,9 +33,4 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        file, callspec = item.nodeid.partition("::")[0], getattr(item, "callspec", None)
-        kill = callspec.params.get("kill") if callspec else None
-        # The kills are the longest of all and need nothing of each other: half of them for each core.
-        item.add_marker(pytest.mark.xdist_group(file if kill is None else f"{file} {kill % 2}"))
     items.sort(key=lambda item: next((n for n, name in enumerate(SLOW) if item.nodeid.startswith(name)), len(SLOW)))

@@ -11,6 +11,7 @@ import gc
 import importlib
 import multiprocessing
 import os
+import shutil
 import signal
 import sqlite3
 import sys
@@ -25,6 +26,7 @@ import duckdb
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from assets.runtime.instance import TEMPLATE
 from infra.emulator.server import to_ms
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served, serve
@@ -105,6 +107,14 @@ class Running:
         return Finished(self.process.exitcode, self.log.read_text())
 
 
+#: Dagster's events in memory, where no test reads them: each is otherwise written to two files, a quarter of a small run's time.
+IN_MEMORY = """
+event_log_storage:
+  module: dagster._core.storage.event_log
+  class: InMemoryEventLogStorage
+"""
+
+
 def _without_syncs(connection: Any, _: object) -> None:
     """Dagster's history of a test need not survive a power cut; its syncs take a sixth of a small run."""
     if isinstance(connection, sqlite3.Connection):
@@ -134,9 +144,18 @@ def _run(arguments: list[str], environment: dict[str, str], log: str, point: Poi
         sys.stderr.flush()
 
 
+def keep_history(home: Path) -> None:
+    """Let Dagster's events stay in the home, as a user's do: for tests that read them or stop a run."""
+    (home / "dagster").mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(TEMPLATE, home / "dagster" / "dagster.yaml")
+
+
 def begin(home: Path, url: str, *arguments: str, point: Point | None = None, **settings: object) -> Running:
     """Start `perps` on a home folder; `settings` go into its environment (`landing_max_gb=1`)."""
-    home.mkdir(parents=True, exist_ok=True)
+    if not (home / "dagster" / "dagster.yaml").exists():
+        keep_history(home)
+        with (home / "dagster" / "dagster.yaml").open("a") as file:
+            file.write(IN_MEMORY)
     environment = {f"PERPLAKE_{name.upper()}": str(value) for name, value in settings.items()}
     environment |= {"PERPLAKE_HOME": str(home), "PERPLAKE_EMULATOR_URL": url}
     return Running(list(arguments), environment, home / "output.txt", point)

@@ -24,7 +24,7 @@ def progress_bars() -> Iterator[Progress]:
     from assets.cli.printing import console
 
     columns = (TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as bars:
+    with Progress(*columns, console=console, auto_refresh=console.is_terminal, refresh_per_second=4) as bars:
         tasks: dict[str, Any] = {}
 
         def show(source: str, done: int, total: int) -> None:

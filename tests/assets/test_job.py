@@ -25,7 +25,21 @@ from assets.runtime.emulator import attach
 from infra.emulator.testing import Served
 from pipelines import warehouse
 from pipelines.windows import Window
-from tests.whole import AS_OF, DAYS, ROOT, Point, database, different, market, marts, perps, published, reading, window
+from tests.whole import (
+    AS_OF,
+    DAYS,
+    ROOT,
+    Point,
+    database,
+    different,
+    keep_history,
+    market,
+    marts,
+    perps,
+    published,
+    reading,
+    window,
+)
 
 SMALL = {"assets": "BTC,ETH"}
 WHOLE = window(DAYS[0], DAYS[2])
@@ -93,6 +107,7 @@ def test_the_example_queries_answer(sql: str, reference: Reference) -> None:
 
 
 def test_a_second_run_requests_loads_and_builds_nothing(reference: Reference, emulator: Served) -> None:
+    keep_history(reference.home)
     emulator.clear_requests()
     ended = perps(reference.home, emulator.url, *WHOLE, **SMALL)
     assert ended.status == 0 and "0 sent" in ended.output, ended.output
@@ -157,7 +172,9 @@ def test_ctrl_c_stops_cleanly(point: Point, reference: Reference, emulator: Serv
 
 @pytest.fixture(scope="module")
 def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("interrupted")
+    home = tmp_path_factory.mktemp("interrupted")
+    keep_history(home)
+    return home
 
 
 def test_the_next_run_completes_also_in_shanghai(reference: Reference, emulator: Served, interrupted: Path) -> None:
@@ -268,6 +285,7 @@ def test_a_failed_dbt_test_keeps_what_was_published(copy: Path, emulator: Served
 def test_fetch_and_load_alone(reference: Reference, emulator: Served, tmp_path: Path) -> None:
     """The first two steps by hand, and a run that needs neither."""
     options = WHOLE[1:]
+    keep_history(tmp_path)
     fetched = perps(tmp_path, emulator.url, "fetch", *options, **SMALL)
     assert fetched.status == 0 and not database(tmp_path).exists(), fetched.output
     loaded = perps(tmp_path, NOWHERE, "load", **SMALL)

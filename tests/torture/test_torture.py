@@ -20,7 +20,7 @@ import pytest
 
 from infra.emulator.testing import Served
 from tests.torture.points import POINTS
-from tests.whole import DAYS, Finished, Running, begin, database, different, market, marts, perps, published, window
+from tests.whole import DAYS, Finished, Running, begin, database, different, keep_history, market, marts, perps, published, window
 
 SMALL = {"assets": "BTC", "venues": "kraken"}  # Kraken pages liquidations: of all venues the one with most kinds of page
 
@@ -43,6 +43,7 @@ def emulator() -> Iterator[Served]:
 @pytest.fixture(scope="module")
 def undisturbed(emulator: Served, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     home, started = tmp_path_factory.mktemp("undisturbed"), tmp_path_factory.mktemp("torture") / "started"
+    keep_history(home)
     before = time.monotonic()
     _whole(perps(home, emulator.url, *window(DAYS[0]), **SMALL))
     seconds = time.monotonic() - before
@@ -57,6 +58,8 @@ def test_a_kill_leaves_no_trace(kill: int, emulator: Served, undisturbed: Undist
     killed, following = (first, (second, third)) if kill % 2 == 0 else (second, (third,))
     if kill % 2:
         shutil.copytree(undisturbed.started, home, symlinks=True)
+    else:
+        keep_history(home)
     point = POINTS[kill] if kill < len(POINTS) else None
     run = begin(home, emulator.url, *window(killed), point=point, **SMALL)
     if point is None:
