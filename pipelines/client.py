@@ -24,11 +24,13 @@ from operator import attrgetter
 from typing import Any
 
 import aiohttp
+from multidict import CIMultiDict
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 from yarl import URL
 
 from pipelines.clock import Clock
 from pipelines.errors import AGAIN, Absent, Blocked, KeyRefused, NotFound, RateLimited, Rejected, Retired, Transient, VenueError
+from pipelines.keys import Redactor, secrets
 from pipelines.limits import Limiter
 from pipelines.reading import Flaw, Unreadable, is_json, read
 from pipelines.s3 import S3
@@ -59,6 +61,12 @@ ELSEWHERE = (
 REFUSED = (
     "The venue, or a firewall or a proxy before it, refuses this machine: its region or its address, or too many requests. Try "
     "from another network, or leave the venue out with `--venues`"
+)
+#: A venue's own host may redirect a GET so often in a row.
+REDIRECTS = 3
+MOVED = (
+    "A login page of this network may answer in the venue's place, or the venue has moved: open its address in a browser; a "
+    "newer version of perplake may have the new one"
 )
 RETIRED = "The venue has ended this endpoint: a newer version of perplake may have its successor; until then its data are missing"
 #: `IP banned until 1766538000000`
@@ -106,11 +114,13 @@ class Client:
         check_clock: bool = True,
         s3_endpoint: str | None = None,
         key: Mapping[str, str] | None = None,
+        most_bytes: int = 32_000_000,
     ) -> None:
         self.source, self.base_url, self.limiter, self.clock = source, base_url.rstrip("/"), limiter, clock
-        self.tries, self.check_clock = tries, check_clock
+        self.tries, self.check_clock, self.most_bytes = tries, check_clock, most_bytes
         self.warnings: list[str] = []
         self._key = key or {}
+        self._redact = Redactor(secrets(source, self._key))
         self.free_slots = asyncio.Semaphore(source.concurrency)
         self._turns: defaultdict[tuple[str, ...], asyncio.Lock] = defaultdict(asyncio.Lock)
         self._stopped = asyncio.Event()
@@ -119,7 +129,9 @@ class Client:
         self._instruments_by_body: dict[tuple[str, str], str] = {}
         self._timeout = aiohttp.ClientTimeout(total=timeout * 4, sock_connect=timeout, sock_read=timeout)
         self._session: aiohttp.ClientSession | None = None
-        self._transport: Transport | None = S3(source, s3_endpoint) if self.base_url.startswith("s3://") else None
+        self._transport: Transport | None = None
+        if self.base_url.startswith("s3://"):
+            self._transport = S3(source, s3_endpoint, most_bytes, self._redact)
         if source.transport:
             self._transport = source.transport(self)
 
@@ -268,16 +280,57 @@ class Client:
         return self._instruments_by_body.setdefault((endpoint.name, page.sha256), instrument) != instrument
 
     async def http(self, method: str, url: str | URL, **content: Any) -> Answer:
-        """One request by HTTP. Raises `TimeoutError` and `ConnectionError`."""
+        """One request by HTTP, its answer without this source's key. Raises `TimeoutError`, `ConnectionError`, `Rejected`.
+
+        What a venue sends (a cursor, a link, a redirect) never leads to another host, nor from https to http, and a body is read
+        only as far as `most_bytes` after decompression.
+        """
         assert self._session
         try:
-            # A key must not follow a redirect to another host.
-            async with self._session.request(method, url, allow_redirects=not self._key, **content) as response:
-                return response.status, response.headers, await response.read(), str(response.url)
+            at = URL(url)
+            for _ in range(REDIRECTS + 1):
+                self._refuse_elsewhere(at, url)
+                async with self._session.request(method, at, allow_redirects=False, **content) as response:
+                    if response.status not in (301, 302, 303, 307, 308):
+                        headers = CIMultiDict((name, self._redact.text(value)) for name, value in response.headers.items())
+                        body = self._redact(await self._body(response))
+                        return response.status, headers, body, self._redact.text(str(response.url))
+                    location = self._redact.text(response.headers.get("Location", ""))
+                    if method != "GET":
+                        raise self._refused(URL(url), f"HTTP {response.status} redirects a {method} to {location!r}", MOVED)
+                    at = response.url.join(URL(location))
+                content.pop("params", None)
+            raise self._refused(URL(url), f"more than {REDIRECTS} redirects follow each other", MOVED)
         except TimeoutError as problem:
             raise TimeoutError("the connection went silent") from problem
-        except aiohttp.ClientError as problem:
-            raise ConnectionError(f"the connection failed ({type(problem).__name__}: {problem})") from problem
+        except (aiohttp.ClientError, ValueError) as problem:  # ValueError: what a venue sent as an address is none
+            text = self._redact.text(f"{type(problem).__name__}: {problem}")
+            raise ConnectionError(f"the connection failed ({text})") from None
+
+    def _refuse_elsewhere(self, at: URL, asked: str | URL) -> None:
+        """Raise `Rejected` for an address of another host, port or scheme than the source's; ccxt has several hosts."""
+        own = URL(self.base_url if self.base_url.startswith("http") else asked)
+        if at.scheme not in ("http", "https") or at.origin() != own.origin():
+            raise self._refused(
+                URL(asked), f"a link or a redirect leads to {str(at)[:200]!r}, which is not asked: it is another host", MOVED
+            )
+
+    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
+        parts, size = [], response.content_length or 0
+        if size <= self.most_bytes:
+            size = 0
+            async for part in response.content.iter_any():
+                size += len(part)
+                if size > self.most_bytes:
+                    break
+                parts.append(part)
+        if size > self.most_bytes:
+            message = f"the body is longer than {self.most_bytes / 1e6:g} MB"
+            raise self._refused(response.url, message, "Raise the setting body_max_mb if the venue's answers have grown so long")
+        return b"".join(parts)
+
+    def _refused(self, at: URL, message: str, remedy: str) -> Rejected:
+        return Rejected(self.source.name, at.path, message, remedy)
 
     async def _send(self, request: Request) -> Answer:
         url = self.base_url + request.path
@@ -287,7 +340,7 @@ class Client:
             except VenueError:
                 raise
             except Exception as problem:  # a client library's own
-                raise self._transient(request, f"{type(problem).__name__}: {problem}") from problem
+                raise self._transient(request, self._redact.text(f"{type(problem).__name__}: {problem}")) from None
         params = {k: str(v) for k, v in request.params.items()}
         try:
             return await self.http(request.method, url, params=params, json=request.body)

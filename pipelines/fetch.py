@@ -9,7 +9,6 @@ Alone: `perps fetch --venues binance --from 2025-10-10 --to 2025-10-10`.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import time
 from collections import Counter, defaultdict
@@ -40,8 +39,6 @@ GIVE_UP_AFTER = 8
 RUNS_REMEMBERED = 30
 #: The distance from the limit of a venue's history, in milliseconds: a request may take so long to arrive.
 HISTORY_MARGIN_MS = 60_000
-#: A chain of pages that is longer is a venue's loop.
-MOST_PAGES = 10_000
 #: How late, in milliseconds, a venue stamps a settlement: the one at the window's end pays for the window's last hours.
 SETTLED_LATE_MS = 60_000
 
@@ -372,7 +369,7 @@ class _SourceFetch:
         if not page.problem:
             try:
                 next_request = self._next(endpoint, request, page.content, page.rows)
-                chain.refuse_loop(self.source.name, request, next_request, page.body)
+                chain.refuse_loop(self.source.name, request, next_request, page, self.run.settings.chain_max_pages)
             except VenueError as each:  # the page itself is good
                 next_request, problem = None, each
         last = next_request is None and problem is None
@@ -475,7 +472,8 @@ class _Chain:
         self.times: set[int] = set()
         self._asked: set[bytes] = set()
         self._asked_in_a_row: set[bytes] = set()
-        self._contents: set[bytes] = set()
+        self._seen: set[int] = set()
+        self._pages = 0
 
     @property
     def has_expected_rows(self) -> bool:
@@ -491,7 +489,8 @@ class _Chain:
     def begin(self) -> None:
         """Begin a row of pages that follow each other."""
         self._asked_in_a_row.clear()
-        self._contents.clear()
+        self._seen.clear()
+        self._pages = 0
 
     def add_request(self, request: Request) -> None:
         self._asked.add(self._identity(request))
@@ -504,18 +503,30 @@ class _Chain:
     def _identity(request: Request) -> bytes:
         return msgspec.json.encode([request.path, dict(request.params), request.body], order="sorted")
 
-    def refuse_loop(self, source: str, request: Request, following: Request | None, body: bytes) -> None:
-        """Raise `Transient` where the next page was requested already, or this one's content came before under another cursor."""
+    def refuse_loop(self, source: str, request: Request, following: Request | None, page: Page, most: int) -> None:
+        """Raise `Transient` where the pages don't end: the next one was requested already, this one adds nothing, or too many."""
         if following is None:
             return
-        cursors = [str(value) for name, value in following.params.items() if request.params.get(name) != value]
-        for cursor in cursors:
-            body = body.replace(cursor.encode(), b"")
-        content = hashlib.sha256(body).digest()
-        if self._identity(following) in self._asked_in_a_row or content in self._contents or len(self._contents) >= MOST_PAGES:
-            message = f"the pages repeat after {len(self._contents) + 1}; what they have is kept"
+        before = len(self._seen)
+        self._pages += 1
+        self._seen.update(self._content(request, following, page))
+        if self._identity(following) in self._asked_in_a_row or len(self._seen) == before:
+            message = f"the pages repeat after {self._pages}; what they have is kept"
             raise Transient(source, request.path_label, message, AGAIN)
-        self._contents.add(content)
+        if self._pages >= most:
+            message = f"more than {most:,} pages follow each other; what they have is kept"
+            raise Transient(source, request.path_label, message, "Ask for a shorter window, or raise the setting chain_max_pages")
+
+    def _content(self, request: Request, following: Request, page: Page) -> set[int]:
+        """What a page adds: the keys of its rows; of one without rows its bytes, but for the cursor to the next."""
+        names = [name for name in self.endpoint.key if name in self.endpoint.record.__struct_fields__]
+        if page.rows and names:
+            return set(map(hash, map(attrgetter(*names), page.rows)))
+        body = page.body
+        for name, value in following.params.items():
+            if request.params.get(name) != value:
+                body = body.replace(str(value).encode(), b"")
+        return {hash(body)}
 
     def hole(self, now: int, settle: int) -> Window | None:
         """The hull of what the rows leave out of the window; None where they leave nothing out, or there are none at all.

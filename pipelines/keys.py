@@ -1,5 +1,8 @@
 """API keys: read from the environment, sent in a header, stored nowhere, and not used again for a while once refused.
 
+A venue may send a key back, mostly in an error: `Redactor` takes it out of every answer where it arrives (`Client.http`), before
+anything is stored, shown or logged.
+
 The table of sources names a source's variable (`key`), the source its header. After a venue refuses a key, a digest of the key
 is noted in `keys.json` in the market's folder, and its source is left out for `COOLDOWN_SECONDS` or until the key changes. The
 emulator gets a key of its own, never a real one. Alone: `perps venues` shows which variables are set.
@@ -7,10 +10,15 @@ emulator gets a key of its own, never a real one. Alone: `perps venues` shows wh
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import html
 import os
+import re
 import time
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -20,6 +28,8 @@ from pipelines.windows import iso
 
 #: The key that the emulator accepts.
 EMULATED = "emulator"
+#: What stands in the place of a key that a venue sent back.
+REMOVED = b"[key removed]"
 #: How long a refused key is not used, in seconds.
 COOLDOWN_SECONDS = 3600
 
@@ -35,7 +45,10 @@ class Refusal(msgspec.Struct):
 def missing(source_name: str) -> str | None:
     """The environment variable that must be set before a source can be fetched; None if nothing is missing."""
     row = source_rows()[source_name]
-    return None if not row.key or row.key_optional or os.environ.get(row.key) else row.key
+    if not row.key or row.key_optional:
+        return None
+    needed = [row.key, *s3_variables(row.key)[1:2]]
+    return next((name for name in needed if not os.environ.get(name)), None)
 
 
 def headers(source: Source, emulated: bool) -> dict[str, str]:
@@ -44,9 +57,79 @@ def headers(source: Source, emulated: bool) -> dict[str, str]:
     return {source.key_header: source.key_prefix + key} if key else {}
 
 
+def s3_variables(key: str) -> list[str]:
+    """The variables of an archive's credentials by that of its key id: id, secret, session token. Empty for another key."""
+    return (
+        [key.replace("ACCESS_KEY_ID", part) for part in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN")]
+        if "ACCESS_KEY_ID" in key
+        else []
+    )
+
+
+def s3_credentials(source: Source) -> dict[str, str]:
+    """The credentials of an archive whose reader pays, as s3fs takes them; none of the usual `AWS_…` variables."""
+    row = source_rows().get(source.name)
+    given = zip(("key", "secret", "token"), s3_variables(row.key or "") if row else (), strict=False)
+    return {name: value for name, variable in given if (value := os.environ.get(variable, "").strip())}
+
+
+def secrets(source: Source, sent: Mapping[str, str]) -> list[str]:
+    """What a source's answers may not show: the key in the headers that are sent to it, its variables, passwords of proxies."""
+    found = [value.removeprefix(source.key_prefix) for name, value in sent.items() if name == source.key_header]
+    found += s3_credentials(source).values()
+    found += [urlsplit(value).password or "" for name, value in os.environ.items() if name.lower().endswith("_proxy")]
+    return [value for value in found if value != EMULATED]
+
+
+class Redactor:
+    """Takes secrets out of bytes and text from outside, in any case, and as URLs, JSON, HTML, hex and base64 write them.
+
+    A value of less than six characters is left: it would be found everywhere, and no API has such a key.
+    """
+
+    def __init__(self, values: Iterable[str]) -> None:
+        forms = [form for value in set(values) if len(value) >= 6 for form in (_spelt(value), *_encoded(value))]
+        self._pattern = re.compile(b"|".join(forms), re.IGNORECASE) if forms else None
+
+    def __call__(self, content: bytes) -> bytes:
+        return self._pattern.sub(REMOVED, content) if self._pattern else content
+
+    def text(self, content: str) -> str:
+        return self(content.encode(errors="surrogatepass")).decode(errors="surrogatepass") if self._pattern else content
+
+
+def _spelt(value: str) -> bytes:
+    """A pattern for a value of which any character may be escaped: `%2F`, `\\u002f`, `\\x2f`, `\\/`, `&#47;`, `&quot;`."""
+    units = [(char.encode(), ord(char)) for char in value]
+    return b"".join(
+        rb"(?:\\*%b|%b|%b|\\+(?:u00|x)%02x|&#0*%d;|&#x0*%02x;)"
+        % (
+            re.escape(raw),
+            re.escape(html.escape(raw.decode()).encode()),
+            b"".join(b"%%(?:25)*%02x" % byte for byte in raw),
+            code,
+            code,
+            code,
+        )
+        for raw, code in units
+    )
+
+
+def _encoded(value: str) -> Iterator[bytes]:
+    """Patterns for a value in hex, and in base64 at any place of a longer text."""
+    raw = value.encode()
+    yield raw.hex().encode()
+    for offset in range(3):
+        # The first characters, and the last, depend on what stands before and after.
+        inner = base64.b64encode(bytes(offset) + raw)[-(-offset * 8 // 6) : (offset + len(raw)) * 8 // 6]
+        for part in {inner, inner.replace(b"+", b"-").replace(b"/", b"_")}:
+            yield re.escape(part)
+
+
 def refuse(folder: Path, source: Source, emulated: bool, message: str) -> None:
     """Note that the source's key was refused."""
     refusal = Refusal(time.time() + COOLDOWN_SECONDS, _digest(_key(source, emulated)), message)
+    folder.mkdir(parents=True, exist_ok=True)
     part = folder / "keys.json.part"
     part.write_bytes(msgspec.json.encode(_refusals(folder) | {source.name: refusal}))
     part.replace(folder / "keys.json")

@@ -99,6 +99,7 @@ class Run:
             check_clock=bool(self.emulator) or not self.clock.frozen,
             s3_endpoint=s3_endpoint,
             key=keys.headers(source, bool(self.emulator)),
+            most_bytes=int(settings.body_max_mb * 1e6),
         )
 
     def refuse_key(self, source: Source, message: str) -> None:

@@ -1,40 +1,53 @@
 """The transport for a venue's archive in S3, with the same errors as a request by HTTP.
 
-Requester-pays buckets need AWS credentials in the environment, which s3fs reads.
+A bucket whose reader pays needs credentials of its own (`pipelines.keys.s3_credentials`): those of landing, the usual `AWS_…`
+variables, are never used for it, nor is landing's `AWS_ENDPOINT_URL`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pipelines.errors import AGAIN, Absent, Blocked, Transient
+from pipelines.errors import AGAIN, Absent, Blocked, Rejected, Transient
+from pipelines.keys import EMULATED, Redactor, s3_credentials
 from pipelines.source import Request, Source
 
 
 class S3:
-    """Reads objects. `endpoint` is the emulator's URL, or None for AWS."""
+    """Reads objects of at most `most_bytes`. `endpoint` is the emulator's URL, or None for AWS."""
 
-    def __init__(self, source: Source, endpoint: str | None) -> None:
+    def __init__(self, source: Source, endpoint: str | None, most_bytes: int, redact: Redactor) -> None:
         import s3fs  # half a second of imports, for archives only
         from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
 
-        self.source, self._unreachable = source, BotoCoreError
-        # pragma: allowlist nextline secret
-        options = {"key": "emulator", "secret": "emulator", "endpoint_url": endpoint} if endpoint else {}
-        self._fs = s3fs.S3FileSystem(asynchronous=True, requester_pays=True, skip_instance_cache=True, **options)
+        self.source, self.most_bytes, self._redact, self._unreachable = source, most_bytes, redact, BotoCoreError
+        given = {"key": EMULATED, "secret": EMULATED, "endpoint_url": endpoint} if endpoint else s3_credentials(source)
+        self._fs = s3fs.S3FileSystem(
+            asynchronous=True,
+            requester_pays=True,
+            skip_instance_cache=True,
+            config_kwargs={"ignore_configured_endpoint_urls": True},
+            **given,
+        )
 
     async def close(self) -> None:
         await (await self._fs.set_session()).close()
 
     async def get(self, url: str, request: Request) -> tuple[int, Mapping[str, str], bytes, str]:
-        """Status, headers, bytes and URL of an object. Raises `Absent`, `Blocked`, `Transient`."""
-        name = self.source.name
+        """Status, headers, bytes and URL of an object. Raises `Absent`, `Blocked`, `Rejected`, `Transient`."""
+        name, label = self.source.name, request.path_label
+        bucket, _, key = url.removeprefix("s3://").partition("/")
         try:
-            return 200, {}, await self._fs._cat_file(url), url
+            answer = await self._fs._call_s3("get_object", Bucket=bucket, Key=key, **self._fs.req_kw)
+            async with answer["Body"] as stream:
+                if (length := answer["ContentLength"]) <= self.most_bytes:
+                    return 200, {}, await stream.read(), url
         except FileNotFoundError:
-            raise Absent(name, request.path_label, "no such file", "The archive may put it up later; run again then") from None
+            raise Absent(name, label, "no such file", "The archive may put it up later; run again then") from None
         except PermissionError as problem:
-            remedy = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of an account that may pay for reading (requester pays)"
-            raise Blocked(name, request.path_label, f"access denied ({problem})", remedy) from None
+            remedy = "Set the archive's key (`perps venues` names it) to that of an account that may pay for reading"
+            raise Blocked(name, label, f"access denied ({self._redact.text(str(problem))})", remedy) from None
         except (OSError, TimeoutError, self._unreachable) as problem:
-            raise Transient(name, request.path_label, f"the archive can't be read ({problem})", AGAIN) from problem
+            raise Transient(name, label, f"the archive can't be read ({self._redact.text(str(problem))})", AGAIN) from None
+        message = f"the file has {length / 1e6:.0f} MB, more than {self.most_bytes / 1e6:g}"
+        raise Rejected(name, label, message, "Raise the setting body_max_mb if the archive's files have grown so long")

@@ -89,6 +89,12 @@ class Settings(BaseSettings):
     liquidation_days: float = Field(3, ge=0, description="days of liquidations to fetch, at the end of the window")
     settle_minutes: float = Field(5, ge=0, description="minutes after its end in which a window's data may still change")
     timeout_seconds: float = Field(30, gt=0, description="seconds without data after which a request fails")
+    body_max_mb: float = Field(
+        32, gt=0, description="largest response in MB, decompressed; reading one can take ten times as much memory"
+    )
+    chain_max_pages: int = Field(
+        2000, ge=1, description="most pages that may follow each other in answer to one request (Kraken's have 1,000 trades each)"
+    )
     tries: int = Field(6, ge=1, description="tries per request")
     refetch: bool = Field(False, description="request pages again that landing already has")
     forecasts: bool = Field(

@@ -50,6 +50,8 @@ OLDER = "Older history can't be had this way"
 OLD = 2 * DAY
 #: The most hours in a request for bars, where ccxt states no fewer for the venue.
 BARS = 1000
+#: The most answers in one call of ccxt's, which follows cursors by itself; the markets of the largest venues take about ten.
+MOST_ANSWERS = 100
 INSTALL = "ccxt_venues needs the package ccxt: install perplake with its extra, `pip install 'perplake[ccxt]'`"
 
 
@@ -212,6 +214,8 @@ class Transport:
     async def _fetch(self, url: str, method: str = "GET", headers: dict[str, Any] | None = None, body: str | None = None) -> Any:
         """ccxt's own `fetch`, through our client: to the venue, or to the emulator in its place."""
         exchange, client = self._exchange, self._client
+        if len(_answers.get()) >= MOST_ANSWERS:
+            raise self._ccxt.ExchangeError(f"more than {MOST_ANSWERS} pages follow each other")
         address = url
         if not client.base_url.startswith("ccxt:"):
             parts = urlsplit(url)

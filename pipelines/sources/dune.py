@@ -12,13 +12,14 @@ Alone: `DUNE_API_KEY=… perps fetch --mode live --venues dune --from 2025-10-10
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from pipelines.client import Answer, Client
-from pipelines.errors import AGAIN, Transient
+from pipelines.errors import AGAIN, Absent, Transient
 from pipelines.records import MaybeNumber, Record, UtcMs
 from pipelines.shapes import decode_or_none, enveloped
 from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
@@ -30,6 +31,8 @@ CREDITS_PER_MB = 20
 ROWS = 1000
 #: Seconds between two polls of an execution: reads are limited too.
 POLL = 2.0
+#: Seconds after which an execution is given up; Dune itself ends one after half an hour.
+LONGEST = 2700.0
 #: States of an execution that has not ended; Dune ends one after half an hour.
 RUNNING = ("QUERY_STATE_PENDING", "QUERY_STATE_EXECUTING")
 
@@ -141,6 +144,10 @@ class Transport:
             if page[0] != 200 or not following:
                 return page
             pages.append(page[2])
+            if (following.next_offset is not None and following.next_offset <= offset) or sum(
+                map(len, pages)
+            ) > self._client.most_bytes:
+                raise Transient("dune", request.path_label, f"the result doesn't end after {len(pages)} pages", AGAIN)
             offset = following.next_offset
         size = sum(map(len, pages)) / 1e6
         cost = "unknown" if status.execution_cost_credits is None else f"{status.execution_cost_credits:g}"
@@ -150,12 +157,15 @@ class Transport:
 
     async def _poll(self, request: Request, execution: str) -> tuple[Answer, Status]:
         """The first answer that has an error or another state than the running ones."""
+        begun = time.monotonic()
         while True:
             await asyncio.sleep(POLL)
             answer = await self._call(request, "GET", execution + "status", "reads")
             status = decode_or_none(answer[2], Status) or Status()
             if answer[0] != 200 or status.state not in RUNNING:
                 return answer, status
+            if time.monotonic() - begun > LONGEST:
+                raise Absent("dune", request.path_label, f"its execution has not ended after {LONGEST / 60:.0f} minutes", AGAIN)
 
     async def _call(self, request: Request, method: str, path: str, limit: str, **content: Any) -> Answer:
         await self._client.wait({limit: 1})

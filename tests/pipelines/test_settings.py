@@ -103,11 +103,17 @@ def test_window_and_clock() -> None:
 
 def test_a_source_without_its_key_is_left_out_when_live(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     window, clock = resolve_window_and_clock(Settings())
-    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(f"ARCHIVE_AWS_{name}", raising=False)
+        monkeypatch.setenv(f"AWS_{name}", "landing's")
     live = Run.begin(Settings(mode="live", home=tmp_path, venues="hyperliquid"), window, clock)  # type: ignore[arg-type]
     sources, notes = live.chosen_sources()
-    assert [s.name for s in sources] == ["hyperliquid"] and "AWS_ACCESS_KEY_ID" in notes[0] and "open_interest" in notes[0]
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    assert (
+        [s.name for s in sources] == ["hyperliquid"] and "ARCHIVE_AWS_ACCESS_KEY_ID" in notes[0] and "open_interest" in notes[0]
+    )
+    monkeypatch.setenv("ARCHIVE_AWS_ACCESS_KEY_ID", "x")
+    assert "ARCHIVE_AWS_SECRET_ACCESS_KEY" in live.chosen_sources()[1][0]
+    monkeypatch.setenv("ARCHIVE_AWS_SECRET_ACCESS_KEY", "y")
     assert [s.name for s in live.chosen_sources()[0]] == ["hyperliquid", "hyperliquid_archive"]
 
 
