@@ -51,7 +51,7 @@ class Absent(VenueError):
 
 
 class LandingFull(Exception):
-    """Landing reached its cap, or its disk is full."""
+    """Landing takes no more: it reached its cap, its disk is full, or it can't be written."""
 
 
 class WarehouseMismatch(Exception):

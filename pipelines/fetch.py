@@ -94,6 +94,8 @@ async def fetch(run: Run, sources: list[Source], progress: Progress = lambda sou
     finally:
         run.landing.flush()
     results: dict[str, FetchResult] = {}
+    if jobs:
+        jobs[0].result.warnings += run.landing.damage
     for job in jobs:
         if (known := results.setdefault(job.source.name, job.result)) is not job.result:
             known.add(job.result)
@@ -184,7 +186,7 @@ class _SourceFetch:
             if entry.endpoint_name == "instruments" and not entry.problem:
                 try:
                     page, flaws = read_instruments(self.source, self.run.landing.body(entry))
-                except Unreadable as problem:
+                except (OSError, Unreadable) as problem:
                     self._warn_once(f"{self.source.name} {entry.path_label}: {problem}")
                     continue
                 listed.update((i.symbol, i) for i in page)
@@ -389,12 +391,13 @@ class _SourceFetch:
 
     def _reread(self, endpoint: Endpoint, entry: Entry, chain: _Chain) -> Reading | None:
         """A remembered page; without its rows where nothing depends on them. None where it can't be read any more."""
-        if entry.last and (entry.whole or not chain.has_expected_rows):
-            return Reading(None, [])
         try:
+            if entry.last and (entry.whole or not chain.has_expected_rows):
+                self.run.landing.check(entry)
+                return Reading(None, [])
             return read(endpoint, self.run.landing.body(entry))
         except (OSError, Unreadable) as problem:
-            log.warning("%s %s: requested again, because %s", entry.source, entry.path_label, problem)
+            self._warn_once(f"{entry.source} {entry.path_label}: requested again, because {problem}")
             return None
 
     def _next(self, endpoint: Endpoint, request: Request, content: Any, rows: Sequence[Any]) -> Request | None:

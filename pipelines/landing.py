@@ -2,20 +2,34 @@
 
 `fetch` writes it and `load` reads it; loading again never asks the venue again. A body is stored once, compressed, under the
 hash of its bytes. The manifest of a run is JSON lines in numbered parts: a killed run loses at most one part, and leaves no
-half-written file. Storage is a folder or `s3://` (fsspec; credentials come from the environment).
+half-written file. In a folder, bodies are on the disk (fsync) before the lines that name them. Both are checked on reading: a
+line carries a checksum, a body is its hash. A damaged line is left out and named (`damage`), a damaged body is requested again.
 
     landing/pages/3f/3f8a…e1.zst          bodies, by hash
     landing/manifest/<run id>/0001.jsonl  entries, in the order of arrival
-Alone: `Landing("folder").iterate()`; `perps prune --before DAY` deletes old runs.
+    landing/damaged/                      bodies that were not what was stored, after they were written anew
+    landing/.lock, landing/running/       who uses landing now: a lock in a folder, an object per run in S3
+
+Storage is a folder or `s3://` (fsspec; credentials come from the usual `AWS_…` variables). While a run holds landing, nothing is
+pruned. Alone: `Landing("folder").iterate()`; `perps prune --before DAY` deletes old runs.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import logging
+import os
+import re
 import threading
-from collections.abc import Iterator
+import time
+import weakref
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -29,8 +43,14 @@ from pipelines.windows import Window
 
 log = logging.getLogger("perplake.landing")
 
+#: The remedy for what is missing or damaged.
+AGAIN = "`perps run` over its days requests it again"
 #: Entries in one part of a manifest.
 PART = 64
+#: An object that says that a run uses a landing in S3 counts for so many seconds: a killed run leaves it.
+HELD_FOR = 86_400
+_CHECK = re.compile(rb',"check":"([0-9a-f]{8})"}$')
+_HASH = re.compile(rb"[0-9a-f]{64}")
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -110,7 +130,13 @@ class Landing:
         self._is_local = "file" in protocols
         if not self._is_local:
             self._check_bucket()
+        #: What `iterate` could not read, a line for the user each.
+        self.damage: dict[str, bytes] = {}
         self._pending: list[bytes] = []
+        self._unsynced: list[str] = []
+        self._stored: set[str] | None = None
+        #: Ends what `hold` began.
+        self.release: Callable[[], object] = lambda: None
         self._part = 0
         self._used: int | None = None
         self._lock = threading.RLock()
@@ -132,12 +158,27 @@ class Landing:
         """The size of landing in bytes."""
         return int(self.fs.du(self.path)) if self.fs.exists(self.path) else 0
 
+    def hold(self) -> None:
+        """Tell `prune` that a run uses landing, until `release` or the end of the process. Waits for a prune that is going on."""
+        if not self._is_local:
+            marker = f"{self.path}/running/{self.run}"
+            with suppress(OSError):
+                self.fs.pipe_file(marker, b"")
+                self.release = weakref.finalize(self, _remove, self.fs, marker)
+            return
+        with suppress(OSError):  # a landing that can't be written can't be pruned either
+            Path(self.path).mkdir(parents=True, exist_ok=True)
+            held = Path(f"{self.path}/.lock").open("ab")  # noqa: SIM115
+            self.release = weakref.finalize(self, held.close)
+            fcntl.flock(held, fcntl.LOCK_SH)
+
     def put(self, entry: Entry, body: bytes) -> None:
         """Store a body (once) and its entry. Raises `LandingFull` instead of writing beyond the cap."""
         path = self._body_path(entry.sha256)
         packed = zstandard.compress(body, 1)
         with self._lock:
-            if self._size(path) != len(packed):  # a damaged body is written anew
+            size = self._size(path)
+            if size != len(packed) or self.fs.cat_file(path) != packed:
                 if self._used is None:
                     self._used = self.used()
                 if self._used + len(packed) > self.max_bytes:
@@ -145,35 +186,80 @@ class Landing:
                         f"landing {self.root} would pass its cap of {self.max_bytes / 1e9:.1f} GB: raise landing_max_gb, or free "
                         "room with `perps prune --before DAY`; what is stored stays usable"
                     )
+                if size is not None:
+                    self._set_aside(path)
                 self._write(path, packed)
+                self._unsynced.append(path)
                 self._used += len(packed)
             self.add_entry(entry)
 
+    def _set_aside(self, path: str) -> None:
+        """Keep a damaged body apart from the one that takes its place."""
+        target = f"{self.path}/damaged/{path.rpartition('/')[2]}"
+        self.fs.makedirs(target.rpartition("/")[0], exist_ok=True)
+        self.fs.copy(path, target)
+        log.warning("landing %s: a damaged body is written anew, and kept as %s", self.root, target)
+
     def add_entry(self, entry: Entry) -> None:
         """Add the entry of a body that is stored already."""
+        line = msgspec.json.encode(entry)
         with self._lock:
-            self._pending.append(msgspec.json.encode(entry) + b"\n")
+            self._pending.append(line[:-1] + b',"check":"%08x"}\n' % zlib.crc32(line))
             if len(self._pending) >= PART:
                 self.flush()
 
     def flush(self) -> None:
-        """Write the pending part of the manifest."""
+        """Write the pending part of the manifest, after its bodies are on the disk."""
         with self._lock:
             if self._pending:
                 self._part += 1
-                self._write(f"{self.path}/manifest/{self.run}/{self._part:04d}.jsonl", b"".join(self._pending))
+                if self._is_local:
+                    self._sync(self._unsynced)
+                    self._unsynced = []
+                part = f"{self.path}/manifest/{self.run}/{self._part:04d}.jsonl"
+                self._write(part, b"".join(self._pending))
+                if self._is_local:
+                    self._sync([part])
                 self._pending = []
+
+    def _sync(self, paths: Iterable[str]) -> None:
+        """Bring files and the names of them and of their folders to the disk."""
+        files = set(paths)
+        folders = {str(folder) for file in files for folder in Path(file).parents[:3]}
+        try:
+            with ThreadPoolExecutor(8) as pool:  # together 64 files take 20 ms, one after the other 180
+                list(pool.map(_fsync, files))
+                list(pool.map(_fsync, folders))
+        except OSError as problem:
+            raise self._unwritable(problem) from None
+
+    def check(self, entry: Entry) -> None:
+        """Raise `OSError` where an entry's body is missing or damaged; in S3, which checks its objects, where it is missing."""
+        if self._is_local:
+            self.body(entry)
+            return
+        if self._stored is None:
+            self._stored = set(map(str, self.fs.find(f"{self.path}/pages")))
+        if self._body_path(entry.sha256) not in self._stored:
+            raise OSError(f"{self._page(entry)} is missing; {AGAIN}")
 
     def body(self, entry: Entry) -> bytes:
         """The body's bytes as the venue sent them. Raises `OSError` naming the page when they are missing or damaged."""
-        page = f"landing: page {entry.page} of {entry.source} {entry.path_label}"
         try:
-            data = zstandard.decompress(self.fs.cat_file(self._body_path(entry.sha256)))
-        except (FileNotFoundError, zstandard.ZstdError) as problem:
-            raise OSError(f"{page}: {problem}; `perps run --refetch`") from None
+            packed = self.fs.cat_file(self._body_path(entry.sha256))
+            if (size := zstandard.frame_content_size(packed)) != entry.size:  # which would be reserved, however large
+                raise zstandard.ZstdError(f"it has {size} bytes, not {entry.size}")
+            data = zstandard.decompress(packed)
+        except FileNotFoundError:
+            raise OSError(f"{self._page(entry)} is missing; {AGAIN}") from None
+        except (OSError, zstandard.ZstdError) as problem:
+            raise OSError(f"{self._page(entry)} is damaged ({problem}); {AGAIN}") from None
         if hashlib.sha256(data).hexdigest() != entry.sha256:
-            raise OSError(f"{page} is damaged; `perps run --refetch`")
+            raise OSError(f"{self._page(entry)} is damaged; {AGAIN}")
         return data
+
+    def _page(self, entry: Entry) -> str:
+        return f"landing: page {entry.page} of {entry.source} {entry.path_label}"
 
     def runs(self) -> list[str]:
         """The ids of runs with a manifest, oldest first."""
@@ -182,27 +268,65 @@ class Landing:
         return sorted(str(path).rstrip("/").rsplit("/", 1)[-1] for path in paths)
 
     def iterate(self, runs: list[str] | None = None) -> Iterator[Entry]:
-        """The entries of some runs (default: all), in the order in which they were written."""
+        """The entries of some runs (default: all), in the order in which they were written; what can't be read is in `damage`."""
         decoder = msgspec.json.Decoder(Entry)
         for run in self.runs() if runs is None else runs:
             for part in sorted(self.fs.glob(f"{self.path}/manifest/{run}/*.jsonl")):
-                for number, line in enumerate(self.fs.cat_file(part).splitlines(), 1):
+                try:
+                    lines = self.fs.cat_file(part).splitlines()
+                except OSError as problem:
+                    self._note_damage(f"landing {part} can't be read and is left out: {problem}", b"")
+                    continue
+                for number, line in enumerate(lines, 1):
                     try:
+                        check = _CHECK.search(line)
+                        if check and zlib.crc32(line[: check.start()] + b"}") != int(check[1], 16):
+                            raise ValueError("it is not what was written")
                         yield decoder.decode(line)
-                    except (ValueError, RecursionError) as problem:  # damaged: the page is requested again
-                        log.warning("landing %s, line %d can't be read and is left out: %s", part, number, problem)
+                    except (ValueError, RecursionError) as problem:
+                        place = f"landing {part}, line {number} is damaged and left out ({problem})"
+                        self._note_damage(f"{place}; {AGAIN}", line)
+
+    def _note_damage(self, message: str, line: bytes) -> None:
+        if message not in self.damage:
+            self.damage[message] = line
+            log.warning("%s", message)
 
     def prune(self, before: str) -> int:
-        """Delete runs whose id sorts before `before` (`20250101`), and bodies that no other run has; returns the bytes freed."""
+        """Delete runs whose id sorts before `before` (`20250101`), and bodies that no other run has; returns the bytes freed.
+
+        Raises `ValueError` while a run uses landing: what it has fetched is in no manifest yet.
+        """
+        busy = f"landing {self.root} is in use by a run: wait for its end, then prune again"
+        if not self._is_local:
+            if any(self._age(str(marker)) < HELD_FOR for marker in self.fs.glob(f"{self.path}/running/*")):
+                raise ValueError(busy)
+            return self._prune(before)
+        if not self.fs.exists(self.path):
+            return 0
+        with Path(f"{self.path}/.lock").open("ab") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ValueError(busy) from None
+            return self._prune(before)
+
+    def _prune(self, before: str) -> int:
         used = self.used()
         kept = [run for run in self.runs() if run >= before]
         needed = {entry.sha256 for entry in self.iterate(kept)}
+        # The bodies that a damaged line names are kept as well.
+        needed |= {name.decode() for line in self.damage.values() for name in _HASH.findall(line)}
         for run in set(self.runs()) - set(kept):
             self.fs.rm(f"{self.path}/manifest/{run}", recursive=True)
         for body in self.fs.glob(f"{self.path}/pages/*/*"):
             if str(body).rsplit("/", 1)[-1].partition(".")[0] not in needed:
                 self.fs.rm(body)
         return used - self.used()
+
+    def _age(self, path: str) -> float:
+        """Seconds since an object was written."""
+        return time.time() - float(self.fs.modified(path).timestamp())
 
     def _size(self, path: str) -> int | None:
         """A file's size in bytes; None where there is none."""
@@ -224,8 +348,23 @@ class Landing:
             if self._is_local:
                 self.fs.mv(target, path)
         except OSError as problem:
-            if problem.errno == errno.ENOSPC:
-                raise LandingFull(
-                    f"landing {self.root}: the disk is full; free room and run again, it goes on from here"
-                ) from problem
-            raise
+            raise self._unwritable(problem) from problem
+
+    def _unwritable(self, problem: OSError) -> LandingFull:
+        if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+            return LandingFull(f"landing {self.root}: the disk is full; free room and run again, it goes on from here")
+        reason = problem.strerror or str(problem)
+        return LandingFull(f"landing {self.root} can't be written ({reason}): make it writable, or name another with --landing")
+
+
+def _fsync(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(fs: Any, path: str) -> None:
+    with suppress(Exception):
+        fs.rm(path)

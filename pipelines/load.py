@@ -86,7 +86,8 @@ def load(run: Run, source: Source, entries: Iterable[Entry] | None = None) -> Lo
     with warehouse.connect(run.settings.database) as connection:
         warehouse.prepare(connection, run.settings.market)
         for endpoint in source.endpoints:
-            ordered = sorted(pages[endpoint.name], key=lambda e: (e.observed_at, e.sha256, e.window or ()))
+            # What came later counts, also under a clock that stands still.
+            ordered = sorted(pages[endpoint.name], key=lambda e: (e.observed_at, e.run, e.sha256, e.window or ()))
             task = _Task(endpoint, ordered, _digest(endpoint, run.window, ordered))
             if not ordered or _is_loaded(connection, source, task):
                 result.unchanged.append(endpoint.name)
@@ -310,7 +311,7 @@ def _without_older(connection: duckdb.DuckDBPyConnection, name: str, endpoint: E
     """The rows except those of which the raw table has a version that was observed later."""
     same = " AND ".join(f'given."{key}" = stored."{key}"' for key in endpoint.primary_key)
     given = connection.from_arrow(table)  # noqa: F841, DuckDB finds it by its name
-    later = f"{same} AND stored._observed_at > given._observed_at"
+    later = f"{same} AND (stored._observed_at, stored._run) > (given._observed_at, given._run)"
     return connection.execute(f'FROM given ANTI JOIN raw."{name}" stored ON {later}').to_arrow_table().cast(table.schema)
 
 

@@ -47,8 +47,9 @@ class Run:
     @classmethod
     def begin(cls, settings: Settings, window: Window, clock: Clock, emulator: EmulatorInfo | None = None) -> Run:
         """A new run. Ids sort by time."""
-        run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+        run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(3)}"
         landing = Landing(settings.landing_root, run_id, settings.landing_max_gb * 1e9)
+        landing.hold()
         return cls(settings, window, clock, emulator, run_id, landing, clock.now())
 
     @property

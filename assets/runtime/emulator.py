@@ -31,7 +31,7 @@ HISTORY_DAYS = 400
 class RunningEmulator:
     """A running emulator and its clock: milliseconds UTC where the clock is fixed, None where it runs with real time.
 
-    `notes` say what a recording left out.
+    `notes` say what a recording, or a replayed landing, left out.
     """
 
     emulator: EmulatorInfo
@@ -78,7 +78,8 @@ def emulator(settings: Settings, as_of: int | None, days: int = HISTORY_DAYS) ->
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=Path(__file__).parents[2])
         try:
             attached = attach(_url(process, url_file, log_file))
-            yield replace(attached, notes=(*(series.notes if series else ()), *attached.notes))
+            notes = (*(series.notes if series else ()), *attached.notes)
+            yield replace(attached, notes=tuple(f"recording: {note}" for note in notes))
         finally:
             process.terminate()
             process.wait(timeout=10)

@@ -79,7 +79,8 @@ def from_landing(settings: Settings) -> Prepared:
     A replay takes the market from landing too. Raises `ValueError` when landing is empty, holds several markets, or another
     than the settings'.
     """
-    entries: list[Entry] = list(Landing(settings.landing_root).iterate())
+    landing = Landing(settings.landing_root)
+    entries: list[Entry] = list(landing.iterate())
     markets = {entry.market for entry in entries}
     if len(markets) != 1:
         content = f"holds {len(markets)} markets ({', '.join(sorted(markets))})" if markets else "is empty"
@@ -93,7 +94,7 @@ def from_landing(settings: Settings) -> Prepared:
     first = settings.first or to_datetime(min(w[0] for w in windows)).date()
     last = settings.last or to_datetime((max(w[1] for w in windows) - 1) // DAY * DAY).date()
     clock = Clock(to_ms(settings.as_of.replace(tzinfo=settings.as_of.tzinfo or UTC)) if settings.as_of else end)
-    attached = RunningEmulator(EmulatorInfo("", entries[-1].origin), None)
+    attached = RunningEmulator(EmulatorInfo("", entries[-1].origin), None, tuple(landing.damage))
     return Prepared(settings, Window.of_days(first, last), clock, attached)
 
 

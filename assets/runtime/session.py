@@ -37,7 +37,7 @@ class Session:
     ) -> None:
         self.attached, self.window, self.clock, self.progress = attached, window, clock, progress
         self.fetched: dict[str, dict[str, FetchResult]] = {}
-        self.messages: list[str] = [f"recording: {note}" for note in attached.notes] if attached else []
+        self.messages: list[str] = list(attached.notes) if attached else []
         self._runs: dict[str, Run] = {}
 
     def run(self, context: dg.AssetExecutionContext, settings: Settings) -> Run:

@@ -377,3 +377,18 @@ def test_a_live_window_stays_off_the_edge_of_what_is_kept(tmp_path: Path) -> Non
     run = Run.begin(Settings(mode="live", home=tmp_path), Window(0, at(2039, 1, 1)), Clock())
     window = window_of("binance_usdm", "open_interest", run)
     assert 59_000 < window.start - (Clock().now() - 30 * DAY) <= 60_000 + HOUR and window.start % HOUR == 0
+
+
+def test_a_damaged_body_in_landing_is_requested_again(tmp_path: Path, emulator: Served) -> None:
+    """Also that of the instruments, of which everything else depends; the run goes on, and names the page."""
+    source, window = get_source("bybit_linear"), Window(NOW - 2 * HOUR, NOW)
+    run = begin(tmp_path, emulator, window)
+    [first] = asyncio.run(fetch(run, [source]))
+    for file in (tmp_path / run.settings.market / "landing" / "pages").glob("*/*"):
+        content = file.read_bytes()
+        file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    [again] = asyncio.run(fetch(begin(tmp_path, emulator, window), [source]))
+    assert not again.failures and again.reused == 0 and len(again.entries) == len(first.entries)
+    assert any("instruments-info: requested again, because landing: page" in warning for warning in again.warnings)
+    [third] = asyncio.run(fetch(begin(tmp_path, emulator, window), [source]))
+    assert third.reused == sum(entry.final for entry in again.entries) > 5

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import Mock
 
 import fsspec
 import msgspec
@@ -110,11 +112,73 @@ def test_a_damaged_or_lost_body_is_named(root: str) -> None:
     good = landing.fs.cat_file(where)
     for damaged in (good[:-3], b"", b"not zstandard", good[:20] + bytes([good[20] ^ 1]) + good[21:]):
         landing.fs.pipe_file(where, damaged)
-        with pytest.raises(OSError, match=rf"{page.page}.*binance_usdm.*refetch"):
+        with pytest.raises(OSError, match=rf"{page.page}.*binance_usdm.*damaged.*perps run"):
             landing.body(page)
     landing.fs.rm(where)
     with pytest.raises(OSError, match=page.page):
         landing.body(page)
+
+
+def test_a_damaged_body_is_written_anew_and_kept_apart(root: str) -> None:
+    landing = Landing(root, "r1")
+    body = b'{"a": 1}' * 100
+    landing.put(entry(body), body)
+    landing.flush()
+    [where] = landing.fs.glob(f"{landing.path}/pages/*/*")
+    good = landing.fs.cat_file(where)
+    damaged = good[:20] + bytes([good[20] ^ 1]) + good[21:]
+    landing.fs.pipe_file(where, damaged)
+    again = Landing(root, "r2")
+    again.put(entry(body, "r2"), body)
+    assert again.body(entry(body)) == body
+    [kept] = landing.fs.glob(f"{landing.path}/damaged/*")
+    assert landing.fs.cat_file(kept) == damaged
+    landing.fs.rm(where)
+    with pytest.raises(OSError, match="is missing"):
+        Landing(root, "r3").check(entry(body))
+
+
+def test_a_damaged_line_is_left_out_and_named(tmp_path: Path) -> None:
+    """Also one that is JSON still; a line of version 0.1, without a checksum, is read."""
+    landing = Landing(str(tmp_path), "r1")
+    bodies = [b"%d" % i for i in range(4)]
+    for body in bodies:
+        landing.put(entry(body), body)
+    landing.flush()
+    [part] = (tmp_path / "manifest" / "r1").iterdir()
+    lines = part.read_bytes().splitlines(keepends=True)
+    lines[1] = lines[1].replace(b'"status":200', b'"status":201')
+    lines[2] = lines[2][:30] + b"\xff\x00" + lines[2][32:]
+    lines[3] = lines[3].partition(b',"check"')[0] + b"}\n"
+    part.write_bytes(b"".join(lines))
+    again = Landing(str(tmp_path))
+    assert [e.sha256 for e in again.iterate()] == [entry(bodies[i]).sha256 for i in (0, 3)]
+    assert [message.split(" is damaged")[0] for message in again.damage] == [f"landing {part}, line {n}" for n in (2, 3)]
+    assert all("`perps run` over its days" in message for message in again.damage)
+    # What the damaged lines name is not lost.
+    Landing(str(tmp_path)).prune("a")
+    assert len(list((tmp_path / "pages").glob("*/*"))) == 4
+
+
+def test_nothing_is_pruned_while_a_run_uses_landing(root: str) -> None:
+    landing = Landing(root, "20250101T000000-a")
+    landing.hold()
+    landing.put(entry(b"old"), b"old")
+    with pytest.raises(ValueError, match=r"landing .* is in use by a run"):
+        Landing(root).prune("2026")
+    landing.flush()
+    landing.release()
+    assert Landing(root).prune("2026") > 0
+
+
+def test_a_landing_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    landing = Landing(str(tmp_path), "r1")
+    for number, expected in {28: "the disk is full", 30: "can't be written (Read-only file system): make it writable"}.items():
+        problem = OSError(number, os.strerror(number))
+        monkeypatch.setattr(landing.fs, "pipe_file", Mock(side_effect=problem))
+        with pytest.raises(LandingFull) as refused:
+            landing.put(entry(b"1"), b"1")
+        assert str(refused.value).startswith(f"landing {tmp_path}") and expected in str(refused.value)
 
 
 def test_nothing_is_written_beyond_the_cap(root: str) -> None:

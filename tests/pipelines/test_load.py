@@ -246,6 +246,17 @@ def test_an_older_page_does_not_replace_newer_rows(tmp_path: Path) -> None:
     assert query(run, sql) == [(1e-4, 3), (2e-4, 3)]
 
 
+def test_a_replay_keeps_corrections_under_a_clock_that_stands_still(tmp_path: Path) -> None:
+    """Ten pages of the same rows in ten runs: whatever their hashes, the last one counts, loaded one by one or together."""
+    pages = [land(begin(tmp_path), "funding_rates", rates(DAY_ONE, rate / 1e4)) for rate in range(1, 11)]
+    sql = "SELECT DISTINCT funding_rate FROM raw.binance_usdm__funding_rates"
+    replayed = begin(tmp_path, DAY_ONE)
+    load(replayed, BINANCE)
+    assert query(replayed, sql) == [(1e-3,)]
+    load(replayed, BINANCE, pages[:3])
+    assert query(replayed, sql) == [(1e-3,)]
+
+
 def test_loaded_pages_are_not_loaded_again(tmp_path: Path) -> None:
     run = begin(tmp_path)
     page = land(run, "funding_rates", rates(DAY_ONE))
@@ -326,7 +337,7 @@ def test_a_damaged_body_is_named_and_the_others_are_loaded(tmp_path: Path) -> No
     good = land(run, "funding_rates", rates(DAY_TWO), DAY_TWO)
     result = load(run, BINANCE, [page, good])
     assert result.rows == {"funding_rates": 3}
-    assert [(e.page, "--refetch" in e.problem) for e in result.quarantined] == [(page.page, True)]
+    assert [(e.page, "`perps run` over its days" in e.problem) for e in result.quarantined] == [(page.page, True)]
     land(run, "funding_rates", rates(DAY_ONE))
     assert load(run, BINANCE, [page, good]).rows == {"funding_rates": 6} and query(run, "FROM meta.quarantine") == []
 
