@@ -211,11 +211,11 @@ class Landing:
     def flush(self) -> None:
         """Write the pending part of the manifest, after its bodies are on the disk."""
         with self._lock:
+            if self._is_local and self._unsynced:
+                self._sync(self._unsynced)
+            self._unsynced = []
             if self._pending:
                 self._part += 1
-                if self._is_local:
-                    self._sync(self._unsynced)
-                    self._unsynced = []
                 part = f"{self.path}/manifest/{self.run}/{self._part:04d}.jsonl"
                 self._write(part, b"".join(self._pending))
                 if self._is_local:
@@ -267,11 +267,20 @@ class Landing:
         paths = self.fs.ls(folder, detail=False) if self.fs.exists(folder) else []
         return sorted(str(path).rstrip("/").rsplit("/", 1)[-1] for path in paths)
 
+    def parts(self, run: str) -> list[str]:
+        """The files of a run's manifest, in order."""
+        return sorted(map(str, self.fs.glob(f"{self.path}/manifest/{run}/*.jsonl")))
+
+    def write_file(self, name: str, content: bytes) -> None:
+        """Write a file by its name in landing (`pages/…`, `manifest/…`), as a restore does; `flush` brings it to the disk."""
+        self._write(f"{self.path}/{name}", content)
+        self._unsynced.append(f"{self.path}/{name}")
+
     def iterate(self, runs: list[str] | None = None) -> Iterator[Entry]:
         """The entries of some runs (default: all), in the order in which they were written; what can't be read is in `damage`."""
         decoder = msgspec.json.Decoder(Entry)
         for run in self.runs() if runs is None else runs:
-            for part in sorted(self.fs.glob(f"{self.path}/manifest/{run}/*.jsonl")):
+            for part in self.parts(run):
                 try:
                     lines = self.fs.cat_file(part).splitlines()
                 except OSError as problem:

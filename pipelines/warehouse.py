@@ -6,6 +6,7 @@ beside the warehouse, shared by the command line, the UI and the schedules, lets
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,19 +45,47 @@ def naive(ms: int) -> datetime:
 
 @contextmanager
 def connect(path: Path, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A session in UTC. Raises `WarehouseMismatch` where another process holds the file, or it can't be read."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """A session in UTC. Raises `WarehouseMismatch` where another process holds the file, or it can't be read or written.
+
+    An empty file is what a full disk leaves of a new warehouse: it is made anew.
+    """
+    if not read_only:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_file() and not path.stat().st_size and not Path(f"{path}.wal").exists():
+            path.unlink()
     try:
         connection = duckdb.connect(str(path), read_only=read_only)
-    except duckdb.IOException as problem:
-        raise WarehouseMismatch(
-            f"{path} can't be opened: {problem}. Readers use the published copy (`perps status` names it)"
-        ) from None
+    except duckdb.Error as problem:
+        raise WarehouseMismatch(unusable(path, problem)) from None
     try:
         connection.execute("SET TimeZone = 'UTC'")
         yield connection
+    except (duckdb.IOException, duckdb.InternalException, duckdb.FatalException, duckdb.SerializationException) as problem:
+        raise WarehouseMismatch(unusable(path, problem)) from problem
     finally:
         connection.close()
+
+
+def unusable(path: Path, problem: Exception, mended_by: str = "") -> str:
+    """Why DuckDB can't use a file, and what mends it."""
+    reason = str(problem).partition("\n")[0]
+    return f"{path} can't be opened: {reason}; {mends(reason, mended_by)}"
+
+
+def mends(reason: str, damaged: str = "") -> str:
+    """What mends a file that DuckDB can't use: `damaged` where its content is, by default what mends a warehouse."""
+    for words, remedy in {
+        "set lock": "wait until another program has closed it; readers use the published copy (`perps status` names it)",
+        "no space|disk full|disk is full": "the disk is full: free room and run again, it goes on from here",
+        "permission denied|read-only": "make the file and its folder writable, or name another with --warehouse or --home",
+        "not exist|no such file": "run `perps run` first",
+    }.items():
+        if re.search(words, reason, re.IGNORECASE):
+            return remedy
+    return damaged or (
+        "it is damaged: move it away, then `perps restore` brings back a backup, or `perps run --mode replay` builds it anew "
+        "from landing"
+    )
 
 
 @contextmanager

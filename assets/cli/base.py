@@ -83,6 +83,8 @@ def reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """
     import duckdb
 
+    from pipelines.warehouse import unusable
+
     try:
         with duckdb.connect(str(path), read_only=True, config={"enable_external_access": "false"}) as db:
             db.execute("SET TimeZone = 'UTC'")
@@ -92,8 +94,8 @@ def reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         raise ValueError(
             f"{path} was published by another version of perplake ({first_line}): `perps run` publishes it again"
         ) from None
-    except duckdb.IOException as problem:
-        raise ValueError(f"{path} can't be opened: {problem}") from None
+    except (duckdb.IOException, duckdb.InternalException, duckdb.FatalException, duckdb.SerializationException) as problem:
+        raise ValueError(unusable(path, problem, "it is damaged: `perps run` publishes it again")) from None
 
 
 def command(*names: str, name: str | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -1,4 +1,4 @@
-"""Commands on settings, sources and landing: `perps settings`, `venues`, `import`, `prune`, `version`."""
+"""Commands on settings, sources and landing: `perps settings`, `venues`, `import`, `prune`, `backup`, `restore`, `version`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 from assets.cli.base import command, published_copy
 from assets.cli.options import COPY
 from pipelines import __version__
+from pipelines.backup import Copied
 from pipelines.settings import Settings
 
 
@@ -87,6 +88,51 @@ def prune(
 
     freed = Landing(settings.landing_root).prune(f"{before:%Y%m%d}")
     typer.echo(f"freed {freed / 1e6:.1f} MB")
+
+
+@command(*COPY, "landing")
+def backup(
+    settings: Settings,
+    target: Annotated[Path, typer.Argument(help="a folder, to which later backups add, or a file `….tar`")],
+) -> None:
+    """Copy landing and warehouse to a folder or an archive, also while a run goes on.
+
+    Exit status 1 when something was damaged and left out.
+    """
+    from pipelines.backup import backup as copy
+
+    _end_of_copy(copy(_current(settings), target), f"are in {target}: `perps restore {target}` brings them back")
+
+
+@command("home", "warehouse", "landing")
+def restore(
+    settings: Settings,
+    source: Annotated[Path, typer.Argument(help="what `perps backup` made", exists=True)],
+) -> None:
+    """Put a backup's landing and warehouse into a home that has neither; the next run goes on from them and publishes.
+
+    Exit status 1 when something in the backup was damaged and left out.
+    """
+    from assets.runtime.job import point_at
+    from pipelines.backup import restore as bring_back
+
+    restored = bring_back(settings, source)
+    point_at(settings.model_copy(update={"mode": "replay"}).replaying(restored.market))
+    _end_of_copy(restored, "are restored: the next `perps run` of this market goes on from them and publishes")
+
+
+def _current(settings: Settings) -> Settings:
+    """These settings, for the market that ran last unless another is named."""
+    named = settings.model_fields_set & {"mode", "warehouse", "landing"}
+    return settings if named else settings.model_copy(update={"mode": "replay"})
+
+
+def _end_of_copy(copied: Copied, where: str) -> None:
+    for line in copied.damage:
+        typer.echo(f"perps: {line}", err=True)
+    content = f"{copied.pages:,} pages ({copied.bytes / 1e6:.1f} MB){' and the warehouse' if copied.has_warehouse else ''}"
+    typer.echo(f"{content} of {copied.market} {where}")
+    raise typer.Exit(1 if copied.damage else 0)
 
 
 @command()

@@ -12,14 +12,14 @@ from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt_common.exceptions import DbtRuntimeError
 
+from pipelines.warehouse import mends
+
 
 class Plugin(BasePlugin):
     def update_connection_config(self, creds: DuckDBCredentials, config: dict[str, Any]) -> None:
         """Runs before dbt opens the warehouse. Raises `DbtRuntimeError` where its folder is missing or another process has it."""
         try:
             duckdb.connect(creds.path, config=config).close()
-        except duckdb.IOException as problem:
+        except duckdb.Error as problem:
             reason = str(problem).partition("\n")[0]
-            raise DbtRuntimeError(
-                f"the warehouse can't be opened ({reason}): run `perps run` first, or wait until another program has closed it"
-            ) from None
+            raise DbtRuntimeError(f"the warehouse can't be opened ({reason}): {mends(reason)}") from None

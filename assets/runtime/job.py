@@ -152,7 +152,7 @@ def _execute(ready: Prepared, job_of: JobOf, progress: Progress, started: dateti
         seconds={f.source: f.seconds for f in fetched},
     )
     _record(outcome, result.run_id, started)
-    _point_at(settings)
+    point_at(settings)
     return outcome
 
 
@@ -182,7 +182,7 @@ def _note_run(settings: Settings, started: datetime, **values: Any) -> None:
         note_run(settings.published, f"{started:%Y-%m-%dT%H:%M:%S}", **values)
 
 
-def _point_at(settings: Settings) -> None:
+def point_at(settings: Settings) -> None:
     """Make this market the one that reading commands and `replay` use by default."""
     if settings.warehouse:
         return
