@@ -11,14 +11,15 @@
         {%- do dataset_columns.update(dataset.columns) -%}
     {%- endfor -%}
     {%- set statements = ['comment on ' ~ relation.type ~ ' ' ~ relation ~ ' is ' ~ duckdb_escape_comment(model.description)] -%}
-    {%- for column in adapter.get_columns_in_relation(relation) -%}
-        {%- set description = own[column.name].description if column.name in own
-            else dataset_columns[column.name][1] if column.name in dataset_columns -%}
+    {%- set columns = run_query("select column_name from duckdb_columns() where database_name = current_database()"
+        " and schema_name = '" ~ relation.schema ~ "' and table_name = '" ~ relation.identifier ~ "'").columns[0].values() -%}
+    {%- for column in columns -%}
+        {%- set description = own[column].description if column in own else dataset_columns[column][1] if column in dataset_columns -%}
         {%- if not description -%}
             {%- do exceptions.raise_compiler_error(
-                relation.schema ~ '.' ~ relation.identifier ~ '.' ~ column.name ~ ' has no description: add it to the yml of the model') -%}
+                relation.schema ~ '.' ~ relation.identifier ~ '.' ~ column ~ ' has no description: add it to the yml of the model') -%}
         {%- endif -%}
-        {%- do statements.append('comment on column ' ~ relation ~ '.' ~ adapter.quote(column.name) ~ ' is ' ~ duckdb_escape_comment(description)) -%}
+        {%- do statements.append('comment on column ' ~ relation ~ '.' ~ adapter.quote(column) ~ ' is ' ~ duckdb_escape_comment(description)) -%}
     {%- endfor -%}
     {%- do run_query(statements | join(';\n')) -%}
     {%- endif -%}

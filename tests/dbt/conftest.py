@@ -1,22 +1,28 @@
 """Fixtures: a warehouse with every raw table and hand-made rows, and dbt run on it in this process.
 
-The project is parsed once for all tests; each warehouse is a file of its own.
+The project is parsed once for all tests, and built once on raw tables without rows (`models`). Each test has a copy of that
+file, in which a run for the window that changed need not make the views again.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
+from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner
 
 from pipelines import warehouse
 
 PROJECT = Path(__file__).parents[2] / "dbt_project"
 MARKET = Path(__file__).with_name("market.sql")
+START, END = "2025-10-01", "2025-10-13"
+NO_VIEWS = ("--exclude", "config.materialized:view")
+NO_TESTS = ("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
 BOOKKEEPING = "'page' as _page, 'run' as _run, timestamp '2025-10-13' as _observed_at"
 
 
@@ -38,7 +44,10 @@ class Dbt:
     def _invoke(self, runner: dbtRunner, command: str, *rest: str | Path, changed: tuple[str, str] | None = None) -> Any:
         *options, path = rest
         variables = {"warehouse": str(path), **dict(zip(("changed_from", "changed_to"), changed or (), strict=False))}
-        return runner.invoke([command, *map(str, options), *self.arguments, "--vars", json.dumps(variables)])
+        try:
+            return runner.invoke([command, *map(str, options), *self.arguments, "--vars", json.dumps(variables)])
+        finally:
+            DuckDBConnectionManager.close_all_connections()  # writes all to the file
 
 
 @pytest.fixture(scope="session")
@@ -46,15 +55,25 @@ def dbt(tmp_path_factory: pytest.TempPathFactory) -> Dbt:
     return Dbt(tmp_path_factory.mktemp("dbt"))
 
 
-def prepare(path: Path, start: str, end: str) -> None:
-    """An empty warehouse whose run covers `[start, end)`, all venues, the assets of `load`."""
+@pytest.fixture(scope="session")
+def models(dbt: Dbt, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A warehouse with all models and no rows, whose run covers `[START, END)`, all venues, the assets of `load`."""
+    path = tmp_path_factory.mktemp("models") / "warehouse.duckdb"
     with warehouse.connect(path) as connection:
         warehouse.prepare(connection, "test")
         connection.execute(
             "insert into meta.scope values ('test', 'synthetic', 'test', ?, ?, ?, ['BTC', 'PEPE'],"
             " ['binance', 'bybit', 'hyperliquid', 'kraken'], false)",
-            [start, end, end],
+            [START, END, END],
         )
+    dbt(path, "build", *NO_TESTS)
+    return path
+
+
+@pytest.fixture
+def path(models: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copyfile(models, tmp_path / "warehouse.duckdb"))
 
 
 def load(path: Path, start: str, end: str) -> None:

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pytest
 import yaml
 
-from tests.dbt.conftest import PROJECT, Dbt, load, prepare
+from tests.dbt.conftest import PROJECT, Dbt
 
 #: What the models of a layer may read: other layers, seeds, and sources.
 ALLOWED = {
@@ -35,18 +34,8 @@ def test_each_layer_reads_only_the_layers_before_it(dbt: Dbt) -> None:
     assert sorted(f"{m.name} reads {n.name}" for m, n in reads if layer(n) not in ALLOWED[layer(m)]) == []
 
 
-@pytest.fixture(scope="module")
-def built(dbt: Dbt, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A warehouse with all models, built by plain `dbt build`."""
-    path = tmp_path_factory.mktemp("layers") / "warehouse.duckdb"
-    prepare(path, "2025-10-01", "2025-10-02")
-    load(path, "2025-10-01", "2025-10-02")
-    dbt(path, "build", "--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
-    return path
-
-
-def test_every_table_and_column_has_a_comment(built: Path) -> None:
-    with duckdb.connect(str(built)) as connection:
+def test_every_table_and_column_has_a_comment(models: Path) -> None:
+    with duckdb.connect(str(models)) as connection:
         missing = connection.execute(
             "select schema_name, table_name, column_name from duckdb_columns() where comment is null"
             " union all select schema_name, table_name, null from duckdb_tables() where comment is null"
@@ -55,9 +44,9 @@ def test_every_table_and_column_has_a_comment(built: Path) -> None:
     assert [row for row in missing if row[0] in ("staging", "intermediate", "marts")] == []
 
 
-def test_each_dataset_names_its_mart_and_columns(built: Path) -> None:
+def test_each_dataset_names_its_mart_and_columns(models: Path) -> None:
     datasets = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())["vars"]["datasets"]
-    with duckdb.connect(str(built)) as connection:
+    with duckdb.connect(str(models)) as connection:
         for name, dataset in datasets.items():
             sql = "select column_name, data_type from duckdb_columns() where schema_name = ? and table_name = ?"
             mart = dict(connection.execute(sql, ["marts", dataset["fact"]]).fetchall())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -9,21 +10,17 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.dbt.conftest import Dbt, checksums, load, prepare
+from tests.dbt.conftest import END, NO_VIEWS, START, Dbt, checksums, load
 
-START, END = "2025-10-01", "2025-10-13"
 PIECES = [("2025-10-01", "2025-10-05"), ("2025-10-05", "2025-10-09"), ("2025-10-09", "2025-10-13")]
-NO_VIEWS = ("--exclude", "config.materialized:view")
-NO_TESTS = ("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
 
 
 @pytest.fixture(scope="module")
-def whole(dbt: Dbt, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A warehouse loaded and transformed at once."""
-    path = tmp_path_factory.mktemp("whole") / "warehouse.duckdb"
-    prepare(path, START, END)
+def whole(dbt: Dbt, models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A warehouse loaded and transformed at once, which passes all data tests."""
+    path = Path(shutil.copyfile(models, tmp_path_factory.mktemp("whole") / "warehouse.duckdb"))
     load(path, START, END)
-    dbt(path, "build", "--exclude-resource-type", "unit_test")
+    dbt(path, "build", "--full-refresh", "--exclude", "config.materialized:view", "resource_type:seed", "test_type:unit")
     return path
 
 
@@ -33,7 +30,6 @@ def rows(path: Path, query: str) -> list[Any]:
 
 
 def test_a_data_test_finds_a_duplicate_row(dbt: Dbt, whole: Path) -> None:
-    """The fixture `whole` passed all data tests."""
     with duckdb.connect(str(whole)) as connection:
         connection.execute("insert into intermediate.int_candles_converted from marts.fct_candles limit 1")
     with pytest.raises(AssertionError, match="unique_key"):
@@ -41,25 +37,20 @@ def test_a_data_test_finds_a_duplicate_row(dbt: Dbt, whole: Path) -> None:
     dbt(whole, "run", "--select", "int_candles_converted")
 
 
-def test_any_order_of_loading_gives_the_same_rows(dbt: Dbt, whole: Path, tmp_path: Path) -> None:
+def test_any_order_of_loading_gives_the_same_rows(dbt: Dbt, whole: Path, path: Path) -> None:
     """The last days, then the first, then those between, then the first again."""
-    path = tmp_path / "warehouse.duckdb"
-    prepare(path, START, END)
-    dbt(path, "seed")
     for number in (2, 0, 1):
         load(path, *PIECES[number])
-        dbt(path, "run", *(() if number == 2 else NO_VIEWS), changed=PIECES[number])
+        dbt(path, "run", *NO_VIEWS, changed=PIECES[number])
     dbt(path, "run", *NO_VIEWS, changed=PIECES[0])
     assert checksums(path) == checksums(whole)
 
 
-def test_a_new_snapshot_of_an_instrument_updates_its_old_facts(dbt: Dbt, tmp_path: Path) -> None:
-    path = tmp_path / "warehouse.duckdb"
-    prepare(path, START, END)
+def test_a_new_snapshot_of_an_instrument_updates_its_old_facts(dbt: Dbt, path: Path) -> None:
     load(path, START, "2025-10-03")
     with duckdb.connect(str(path)) as connection:
         connection.execute("delete from raw.bybit_linear__instruments")
-    dbt(path, "build", *NO_TESTS)
+    dbt(path, "run", *NO_VIEWS, changed=(START, "2025-10-03"))
     query = "select distinct base_asset, close > 1 from marts.fct_candles where venue = 'bybit'"
     assert rows(path, query) == [(None, None)]
     load(path, "2025-10-12", END)
@@ -68,13 +59,11 @@ def test_a_new_snapshot_of_an_instrument_updates_its_old_facts(dbt: Dbt, tmp_pat
 
 
 def test_times_do_not_depend_on_the_time_zone_of_the_machine(
-    dbt: Dbt, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dbt: Dbt, whole: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TZ", "Asia/Shanghai")
-    path = tmp_path / "warehouse.duckdb"
-    prepare(path, START, END)
     load(path, START, END)
-    dbt(path, "build", *NO_TESTS)
+    dbt(path, "run", *NO_VIEWS, changed=(START, END))
     assert checksums(path) == checksums(whole)
     assert rows(path, "select max(opened_at) from marts.fct_candles") == [(datetime(2025, 10, 12, 23),)]
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.symbols import base_asset
-from tests.dbt.conftest import Dbt, prepare
+from tests.dbt.conftest import Dbt
 
 LISTED = st.builds(
     "".join,
@@ -21,21 +21,13 @@ LISTED = st.builds(
 )
 
 
-def test_conversions_by_hand(dbt: Dbt, tmp_path: Path) -> None:
-    path = tmp_path / "warehouse.duckdb"
-    prepare(path, "2025-10-01", "2025-10-02")
-    dbt(path, "seed")
-    dbt(path, "run")
+def test_conversions_by_hand(dbt: Dbt, path: Path) -> None:
     results = dbt(path, "test", "--select", "test_type:unit").results
     assert dbt.manifest.unit_tests.keys() <= {result.node.unique_id for result in results}
 
 
-def test_sql_and_python_agree_on_base_assets(dbt: Dbt, tmp_path: Path) -> None:
+def test_sql_and_python_agree_on_base_assets(path: Path) -> None:
     """The union of instruments reads Hyperliquid's names, whatever they are; prices are divided by the multiplier."""
-    path = tmp_path / "warehouse.duckdb"
-    prepare(path, "2025-10-01", "2025-10-02")
-    dbt(path, "seed")
-    dbt(path, "run", "--select", "+int_instruments")
     with duckdb.connect(str(path)) as connection:
 
         @settings(max_examples=30, deadline=None)
@@ -59,11 +51,7 @@ def test_sql_and_python_agree_on_base_assets(dbt: Dbt, tmp_path: Path) -> None:
 ALIASES = ("XBT", "MATIC", "RNDR", "FTM", "LUNA2")
 
 
-def test_a_name_means_what_it_meant_on_that_day(dbt: Dbt, tmp_path: Path) -> None:
-    path = tmp_path / "warehouse.duckdb"
-    prepare(path, "2025-10-01", "2025-10-02")
-    dbt(path, "seed")
-    dbt(path, "run", "--select", "+int_instruments")
+def test_a_name_means_what_it_meant_on_that_day(path: Path) -> None:
     with duckdb.connect(str(path)) as connection:
         connection.execute(
             "insert into raw.hyperliquid__instruments by name select name, 0 as sz_decimals, '' as _page, '' as _run, seen as"
