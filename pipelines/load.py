@@ -195,8 +195,11 @@ def _read_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
             yield batch
 
 
-def arrow_tables(run: Run, endpoint: Endpoint, entries: Iterable[Entry], result: LoadResult) -> Iterator[pa.Table]:
-    """An endpoint's pages as Arrow tables of about `ROWS_A_TABLE` rows, each page clipped to its window and to finished bars."""
+def arrow_tables(run: Run, endpoint: Endpoint, entries: Sequence[Entry], result: LoadResult) -> Iterator[pa.Table]:
+    """An endpoint's pages as Arrow tables of about `ROWS_A_TABLE` rows, each page clipped to its window and to finished bars.
+
+    A page that can't be read is quarantined, unless its window was requested again since and came whole.
+    """
     pending: list[pa.Table] = []
     count = 0
     for entry in entries:
@@ -206,6 +209,9 @@ def arrow_tables(run: Run, endpoint: Endpoint, entries: Iterable[Entry], result:
             reading = read(endpoint, body)
             table = _clip(endpoint, run.window, entry, page_table(endpoint, entry, reading.rows))
         except Exception as problem:  # no page may stop the load of the others, in this run or a later one
+            if any(_replaces(later, entry) for later in entries):
+                log.info("%s %s: page %s can't be read; it was requested again since", entry.source, entry.path_label, entry.page)
+                continue
             flaw = problem.flaw if isinstance(problem, Unreadable) else Flaw("$", "", str(problem) or type(problem).__name__)
             quarantined = msgspec.structs.replace(entry, problem=flaw.problem, field=flaw.place, value=flaw.value)
             result.quarantined.append(quarantined)
@@ -224,6 +230,16 @@ def arrow_tables(run: Run, endpoint: Endpoint, entries: Iterable[Entry], result:
             pending, count = [], 0
     if pending:
         yield pa.concat_tables(pending)
+
+
+def _replaces(later: Entry, entry: Entry) -> bool:
+    """True if a page of another run answers the same request, or ends one for its window, or a wider one, that came whole."""
+    if later.run == entry.run or later.problem or later.observed_at < entry.observed_at or later.context != entry.context:
+        return False
+    if (later.path_label, later.params, later.body) == (entry.path_label, entry.params, entry.body):
+        return True
+    covers = later.window and entry.window and later.window[0] <= entry.window[0] and entry.window[1] <= later.window[1]
+    return bool(later.whole and covers)
 
 
 def _clip(endpoint: Endpoint, window: Window, entry: Entry, table: pa.Table) -> pa.Table:

@@ -342,6 +342,20 @@ def test_a_damaged_body_is_named_and_the_others_are_loaded(tmp_path: Path) -> No
     assert load(run, BINANCE, [page, good]).rows == {"funding_rates": 6} and query(run, "FROM meta.quarantine") == []
 
 
+def test_a_page_that_is_lost_costs_nothing_once_its_window_was_requested_again(tmp_path: Path) -> None:
+    run = begin(tmp_path)
+    lost = land(run, "funding_rates", rates(DAY_ONE, 1), whole=True)
+    Path(run.landing._body_path(lost.sha256)).write_bytes(b"")
+    assert [e.page for e in load(run, BINANCE, [lost]).quarantined] == [lost.page]
+    again = begin(tmp_path)
+    part = land(again, "funding_rates", rates(DAY_ONE, 2), last=False)
+    assert [e.page for e in load(again, BINANCE, [lost, part]).quarantined] == []
+    part = land(again, "funding_rates", rates(BOTH, 2)[:3], BOTH, params={"limit": 3}, last=False)
+    assert [e.page for e in load(again, BINANCE, [lost, part]).quarantined] == [lost.page], "the rest of the window is not there"
+    whole = land(again, "funding_rates", rates(BOTH, 3), BOTH, params={"limit": 9}, whole=True)
+    assert load(again, BINANCE, [lost, part, whole]).quarantined == []
+
+
 def test_days_are_utc_in_any_time_zone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import time
 
