@@ -32,7 +32,7 @@ from pipelines.settings import Settings
 WAREHOUSE, RUNS, ABOUT = "warehouse.duckdb", "runs.jsonl", "backup.json"
 #: The names that a backup may have: nothing in it can be written elsewhere.
 _NAMES = re.compile(
-    r"landing/pages/[0-9a-f]{2}/[0-9a-f]{64}\.zst|landing/manifest/\w[\w.-]*/[\w-]+\.jsonl|warehouse\.duckdb|runs\.jsonl"
+    r"landing/pages/[0-9a-f]{2}/[0-9a-f]{64}\.zst|landing/manifest/\w[\w.-]*/[\w-]+\.jsonl?|warehouse\.duckdb|runs\.jsonl"
 )
 
 
@@ -142,7 +142,7 @@ def backup(settings: Settings, target: Path) -> Copied:
 def _copy_landing(landing: Landing, out: _Target, copied: Copied) -> None:
     """The bodies that the manifest names now, then the manifest as it was."""
     runs = landing.runs()
-    parts = {str(part): landing.fs.cat_file(part) for run in runs for part in landing.parts(run)}
+    parts = {part: landing.fs.cat_file(part) for run in runs for part in [*landing.parts(run), *landing.scope_files(run)]}
     entries = {entry.sha256: entry for entry in landing.iterate(runs)}
     copied.damage += landing.damage
     for sha256, entry in entries.items():

@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
+#: What moves a terminal's cursor, sets its title or turns text round: it is never printed as it came.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """A text from outside as a terminal may show it: control characters but tab and newline are `\ufffd`."""
+    return _CONTROLS.sub("\ufffd", text)
+
+
 #: The remedy for problems that may pass.
 AGAIN = "Run again later: it goes on where this stopped"
 
@@ -10,6 +21,7 @@ class VenueError(Exception):
     """A request that gave no page. `remedy` is what the user can do."""
 
     def __init__(self, source: str, path_label: str, problem: str, remedy: str) -> None:
+        path_label, problem = printable(path_label), printable(problem)
         super().__init__(f"{source} {path_label}: {problem}. {remedy}")
         self.source, self.path_label, self.problem, self.remedy = source, path_label, problem, remedy
 

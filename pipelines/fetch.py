@@ -22,7 +22,7 @@ import msgspec
 
 from pipelines.client import RETIRED, Client, Page
 from pipelines.errors import AGAIN, Absent, Blocked, KeyRefused, LandingFull, NotFound, Rejected, Retired, Transient, VenueError
-from pipelines.landing import Entry, request_fingerprint
+from pipelines.landing import Entry, Scope, request_fingerprint
 from pipelines.reading import Flaw, Reading, Unreadable, read, read_instruments
 from pipelines.records import known_names
 from pipelines.registry import closed_at
@@ -82,6 +82,8 @@ async def fetch(run: Run, sources: list[Source], progress: Progress = lambda sou
     """Fetch all sources at the same time. Raises `LandingFull`; every other problem is in the results."""
     remembered = _final_entries(run)
     jobs = [_SourceFetch(run, source, remembered, progress) for source in sources]
+    named = {name: getattr(run.settings, name) for name in ("ccxt_venues", "vendor_venues", "subgraphs")}
+    run.landing.note_scope(Scope(sorted({source.name for source in sources}), run.settings.assets, **named))
     try:
         async with asyncio.TaskGroup() as group:
             for job in jobs:

@@ -7,6 +7,7 @@ line carries a checksum, a body is its hash. A damaged line is left out and name
 
     landing/pages/3f/3f8a…e1.zst          bodies, by hash
     landing/manifest/<run id>/0001.jsonl  entries, in the order of arrival
+    landing/manifest/<run id>/scope.json  what the run asked for, which a replay takes as its scope
     landing/damaged/                      bodies that were not what was stored, after they were written anew
     landing/.lock, landing/running/       who uses landing now: a lock in a folder, an object per run in S3
 
@@ -96,6 +97,20 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     def overlaps(self, window: Window) -> bool:
         """True if the page can have rows of this window."""
         return self.window is None or (self.window[0] < window.end and self.window[1] > window.start)
+
+
+class Scope(msgspec.Struct, frozen=True):
+    """What a run asked for: the sources by name, base assets or `all`, and the names in the settings of multi-venue sources."""
+
+    sources: list[str]
+    assets: list[str]
+    ccxt_venues: list[str] = []
+    vendor_venues: list[str] = []
+    subgraphs: list[str] = []
+
+    def __or__(self, other: Scope) -> Scope:
+        both = {name: {*getattr(self, name), *getattr(other, name)} for name in self.__struct_fields__}
+        return Scope(**{name: ["all"] if "all" in values else sorted(values) for name, values in both.items()})
 
 
 def request_fingerprint(source: str, dataset: str, request: Request, snapshot_at: int | None) -> str:
@@ -266,6 +281,25 @@ class Landing:
         folder = f"{self.path}/manifest"
         paths = self.fs.ls(folder, detail=False) if self.fs.exists(folder) else []
         return sorted(str(path).rstrip("/").rsplit("/", 1)[-1] for path in paths)
+
+    def note_scope(self, scope: Scope) -> None:
+        """Note what this run asks for."""
+        self._write(f"{self.path}/manifest/{self.run}/scope.json", msgspec.json.encode(scope))
+
+    def scope_files(self, run: str = "*") -> list[str]:
+        return sorted(map(str, self.fs.glob(f"{self.path}/manifest/{run}/scope.json")))
+
+    def scope(self) -> Scope | None:
+        """What all runs together asked for; None where none has noted it, as before version 0.2."""
+        found: Scope | None = None
+        for file in self.scope_files():
+            try:
+                noted = msgspec.json.decode(self.fs.cat_file(file), type=Scope)
+            except (OSError, ValueError) as problem:
+                self._note_damage(f"landing {file} is damaged and left out ({problem})", b"")
+                continue
+            found = found | noted if found else noted
+        return found
 
     def parts(self, run: str) -> list[str]:
         """The files of a run's manifest, in order."""

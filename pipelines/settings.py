@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import tempfile
+from collections.abc import Iterable
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -102,6 +103,8 @@ class Settings(BaseSettings):
     )
     #: The market of the landing that is replayed, which is read from landing itself.
     _replayed_market: str = PrivateAttr("")
+    #: The sources of which that landing has pages or was asked for; None: those of the chosen venues.
+    _replayed_sources: tuple[str, ...] | None = PrivateAttr(None)
 
     @model_validator(mode="before")
     @classmethod
@@ -182,11 +185,17 @@ class Settings(BaseSettings):
             return self._replayed_market or ("replay" if self.landing or not current.exists() else current.resolve().name)
         raise ValueError(f"mode {self.mode!r}: it is `synthetic`, `recorded:FOLDER`, `live` or `replay`")
 
-    def replaying(self, market: str) -> Settings:
-        """These settings, for a replay of a landing of this market."""
+    def replaying(self, market: str, sources: Iterable[str] | None = None) -> Settings:
+        """These settings, for a replay of a landing of this market, and of these sources where no venues are chosen."""
         settings = self.model_copy()
         settings._replayed_market = market
+        settings._replayed_sources = None if sources is None or "venues" in self.model_fields_set else tuple(sources)
         return settings
+
+    @property
+    def replayed_sources(self) -> list[str] | None:
+        """The sources of a replay, where they come from landing."""
+        return None if self._replayed_sources is None else list(self._replayed_sources)
 
     @property
     def folder(self) -> Path:
@@ -221,6 +230,8 @@ class Settings(BaseSettings):
 
         `core` and `all` choose among the venues that a recording has. Raises `ValueError` for an unknown venue.
         """
+        if self._replayed_sources is not None:
+            return [name for name in source_rows() if name in self._replayed_sources]
         known = {row.venue for row in source_rows().values() if row.venue}
         if unknown := set(self.venues) - known - {"core", "all"}:
             raise ValueError(f"no venue {', '.join(sorted(unknown))}; there are: {', '.join(sorted(known))}")
@@ -235,5 +246,5 @@ class Settings(BaseSettings):
     def expand_multi_venue(self, name: str) -> tuple[tuple[Source, ...], tuple[str, ...]]:
         """For a source that reads several venues: a `Source` for each chosen venue, and a note for each unavailable one."""
         wanted = tuple(getattr(self, source_rows()[name].named_in or ""))
-        chosen = wanted or "all" in self.venues
+        chosen = wanted or "all" in self.venues or name in (self._replayed_sources or ())
         return expand_multi_venue(name, wanted, self.mode.partition(":")[0]) if chosen else ((), ())

@@ -29,6 +29,9 @@ from pipelines.windows import Window, to_datetime
 #: Raised when an older warehouse can't be used any more; `perps run --mode replay` rebuilds one from landing.
 SCHEMA = 1
 
+#: What DuckDB raises for a file that it can't read or write.
+FILE_ERRORS = (duckdb.IOException, duckdb.InternalException, duckdb.FatalException, duckdb.SerializationException)
+
 _TYPES = {
     pa.int64(): "BIGINT",
     pa.float64(): "DOUBLE",
@@ -60,7 +63,7 @@ def connect(path: Path, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConn
     try:
         connection.execute("SET TimeZone = 'UTC'")
         yield connection
-    except (duckdb.IOException, duckdb.InternalException, duckdb.FatalException, duckdb.SerializationException) as problem:
+    except FILE_ERRORS as problem:
         raise WarehouseMismatch(unusable(path, problem)) from problem
     finally:
         connection.close()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import logging
 import os
+import re
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +20,7 @@ import typer
 from pydantic import ValidationError
 
 from assets.cli.options import OPTIONS
-from pipelines.errors import LandingFull, WarehouseMismatch
+from pipelines.errors import LandingFull, WarehouseMismatch, printable
 from pipelines.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,7 +39,16 @@ app = typer.Typer(
 
 @app.callback()
 def main() -> None:
-    logging.basicConfig(level=os.environ.get("PERPLAKE_LOG", "CRITICAL").upper(), format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=os.environ.get("PERPLAKE_LOG", "CRITICAL").upper())
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(_Plain("%(levelname)s %(name)s: %(message)s"))
+
+
+class _Plain(logging.Formatter):
+    """Lines that a terminal may show, whatever a venue sent."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 @contextmanager
@@ -56,8 +68,40 @@ def expected_errors() -> Iterator[None]:
             typer.echo(f"perps: setting {'.'.join(map(str, error['loc']))}: {error['msg']}", err=True)
         raise typer.Exit(2) from None
     except (ValueError, KeyError, ConnectionError, WarehouseMismatch, LandingFull) as problem:
-        typer.echo(f"perps: {problem}", err=True)
+        typer.echo(printable(f"perps: {problem}"), err=True)
         raise typer.Exit(2) from None
+    except Exception as problem:
+        if (line := of_the_machine(problem)) is None:
+            raise
+        typer.echo(printable(f"perps: {line}"), err=True)
+        raise typer.Exit(2) from None
+
+
+def of_the_machine(problem: BaseException) -> str | None:
+    """One line for what a disk, a permission or a lock caused, wherever in a library it was raised; None for anything else."""
+    waiting, seen = [problem], set[int]()
+    while waiting:
+        each = waiting.pop(0)
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        text = " ".join(str(each).split())[:300]
+        if (isinstance(each, OSError) and each.errno in (errno.ENOSPC, errno.EDQUOT)) or _DISK_FULL.search(text):
+            return f"the disk is full ({text}): free room and run again, it goes on from here"
+        if _NOT_WRITABLE.search(text) or (isinstance(each, OSError) and each.errno in _REFUSED):
+            return f"a file or folder can't be used ({text}): make it writable, or choose another (--home, --landing, …)"
+        if isinstance(each, OSError | sqlite3.Error) or type(each).__module__.startswith(("duckdb", "_duckdb")):
+            return f"{type(each).__name__}: {text}"
+        waiting += [part for part in (each.__cause__, each.__context__, *getattr(each, "exceptions", ())) if part]
+    return None
+
+
+_DISK_FULL = re.compile(r"no space left|database or disk is full|disk full", re.IGNORECASE)
+_NOT_WRITABLE = re.compile(
+    r"permission denied|read-only file system|readonly database|unable to open database file|not a directory|is a directory",
+    re.IGNORECASE,
+)
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
 
 
 def published_path(settings: Settings) -> Path:
@@ -83,7 +127,7 @@ def reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """
     import duckdb
 
-    from pipelines.warehouse import unusable
+    from pipelines.warehouse import FILE_ERRORS, unusable
 
     try:
         with duckdb.connect(str(path), read_only=True, config={"enable_external_access": "false"}) as db:
@@ -94,7 +138,7 @@ def reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         raise ValueError(
             f"{path} was published by another version of perplake ({first_line}): `perps run` publishes it again"
         ) from None
-    except (duckdb.IOException, duckdb.InternalException, duckdb.FatalException, duckdb.SerializationException) as problem:
+    except FILE_ERRORS as problem:
         raise ValueError(unusable(path, problem, "it is damaged: `perps run` publishes it again")) from None
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from math import isnan
 from pathlib import Path
 from typing import Any
 
 import duckdb
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
+from rich.segment import Segment
 from rich.table import Column, Table
 
 from assets.cli.venues import HEADER, Row
@@ -21,12 +22,22 @@ from assets.regimes.forecasts.plan import RISK, TARGETS, WARNING
 from assets.regimes.thresholds import REGIMES
 from assets.runtime.outcomes import RunOutcome
 from assets.runtime.stages import fetch_problems, unlisted_assets
+from pipelines.errors import printable
 from pipelines.fetch import FetchResult
 from pipelines.load import LoadResult
 from pipelines.registry import counted_datasets
 from pipelines.run import Run
 
-console = Console(highlight=False, width=max(100, shutil.get_terminal_size((140, 40)).columns), soft_wrap=True)
+
+class _Plain(Console):
+    """A console that shows control characters from outside as `\ufffd`; those of its own are styles, not text."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+
+console = _Plain(highlight=False, width=max(100, shutil.get_terminal_size((140, 40)).columns), soft_wrap=True)
 
 
 def regimes(db: duckdb.DuckDBPyConnection, assets: list[str], days: int = 14) -> None:

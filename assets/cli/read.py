@@ -12,6 +12,7 @@ import typer
 
 from assets.cli.base import command, published_copy, published_path, reading
 from assets.cli.options import COPY
+from pipelines.errors import printable
 from pipelines.settings import Settings
 
 
@@ -48,6 +49,8 @@ def query(
     """Ask the published copy in SQL: `perps query "select day, label from marts.regime_labels where asset = 'BTC'"`."""
     import duckdb
 
+    from pipelines.warehouse import FILE_ERRORS
+
     with reading(published_copy(settings)) as db:
         try:
             db.execute("SET search_path = 'marts,meta'")
@@ -58,16 +61,18 @@ def query(
                 raise ValueError("that statement gives no rows; `query` only reads")
             # Values are written by DuckDB: nothing is rounded, and a date stays a date.
             if format is Format.table:
-                answer.show(max_width=10_000, max_rows=1000)
+                answer.show(max_width=10_000, max_rows=1000)  # DuckDB shows control characters as \x1b
             elif format is Format.csv:
                 text = answer.project("cast(columns(*) as varchar)")
                 writer = csv.writer(sys.stdout, lineterminator="\n")
                 writer.writerow(text.columns)
                 while rows := text.fetchmany(10_000):
-                    writer.writerows(rows)
+                    writer.writerows([[v and printable(v) for v in row] for row in rows] if sys.stdout.isatty() else rows)
             else:
                 rows = answer.query("answer", "select to_json(answer) from answer").fetchall()
                 typer.echo("[" + ",\n".join(row for (row,) in rows) + "]")
+        except FILE_ERRORS:
+            raise
         except duckdb.Error as problem:
             raise ValueError(str(problem)) from None
 

@@ -26,6 +26,9 @@ class Choices(dg.Config):
 
     venues: list[str] | None = Field(None, description="venues to cover; `core` or `all`")
     assets: list[str] | None = Field(None, description="base assets to cover, or `all`")
+    ccxt_venues: list[str] | None = Field(None, description="venues to read through ccxt")
+    vendor_venues: list[str] | None = Field(None, description="venues to read from data vendors")
+    subgraphs: list[str] | None = Field(None, description="subgraphs at The Graph, as `project=id`")
     first: str | None = Field(None, description="first day, YYYY-MM-DD, UTC; a partitioned run takes its partitions")
     last: str | None = Field(None, description="last day, YYYY-MM-DD, UTC, inclusive")
     days: int | None = Field(None, description="how many days, where no first day is given")
@@ -43,13 +46,14 @@ class SettingsResource(dg.ConfigurableResource):
     landing: str | None = Field(None, description="folder or s3:// URL of raw bytes")
     seed: int | None = Field(None, description="the synthetic market's seed")
     replayed_market: str | None = Field(None, description="the market that a replayed landing has; the command line sets it")
+    replayed_sources: list[str] | None = Field(None, description="the sources that it has; the command line sets them")
     choices: Choices = Choices()
 
     def resolve(self) -> Settings:
         """This run's settings: what is configured here over environment over file over defaults."""
-        given = {**self.model_dump(exclude={"choices", "replayed_market"}), **self.choices.model_dump()}
+        given = {**self.model_dump(exclude={"choices", "replayed_market", "replayed_sources"}), **self.choices.model_dump()}
         settings = Settings(**{name: value for name, value in given.items() if value is not None})
-        return settings.replaying(self.replayed_market) if self.replayed_market else settings
+        return settings.replaying(self.replayed_market, self.replayed_sources) if self.replayed_market else settings
 
 
 def run_config(settings: Settings) -> dict[str, Any]:
@@ -58,7 +62,7 @@ def run_config(settings: Settings) -> dict[str, Any]:
     config: dict[str, Any] = {name: given[name] for name in SettingsResource.model_fields if name in given}
     config["choices"] = {name: given[name] for name in Choices.model_fields if name in given}
     if settings.mode == "replay":
-        config["replayed_market"] = settings.market
+        config |= {"replayed_market": settings.market, "replayed_sources": settings.replayed_sources}
     return {"resources": {"settings": {"config": {k: v for k, v in config.items() if v not in (None, {})}}}}
 
 

@@ -5,13 +5,16 @@ The job itself is Dagster's (`assets.definitions`); `run` gets it as an argument
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+import msgspec
 
 from assets.runtime.emulator import RunningEmulator, emulator
 from assets.runtime.instance import dagster_instance
@@ -21,6 +24,7 @@ from assets.runtime.session import Progress, Session
 from pipelines import warehouse
 from pipelines.clock import Clock
 from pipelines.errors import WarehouseMismatch
+from pipelines.fetch import SETTLED_LATE_MS
 from pipelines.landing import Entry, Landing
 from pipelines.run import EmulatorInfo, Run, resolve_window_and_clock
 from pipelines.settings import Settings
@@ -52,9 +56,12 @@ class Prepared:
 def prepared(settings: Settings) -> Iterator[Prepared]:
     """Resolve window and clock, and run the emulator where the mode needs one, until the block ends.
 
-    Raises `ValueError` for settings that contradict each other, `WarehouseMismatch` for a warehouse of another market, both
-    before any request is made.
+    Raises `ValueError` for settings that contradict each other, `WarehouseMismatch` for a warehouse of another market, `OSError`
+    for a home that can't be written, all before any request is made.
     """
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryFile(dir=settings.folder):  # a home that can't be written is told before anything is started
+        pass
     if settings.mode == "replay":
         yield from_landing(settings)
         return
@@ -76,8 +83,8 @@ def prepared(settings: Settings) -> Iterator[Prepared]:
 def from_landing(settings: Settings) -> Prepared:
     """A run from landing alone: the hull of its windows, the time of its last page, the origin of its data.
 
-    A replay takes the market from landing too. Raises `ValueError` when landing is empty, holds several markets, or another
-    than the settings'.
+    A replay takes the market from landing too, and what isn't chosen: sources and assets that its runs asked for. Raises
+    `ValueError` when landing is empty, holds several markets, or another than the settings'.
     """
     landing = Landing(settings.landing_root)
     entries: list[Entry] = list(landing.iterate())
@@ -86,13 +93,20 @@ def from_landing(settings: Settings) -> Prepared:
         content = f"holds {len(markets)} markets ({', '.join(sorted(markets))})" if markets else "is empty"
         raise ValueError(f"landing {settings.landing_root} {content}: one market is needed; name its landing with --landing")
     if settings.mode == "replay":
-        settings = settings.replaying(*markets)
+        scope, (market,) = landing.scope(), markets
+        noted = msgspec.structs.asdict(scope) if scope else {}
+        sources = {*noted.pop("sources", ()), *(entry.source for entry in entries)}
+        chosen = {*settings.model_fields_set, *({*noted} - {"assets"} if "venues" in settings.model_fields_set else ())}
+        settings = settings.model_copy(update={name: value for name, value in noted.items() if value and name not in chosen})
+        settings = settings.replaying(market, sources)
     elif {settings.market} != markets:
         raise ValueError(f"landing {settings.landing_root} holds the market {min(markets)!r}, not {settings.market!r}")
     end = max(entry.observed_at for entry in entries)
-    windows = [entry.window for entry in entries if entry.window]
-    first = settings.first or to_datetime(min(w[0] for w in windows)).date()
-    last = settings.last or to_datetime((max(w[1] for w in windows) - 1) // DAY * DAY).date()
+    windows = [entry.window for entry in entries if entry.window] or [(end, end + 1)]
+    start = min(w[0] for w in windows)
+    # The settlement at a window's end is asked for a moment longer, which is no day.
+    stop = max(start, max(w[1] for w in windows) - 1 - SETTLED_LATE_MS)
+    first, last = settings.first or to_datetime(start).date(), settings.last or to_datetime(stop).date()
     clock = Clock(to_ms(settings.as_of.replace(tzinfo=settings.as_of.tzinfo or UTC)) if settings.as_of else end)
     attached = RunningEmulator(EmulatorInfo("", entries[-1].origin), None, tuple(landing.damage))
     return Prepared(settings, Window.of_days(first, last), clock, attached)
@@ -159,7 +173,10 @@ def _execute(ready: Prepared, job_of: JobOf, progress: Progress, started: dateti
 def _message(event: dg.DagsterEvent) -> str:
     error = event.step_failure_data.error
     cause = error.cause if error and error.cause else error
-    return " ".join(str(cause.message if cause else event.message).split())
+    text = " ".join(str(cause.message if cause else event.message).split())
+    if re.search("no space left|disk is full", text, re.IGNORECASE) and "free room" not in text:
+        return f"the disk is full: free room and run again, it goes on from here ({text})"
+    return text
 
 
 def _record(outcome: RunOutcome, run_id: str, started: datetime) -> None:

@@ -1,0 +1,75 @@
+"""What a disk, a permission or a damaged file causes is one line with its remedy, and nothing from outside moves the terminal."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.table import Table
+from sqlalchemy.exc import OperationalError
+from typer.testing import CliRunner
+
+from assets.cli import app
+from assets.cli.base import of_the_machine
+from assets.cli.printing import _Plain
+from pipelines.errors import Transient, printable
+
+
+def nested(problem: Exception) -> Exception:
+    """As a library raises it: from another, in a group."""
+    try:
+        try:
+            raise problem
+        except Exception as inner:
+            raise RuntimeError("a step failed") from inner
+    except RuntimeError as outer:
+        return ExceptionGroup("several", [outer])
+
+
+@pytest.mark.parametrize(
+    ("problem", "expected"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/x"), "the disk is full ("),
+        (OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)), "the disk is full ("),
+        (OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full")), "the disk is full ("),
+        (PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/x"), "can't be used ([Errno 13] Permission denied: '/x')"),
+        (OSError(errno.EROFS, os.strerror(errno.EROFS), "/x"), "can't be used ("),
+        (OperationalError("PRAGMA", {}, sqlite3.OperationalError("unable to open database file")), "can't be used ("),
+        (OSError(errno.EIO, os.strerror(errno.EIO), "/x"), "[Errno 5] Input/output error: '/x'"),
+        (sqlite3.DatabaseError("file is not a database"), "DatabaseError: file is not a database"),
+    ],
+)
+def test_what_the_machine_caused_is_one_line(problem: Exception, expected: str) -> None:
+    for each in (problem, nested(problem)):
+        line = of_the_machine(each)
+        assert line and expected in line and "\n" not in line
+
+
+def test_an_error_in_the_code_keeps_its_traceback() -> None:
+    assert of_the_machine(nested(TypeError("a bug"))) is None
+
+
+@pytest.mark.parametrize("command", [["fetch"], ["load"], ["status"], ["backup", "x"]])
+def test_a_home_that_is_no_folder_is_one_line(command: list[str], tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("a file")
+    result = CliRunner().invoke(app, [*command, "--home", str(tmp_path / "home")])
+    assert result.exit_code == 2 and result.output.strip().count("\n") == 0, result.output
+    assert result.output.startswith("perps: ") and "home" in result.output
+
+
+def test_nothing_from_outside_moves_the_terminal() -> None:
+    hostile = "\x1b]0;title\x07\x1b[2J\x9b31m\u202eX\r"
+    assert printable(hostile) == "\ufffd]0;title\ufffd\ufffd[2J\ufffd31m\ufffdX\ufffd" and printable("a\tb\nc") == "a\tb\nc"
+    assert "\x1b" not in str(Transient("okx", hostile, hostile, "again"))
+    screen = StringIO()
+    console = _Plain(file=screen, force_terminal=True, width=80)
+    table = Table("coin")
+    table.add_row(hostile)
+    console.print(table)
+    console.print(f"[bold]{hostile}[/]")
+    assert "title" in screen.getvalue() and "\x1b]" not in screen.getvalue() and "\x1b[2J" not in screen.getvalue()
+    assert "\x1b[1m" in screen.getvalue(), "its own styles stay"
