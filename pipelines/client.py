@@ -44,6 +44,8 @@ Answer = tuple[int, Mapping[str, str], bytes, str]
 
 #: A longer wait (in seconds) than this blocks the pool: runs don't wait for it, and leave it alone until it is over.
 LONGEST_WAIT = 300.0
+#: A wait for a limit that is longer than this many seconds is told once.
+SILENT_FOR = 90.0
 #: Seconds to wait where a status means a limit and has no `Retry-After`. Bybit's 403: ten minutes at least.
 WAITS = {418: 120.0, 429: 10.0, 403: 600.0}
 #: Seconds for which a pool is left alone after it refused this region or this address.
@@ -124,6 +126,7 @@ class Client:
         self.free_slots = asyncio.Semaphore(source.concurrency)
         self._turns: defaultdict[tuple[str, ...], asyncio.Lock] = defaultdict(asyncio.Lock)
         self._stopped = asyncio.Event()
+        self._told_to_wait = False
         self._problem: VenueError | None = None
         self._skew = 0
         self._instruments_by_body: dict[tuple[str, str], str] = {}
@@ -216,6 +219,10 @@ class Client:
                     return
                 if slot:
                     slot.release()
+                if seconds > SILENT_FOR and not self._told_to_wait:
+                    self._told_to_wait = True
+                    pool = self.source.limit_pool
+                    self.warn(f"{self.source.name}: waits {seconds:.0f} s for the limit of {pool}, and maybe again")
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._stopped.wait(), seconds)
 

@@ -138,7 +138,9 @@ def refuse(folder: Path, source: Source, emulated: bool, message: str) -> None:
 def cooldown_message(folder: Path, source: Source, emulated: bool) -> str | None:
     """Why a source is left out after its key was refused; None if it is not."""
     refusal = _refusals(folder).get(source.name)
-    if refusal is None or refusal.until <= time.time() or refusal.digest != _digest(_key(source, emulated)):
+    if refusal is None or refusal.digest != _digest(_key(source, emulated)):
+        return None
+    if not 0 < refusal.until - time.time() <= COOLDOWN_SECONDS:  # over, or the clock was set back
         return None
     until, variable = iso(int(refusal.until * 1000)), source_rows()[source.name].key
     return f"{source.name} is left out until {until}: {refusal.message}. A new {variable} is tried at once"

@@ -48,6 +48,7 @@ DATASETS = {
     "liquidations": "coverage_liquidations",
 }
 STYLE = {
+    "text.parse_math": False,  # a coin's name may have a `$`
     "font.size": 9,
     "text.color": INK,
     "axes.labelcolor": MUTED,

@@ -15,8 +15,9 @@ import urllib.request
 from contextlib import suppress
 from pathlib import Path
 
-from infra.bench.market import serve
+from infra.bench.market import TOKEN, serve
 from infra.bench.ours import begin, only
+from infra.emulator.server import TOKEN_HEADER
 from pipelines.fetch import fetch
 from pipelines.source import Source
 
@@ -31,7 +32,7 @@ def shares(windows: float = 3) -> dict[str, tuple[float, int]]:
     with serve(INSTRUMENTS, HOURS) as url, tempfile.TemporaryDirectory(prefix="perplake-bench-") as home:
         sources = [only(name, "instruments", dataset) for name, dataset in SOURCES.items()]
         asyncio.run(_fetch_for(windows * WINDOW, Path(home), url, sources))
-        with urllib.request.urlopen(f"{url}/admin/requests") as answer:
+        with urllib.request.urlopen(urllib.request.Request(f"{url}/admin/requests", headers={TOKEN_HEADER: TOKEN})) as answer:
             log = json.load(answer)
     result = {}
     for source in sources:

@@ -8,6 +8,8 @@ Alone: `python -m infra.bench.market --port-file url --instruments 4 --hours 900
 from __future__ import annotations
 
 import asyncio
+import os
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -21,7 +23,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from infra.emulator.server import Emulator, start
+from infra.emulator.server import TOKEN_VARIABLE, Emulator, start
 from infra.emulator.store import (
     MS_HOUR,
     Candles,
@@ -37,6 +39,9 @@ from infra.emulator.store import (
 #: A multiple of 1,500 and of 500 hours since the epoch, so that every page of both sizes is full.
 START = 320 * 1500 * MS_HOUR
 VENUES = ("binance", "hyperliquid")
+
+#: The token of the emulator that `serve` starts.
+TOKEN = secrets.token_hex(16)
 
 
 class BenchMarket:
@@ -93,7 +98,10 @@ def serve(instruments: int, hours: int, limits_scale: float = 1.0) -> Iterator[s
         port_file = Path(folder) / "url"
         options = {"port-file": port_file, "instruments": instruments, "hours": hours, "limits-scale": limits_scale}
         arguments = [f"--{name}={value}" for name, value in options.items()]
-        process = subprocess.Popen([sys.executable, "-m", "infra.bench.market", *arguments], stdout=subprocess.DEVNULL)
+        environment = {**os.environ, TOKEN_VARIABLE: TOKEN}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "infra.bench.market", *arguments], stdout=subprocess.DEVNULL, env=environment
+        )
         try:
             while not port_file.exists():
                 if process.poll() is not None:

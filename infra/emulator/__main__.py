@@ -1,11 +1,13 @@
 """`python -m infra.emulator`: serve the synthetic market, or recorded series, as every venue of `venues/` on loopback.
 
-Prints the URL and, with `--port-file`, writes it there once it listens. Stops on Ctrl-C or SIGTERM.
+Prints the URL and the token of the admin routes (unless PERPLAKE_EMULATOR_TOKEN sets it) and, with `--port-file`, writes the URL
+there once it listens. Stops on Ctrl-C or SIGTERM.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 import time
@@ -14,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from infra.emulator.server import Emulator, start, to_ms
+from infra.emulator.server import TOKEN_HEADER, TOKEN_VARIABLE, Emulator, start, to_ms
 from infra.emulator.store import MarketStore
 
 
@@ -62,7 +64,8 @@ def main(
 async def _serve(emulator: Emulator, port: int, port_file: Path | None, attached: bool) -> None:
     runner, bound = await start(emulator, port)
     url = f"http://127.0.0.1:{bound}"
-    typer.echo(f"{url}  ({emulator.store.origin})")
+    token = "" if os.environ.get(TOKEN_VARIABLE) else f"; {TOKEN_HEADER}: {emulator.token}"
+    typer.echo(f"{url}  ({emulator.store.origin}{token})")
     if port_file:
         partial = port_file.with_name(port_file.name + ".part")
         partial.write_text(url)

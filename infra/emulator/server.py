@@ -2,20 +2,25 @@
 
 A request goes: fault before the answer? -> venue module -> limits -> fault on the answer -> bytes. Every answer carries
 `X-Perplake-Origin` (where the market data comes from) and a `Date` of the emulator's clock. Admin routes: `GET /admin/health`,
-`GET|DELETE /admin/requests`, `POST|DELETE /admin/faults`, `POST /admin/clock`.
+and with the emulator's token `GET|DELETE /admin/requests`, `POST|DELETE /admin/faults`, `POST /admin/clock`. A request under
+another host's name is refused, so that no page in a browser reaches the emulator by a name of its own (DNS rebinding).
 Alone: `python -m infra.emulator`; in a test: `infra.emulator.testing.serve`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hmac
+import os
+import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import web
@@ -28,7 +33,10 @@ from infra.emulator.store import MS_HOUR, MarketStore
 from infra.emulator.venue import Venue
 from infra.emulator.venues import venues
 
+#: The header of the token, and the variable that may set it.
+TOKEN_HEADER, TOKEN_VARIABLE = "X-Perplake-Token", "PERPLAKE_EMULATOR_TOKEN"
 LOGGED = 50_000
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 AHEAD = 24 * MS_HOUR  # the store is extended by a day beyond the clock, so that a clock that runs rarely renders anew
 
 
@@ -55,6 +63,7 @@ class Emulator:
         history_limits: bool = True,
     ) -> None:
         self.store, self.clock, self.faults = store, Clock(as_of), Faults()
+        self.token = os.environ.get(TOKEN_VARIABLE) or secrets.token_hex(16)
         now = self.clock.now()
         since = 0 if days is None else now // (24 * MS_HOUR) * 24 * MS_HOUR - int(days * 24 * MS_HOUR)
         self._extended = 0
@@ -82,7 +91,7 @@ class Emulator:
         return now
 
     def app(self) -> web.Application:
-        app = web.Application(client_max_size=1 << 20)
+        app = web.Application(client_max_size=1 << 20, middlewares=[self._guard])
         for venue in self.venues:
             app.router.add_route("*", venue.prefix + "/{path:.*}", self._route(venue))
         app.router.add_get("/admin/health", self._health)
@@ -92,6 +101,17 @@ class Emulator:
         app.router.add_delete("/admin/faults", self._clear_faults)
         app.router.add_post("/admin/clock", self._set_clock)
         return app
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Refuse other names than loopback's, and admin routes without the token."""
+        if urlsplit(f"//{request.host}").hostname not in ("127.0.0.1", "localhost", "::1"):
+            return _json({"error": f"this is no {request.host}"}, 403)
+        if request.path.startswith("/admin/") and request.path != "/admin/health":
+            given = request.headers.get(TOKEN_HEADER, "")
+            if not hmac.compare_digest(given.encode(), self.token.encode()):
+                return _json({"error": f"the header {TOKEN_HEADER} needs the token that the emulator printed at its start"}, 403)
+        return await handler(request)
 
     def _route(self, venue: Venue) -> Callable[[web.Request], Any]:
         async def handle(request: web.Request) -> web.StreamResponse:

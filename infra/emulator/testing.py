@@ -16,15 +16,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from infra.emulator.server import Emulator, start, to_ms
+from infra.emulator.server import TOKEN_HEADER, Emulator, start, to_ms
 from infra.emulator.store import MarketStore
 
 
 @dataclass(frozen=True)
 class Served:
-    """A running emulator. `url` has no slash at its end."""
+    """A running emulator. `url` has no slash at its end; `token` is that of its admin routes."""
 
     url: str
+    token: str = ""
 
     def fault(self, kind: str, **params: Any) -> None:
         """Queue a fault; see `infra.emulator.faults.Fault` for its parameters."""
@@ -52,7 +53,7 @@ class Served:
 
     def _admin(self, method: str, name: str, content: object = None) -> Any:
         data = None if content is None else json.dumps(content).encode()
-        request = urllib.request.Request(f"{self.url}/admin/{name}", data, method=method)
+        request = urllib.request.Request(f"{self.url}/admin/{name}", data, {TOKEN_HEADER: self.token}, method=method)
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
 
@@ -80,7 +81,7 @@ def serve(
     thread = threading.Thread(target=loop.run_forever, daemon=True, name="emulator")
     thread.start()
     try:
-        yield Served(f"http://127.0.0.1:{bound}")
+        yield Served(f"http://127.0.0.1:{bound}", emulator.token)
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()

@@ -167,5 +167,23 @@ def test_a_clock_that_is_off_until_deleted(served: Served) -> None:
 
 
 def test_what_is_no_fault_is_refused(served: Served) -> None:
-    assert ask(served.url + "/admin/faults", {"kind": "flood"}).status == 400
-    assert ask(served.url + "/admin/faults", {"kind": "500", "tmies": 2}).status == 400
+    for content in ({"kind": "flood"}, {"kind": "500", "tmies": 2}):
+        with pytest.raises(urllib.error.HTTPError, match="400"):
+            served.fault(**content)  # type: ignore[arg-type]
+
+
+def test_admin_routes_need_the_token(served: Served) -> None:
+    for name in ("requests", "faults", "clock"):
+        assert ask(f"{served.url}/admin/{name}").status == 403
+        assert ask(f"{served.url}/admin/{name}", {"kind": "500", "as_of": None}).status == 403
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        Served(served.url, "wrong").requests()
+    assert served.requests() is not None and served.health()["origin"]
+
+
+@pytest.mark.parametrize("host", ["evil.test", "evil.test:80", "127.0.0.1.evil.test", "[::2]", "127.0.0.1@evil.test"])
+def test_another_hosts_name_is_refused(served: Served, host: str) -> None:
+    request = urllib.request.Request(served.url + "/binance/fapi/v1/time", headers={"Host": host})
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(request, timeout=5)
+    assert ask(served.url.replace("127.0.0.1", "localhost") + "/binance/fapi/v1/time").status == 200
