@@ -9,7 +9,7 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test ui lint bench torture docs docs-build clean lock
+.PHONY: help run test ui lint bench torture simulate docs docs-build clean lock
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -37,6 +37,10 @@ bench: $(READY)  ## speed as ratios against peers and limits, in one run (about 
 
 torture: $(READY)  ## a small job killed at 50 random moments, then run again (about 45 minutes)
 	$(BIN)/python -m pytest tests/torture --kills 50
+
+SEEDS ?= 0:180
+simulate: $(READY)  ## histories of faults, kills and damage, 10,000 simulated days (about 3 hours); SEEDS=17 or SEEDS=0:40
+	$(BIN)/python -m pytest -n 2 tests/simulation --seeds $(SEEDS)
 
 docs: $(READY)  ## the documentation, built and served on http://127.0.0.1:8081
 	$(BIN)/perps docs

@@ -15,6 +15,7 @@ settings.load_profile("perplake")
 
 SLOW = (
     "tests/torture/",
+    "tests/simulation/",
     "tests/assets/test_job.py",
     "tests/assets/test_ui.py",
     "tests/dbt/",

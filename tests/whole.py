@@ -47,13 +47,17 @@ CONTEXT.set_forkserver_preload(PRELOAD)
 
 @dataclass(frozen=True)
 class Point:
-    """A named moment of the job: before or after the `nth` call of a function, where the process sends itself a signal."""
+    """A named moment of the job: before or after the `nth` call of a function, where the process sends itself a signal.
+
+    With `error`, the call fails with this number of `OSError` instead.
+    """
 
     name: str
     function: str  # `module:qualified.name`
     nth: int = 1
     after: bool = False
     signal: int = signal.SIGKILL
+    error: int = 0
 
     def arm(self) -> None:
         """Patch the function in this process."""
@@ -70,6 +74,8 @@ class Point:
             nonlocal calls
             calls += 1
             mine = calls == self.nth
+            if mine and self.error:
+                raise OSError(self.error, os.strerror(self.error))
             if mine and not self.after:
                 os.kill(os.getpid(), self.signal)
             result = function(*args, **kwargs)
