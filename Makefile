@@ -16,7 +16,7 @@ help:  ## what there is to make
 
 $(READY): pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --no-deps --requirement requirements.lock
+	$(BIN)/pip install --quiet --no-deps --require-hashes --requirement requirements.lock
 	$(BIN)/pip install --quiet --no-deps --editable .
 	@touch $@
 
@@ -50,7 +50,7 @@ docs-build: $(READY)  ## the documentation as a folder, site/, that opens withou
 
 lock: $(READY)  ## resolve pyproject.toml anew into requirements.lock
 	$(BIN)/pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --extra dev --no-header --no-annotate --no-emit-index-url --quiet --output-file requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra dev --no-header --no-annotate --no-emit-index-url --generate-hashes --quiet --output-file requirements.lock
 
 clean:  ## forget everything that was made (data too)
 	rm -rf $(VENV) .perplake site dbt_project/target dbt_project/logs

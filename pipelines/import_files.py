@@ -7,12 +7,14 @@ Alone: `perps import bitmex funding_rates funding-2024.json`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 import msgspec
 
 from pipelines.landing import Entry
+from pipelines.records import known_names
 from pipelines.run import Run
 from pipelines.source import Endpoint, Source
 
@@ -35,6 +37,8 @@ def import_files(run: Run, source: Source, endpoint: Endpoint, files: Sequence[P
             raise ValueError(f"{file}: not {endpoint.name} in the format of {source.name}: {problem}") from problem
         if not rows:
             raise ValueError(f"{file}: no rows in it")
+        if better := _better_reader(source, endpoint, body):
+            raise ValueError(f"{file}: its rows are {better} of {source.name}, not {endpoint.name}: name that dataset")
         times = [int(getattr(row, endpoint.time)) for row in rows] if endpoint.time else []
         entry = Entry(
             run=run.id,
@@ -58,3 +62,27 @@ def import_files(run: Run, source: Source, endpoint: Endpoint, files: Sequence[P
         total += len(rows)
     run.landing.flush()
     return total
+
+
+def _better_reader(source: Source, endpoint: Endpoint, body: bytes) -> str | None:
+    """The dataset that knows more fields of a file's rows: most fields are optional, so that another can read them as nothing."""
+    if endpoint.decode or endpoint.record.__struct_config__.array_like:
+        return None
+    objects = list(islice(_objects(msgspec.json.decode(body)), 20))
+
+    def known(each: Endpoint) -> int:
+        names = known_names(each.wire_type or each.record)
+        return max((len(names & row.keys()) for row in objects), default=0)
+
+    best = max(source.endpoints, key=known)
+    return best.name if known(best) > known(endpoint) else None
+
+
+def _objects(value: object) -> Iterator[dict[str, object]]:
+    """The objects in a body."""
+    if isinstance(value, dict):
+        yield value
+        value = list(value.values())
+    if isinstance(value, list):
+        for each in value:
+            yield from _objects(each)

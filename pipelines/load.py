@@ -102,6 +102,7 @@ def load(run: Run, source: Source, entries: Iterable[Entry] | None = None) -> Lo
         rows = [_quarantine_row(e, Flaw(e.field, e.value, e.problem)) for e in result.quarantined]
         rows += [_quarantine_row(e, flaw) for e, flaw in result.flaws]
         read_pages = {(source.name, e.endpoint_name, e.page) for task in tasks for e in task.entries}
+        read_pages |= _mended(run, source, tasks, warehouse.quarantined(connection, source.name) - read_pages)
         warehouse.note_quarantine(connection, read_pages, rows)
         quarantined = {e.endpoint_name for e in [*result.quarantined, *(e for e, _ in result.flaws)]}
         for task in tasks:
@@ -230,6 +231,19 @@ def arrow_tables(run: Run, endpoint: Endpoint, entries: Sequence[Entry], result:
             pending, count = [], 0
     if pending:
         yield pa.concat_tables(pending)
+
+
+def _mended(run: Run, source: Source, tasks: Iterable[_Task], noted: set[tuple[str, str, str]]) -> set[tuple[str, str, str]]:
+    """Those of the noted pages (source, endpoint's name, page) whose request was answered again by a page of these tasks."""
+    if not noted:
+        return set()
+    pages = {task.endpoint.name: task.entries for task in tasks}
+    earlier = (e for e in run.landing.iterate() if (source.name, e.endpoint_name, e.page) in noted)
+    return {
+        (source.name, e.endpoint_name, e.page)
+        for e in earlier
+        if any(_replaces(later, e) and later.page != e.page for later in pages.get(e.endpoint_name, ()))
+    }
 
 
 def _replaces(later: Entry, entry: Entry) -> bool:

@@ -211,6 +211,12 @@ def scope(connection: duckdb.DuckDBPyConnection) -> str:
     return str(connection.execute("SELECT * FROM meta.scope").fetchall())
 
 
+def quarantined(connection: duckdb.DuckDBPyConnection, source: str) -> set[tuple[str, str, str]]:
+    """The pages of a source in quarantine: source, endpoint's name, page."""
+    sql = "SELECT DISTINCT source, dataset, page FROM meta.quarantine WHERE source = ?"
+    return set(connection.execute(sql, [source]).fetchall())
+
+
 def note_quarantine(connection: duckdb.DuckDBPyConnection, pages: set[tuple[str, str, str]], rows: list[tuple[Any, ...]]) -> None:
     """Replace what is noted about the pages that were read (source, endpoint's name, page).
 

@@ -257,6 +257,18 @@ def test_a_replay_keeps_corrections_under_a_clock_that_stands_still(tmp_path: Pa
     assert query(replayed, sql) == [(1e-3,)]
 
 
+def test_a_page_leaves_quarantine_once_its_request_is_answered(tmp_path: Path) -> None:
+    bad = land(begin(tmp_path), "funding_rates", rates(DAY_ONE, "x"))
+    other = land(begin(tmp_path), "funding_rates", rates(DAY_TWO, "x"), DAY_TWO, params={"day": 2})
+    run = begin(tmp_path)
+    load(run, BINANCE, [bad, other])
+    sql = "SELECT page FROM meta.quarantine"
+    assert set(query(run, sql)) == {(bad.page,), (other.page,)}
+    good = land(again := begin(tmp_path), "funding_rates", rates(DAY_ONE))
+    load(again, BINANCE, [good])
+    assert query(again, sql) == [(other.page,)]
+
+
 def test_loaded_pages_are_not_loaded_again(tmp_path: Path) -> None:
     run = begin(tmp_path)
     page = land(run, "funding_rates", rates(DAY_ONE))

@@ -74,3 +74,24 @@ def test_a_users_own_files_become_rows(tmp_path: Path, monkeypatch: pytest.Monke
     window = Window(1732492800000, 1732579200000)
     run = Run.begin(Settings(mode="live", home=Path("home"), venues=["bitmex"]), window, resolve_window_and_clock(Settings())[1])
     assert load(run, SOURCE).rows == {"funding_rates": 1}
+
+
+def test_a_file_of_another_dataset_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rate = {
+        "timestamp": "2025-10-10T20:00:00.000Z",
+        "symbol": "XBTUSD",
+        "fundingInterval": "2000-01-01T08:00:00.000Z",
+        "fundingRate": 1e-4,
+    }
+    bar = {"timestamp": "2025-10-10T20:00:00.000Z", "symbol": "XBTUSD", "open": 1, "high": 1, "low": 1, "close": 1, "trades": 1}
+    files = {"funding_rates": rate, "candles": bar}
+    for name, row in files.items():
+        Path(f"{name}.json").write_text(json.dumps([row]))
+    for given in files:
+        for name in files:
+            result = CliRunner().invoke(app, ["import", "bitmex", given, f"{name}.json", "--home", "home"])
+            assert result.exit_code == (0 if given == name else 2), result.output
+            assert given == name or f"{name}.json: " in result.output
+    result = CliRunner().invoke(app, ["import", "bitmex", "candles", "funding_rates.json", "--home", "home"])
+    assert "its rows are funding_rates of bitmex, not candles: name that dataset" in result.output
