@@ -25,6 +25,8 @@ from pipelines.source import Limit
 
 SHARE = 0.97
 SLACK_MS = 1000
+#: No venue asks for a longer pause, in seconds: a longer one is of a damaged file.
+LONGEST_PAUSE = 31 * 86_400
 #: Spent weight is summed in slots of this many seconds, which keeps the table at a few thousand rows.
 SLOT = 0.05
 
@@ -67,9 +69,10 @@ class Limiter:
         with FileLock(f"{path}.lock"):  # two first runs at once: SQLite refuses one of them to change the journal
             try:
                 self._db = _open(path)
-            except sqlite3.DatabaseError as problem:
+            except (sqlite3.DatabaseError, UnicodeDecodeError) as problem:  # an error can quote damaged text
                 if isinstance(problem, sqlite3.OperationalError):  # locked, or not to be written
-                    raise
+                    message = f"{path} can't be used ({problem}): make it writable, or name another folder by PERPLAKE_STATE"
+                    raise ValueError(message) from None
                 for part in ("", "-wal", "-shm"):  # damaged: begin anew
                     Path(f"{path}{part}").unlink(missing_ok=True)
                 self._db = _open(path)
@@ -124,7 +127,7 @@ class Limiter:
     def _pause(self, now: float) -> Pause | None:
         sql = "SELECT since, until, problem, remedy FROM pauses WHERE pool = ?"
         row = self._db.execute(sql, (self._pool,)).fetchone()
-        if row is None or not row[0] - SLACK_MS / 1000 <= now < row[1]:
+        if row is None or not row[0] - SLACK_MS / 1000 <= now < row[1] or row[1] - row[0] > LONGEST_PAUSE:
             return None
         return Pause(row[1] - now, row[2], row[3])
 
@@ -139,8 +142,20 @@ def _open(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = OFF")  # what is lost in a power cut is the weight of the last minutes
         db.executescript(_TABLES)
-        db.execute("SELECT count(*) FROM spent, pauses").fetchone()
-    except sqlite3.DatabaseError:
+        if db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",) or not _has_tables(db):
+            raise sqlite3.DatabaseError("the file is damaged")
+        db.text_factory = lambda text: text.decode(errors="replace")
+    except BaseException:
         db.close()
         raise
     return db
+
+
+def _has_tables(db: sqlite3.Connection) -> bool:
+    """True if the tables are as they were made, in a file whose structure is whole."""
+    made = sqlite3.connect(":memory:")
+    made.executescript(_TABLES)
+    columns = "SELECT m.name, c.name FROM sqlite_master m, pragma_table_info(m.name) c ORDER BY 1, c.cid"
+    same = db.execute(columns).fetchall() == made.execute(columns).fetchall()
+    made.close()
+    return same

@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
 
 import pytest
@@ -137,6 +138,33 @@ def test_a_damaged_file_begins_anew(tmp_path: Path) -> None:
     file = tmp_path / "limits.sqlite"
     file.write_bytes(b"garbage" * 100)
     assert Limiter(file, "venue", {"weight": Limit(100, 60)}).spend({"weight": 1}) == 0
+
+
+def test_a_file_with_damage_anywhere_ends_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "limits.sqlite"
+    limiter = Limiter(file, "venue", {"weight": Limit(100_000, 60)})
+    for _ in range(50):
+        limiter.spend({"weight": 1})
+    limiter.pause(10, "banned")
+    limiter.close()
+    good, chance = file.read_bytes(), Random(7)
+    for _ in range(40):
+        damaged = bytearray(good[: chance.randrange(1, len(good))] if chance.random() < 0.3 else good)
+        for _ in range(20):
+            damaged[chance.randrange(len(damaged))] = chance.randrange(256)
+        for part in ("-wal", "-shm"):
+            Path(f"{file}{part}").unlink(missing_ok=True)
+        file.write_bytes(damaged)
+        limiter = Limiter(file, "venue", {"weight": Limit(100_000, 60)})
+        limiter.spend({"weight": 1})
+        assert limiter.paused() is None or limiter.paused().seconds <= 31 * 86_400  # type: ignore[union-attr]
+        limiter.close()
+
+
+def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    (tmp_path / "limits.sqlite").mkdir()
+    with pytest.raises(ValueError, match=r"limits.sqlite can't be used .*: make it writable, or name another"):
+        Limiter(tmp_path / "limits.sqlite", "venue", {})
 
 
 def test_limits_of_venues_are_the_machines_and_not_a_homes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
