@@ -12,7 +12,6 @@ import email.utils
 import hashlib
 import logging
 import re
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +34,7 @@ from pipelines.limits import Limiter
 from pipelines.reading import Flaw, Unreadable, is_json, read
 from pipelines.s3 import S3
 from pipelines.source import Endpoint, Request, Source, Transport
-from pipelines.windows import Window, iso
+from pipelines.windows import DAY, Window, iso
 
 log = logging.getLogger("perplake.client")
 
@@ -88,11 +87,11 @@ class Page:
     rows: Sequence[Any] = field(default_factory=list)
     #: Rows that were left out, because they can't be read.
     flaws: list[Flaw] = field(default_factory=list)
+    #: The times of rows that lie outside the requested window, in milliseconds; load cuts these rows.
+    times_outside: list[int] = field(default_factory=list)
     problem: str = ""
     field: str = ""
     value: str = ""
-    #: How many rows lie outside the requested window; load cuts them.
-    rows_outside: int = 0
     #: The request as it was sent.
     request: Request | None = None
 
@@ -263,11 +262,10 @@ class Client:
         """Count the rows outside the window. Raise `Transient` where none lies inside, or rows are of another instrument."""
         if request.window and endpoint.time:
             start = 0 if request.clip_start else request.window.start
-            window = Window(start, sys.maxsize if request.clip_end else request.window.end)
+            window = Window(start, page.observed_at + DAY if request.clip_end else request.window.end)
             times = list(map(attrgetter(endpoint.time), page.rows))
             if min(times) not in window or max(times) not in window:
-                stray = [time for time in times if time not in window]
-                page.rows_outside = len(stray)
+                page.times_outside = stray = [time for time in times if time not in window]
                 if len(stray) == len(times):
                     raise self._transient(request, f"none of {len(times)} rows is in the requested window ({iso(stray[0])})")
         if request.instrument and (column := endpoint.key[0]) in endpoint.record.__struct_fields__:

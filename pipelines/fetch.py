@@ -29,7 +29,7 @@ from pipelines.registry import closed_at
 from pipelines.run import Run
 from pipelines.settings import Settings
 from pipelines.source import Endpoint, Instrument, Request, Source
-from pipelines.windows import DAY, HOUR, Window
+from pipelines.windows import DAY, HOUR, Window, iso
 
 log = logging.getLogger("perplake.fetch")
 
@@ -54,9 +54,11 @@ class FetchResult:
     failures: list[VenueError] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     assets: set[str] = field(default_factory=set)
+    #: Pages of a series that lost rows which no other page of this run has.
+    incomplete: list[Entry] = field(default_factory=list)
     reused: int = 0
-    #: Rows outside the requested windows, which load cuts.
-    rows_outside: int = 0
+    #: By endpoint: the times of rows outside the requested windows, in milliseconds. Load cuts these rows.
+    times_outside: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     #: The time from the start of the fetch until this source was done.
     seconds: float = 0
 
@@ -70,8 +72,10 @@ class FetchResult:
         self.failures += other.failures
         self.warnings += other.warnings
         self.assets |= other.assets
+        self.incomplete += other.incomplete
         self.reused += other.reused
-        self.rows_outside += other.rows_outside
+        for name, times in other.times_outside.items():
+            self.times_outside[name] += times
 
     @property
     def quarantined(self) -> list[Entry]:
@@ -174,6 +178,9 @@ class _SourceFetch:
                 for endpoint in sorted(others, key=lambda endpoint: (not endpoint.snapshot, endpoint.history_days or 1e9)):
                     group.create_task(self._fetch_endpoint(client, endpoint, instruments))
         self.result.warnings += client.warnings
+        for name, times in self.result.times_outside.items():
+            example = f"such as one of {iso(times[0])}"
+            self._warn_once(f"{self.source.name} {name}: {len(times)} rows outside the requested windows are left out, {example}")
         self.result.seconds = time.monotonic() - begun
 
     def _chosen_instruments(self, client: Client) -> list[Instrument]:
@@ -268,6 +275,8 @@ class _SourceFetch:
             waiting = [r for r in _requests(endpoint, instrument, hole) if chain.is_new(r)] if hole else []
             # Where a venue has no row there, it may send others.
             waiting = [replace(r, clip_start=True, clip_end=True) for r in waiting]
+        if not chain.is_whole(self.run.clock.now()):
+            self.result.incomplete += chain.incomplete
         self._done += 1
         self.progress(self.source.name, self._done, self._total)
 
@@ -372,7 +381,9 @@ class _SourceFetch:
         next_request, problem = None, None
         if not page.problem:
             try:
-                next_request = self._next(endpoint, request, page.content, page.rows)
+                # A row that was left out counts for the length of its page.
+                sent = [*list(page.rows[:1]) * len(page.flaws), *page.rows]
+                next_request = self._next(endpoint, request, page.content, sent)
                 chain.refuse_loop(self.source.name, request, next_request, page, self.run.settings.chain_max_pages)
             except VenueError as each:  # the page itself is good
                 next_request, problem = None, each
@@ -380,7 +391,10 @@ class _SourceFetch:
         entry = self._entry(endpoint, request, page, last, last and chain.hole(page.observed_at, self._settle_ms) is None)
         await asyncio.to_thread(self.run.landing.put, entry, page.body)
         self.result.entries.append(entry)
-        self.result.rows_outside += page.rows_outside
+        if entry.flaws and entry.window:
+            chain.incomplete.append(entry)
+        if page.times_outside:
+            self.result.times_outside[endpoint.name] += page.times_outside
         if page.problem:
             label = f"{self.source.name} {request.path_label}"
             log.error("%s: quarantined, %s = %s: %s", label, page.field, page.value, page.problem)
@@ -475,6 +489,7 @@ class _Chain:
     def __init__(self, endpoint: Endpoint, planned: Request) -> None:
         self.endpoint, self.planned = endpoint, planned
         self.times: set[int] = set()
+        self.incomplete: list[Entry] = []
         self._asked: set[bytes] = set()
         self._asked_in_a_row: set[bytes] = set()
         self._seen: set[int] = set()
@@ -490,6 +505,10 @@ class _Chain:
             assert self.endpoint.time and self.planned.window
             window = self.planned.window
             self.times.update(int(time) for time in map(attrgetter(self.endpoint.time), rows) if time in window)
+
+    def is_whole(self, now: int) -> bool:
+        """True if the pages have every bar of the window, whatever single pages lost."""
+        return bool(self.endpoint.bar and self.times) and self.hole(now, 0) is None
 
     def begin(self) -> None:
         """Begin a row of pages that follow each other."""

@@ -1,9 +1,9 @@
 """Bytes to rows: a page is decoded as its type at once, and row by row where that fails.
 
 Whatever bytes arrive, what comes out is rows, the flaws of the rows that were left out (place in the body, value, problem), or
-`Unreadable` for the whole page. A row is an item of the innermost list (or object) of records in the page's type; where a flaw
-lies outside any row, as in columns that are sent side by side, the page can't be read. `fetch` and `load` read by this function
-alone, so a page that a venue sent is judged the same on arrival, at load, and after a parser is mended.
+`Unreadable` for the whole page. A row is an item of the innermost list (or object) of records in the page's type, or an index of
+the lists that an endpoint calls `aligned`; where a flaw lies outside any row, the page can't be read. `fetch` and `load` read by
+this function alone, so a page that a venue sent is judged the same on arrival, at load, and after a parser is mended.
 Alone: `read(get_source("gate").endpoint("instruments"), body)`.
 """
 
@@ -12,10 +12,10 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
@@ -61,8 +61,6 @@ def read(endpoint: Endpoint, body: bytes) -> Reading:
     try:
         return _whole(endpoint, endpoint.read(body))
     except Exception as problem:
-        if endpoint.decode:
-            raise Unreadable(Flaw("$", "", _text(problem))) from problem
         try:
             return _by_row(endpoint, body, problem)
         except RecursionError as deep:
@@ -80,9 +78,9 @@ def read_instruments(source: Source, body: bytes) -> tuple[list[Instrument], lis
         value = _decoded(body)[0]
         found: list[Instrument] = []
         flaws: list[Flaw] = []
-        for path, alone in _pages_of_one_row(endpoint, value):
+        for path, alone, _ in _pages_of_one_row(value, _type_info(endpoint)):
             try:
-                found += source.parse_instruments(_convert(endpoint, alone))
+                found += source.parse_instruments(endpoint.convert(alone))
             except Exception as each:
                 flaws.append(Flaw(_place(path), "", _text(each)))
         if not found:
@@ -99,19 +97,11 @@ def _whole(endpoint: Endpoint, content: Any) -> Reading:
     return Reading(content, rows)
 
 
-def _convert(endpoint: Endpoint, value: Any) -> Any:
-    return msgspec.convert(value, _page_type(endpoint), strict=False, dec_hook=records.read_custom)
-
-
-def _page_type(endpoint: Endpoint) -> Any:
-    return endpoint.page or list[endpoint.record]  # type: ignore[name-defined]
-
-
 # --- row by row -------------------------------------------------------------------------------------------------------------
 
 
 def _by_row(endpoint: Endpoint, body: bytes, first: Exception) -> Reading:
-    value, odd = _decoded(body)
+    value, odd = _decoded_by(endpoint, body)
     kind = _type_info(endpoint)
     flaws: list[Flaw] = []
     for path in odd:  # null in its place: a row that needs the value is left out below
@@ -120,7 +110,7 @@ def _by_row(endpoint: Endpoint, body: bytes, first: Exception) -> Reading:
             _at(value, path[:-1])[path[-1]] = None
     while True:
         try:
-            reading = _whole(endpoint, _convert(endpoint, value))
+            reading = _whole(endpoint, endpoint.convert(value))
         except Exception as problem:
             left_out = _leave_out(endpoint, kind, value, problem)
             if not left_out:
@@ -134,24 +124,25 @@ def _by_row(endpoint: Endpoint, body: bytes, first: Exception) -> Reading:
 
 
 def _leave_out(endpoint: Endpoint, kind: inspect.Type, value: Any, problem: Exception) -> list[Flaw]:
-    """Delete the rows that have the problem from the list of rows that it names, or else from the first list; their flaws."""
-    tests: list[tuple[Path, Callable[[], object]]]
+    """Delete the rows that have the problem from the list of rows that it names, or else from all lists; their flaws."""
+    if endpoint.aligned:
+        return _leave_out_indexes(endpoint, value)
+    bad: list[tuple[Path, Exception]] = []
     if isinstance(problem, msgspec.ValidationError):
-        holder = _holder(kind, value, _path(str(problem)))
-        if holder is None:
-            return []
-        at, row_type = holder
-        tests = [((*at, key), partial(_as_type, row, row_type)) for key, row in _items(_at(value, at))]
+        if holder := _holder(kind, value, _path(str(problem))):
+            at, row_type = holder
+            for key, row in _items(_at(value, at)):
+                try:
+                    msgspec.convert(row, row_type, strict=False, dec_hook=records.read_custom)
+                except Exception as each:
+                    bad.append(((*at, key), each))
     else:
-        tests = [(path, partial(_page_alone, endpoint, alone)) for path, alone in _pages_of_one_row(endpoint, value)]
+        bad = list(_bad_rows(endpoint, value, kind))
     flaws: list[Flaw] = []
     dropped: defaultdict[Path, set[Any]] = defaultdict(set)
-    for path, test in tests:
-        try:
-            test()
-        except Exception as each:
-            flaws.append(_flaw(each, _at(value, path), _place(path)))
-            dropped[path[:-1]].add(path[-1])
+    for path, why in bad:
+        flaws.append(_flaw(why, _at(value, path), _place(path)))
+        dropped[path[:-1]].add(path[-1])
     for at, keys in dropped.items():
         _delete(_at(value, at), keys)
     return flaws
@@ -166,27 +157,83 @@ def _delete(rows: Any, keys: set[Any]) -> None:
             del rows[key]
 
 
-def _page_alone(endpoint: Endpoint, value: Any) -> None:
-    _whole(endpoint, _convert(endpoint, value))
+def _bad_rows(endpoint: Endpoint, page: Any, kind: inspect.Type, at: Path = ()) -> Iterator[tuple[Path, Exception]]:
+    """The paths below `at`, and the problems, of the innermost rows with which alone the page can't be read."""
+    for path, alone, row_kind in _pages_of_one_row(page, kind, at):
+        try:
+            _whole(endpoint, endpoint.convert(alone))
+        except Exception as problem:
+            row = path if isinstance(_at(page, path[:-1]), dict) else (*path[:-1], 0)
+            inner = list(_bad_rows(endpoint, alone, row_kind, row))
+            below = _first_holder(row_kind, _at(page, path)) if inner else None
+            if below and len(inner) < len(_at(page, (*path, *below[0]))):
+                yield from (((*path, *each[len(row) :]), flaw) for each, flaw in inner)
+            else:
+                yield path, problem
 
 
-def _as_type(row: Any, kind: type) -> None:
-    msgspec.convert(row, kind, strict=False, dec_hook=records.read_custom)
-
-
-def _pages_of_one_row(endpoint: Endpoint, value: Any) -> Iterator[tuple[Path, Any]]:
-    """The page with each of its rows alone, and the row's path; nothing where the type has no list of records."""
-    path = _first_holder(_type_info(endpoint), value)
-    if path is None:
+def _pages_of_one_row(page: Any, kind: inspect.Type, at: Path = ()) -> Iterator[tuple[Path, Any, inspect.Type]]:
+    """For each row of the first list of rows in the part of a page at `at`: its path, the page with it alone, and its type."""
+    found = _first_holder(kind, _at(page, at))
+    if found is None:
         return
-    rows = _at(value, path)
+    path, row_kind = (*at, *found[0]), found[1]
+    rows = _at(page, path)
     for key, row in list(_items(rows)):
         alone: Any = {key: row} if isinstance(rows, dict) else [row]
         for depth in range(len(path) - 1, -1, -1):
-            outer = copy(_at(value, path[:depth]))
+            outer = copy(_at(page, path[:depth]))
             outer[path[depth]] = alone
             alone = outer
-        yield (*path, key), alone
+        yield (*path, key), alone, row_kind
+
+
+def _leave_out_indexes(endpoint: Endpoint, value: Any) -> list[Flaw]:
+    """Delete from all aligned lists the indexes with which alone the page can't be read; their flaws."""
+    paths = _aligned(endpoint, value)
+    lists = [_at(value, path) for path in paths]
+    if not lists or len({len(each) for each in lists}) > 1:
+        return []
+    flaws: list[Flaw] = []
+    kept: list[tuple[Any, ...]] = []
+    for index, row in enumerate(list(zip(*lists, strict=True))):
+        for each, part in zip(lists, row, strict=True):
+            each[:] = [part]
+        try:
+            _whole(endpoint, endpoint.convert(value))
+        except Exception as problem:
+            flaw = _flaw(problem, value)
+            heads = {_place((*path, 0)): _place((*path, index)) for path in paths}
+            head = next((head for head in heads if flaw.place.startswith(head)), "")
+            place = heads[head] + flaw.place[len(head) :] if head else _place((*paths[0], index))
+            flaws.append(Flaw(place, flaw.value if head else _quote(list(row)), flaw.problem))
+        else:
+            kept.append(row)
+    for number, each in enumerate(lists):
+        each[:] = [row[number] for row in kept]
+    return flaws
+
+
+def _aligned(endpoint: Endpoint, value: Any) -> list[Path]:
+    """The paths of the lists of which a row is an index: the filled ones at `Endpoint.aligned`, or the columns inside of one.
+
+    None where a list is as long as each of its items: they may be rows or columns.
+    """
+    paths: list[Path] = []
+    length = 0
+    for place in endpoint.aligned:
+        try:
+            part = _at(value, path := _path(place))
+        except (LookupError, TypeError):
+            continue
+        if not isinstance(part, list) or not part:
+            continue
+        length = length or len(part)
+        has_columns = all(isinstance(column, list) and len(column) == length for column in part)
+        if has_columns and len(part) == length:
+            return []
+        paths += [(*path, number) for number in range(len(part))] if has_columns else [path]
+    return paths
 
 
 # --- places in a body -------------------------------------------------------------------------------------------------------
@@ -196,17 +243,17 @@ Path = tuple[Any, ...]
 
 @lru_cache(maxsize=512)
 def _type_info(endpoint: Endpoint) -> inspect.Type:
-    return inspect.type_info(_page_type(endpoint))
+    return inspect.type_info(endpoint.page_type)
 
 
 def _options(kind: inspect.Type) -> tuple[inspect.Type, ...]:
     return kind.types if isinstance(kind, inspect.UnionType) else (kind,)
 
 
-def _rows_of(kind: inspect.Type) -> type | None:
-    """The record of which the type is a list or an object of many."""
+def _rows_of(kind: inspect.Type) -> inspect.StructType | None:
+    """The type of record of which the type is a list or an object of many."""
     item = kind.value_type if isinstance(kind, inspect.DictType) else getattr(kind, "item_type", None)
-    return next((option.cls for option in _options(item) if isinstance(option, inspect.StructType)), None) if item else None
+    return next((option for option in _options(item) if isinstance(option, inspect.StructType)), None) if item else None
 
 
 def _inner(kind: inspect.Type, key: Any) -> tuple[inspect.Type, ...]:
@@ -235,7 +282,7 @@ def _holder(kind: inspect.Type, value: Any, path: Path) -> tuple[Path, type] | N
         if fitting is None:
             break
         if (row := _rows_of(fitting)) and (depth < len(path) or found is None):
-            found = path[:depth], row
+            found = path[:depth], row.cls
         if depth == len(path) or path[depth] is ...:
             break
         key = path[depth]
@@ -247,15 +294,15 @@ def _holder(kind: inspect.Type, value: Any, path: Path) -> tuple[Path, type] | N
     return found
 
 
-def _first_holder(kind: inspect.Type, value: Any) -> Path | None:
-    """The path of the first list (or object) of records that isn't inside of another."""
+def _first_holder(kind: inspect.Type, value: Any) -> tuple[Path, inspect.Type] | None:
+    """The path of the first list (or object) of records that isn't inside of another, and the type of these."""
     waiting: list[tuple[Path, inspect.Type, Any]] = [((), option, value) for option in _options(kind)]
     while waiting:
         path, option, part = waiting.pop(0)
         if not _fits(option, part):
             continue
-        if _rows_of(option):
-            return path
+        if row := _rows_of(option):
+            return path, row
         keys = list(_items(part)) if isinstance(option, inspect.StructType | inspect.TupleType) else []
         waiting += [((*path, key), inner, each) for key, each in keys for inner in _inner(option, key)]
     return None
@@ -323,6 +370,16 @@ class Odd:
 
     def __repr__(self) -> str:
         return self.text[:40]
+
+
+def _decoded_by(endpoint: Endpoint, body: bytes) -> tuple[Any, list[Path]]:
+    """What the endpoint's own decoder reads, or `_decoded`. Raises `Unreadable`."""
+    if not endpoint.decode:
+        return _decoded(body)
+    try:
+        return endpoint.decode(body), []
+    except Exception as problem:
+        raise Unreadable(Flaw("$", "", _text(problem))) from problem
 
 
 def _decoded(body: bytes) -> tuple[Any, list[Path]]:

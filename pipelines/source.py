@@ -95,11 +95,13 @@ class Endpoint:
     `next_page(request, page, rows)` gives the request for the next page, or None. `history_days` is how many days back the venue
     answers (None: without limit).
 
-    Pages: `page` is the type of a body (default: a list of records), `rows` takes the records out of it; `decode` replaces JSON.
-    `empty` is True for a page without any records where `rows` leaves some out. `ignored_fields` are documented fields that are
-    not loaded (`*`: whatever is not read); other new fields are reported. `wire_type` is the type with the venue's field names,
-    where `record` flattens several levels. `allow_identical_pages`: responses about two instruments mostly have equal bytes,
-    because their rows don't name the instrument.
+    Pages: `page` is the type of a body (default: a list of records), `rows` takes the records out of it. `decode` takes the place
+    of JSON's decoder: it gives a page's plain values. `aligned` are the places (`$.data.time`) of lists that are sent side by
+    side: a row is an index of them all, also where one holds columns. `empty` is True for a page without any records where `rows`
+    leaves some out. `ignored_fields` are documented fields that are not loaded (`*`: whatever is not read); other new fields are
+    reported. `wire_type` is the type with the venue's field names, where `record` flattens several levels.
+    `allow_identical_pages`: responses about two instruments mostly have equal bytes, because their rows don't name the
+    instrument.
 
     Rows: `key` identifies one, together with the time of observation for a snapshot. `time` is the column, in milliseconds, that
     a window selects by; a snapshot has none. `bar` is the length of a bar in milliseconds: bars that were not over when they
@@ -132,15 +134,23 @@ class Endpoint:
     empty: Callable[[Any], bool] | None = None
     ignored_fields: frozenset[str] = frozenset()
     wire_type: type[msgspec.Struct] | None = None
+    aligned: tuple[str, ...] = ()
     allow_identical_pages: bool = False
 
     @cached_property
     def read(self) -> Callable[[bytes], Any]:
         """Bytes to page; raises `msgspec.ValidationError` or `msgspec.DecodeError`."""
-        if self.decode:
-            return self.decode
-        page = self.page or list[self.record]  # type: ignore[name-defined]
-        return msgspec.json.Decoder(page, strict=False, dec_hook=records.read_custom).decode
+        if decode := self.decode:
+            return lambda body: self.convert(decode(body))
+        return msgspec.json.Decoder(self.page_type, strict=False, dec_hook=records.read_custom).decode
+
+    @property
+    def page_type(self) -> Any:
+        return self.page or list[self.record]  # type: ignore[name-defined]
+
+    def convert(self, value: Any) -> Any:
+        """Plain values to page; raises `msgspec.ValidationError`."""
+        return msgspec.convert(value, self.page_type, strict=False, dec_hook=records.read_custom)
 
     @cached_property
     def schema(self) -> pa.Schema:

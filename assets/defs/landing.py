@@ -85,7 +85,7 @@ def _metadata(run: Run, result: FetchResult) -> dict[str, object]:
         "seconds": round(result.seconds, 1),
         "quarantined": len(result.quarantined),
         "rows_left_out": sum(len(entry.flaws) for entry in result.entries),
-        "rows_outside_windows": result.rows_outside,
+        "rows_outside_windows": sum(map(len, result.times_outside.values())),
         "run": run.id,
     }
 

@@ -29,8 +29,7 @@ def fetch_problems(result: FetchResult) -> list[str]:
         + [
             f"{result.source} {e.path_label}: {len(e.flaws)} of the rows of page {e.page} in quarantine, such as "
             f"{e.flaws[0].place} = {e.flaws[0].value}: {e.flaws[0].problem}; {again}"
-            for e in result.entries
-            if e.flaws and e.window
+            for e in result.incomplete
         ]
     )
 

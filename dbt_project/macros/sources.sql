@@ -14,19 +14,23 @@
 
 {#
   The rows of a dataset from the staging models of all sources that list it, in canonical columns. A new row in `vars: sources` needs no
-  change here. A number that can't be becomes null, and `nulled` names it with its value; a row whose time can't be is left out.
+  change here. A number that can't be becomes null, and `nulled` names it with its value, also the time of a present value. A row of the
+  past whose time can't be is in quarantine, and here only if an older version loaded it: it is left out.
 #}
 {% macro union_staged(dataset) -%}
 {%- set doubles = [] -%}
 {%- for name, column in canonical_columns(dataset).items() if column[0] == 'double' %}{% do doubles.append(name) %}{% endfor -%}
+{%- set has_time = 'raw_ms between 1388534400000 and 2208988799999' %}  {#- 2014 to 2039, as in pipelines/records.py #}
 select
     venue || ':' || symbol as instrument_id,
     * replace (
         {%- for name in doubles %}
         case when {{ is_possible(name, name, dataset | replace('_now', '')) }} then {{ name }} end as {{ name }} {{- "," if not loop.last }}
         {%- endfor %}
+        {%- if dataset.endswith('_now') and 'raw_ms' in canonical_columns(dataset) %}, case when {{ has_time }} then raw_ms end as raw_ms {%- endif %}
     ),
     nullif(concat_ws('; '
+        {%- if dataset.endswith('_now') and 'raw_ms' in canonical_columns(dataset) %}, case when not {{ has_time }} then 'raw_ms ' || raw_ms end {%- endif %}
         {%- for name in doubles %},
         case when not {{ is_possible(name, name, dataset | replace('_now', '')) }} then '{{ name }} ' || {{ name }} end
         {%- endfor %}
@@ -42,8 +46,8 @@ from (
     from {{ ref('stg_' ~ name ~ '__' ~ dataset) }}
     {%- endfor %}
 )
-{%- if 'raw_ms' in canonical_columns(dataset) %}
-where raw_ms between 0 and 4102444799999 {%- if dataset.endswith('_now') %} or raw_ms is null {%- endif %}
+{%- if 'raw_ms' in canonical_columns(dataset) and not dataset.endswith('_now') %}
+where {{ has_time }}
 {%- endif %}
 {%- endmacro %}
 

@@ -125,6 +125,8 @@ def instruments(page: Any) -> list[Instrument]:
 
 #: The venue's answers to the call in progress.
 _answers: ContextVar[list[dict[str, Any]]] = ContextVar("answers")
+#: Rows of these answers in which ccxt reads no time.
+_untimed: ContextVar[list[Any]] = ContextVar("untimed")
 
 
 class Transport:
@@ -138,6 +140,7 @@ class Transport:
         self._exchange.has["fetchCurrencies"] = False  # most venues need a key for it
         self._exchange.fetch, self._exchange.throttle = self._fetch, self._throttle
         self._exchange.milliseconds = client.clock.now
+        self._exchange.sort_by = self._sort_by
         #: By method: the end of the newest refused window (ms), and the first refusal.
         self._refused: dict[str, tuple[int, Absent]] = {}
 
@@ -154,6 +157,7 @@ class Transport:
             raise self._refused[method][1]
         answers: list[dict[str, Any]] = []
         _answers.set(answers)
+        _untimed.set([])
         content: dict[str, Any] = {}
         try:
             content["rows"] = await self._rows(method, request.params)
@@ -202,6 +206,7 @@ class Transport:
         else:
             kind = FundingRate if method == "fetchFundingRateHistory" else OpenInterest
             timed = [(row["timestamp"], _picked(kind, row)) for row in rows]
+        untimed = [row if method == "fetchOHLCV" else _picked(kind, row) for row in _untimed.get()]
         times = [time for time, _ in timed]
         if len(rows) >= min(limit, PAGE) and min(times) > until and max(times) > exchange.milliseconds() - DAY:
             if limit < LATEST:
@@ -209,7 +214,14 @@ class Transport:
                     return await self._rows(method, {**params, "limit": LATEST})
             problem = f"this venue sends its latest rows, whatever the window, and they begin at {iso(min(times))}"
             raise Absent("ccxt", f"/{exchange.id}/{method}", problem, OLDER)
-        return [row for time, row in sorted(timed, key=lambda both: both[0]) if since <= time <= until]
+        return [row for time, row in sorted(timed, key=lambda both: both[0]) if since <= time <= until] + untimed
+
+    def _sort_by(self, array: list[Any], key: str | int, *options: Any) -> Any:
+        """ccxt's own, without the rows of no time: ccxt drops them later on, and here they are kept for quarantine."""
+        if key in (0, "timestamp"):
+            _untimed.get().extend(row for row in array if not row[key])
+            array = [row for row in array if row[key]]
+        return self._ccxt.Exchange.sort_by(array, key, *options)
 
     async def _fetch(self, url: str, method: str = "GET", headers: dict[str, Any] | None = None, body: str | None = None) -> Any:
         """ccxt's own `fetch`, through our client: to the venue, or to the emulator in its place."""

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import msgspec
 
 from pipelines.error_bodies import error_reader
-from pipelines.records import Number, Record, UtcMs, read_custom
+from pipelines.records import Number, Record, UtcMs
 from pipelines.source import Endpoint, Instrument, Limit, Request, Source
 from pipelines.windows import DAY, Window, iso
 
@@ -60,8 +60,8 @@ SOURCE = Source(
             time="reported_on",
             plan=_plan,
             bulk=True,
-            # A decoder of its own turns off the report of new fields: there are more than a hundred columns by kind of trader.
-            decode=msgspec.json.Decoder(list[Report], strict=False, dec_hook=read_custom).decode,
+            # More than a hundred columns by kind of trader are not read.
+            ignored_fields=frozenset("*"),
         ),
     ),
 )

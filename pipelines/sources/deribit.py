@@ -10,6 +10,7 @@ Alone: `perps fetch --venues deribit --from 2025-10-10 --to 2025-10-10`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, Literal
 
 import msgspec
@@ -85,6 +86,9 @@ class Columns(msgspec.Struct):
     cost: list[Number]
 
 
+COLUMNS = ("ticks", "open", "high", "low", "close", "volume", "cost")
+
+
 class Chart(msgspec.Struct):
     result: Columns
 
@@ -104,8 +108,7 @@ def instruments(page: Any) -> list[Instrument]:
 
 def _bars(page: Chart) -> Sequence[Candle]:
     """Raises ValueError where the columns differ in length."""
-    c = page.result
-    return rows_from_columns(Candle, c.ticks, c.open, c.high, c.low, c.close, c.volume, c.cost)
+    return rows_from_columns(Candle, *attrgetter(*COLUMNS)(page.result))
 
 
 def _windowed(method: str, *, clip_start: bool = False, **params: str) -> WindowRequest:
@@ -172,6 +175,7 @@ SOURCE = Source(
             page=Chart,
             rows=_bars,
             wire_type=Columns,
+            aligned=tuple(f"$.result.{name}" for name in COLUMNS),
         ),
     ),
 )

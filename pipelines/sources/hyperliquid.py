@@ -125,6 +125,7 @@ SOURCE = Source(
             _info(20, type="metaAndAssetCtxs"),
             page=tuple[Meta, list[Context]],
             rows=_contexts,
+            aligned=("$[0].universe", "$[1]"),
             ignored_fields="prevDayPx midPx impactPxs dayBaseVlm",
         ),
         series("funding_rates", FundingRate, "time", hourly(500, _funding), instrument="coin"),

@@ -9,49 +9,57 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Any
 
-import msgspec
+import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 
-from pipelines.records import Ms, Number, Record
+from pipelines.records import MaybeNumber, Record, UtcMs
 from pipelines.source import Endpoint, Instrument, Limit, Request, Source
 from pipelines.windows import DAY, Window
 
-_FLOATS = ("funding", "open_interest", "premium", "oracle_px", "mark_px", "mid_px")
-_TYPES = {"time": pa.timestamp("ms", "UTC"), "coin": pa.string(), **dict.fromkeys(_FLOATS, pa.float64())}
+NUMBERS = ("funding", "open_interest", "premium", "oracle_px", "mark_px", "mid_px")
+COLUMNS = ("coin", "time", *NUMBERS)
+#: The first row of each coin and hour of those that can be read, and all others.
+PICK = f"""
+select {", ".join(COLUMNS)} from (
+    select *, isfinite(try_cast(time as timestamp)) and coin is not null and {
+    " and ".join(f"({name} = '' or isfinite(try_cast({name} as double)))" for name in NUMBERS)
+} as is_good
+    from (select * replace (if(contains(coin, chr(65533)), null, coin) as coin) from lines)  -- no name: bytes that are no UTF-8
+)
+qualify is_good is not true or row_number() over (partition by is_good, coin, time[:13] order by time) = 1
+order by time, coin"""
 
 
 class AssetContext(Record):
     coin: str
-    time: Ms
-    funding: Number | None
-    open_interest: Number | None
-    premium: Number | None
-    oracle_px: Number | None
-    mark_px: Number | None
-    mid_px: Number | None
+    time: UtcMs
+    funding: MaybeNumber
+    open_interest: MaybeNumber
+    premium: MaybeNumber
+    oracle_px: MaybeNumber
+    mark_px: MaybeNumber
+    mid_px: MaybeNumber
 
 
-def decode(body: bytes) -> pa.Table:
-    """The CSV as a table of the columns that we read. Raises `msgspec.ValidationError` for what can't be read."""
-    try:
-        plain = pa.CompressedInputStream(pa.BufferReader(body), "lz4").read()
-        options = pa.csv.ConvertOptions(column_types=_TYPES, include_columns=list(_TYPES))
-        return pa.csv.read_csv(pa.BufferReader(plain), convert_options=options)
-    except (pa.ArrowInvalid, pa.ArrowKeyError, OSError) as problem:
-        raise msgspec.ValidationError(str(problem)) from problem
+def decode(body: bytes) -> list[Any]:
+    """The rows of the CSV as objects of text; a line with another number of fields is its text. Raises `pa.ArrowException`."""
+    odd: list[str] = []
 
+    def set_aside(line: pa.csv.InvalidRow) -> str:
+        odd.append(line.text)
+        return "skip"
 
-def first_of_each_hour(table: pa.Table) -> list[AssetContext]:
-    """One row per coin and hour: the earliest within it."""
-    table = table.append_column("hour", pc.floor_temporal(table["time"], unit="hour"))
-    firsts = table.group_by(["coin", "hour"]).aggregate([("time", "min")])
-    kept = firsts.join(table, ["coin", "hour"]).filter(pc.field("time") == pc.field("time_min"))
-    kept = kept.append_column("ms", pc.cast(kept["time"], pa.int64()))
-    columns = [kept[name].to_pylist() for name in ("coin", "ms", *_FLOATS)]
-    return [AssetContext(*values) for values in zip(*columns, strict=True)]
+    with duckdb.connect() as connection:
+        plain = pa.CompressedInputStream(pa.BufferReader(body), "lz4").read().decode(errors="replace").encode()
+        lines = pa.csv.read_csv(  # noqa: F841, DuckDB finds it by its name
+            pa.BufferReader(plain),
+            parse_options=pa.csv.ParseOptions(invalid_row_handler=set_aside),
+            convert_options=pa.csv.ConvertOptions(column_types=dict.fromkeys(COLUMNS, pa.string()), include_columns=COLUMNS),
+        )
+        return [*connection.sql(PICK).to_arrow_table().to_pylist(), *odd]
 
 
 def _files(instrument: Instrument, window: Window) -> Iterable[Request]:
@@ -74,7 +82,6 @@ SOURCE = Source(
             time="time",
             plan=_files,
             decode=decode,
-            rows=first_of_each_hour,
             bulk=True,
         ),
     ),

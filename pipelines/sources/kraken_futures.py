@@ -174,11 +174,17 @@ def _open_interest_rows(page: Analytics) -> Sequence[OpenInterest]:
     stamps, data = page.result.timestamp, page.result.data
     if page.errors:
         raise ValueError(f"errors in the answer: {page.errors}")
-    if len(data) == 4 and len(stamps) != 4 and all(len(column) == len(stamps) for column in data):
-        data = [list(row) for row in zip(*data, strict=True)]
-    if len(data) != len(stamps) or any(len(row) != 4 for row in data):
+    readings = [rows for rows in (data, _transposed(data)) if len(rows) == len(stamps) and all(len(row) == 4 for row in rows)]
+    if not readings:
         raise ValueError(f"{len(stamps)} time stamps but {len(data)} rows of open, high, low, close")
-    return [OpenInterest(t * 1000, *row) for t, row in zip(stamps, data, strict=True)]
+    # Four rows of four are columns where no row is open, high, low and close.
+    rows = next((rows for rows in readings if all(row[1] == max(row) for row in rows)), readings[0])
+    return [OpenInterest(t * 1000, *row) for t, row in zip(stamps, rows, strict=True)]
+
+
+def _transposed(rows: Sequence[Sequence[float]]) -> list[list[float]]:
+    """Columns as rows; no rows where the columns differ in length."""
+    return [list(row) for row in zip(*rows, strict=True)] if len(set(map(len, rows))) == 1 else []
 
 
 def _liquidations(page: Executions) -> Sequence[Liquidation]:
@@ -281,6 +287,7 @@ SOURCE = Source(
             hourly(500, _open_interest),
             page=Analytics,
             rows=_open_interest_rows,
+            aligned=("$.result.timestamp", "$.result.data"),
             next_page=_more_points,
         ),
         _bars("candles", "trade", Candle),

@@ -123,7 +123,16 @@ def _bars(name: str, endpoint: str) -> Endpoint:
     path, bounds = f"{ROOT}{endpoint}/{{symbol}}", ("start", "end")
     request = windowed(path, None, {endpoint: 1}, instrument_params=no_params, bounds=bounds, unit=1000, interval="Min60")
     ignored = "realOpen realClose realHigh realLow"
-    return hourly_bars(name, Candle, hourly(BARS, request), page=Chart, rows=_bar_rows, wire_type=Columns, ignored_fields=ignored)
+    return hourly_bars(
+        name,
+        Candle,
+        hourly(BARS, request),
+        page=Chart,
+        rows=_bar_rows,
+        wire_type=Columns,
+        aligned=tuple(f"$.data.{field}" for field in Columns.__struct_fields__),
+        ignored_fields=ignored,
+    )
 
 
 SOURCE = Source(

@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from assets.runtime.stages import fetch_problems
 from pipelines.clock import Clock
 from pipelines.endpoints import hourly_bars, series, snapshot
 from pipelines.error_bodies import error_reader
 from pipelines.fetch import FetchResult, fetch
-from pipelines.paging import from_newest, hourly, latest, present, windowed
+from pipelines.paging import from_newest, hourly, latest, present, rest_of_window, windowed
+from pipelines.reading import read
 from pipelines.records import Ms, Number, Record
 from pipelines.run import EmulatorInfo, Run
 from pipelines.settings import Settings
@@ -80,8 +82,8 @@ class Venue:
         self.times = {
             row.time if isinstance(row, Rate) else row.open_time
             for entry in result.entries
-            if entry.window
-            for row in source.endpoint(entry.endpoint_name).read(run.landing.body(entry))
+            if entry.window and not entry.problem
+            for row in read(source.endpoint(entry.endpoint_name), run.landing.body(entry)).rows
         }
         return result
 
@@ -121,8 +123,56 @@ def test_a_start_that_the_venue_ignores_costs_nothing(tmp_path: Path) -> None:
     for first in (lambda p: p["endTime"] - 1000 * HOUR, lambda p: p["startTime"] - HOUR, lambda p: p["startTime"]):
         venue = Venue(lambda path, params, first=first: bars(first(params), params["endTime"] + HOUR), (BARS,))  # type: ignore[misc]
         result = venue.fetch(tmp_path / str(id(first)))
-        assert not result.failures and result.rows_outside
+        assert not result.failures and result.times_outside
         assert of_the_month(venue.times) == list(range(MONTH.start, MONTH.end, HOUR))
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_row_that_comes_back_whole_is_not_lost(times: int, tmp_path: Path) -> None:
+    """One bar can't be read: in the first answer alone, or in each."""
+    sent = []
+
+    def answer(path: str, params: Mapping[str, Any]) -> Any:
+        rows = bars(params["startTime"], params["endTime"])
+        sent.append(rows)
+        return [[*row[:4], "n/a"] if row[0] == NOW - 5 * HOUR and len(sent) <= times else row for row in rows]
+
+    venue = Venue(answer, (BARS,))
+    result = venue.fetch(tmp_path, Window(NOW - DAY, NOW))
+    assert len(sent) == 2 and not result.failures
+    assert bool(fetch_problems(result)) == (times == 2)
+    assert ("in quarantine, $[19][4]" in str(result.warnings)) and len(venue.times) == 25 - times
+
+
+def test_a_row_that_cant_be_read_does_not_end_the_pages(tmp_path: Path) -> None:
+    """Pages of ten rows, where a shorter one is the last; each has a row that can't be read."""
+    ends = ("startTime", "endTime")
+    events = series(
+        "liquidations",
+        Rate,
+        "time",
+        hourly(10, windowed("/events", 10, WEIGHTS)),
+        next_page=rest_of_window(10, "time", ends),
+        is_event=True,
+    )
+
+    def answer(path: str, params: Mapping[str, Any]) -> Any:
+        times = range(-(-params["startTime"] // 60_000) * 60_000, params["endTime"] + 1, 60_000)[:10]
+        return [{"time": time, "rate": 1 if n else None} for n, time in enumerate(times)]
+
+    venue = Venue(answer, (events,))
+    assert not venue.fetch(tmp_path, Window(NOW - HOUR, NOW)).failures
+    assert len(venue.times) >= 48 and len(venue.requests) >= 6
+
+
+def test_rows_of_a_time_that_has_not_come_are_named(tmp_path: Path) -> None:
+    """Also where the venue takes no window, and so sends rows outside of it."""
+    rates = [{"time": time, "rate": 1e-4} for time in (*range(NOW - 2 * DAY, NOW, HOUR), NOW + 4000 * DAY)]
+    venue = Venue(lambda path, params: rates, (series("funding_rates", Rate, "time", present("/rates", WEIGHTS)),))
+    result = venue.fetch(tmp_path, Window(NOW - DAY, NOW))
+    assert result.warnings == [
+        "x funding_rates: 1 rows outside the requested windows are left out, such as one of 2037-11-04T00:00:00Z"
+    ]
 
 
 def test_an_answer_to_another_window_is_a_failure(tmp_path: Path) -> None:

@@ -339,7 +339,7 @@ def test_an_empty_page_is_confirmed_by_a_second_request(tmp_path: Path) -> None:
 def test_rows_outside_the_window_are_counted_and_no_failure(tmp_path: Path) -> None:
     """The bar that contains the start, or one more at the end: load cuts them."""
     outcome = request_once(tmp_path, responds(rows(START - 1, START, WINDOW.end - 1, WINDOW.end)))
-    assert outcome.page and outcome.page.rows_outside == 2 and len(outcome.requests) == 1
+    assert outcome.page and len(outcome.page.times_outside) == 2 and len(outcome.requests) == 1
 
 
 def test_equal_bytes_of_two_quiet_markets_are_theirs(tmp_path: Path) -> None:

@@ -331,6 +331,22 @@ def test_an_answer_on_which_ccxt_fails_is_kept(emulator: Served, tmp_path: Path,
     assert page["ccxt"] == "KeyError('fundingRateTimestamp')" and json.loads(page["answers"][0]["body"])["result"]["list"]
 
 
+def test_a_row_in_which_ccxt_reads_no_time_costs_that_row(
+    emulator: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ccxt itself leaves such a row out, and says nothing of it."""
+    parse = ccxt.bybit.parse_ohlcv
+
+    def at_five(self: Any, row: Any, market: Any = None) -> Any:
+        time, *rest = parse(self, row, market)
+        return [None if time % DAY == 5 * HOUR else time, *rest]
+
+    monkeypatch.setattr(ccxt.bybit, "parse_ohlcv", at_five)
+    _, result = fetch_by_ccxt(emulator, tmp_path, "bybit", assets=["BTC"])
+    flaws = [(entry.endpoint_name, flaw.problem) for entry in result.entries for flaw in entry.flaws]
+    assert set(flaws) == {("candles", "Expected `int`, got `null`")} and not result.quarantined
+
+
 # --- settings ---------------------------------------------------------------------------------------------------------------
 
 

@@ -16,9 +16,10 @@ import s3fs
 from infra.emulator.store import MS_HOUR
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served, serve
+from pipelines.reading import Unreadable, read
 from pipelines.source import Instrument
 from pipelines.sources.hyperliquid import SOURCE
-from pipelines.sources.hyperliquid_archive import decode, first_of_each_hour
+from pipelines.sources.hyperliquid_archive import SOURCE as ARCHIVE
 from pipelines.windows import Window
 from tests.sources.handmade import CLOSE, START
 from tests.sources.kit import DAY, NOW, ask, store_rows
@@ -125,12 +126,37 @@ def test_values_that_the_store_lacks_are_null_or_empty(bare: Served) -> None:
     assert {(r["funding"], r["oracle_px"]) for r in rows} == {("", "")}
 
 
-@pytest.mark.parametrize("coin", ["NA", "NULL", "nan", "007"])
-def test_a_coin_of_the_archive_is_a_name_whatever_it_looks_like(coin: str) -> None:
-    line = f"2025-10-10T20:00:00Z,{coin},0.00001,5,1,2,,3,3,,3,3"
+def packed(*lines: str) -> bytes:
     names = "time,coin,funding,open_interest,prev_day_px,day_ntl_vlm,premium,oracle_px,mark_px,mid_px,impact_bid_px,impact_ask_px"
     sink = pa.BufferOutputStream()
     with pa.CompressedOutputStream(sink, "lz4") as out:
-        out.write(f"{names}\n{line}\n".encode())
-    [row] = first_of_each_hour(decode(bytes(sink.getvalue())))
-    assert (row.coin, row.open_interest, row.premium, row.mid_px) == (coin, 5.0, None, None)
+        out.write("\n".join([names, *lines, ""]).encode(errors="surrogateescape"))
+    return bytes(sink.getvalue())
+
+
+def context_line(coin: str, minute: int = 0, interest: object = 5) -> str:
+    return f"2025-10-10T20:{minute:02}:00Z,{coin},0.00001,{interest},1,2,,3,3,,3,3"
+
+
+@pytest.mark.parametrize("coin", ["NA", "NULL", "nan", "007"])
+def test_a_coin_of_the_archive_is_a_name_whatever_it_looks_like(coin: str) -> None:
+    [row] = read(ARCHIVE.endpoint("asset_ctxs"), packed(context_line(coin))).rows
+    assert (row.coin, row.open_interest, row.premium, row.mid_px) == (coin, 5.0, "", "")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    ["", "x", context_line("BTC", 0, "n/a"), context_line("BTC", 0, "inf"), "soon,BTC" + ",1" * 10, context_line("B\udcff")],
+)
+def test_an_odd_line_of_the_archive_costs_that_line(odd: str) -> None:
+    """The hour's first row is the first that can be read; an empty line is none at all."""
+    good = [context_line("BTC", 2, 7), context_line("BTC", 1, 6), context_line("ETH", 5, 8)]
+    reading = read(ARCHIVE.endpoint("asset_ctxs"), packed(odd, *good))
+    assert [(row.coin, row.open_interest) for row in reading.rows] == [("BTC", 6.0), ("ETH", 8.0)]
+    assert len(reading.flaws) == (odd != "")
+
+
+def test_a_file_of_the_archive_without_a_readable_line_is_refused() -> None:
+    for body in (b"", b"no LZ4", packed("x"), packed(context_line("BTC", 0, "n/a"))):
+        with pytest.raises(Unreadable):
+            read(ARCHIVE.endpoint("asset_ctxs"), body)
