@@ -6,8 +6,9 @@ A warehouse and a landing belong to one market (`Settings.market`); a run never 
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 
 from pipelines import keys
 from pipelines.client import Client
@@ -15,6 +16,7 @@ from pipelines.clock import Clock
 from pipelines.landing import Landing
 from pipelines.limits import Limiter
 from pipelines.registry import closed_at, source_rows
+from pipelines.series_files import read_series
 from pipelines.settings import Settings
 from pipelines.source import Source
 from pipelines.sources import get_source
@@ -83,7 +85,10 @@ class Run:
 
     def client(self, source: Source) -> Client:
         """A client for a source, at its venue or at the emulator."""
-        settings, base_url, s3_endpoint = self.settings, source.base_url, None
+        settings, s3_endpoint = self.settings, None
+        if not self.emulator and (host := settings.host_of(source.name)):
+            source = replace(source, base_url=host + urlsplit(source.base_url).path)
+        base_url = source.base_url
         if self.emulator and base_url.startswith("s3://"):
             s3_endpoint = f"{self.emulator.url}/s3"
         elif self.emulator:
@@ -118,13 +123,16 @@ def resolve_window_and_clock(settings: Settings, data_end: int | None = None) ->
 
     The clock is frozen at `as_of`, else at `data_end` (the end of a recording or of a landing, milliseconds); live it is real
     time. The synthetic market's stops at the last midnight, so that all runs of a day agree, unless the window ends later.
-    Raises `ValueError` when the window ends before it starts.
+    The window of a recording begins with its first day, unless the settings name one or a number of days.
+    Raises `ValueError` when the window ends before it starts, `SeriesError` for a recording that can't be read.
     """
     now = int(datetime.now(UTC).timestamp() * 1000)
     frozen = to_ms(settings.as_of.replace(tzinfo=settings.as_of.tzinfo or UTC)) if settings.as_of else data_end
     reference = now if frozen is None else frozen
     last = settings.last or to_datetime(reference // DAY * DAY - DAY).date()
     first = settings.first or last - timedelta(days=settings.days - 1)
+    if settings.recording and not {"first", "days"} & settings.model_fields_set:
+        first = min(last, to_datetime(read_series(settings.recording).start).date())
     if first > last:
         raise ValueError(f"the first day {first} is after the last day {last}")
     window = Window.of_days(first, last)

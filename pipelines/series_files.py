@@ -92,6 +92,11 @@ class Series:
     def venues(self) -> frozenset[str]:
         return frozenset(v for table in self.tables.values() for v in pc.unique(table["venue"]).to_pylist())
 
+    @property
+    def start(self) -> int:
+        """The first stamp of all tables, milliseconds, UTC."""
+        return min(int(table["timestamp"].to_numpy().min()) for table in self.tables.values())
+
     def write(self, folder: Path) -> None:
         """The tables as Parquet files, which the emulator serves."""
         folder.mkdir(parents=True)

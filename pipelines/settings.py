@@ -61,13 +61,20 @@ class Settings(BaseSettings):
     )
     vendor_venues: Names = Field([], description="venues to read from data vendors too (CoinAPI, Kaiko, Amberdata); live only")
     subgraphs: Names = Field([], description="subgraphs of on-chain perpetuals at The Graph, as `project=id`")
+    hosts: Names = Field(
+        [],
+        description="another host of a source than its own, as `source=URL`, such as that of your region: "
+        "`okx=https://us.okx.com`; live only",
+    )
     assets: Names = Field(
         ["BTC", "ETH", "SOL", "XRP", "DOGE", "HYPE", "LINK", "PEPE"],
         description="base assets; `all` for every listed perpetual; a recording defaults to all its assets",
     )
     first: date | None = Field(None, description="first day, inclusive (UTC); default: `days` before the last day")
     last: date | None = Field(None, description="last day, inclusive (UTC); default: yesterday")
-    days: int = Field(120, ge=1, description="length of the window in days, where no first day is given")
+    days: int = Field(
+        120, ge=1, description="length of the window in days, where no first day is given; a recording defaults to all its days"
+    )
     as_of: datetime | None = Field(None, description="the time of the run's clock; default: the end of the last day, live: now")
     home: Path = Field(Path(".perplake"), description="folder for all that runs write")
     state: Path | None = Field(
@@ -140,10 +147,25 @@ class Settings(BaseSettings):
     def _expanded(cls, landing: str | None) -> str | None:
         return str(Path(landing).expanduser()) if landing and "://" not in landing else landing
 
-    @field_validator("venues", "ccxt_venues", "vendor_venues", "subgraphs", "assets", mode="before")
+    @field_validator("venues", "ccxt_venues", "vendor_venues", "subgraphs", "hosts", "assets", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("hosts")
+    @classmethod
+    def _known_hosts(cls, hosts: list[str]) -> list[str]:
+        for each in hosts:
+            source, _, url = each.partition("=")
+            if source not in source_rows():
+                raise ValueError(f"{each!r}: there is no source {source!r}; `perps venues` lists them")
+            if not re.fullmatch(r"https://[A-Za-z0-9.-]+(:\d+)?", url):
+                raise ValueError(f"{each!r}: write it as {source}=https://host, without a path")
+        return hosts
+
+    def host_of(self, source: str) -> str:
+        """The URL of the host that the setting `hosts` has for a source; empty where it has none."""
+        return dict(each.split("=", 1) for each in self.hosts).get(source, "")
 
     @classmethod
     def settings_customise_sources(

@@ -111,8 +111,12 @@ def live_forecasts(connection: duckdb.DuckDBPyConnection, backtest: pd.DataFrame
 
 
 def write_table(connection: duckdb.DuckDBPyConnection, name: str, frame: pd.DataFrame) -> None:
-    """Replace `marts.<name>` with a frame; the descriptions of its schema become comments."""
+    """Replace `marts.<name>` with a frame; the descriptions of its schema become comments.
+
+    The schema is the table's contract: raises pandera's `SchemaErrors` for a frame that breaks it, such as an infinite number.
+    """
     schema = TABLES[name]
+    frame = schema.validate(frame, lazy=True)
     days = [column for column in frame if str(schema.columns[column].dtype).startswith("datetime64")]
     columns = ", ".join(f'"{c}"::DATE AS "{c}"' if c in days else f'"{c}"' for c in frame.columns)
     connection.register("frame", frame)

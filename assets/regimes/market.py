@@ -21,6 +21,8 @@ class Aggregation(Enum):
 
     SUM = auto()
     """Sum of the known values."""
+    CHAIN = auto()
+    """Begins with the sum, and grows from day to day as the sum over the assets that are known on both days."""
     MEAN_BY_VOLUME = auto()
     """Mean, weighted by the traded volume of the thirty days before."""
     MEAN_BY_OI = auto()
@@ -42,8 +44,8 @@ AGGREGATIONS = {
     "low": Aggregation.OWN,
     "volume_usd": Aggregation.SUM,
     "oi_usd": Aggregation.SUM,
-    "volume_usd_chained": Aggregation.SUM,
-    "oi_usd_chained": Aggregation.SUM,
+    "volume_usd_chained": Aggregation.CHAIN,
+    "oi_usd_chained": Aggregation.CHAIN,
     "oi_base": Aggregation.NULL,
     "oi_change_1d": Aggregation.MEAN_BY_OI,
     "funding_8h": Aggregation.MEAN_BY_OI,
@@ -114,6 +116,8 @@ def _aggregate(values: pd.DataFrame, how: Aggregation, by_volume: pd.DataFrame, 
     match how:
         case Aggregation.SUM:
             return values.sum(axis=1, min_count=1)
+        case Aggregation.CHAIN:
+            return _chained(values)
         case Aggregation.MEAN_BY_VOLUME:
             return _mean(values, by_volume)
         case Aggregation.MEAN_BY_OI:
@@ -124,6 +128,16 @@ def _aggregate(values: pd.DataFrame, how: Aggregation, by_volume: pd.DataFrame, 
             return values.max(axis=1)
         case _:
             return None
+
+
+def _chained(values: pd.DataFrame) -> pd.Series:
+    """The level over a constant set of assets, as `chained_levels` of dbt has it over venues; null on days without any."""
+    level, before = values.sum(axis=1, min_count=1), values.shift()
+    both = values.notna() & (before > 0)
+    growth = values.where(both).sum(axis=1, min_count=1) / before.where(both).sum(axis=1, min_count=1)
+    spans = growth.isna().cumsum()
+    start = level.where(growth.isna()).groupby(spans).transform("first")
+    return start * growth.fillna(1.0).groupby(spans).cumprod()
 
 
 def _has_weight(values: pd.DataFrame, weights: pd.DataFrame) -> pd.Series:

@@ -1,5 +1,6 @@
 """OKX v5, `https://www.okx.com`: perpetual swaps, linear in USDT or USDC and inverse in USD (`BTC-USDT-SWAP`, `BTC-USD-SWAP`).
 
+Where OKX has a host for your region (`us.`, `eea.`, `my.okx.com`), name it: `PERPLAKE_HOSTS=okx=https://us.okx.com`.
 Facts: the venue page of OKX. An error is a text `code` other than "0", with any status. Numbers and times (ms) are text, "" is
 absent. Pages are newest first; `after` means older than, `before` newer than, both exclusive, and `before` alone gives the latest
 rows: so both are always sent. The history of open interest names them `end` and `begin`. In the history of funding `fundingRate`

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import duckdb
 import pandas as pd
 import pytest
+from pandera.errors import SchemaErrors
 
 from assets.defs.regimes import live_forecasts, write_table
 from assets.regimes.forecasts import schemas
@@ -44,6 +45,19 @@ def test_live_forecasts_of_an_older_version_are_kept(db: duckdb.DuckDBPyConnecti
     old = forecasts("2025-02-28", 0.5).rename(columns={"run_type": "basis"}).assign(basis="live")  # noqa: F841 (read by DuckDB)
     db.execute("CREATE TABLE meta.forecasts_live AS FROM old")
     assert len(live_forecasts(db, forecasts("2025-03-01", 0.1))) == 6
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_no_number_of_a_regime_table_is_infinite(db: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Whatever column it is in, the table is not written."""
+    for column in (name_ for name_, rules in TABLES[name].columns.items() if str(rules.dtype).startswith("float")):
+        for value in (float("inf"), float("-inf")):
+            row = schemas.empty(TABLES[name]).reindex([0]).assign(**{column: value})
+            with pytest.raises(SchemaErrors) as refused:
+                write_table(db, name, row)
+            cases = refused.value.failure_cases
+            assert ((cases["column"] == column) & (cases["failure_case"] == value)).any()
+    assert db.execute("SELECT 1 FROM duckdb_tables() WHERE schema_name = 'marts'").fetchall() == []
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipelines.registry import source_rows
-from pipelines.run import Run, resolve_window_and_clock
+from pipelines.run import EmulatorInfo, Run, resolve_window_and_clock
 from pipelines.settings import Settings
 from pipelines.sources import get_source
 from pipelines.windows import DAY, Window, to_ms
@@ -99,6 +100,33 @@ def test_window_and_clock() -> None:
     assert not clock.frozen and window.end % DAY == 0 and 0 <= clock.now() - window.end < DAY
     with pytest.raises(ValueError, match="after the last day"):
         resolve_window_and_clock(Settings(first=date(2025, 10, 2), last=date(2025, 10, 1)))
+
+
+def test_the_window_of_a_recording_is_what_its_folder_has(tmp_path: Path) -> None:
+    """Funding from 2 October 16:00, candles from the 3rd; the recording ends on the 6th at 08:00."""
+    (tmp_path / "candles_1h.csv").write_text("time,venue,coin,open,high,low,close\n2025-10-03T00:00Z,binance,BTC,1,1,1,1\n")
+    (tmp_path / "funding_rates.csv").write_text("time,venue,coin,funding_rate\n2025-10-02T16:00Z,binance,BTC,0.0001\n")
+    end, mode = ms(2025, 10, 6, 8), f"recorded:{tmp_path}"
+    window, _ = resolve_window_and_clock(Settings(mode=mode), end)
+    assert window == Window(ms(2025, 10, 2), ms(2025, 10, 6))
+    assert resolve_window_and_clock(Settings(mode=mode, days=2), end)[0].start == ms(2025, 10, 4), "days are asked for"
+    assert resolve_window_and_clock(Settings(mode=mode), ms(2025, 10, 2, 20))[0].days == [date(2025, 10, 1)], "no day is whole"
+
+
+def test_another_host_of_a_source_is_a_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERPLAKE_HOSTS", "okx=https://us.okx.com, kraken_futures=https://futures.kraken.example:8443")
+    run = Run.begin(Settings(mode="live", home=tmp_path, state=tmp_path), *resolve_window_and_clock(Settings()))
+    urls = {name: run.client(get_source(name)).base_url for name in ("okx", "kraken_futures", "kucoin")}
+    assert urls == {
+        "okx": "https://us.okx.com",
+        "kraken_futures": "https://futures.kraken.example:8443",
+        "kucoin": "https://api-futures.kucoin.com",
+    }
+    at_emulator = replace(run, emulator=EmulatorInfo("http://127.0.0.1:1", "synthetic"))
+    assert at_emulator.client(get_source("okx")).base_url == "http://127.0.0.1:1/okx"
+    for wrong, said in (("okex=https://us.okx.com", "no source 'okex'"), ("okx=us.okx.com", "okx=https://host")):
+        with pytest.raises(ValueError, match=said):
+            Settings(hosts=[wrong])
 
 
 def test_a_source_without_its_key_is_left_out_when_live(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

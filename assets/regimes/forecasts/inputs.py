@@ -15,7 +15,8 @@ from assets.regimes.forecasts.plan import HORIZON_DAYS, TARGETS
 from assets.regimes.market import MARKET
 
 REQUIRED_COLUMNS = (
-    "day", "asset", "close", "low", "realised_vol_1d", "funding_8h", "oi_to_volume", "oi_change_1d", "oi_usd", "liq_over_oi",
+    "day", "asset", "close", "low", "realised_vol_1d", "funding_8h", "oi_to_volume", "oi_change_1d", "oi_usd",
+    "oi_usd_chained", "liq_over_oi",
     "liq_long_usd", "liq_short_usd", "basis", "drawdown_7d", "label", "funding_dispersion", "positive_share", "hhi_volume",
     "dex_volume_share", "market_cap",
 )  # fmt: skip
@@ -67,7 +68,9 @@ def _asset(daily: pd.DataFrame, asset: str) -> pd.DataFrame:
     f["oi_to_volume"] = _log(daily["oi_to_volume"])
     f["oi_to_volume_build"] = f["oi_to_volume"] - f["oi_to_volume"].rolling(180, min_periods=30).mean()
     f["oi_to_volume_growth_7d"] = f["oi_to_volume"].diff(7)
-    f["oi_build"] = np.log(daily["oi_usd"]) - np.log(daily["oi_usd"]).rolling(180, min_periods=30).mean()
+    # Over a constant set of venues: the raw sum jumps where a venue's history begins.
+    level = np.log(daily["oi_usd_chained"].where(daily["oi_usd_chained"] > 0))
+    f["oi_build"] = level - level.rolling(180, min_periods=30).mean()
     f["oi_growth_7d"] = np.log1p(daily["oi_change_1d"].clip(lower=-0.99)).rolling(7).sum()
     f["liq_over_oi"] = daily["liq_over_oi"]
     f["liq_long_share"] = (daily["liq_long_usd"] / liquidated).where(liquidated > 0)

@@ -71,6 +71,14 @@ def test_a_missing_day_stays_missing() -> None:
     assert np.isnan(frame["crash10"][1]), "one of its seven following days is missing"
 
 
+def test_a_venue_that_begins_builds_up_no_open_interest() -> None:
+    """The raw sum doubles on the last day as a venue's history begins; the chained level stays where it was for 39 days."""
+    rows = series([100.0] * 40, [99.0] * 40).assign(oi_usd=[1e9] * 39 + [2e9], oi_usd_chained=1e9)
+    assert inputs.build(rows)["oi_build"].iloc[-1] == 0
+    rows["oi_usd_chained"] = [1e9] * 39 + [2e9]
+    assert inputs.build(rows)["oi_build"].iloc[-1] == pytest.approx(np.log(2) * 29 / 30, abs=1e-2)
+
+
 def test_events_are_a_week_apart() -> None:
     """Lows 12 % and 20 % under the week's highest close on days 3 and 8 are one event. That of day 30 does not follow calm."""
     low = [99.0] * 60

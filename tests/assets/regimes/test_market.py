@@ -48,6 +48,15 @@ def test_averages_by_hand(daily: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(table.iloc[: len(daily)], daily)
 
 
+def test_an_asset_that_begins_is_no_growth_of_the_chained_level(daily: pd.DataFrame) -> None:
+    """BTC: 100, 110, nothing, 100, 120. ETH begins with 500 on the second day: 100, then + 10 %; new from the fourth day on."""
+    btc = rows("BTC", [1.0] * 5, [1.0] * 5, [1.0] * 5).assign(oi_usd_chained=[100.0, 110.0, np.nan, 100.0, 120.0])
+    eth = rows("ETH", [1.0] * 5, [1.0] * 5, [1.0] * 5).assign(oi_usd_chained=[np.nan, 500.0, np.nan, 400.0, 480.0])
+    table = with_market(pd.concat([btc, eth], ignore_index=True))
+    market = table.loc[table["asset"] == MARKET, "oi_usd_chained"].to_numpy()
+    np.testing.assert_allclose(market, [100, 110, np.nan, 500, 600])
+
+
 def test_the_market_is_labelled_like_an_asset(daily: pd.DataFrame) -> None:
     table = with_market(daily)
     schemas.DAILY.validate(table)

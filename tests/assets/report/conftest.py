@@ -32,7 +32,7 @@ def daily_assets(asset: str, seed: int, price: float, origin: str) -> pd.DataFra
     rows = pd.DataFrame(
         {
             "day": pd.date_range(START, periods=DAYS), "asset": asset, "close": close, "high": high, "low": close * 0.985,
-            "volume_usd": oi * rng.uniform(1.2, 2.2, DAYS), "oi_usd": oi, "oi_base": oi / close,
+            "volume_usd": oi * rng.uniform(1.2, 2.2, DAYS), "oi_usd": oi, "oi_usd_chained": oi, "oi_base": oi / close,
             "oi_change_1d": pd.Series(oi).pct_change(), "funding_8h": 0.00005 + 0.0003 * heat**3 + rng.normal(0, 2e-5, DAYS),
             "funding_weighting": "oi", "liq_long_usd": 0.6 * liquidations, "liq_short_usd": 0.4 * liquidations,
             "realised_vol_1d": vol, "realised_vol_7d": vol, "range_vol_1d": vol, "range_vol_7d": vol, "return_1d": returns,
@@ -46,7 +46,7 @@ def daily_assets(asset: str, seed: int, price: float, origin: str) -> pd.DataFra
     no_liquidations = slice(0, 39)
     rows.loc[no_liquidations, ["liq_long_usd", "liq_short_usd", "liq_over_oi"]] = np.nan
     rows.loc[no_liquidations, ["liq_venues", "coverage_liquidations"]] = 0
-    rows.loc[90:96, ["oi_usd", "oi_base", "oi_change_1d", "oi_to_volume", "liq_over_oi"]] = np.nan
+    rows.loc[90:96, ["oi_usd", "oi_usd_chained", "oi_base", "oi_change_1d", "oi_to_volume", "liq_over_oi"]] = np.nan
     rows.loc[90:96, ["oi_venues", "coverage_oi"]] = 0
     rows.loc[:6, "realised_vol_7d"] = np.nan
     return rows
@@ -72,8 +72,8 @@ def coverage_daily() -> pd.DataFrame:
     for dataset, venues in {"candles": 4, "funding": 4, "open_interest": 3, "liquidations": 1}.items():
         for venue in list(VENUES)[-venues:] if venues < 4 else list(VENUES):
             seen = np.where(rng.random(DAYS) < 0.05, rng.integers(0, 24, DAYS), 24)
-            rows.append(pd.DataFrame({"day": pd.date_range(START, periods=DAYS), "venue": venue, "dataset": dataset,
-                                      "expected": 24, "seen": seen, "coverage": seen / 24}))  # fmt: skip
+            rows.append(pd.DataFrame({"day": pd.date_range(START, periods=DAYS), "venue": venue, "source": venue,
+                                      "dataset": dataset, "expected": 24, "seen": seen, "coverage": seen / 24}))  # fmt: skip
     return pd.concat(rows, ignore_index=True)
 
 
