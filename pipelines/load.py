@@ -304,10 +304,10 @@ def latest(endpoint: Endpoint, table: pa.Table) -> pa.Table:
 def _merge(run: Run, source: Source, batch: Batch, result: LoadResult) -> None:
     """One dlt run. Packages of an earlier, killed run are dropped first: dlt would load those instead."""
     dlt = _dlt()
-    tables: dict[str, tuple[Endpoint, pa.Table]] = {}
+    given: dict[str, tuple[Endpoint, pa.Table]] = {}
     for endpoint in {e.name: e for e, _ in batch}.values():
-        table = pa.concat_tables([t for e, t in batch if e.name == endpoint.name])
-        tables[source.raw_table(endpoint)] = (endpoint, latest(endpoint, table))
+        given[source.raw_table(endpoint)] = (endpoint, pa.concat_tables([t for e, t in batch if e.name == endpoint.name]))
+    tables = {name: (endpoint, latest(endpoint, table)) for name, (endpoint, table) in given.items()}
     pipeline = dlt.pipeline(
         pipeline_name=source.name,
         pipelines_dir=str(run.settings.database.parent.resolve() / ".dlt" / run.settings.database.stem),
@@ -318,7 +318,10 @@ def _merge(run: Run, source: Source, batch: Batch, result: LoadResult) -> None:
     resources = []
     with warehouse.connect(run.settings.database) as connection:
         for name, (endpoint, table) in tables.items():
-            if not (all_new := _all_new(connection, name, endpoint, table)):
+            all_new = _all_new(connection, name, endpoint, table)
+            if not all_new or table is not given[name][1]:
+                _note_versions(connection, source, endpoint, given[name][1])
+            if not all_new:
                 table = _without_older(connection, name, endpoint, table)
                 tables[name] = (endpoint, table)
             resources.append(_resource(dlt, name, endpoint, table, all_new))
@@ -343,6 +346,45 @@ def _without_older(connection: duckdb.DuckDBPyConnection, name: str, endpoint: E
     given = connection.from_arrow(table)  # noqa: F841, DuckDB finds it by its name
     later = f"{same} AND (stored._observed_at, stored._run) > (given._observed_at, given._run)"
     return connection.execute(f'FROM given ANTI JOIN raw."{name}" stored ON {later}').to_arrow_table().cast(table.schema)
+
+
+def _note_versions(connection: duckdb.DuckDBPyConnection, source: Source, endpoint: Endpoint, table: pa.Table) -> None:
+    """Keep the versions of values that differ between two pages, or between a page and the stored row (`meta.versions`).
+
+    Noted before the rows are merged, so that a killed load notes them again. A page that is read anew is no other version.
+    """
+    fields = [f'"{n}"' for n in endpoint.schema.names if n not in endpoint.primary_key and not n.startswith("_")]
+    if endpoint.snapshot or not fields:
+        return
+    assert endpoint.time
+    keys, values = ", ".join(f'"{key}"' for key in endpoint.primary_key), ", ".join(fields)
+    given = connection.from_arrow(table.append_column("_row", pa.array(range(table.num_rows))))  # noqa: F841, read by its name
+    connection.execute(
+        f"""
+        INSERT OR IGNORE INTO meta.versions
+        WITH versions AS (
+            SELECT {keys}, {values}, _observed_at, _run, _page, _row FROM given
+            UNION ALL
+            SELECT {keys}, {values}, _observed_at, _run, _page, -1
+            FROM raw."{source.raw_table(endpoint)}" SEMI JOIN given USING ({keys})
+        ),
+        changed AS (
+            SELECT "{endpoint.key[0]}" AS symbol, make_timestamp("{endpoint.time}" * 1000) AS happened_at,
+                concat_ws(' ', {keys}) AS row_key, {", ".join(f"{field}::VARCHAR AS {field}" for field in fields)},
+                _observed_at, _run, _page, _row
+            FROM versions
+            SEMI JOIN (SELECT {keys} FROM versions GROUP BY ALL HAVING count(DISTINCT hash({values})) > 1) USING ({keys})
+        )
+        SELECT $1, $2, symbol, happened_at, row_key, field, value, _observed_at, _run, _page
+        FROM (
+            SELECT *, (_page, _observed_at) AS sent FROM changed UNPIVOT INCLUDE NULLS (value FOR field IN ({values}))
+        )
+        WINDOW version AS (PARTITION BY row_key, field ORDER BY _observed_at, _run, _row)
+        QUALIFY (value IS DISTINCT FROM lag(value) OVER version AND sent <> lag(sent) OVER version)
+            OR (value IS DISTINCT FROM lead(value) OVER version AND sent <> lead(sent) OVER version)
+        """,
+        [source.name, endpoint.name],
+    )
 
 
 def _resource(dlt: Any, name: str, endpoint: Endpoint, table: pa.Table, all_new: bool) -> Any:

@@ -46,6 +46,7 @@ META_TABLES = {
             "assets": ("VARCHAR[]", "Base assets in scope; `all`: every asset."),
             "venues": ("VARCHAR[]", "Venues in scope."),
             "price_proxy": ("BOOLEAN", "True if a recording's mark prices are the hour's closes."),
+            "sources": ("VARCHAR[]", "Sources in scope, each with its venue: `binance_usdm:binance`."),
         },
     ),
     "runs": Table(
@@ -90,6 +91,22 @@ META_TABLES = {
             "window_end": _END,
         },
         key=("source", "dataset", "symbol", "window_start", "window_end"),
+    ),
+    "versions": Table(
+        "One row per version of a value that a source sent again with another value. The mart `corrections` counts them.",
+        {
+            "source": _SOURCE,
+            "dataset": _DATASET,
+            "symbol": ("VARCHAR", "The symbol in the source's words."),
+            "happened_at": ("TIMESTAMP", "The row's own time."),
+            "row_key": ("VARCHAR", "The key of the raw row, its columns separated by blanks."),
+            "field": ("VARCHAR", "The column of the raw table."),
+            "value": ("VARCHAR", "The value as text, in the source's unit; null: absent."),
+            "observed_at": ("TIMESTAMP", "Time of the request."),
+            "run": ("VARCHAR", "The run that requested it, as in landing's manifest."),
+            "page": ("VARCHAR", "The page's hash, which is its name in landing."),
+        },
+        key=("source", "dataset", "row_key", "field", "observed_at", "run", "page"),
     ),
     "loads": Table(
         "The sets of pages that were loaded, so that none is loaded twice.",

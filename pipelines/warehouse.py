@@ -130,7 +130,7 @@ def prepare(connection: duckdb.DuckDBPyConnection, market: str) -> None:
 
 
 def _change_tables_of_0_1(connection: duckdb.DuckDBPyConnection) -> None:
-    """Rename the `meta` tables and columns of a warehouse of version 0.1, and let a page have several rows in quarantine."""
+    """Give the `meta` tables of a warehouse of version 0.1 their names and columns of today."""
     sql = "SELECT 1 FROM duckdb_constraints() WHERE table_name = 'quarantine' AND constraint_name LIKE '%dataset_page_pkey'"
     if connection.execute(sql).fetchone():
         connection.execute("DROP TABLE meta.quarantine")  # made anew by the next load, which reads these pages again
@@ -138,6 +138,8 @@ def _change_tables_of_0_1(connection: duckdb.DuckDBPyConnection) -> None:
     columns = set(connection.execute(sql).fetchall())
     if ("run_info", "source") in columns:
         connection.execute("ALTER TABLE meta.run_info RENAME TO scope; ALTER TABLE meta.scope RENAME COLUMN source TO mode")
+    if {table for table, _ in columns} & {"run_info", "scope"} and ("scope", "sources") not in columns:
+        connection.execute("ALTER TABLE meta.scope ADD COLUMN sources VARCHAR[]")
     if ("runs", "source") in columns:
         connection.execute("ALTER TABLE meta.runs RENAME COLUMN source TO mode")
     if ("built", "run_info") in columns:
@@ -238,17 +240,21 @@ def note_run(
     as_of: int,
     assets: list[str],
     venues: list[str],
+    source: str,
 ) -> None:
-    """Widen the warehouse's scope by a run: the hull of all windows, all assets and venues ever requested."""
-    known = connection.execute("SELECT window_start, window_end, as_of, assets, venues, origin FROM meta.scope").fetchone()
+    """Widen the warehouse's scope by a source of a run: the hull of all windows, all that was ever requested."""
+    sql = "SELECT window_start, window_end, as_of, assets, venues, origin, coalesce(sources, []) FROM meta.scope"
+    known = connection.execute(sql).fetchone()
+    sources = [f"{source}:{venue}" for venue in venues]
     start, end, now = naive(window.start), naive(window.end), naive(as_of)
     if known:
         start, end, now = min(start, known[0]), max(end, known[1]), max(now, known[2])
         assets, venues, origin = sorted({*assets, *known[3]}), sorted({*venues, *known[4]}), origin or known[5]
+        sources = [*sources, *known[6]]
     kind, is_proxy = origin.partition(";")[0], "proxy" in origin
-    row = [market, kind, mode, start, end, now, sorted(assets), sorted(venues), is_proxy]
+    row = [market, kind, mode, start, end, now, sorted(assets), sorted(venues), is_proxy, sorted(set(sources))]
     connection.execute("BEGIN; DELETE FROM meta.scope")
-    connection.execute("INSERT INTO meta.scope VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+    connection.execute("INSERT INTO meta.scope VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
     connection.execute("COMMIT")
 
 

@@ -120,15 +120,15 @@ def outlook(db: duckdb.DuckDBPyConnection, asset: str, day: date | None) -> None
 
 
 def coverage(db: duckdb.DuckDBPyConnection) -> None:
-    """A line per dataset: seen of expected over the whole window, and venue by venue."""
+    """A line per dataset: seen of expected over the whole window, and source by source."""
     rows = db.execute(
-        "SELECT dataset, venue, sum(seen)::BIGINT, sum(expected)::BIGINT FROM marts.coverage_daily GROUP BY ALL ORDER BY ALL"
+        "SELECT dataset, source, sum(seen)::BIGINT, sum(expected)::BIGINT FROM marts.coverage_daily GROUP BY ALL ORDER BY ALL"
     ).fetchall()
-    table = Table("coverage", "seen", "expected", "share", "by venue", box=None)
+    table = Table("coverage", "seen", "expected", "share", "by source", box=None)
     for dataset in dict.fromkeys(row[0] for row in rows):
-        by_venue = [row for row in rows if row[0] == dataset]
-        seen, expected = sum(row[2] for row in by_venue), sum(row[3] for row in by_venue)
-        each = ", ".join(f"{venue} {_share(s, e)}" for _, venue, s, e in by_venue)
+        by_source = [row for row in rows if row[0] == dataset]
+        seen, expected = sum(row[2] for row in by_source), sum(row[3] for row in by_source)
+        each = ", ".join(f"{source} {_share(s, e)}" for _, source, s, e in by_source)
         table.add_row(dataset, f"{seen:,}", f"{expected:,}", _share(seen, expected), each)
     console.print(table, "")
 

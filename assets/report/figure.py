@@ -159,8 +159,8 @@ def shares(venues: pd.DataFrame, caption: str, *, synthetic: bool) -> Figure:
 
 
 def coverage(table: pd.DataFrame, caption: str, *, synthetic: bool) -> Figure:
-    """A heat strip per dataset and venue, from `marts.coverage_daily`; hatched where nothing was expected or is known."""
-    named = table.assign(strip=table["dataset"] + " · " + table["venue"])
+    """A heat strip per dataset and source, from `marts.coverage_daily`; hatched where nothing was expected or is known."""
+    named = table.assign(strip=table["dataset"] + " · " + table["source"])
     wide = named.pivot(index="day", columns="strip", values="coverage").asfreq("D")
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(12, 1.35 + 0.2 * wide.shape[1]), facecolor="white")
@@ -169,7 +169,7 @@ def coverage(table: pd.DataFrame, caption: str, *, synthetic: bool) -> Figure:
         figure.subplots_adjust(left=0.19, right=0.985, top=1 - 0.75 * inch, bottom=0.35 * inch)
         _strips(ax, wide.T.to_numpy(float), list(wide.columns), _days(wide))
         _dates(ax, _days(wide))
-        _heading(figure, "Coverage by dataset and venue", caption, synthetic=synthetic)
+        _heading(figure, "Coverage by dataset and source", caption, synthetic=synthetic)
     return figure
 
 

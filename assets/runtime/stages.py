@@ -63,5 +63,6 @@ def load_source(run: Run, source: Source, entries: Iterable[Entry] | None) -> Lo
                 run.clock.now(),
                 settings.assets,
                 venues,
+                source.name,
             )
     return load(run, source, entries)

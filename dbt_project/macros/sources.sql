@@ -73,6 +73,14 @@ where {{ has_time }}
         {%- endif %}
 {%- endmacro %}
 
+{#
+  True if a row of the time `at` belongs to the instrument that `join_instrument` joined: listed by then, and not over. An instant may
+  be the end itself, a bar opens before it.
+#}
+{% macro in_life(at, is_bar=false) -%}
+    coalesce({{ at }} >= i.begins_at, true) and coalesce({{ at }} {{ '<' if is_bar else '<=' }} i.ends_at, true)
+{%- endmacro %}
+
 {# A fact about a source for several venues: the fact about the row's venue (`<fact> of <venue>`), else the one about all venues. #}
 {% macro fact_about_venue(source_name, dataset, fact, venue) -%}
     (

@@ -21,9 +21,10 @@ CHECKS = {f"{check.asset.removeprefix('marts.')}.{check.name}": check for check 
 HEALTHY = """
 create schema marts;
 create table hours as
-select venue, rank, interval_hours, asset, price, venue || ':' || asset as instrument_id, hour,
+select venue, source, rank, interval_hours, asset, price, venue || ':' || asset as instrument_id, hour,
     timestamp '2025-01-01' + to_hours(hour::bigint) as instant
-from (values ('binance', 1, 8), ('bybit', 2, 8), ('hyperliquid', 3, 1), ('kraken', 4, 1)) as v(venue, rank, interval_hours)
+from (values ('binance', 'binance_usdm', 1, 8), ('bybit', 'bybit_linear', 2, 8), ('hyperliquid', 'hyperliquid', 3, 1),
+    ('kraken', 'kraken_futures', 4, 1)) as v(venue, source, rank, interval_hours)
 cross join (values ('BTC', 1e5), ('ETH', 4e3)) as a(asset, price)
 cross join range(960) as h(hour);
 
@@ -55,13 +56,16 @@ create table marts.series_faults (
     observations bigint, finding varchar
 );
 create table marts.dim_venue_facts (venue varchar);
+create table marts.corrections (
+    source varchar, dataset varchar, symbol varchar, happened_at timestamp, field varchar, first_value varchar, last_value varchar
+);
 create table marts.reconciliation_daily (
     venue varchar, source varchar, base_asset varchar, metric varchar, our_value double, reported_value double
 );
-create table marts.dim_instruments as select distinct venue, venue as source, instrument_id from hours;
+create table marts.dim_instruments as select distinct venue, source, instrument_id from hours;
 
 create table marts.coverage_daily as
-select instant::date as day, venue, dataset, 48 as expected,
+select instant::date as day, venue, source, dataset, 48 as expected,
     case when dataset = 'liquidations' and venue <> 'kraken' then 0 else 48 end as seen, seen / expected as coverage
 from hours cross join (values ('candles'), ('funding_rates'), ('open_interest'), ('liquidations')) as d(dataset)
 where asset = 'BTC' and hour % 24 = 0;
@@ -98,8 +102,11 @@ select * from (
 
 RECORDED = """
 create schema marts;
-create table marts.dim_instruments (venue varchar, source varchar);
-create table marts.coverage_daily (venue varchar, dataset varchar, seen integer);
+create table marts.dim_instruments as
+select v.venue, source, v.venue || ':' || coin as instrument_id
+from (values ('binance', 'binance_usdm'), ('bybit', 'bybit_linear'), ('hyperliquid', 'hyperliquid'), ('kraken', 'kraken_futures'))
+    as v(venue, source) cross join (select distinct coin from '{series}/funding_rates.parquet');
+create table marts.coverage_daily (source varchar, dataset varchar, seen integer);
 create table marts.fct_candles as
 select venue, venue || ':' || coin as instrument_id, coin as base_asset, timestamp::timestamp as opened_at, close, volume_base,
     null::double as mark_close, null::double as index_close
@@ -127,7 +134,8 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         connection.execute(HEALTHY + DAILY)
         connection.execute(
             "insert into meta.scope select 'market', 'synthetic', 'synthetic', min(instant), max(instant) + interval 1 hour, "
-            "max(instant) + interval 1 hour, ['BTC', 'ETH'], list(distinct venue), false from hours"
+            "max(instant) + interval 1 hour, ['BTC', 'ETH'], list(distinct venue), false, "
+            "list(distinct source || ':' || venue) from hours"
         )
     return path
 
@@ -284,6 +292,12 @@ FAULTS: dict[str, tuple[str, set[str], str]] = {
         {"series_faults.set_apart"},
         "| kraken funding_rates: unit: percent (2025-01-02 to 2025-01-09, 2 instruments, such as kraken:BTC); left out of ",
     ),
+    "a rate that was corrected after it was settled": (
+        "insert into marts.corrections values "
+        "('kraken_futures', 'funding_rates', 'PF_XBTUSD', '2025-01-20 08:00', 'rate', '0.0001', null)",
+        {"corrections.corrected"},
+        "| kraken_futures funding_rates: 1 values corrected, the last one rate of PF_XBTUSD at 2025-01-20 08:00: 0.0001 became ",
+    ),
     "an interval that the facts don't know": (
         "delete from marts.fct_funding_rates where venue = 'kraken' and hour(settled_at) % 4 <> 0",
         {"dim_venue_facts.contradicted"},
@@ -304,22 +318,34 @@ FAULTS: dict[str, tuple[str, set[str], str]] = {
         "update marts.coverage_daily set seen = 24, coverage = 0.5 "
         "where venue = 'bybit' and dataset = 'candles' and day = '2025-01-20'",
         {"coverage_daily.gaps"},
-        "| bybit | candles | 1 | 2025-01-20 | 2025-01-20 | 24 | 0.5 |",
+        "| bybit_linear | candles | 1 | 2025-01-20 | 2025-01-20 | 24 | 0.5 |",
     ),
     "candles that stop": (
         "delete from marts.fct_candles where venue = 'kraken' and opened_at >= '2025-02-09 20:00'",
         {"fct_candles.freshness"},
-        "| kraken | 2025-02-09 20:00 | 2025-02-10 00:00 | 4 |",
+        "| kraken_futures | 2025-02-09 20:00 | 2025-02-10 00:00 | 4 |",
+    ),
+    "candles of one of a venue's two sources that stop": (
+        "insert into marts.dim_instruments values ('binance', 'binance_coinm', 'binance:BTCUSD_PERP'); "
+        "update meta.scope set sources = list_append(sources, 'binance_coinm:binance'); "
+        "insert into marts.fct_candles select * replace ('binance:BTCUSD_PERP' as instrument_id) from marts.fct_candles "
+        "where instrument_id = 'binance:BTC' and opened_at < '2025-02-09'; "
+        "insert into marts.fct_funding_rates select * replace ('binance:BTCUSD_PERP' as instrument_id) "
+        "from marts.fct_funding_rates where instrument_id = 'binance:BTC'; "
+        "insert into marts.fct_open_interest select * replace ('binance:BTCUSD_PERP' as instrument_id) "
+        "from marts.fct_open_interest where instrument_id = 'binance:BTC'",
+        {"fct_candles.freshness"},
+        "| binance_coinm | 2025-02-09 00:00 | 2025-02-10 00:00 | 24 |",
     ),
     "funding that stops": (
         "delete from marts.fct_funding_rates where venue = 'binance' and settled_at >= '2025-02-09'",
         {"fct_funding_rates.freshness"},
-        "| binance | 2025-02-08 16:00 | 2025-02-10 00:00 | 32 |",
+        "| binance_usdm | 2025-02-08 16:00 | 2025-02-10 00:00 | 32 |",
     ),
     "no open interest at all": (
         "delete from marts.fct_open_interest where venue = 'bybit'",
         {"fct_open_interest.freshness"},
-        "| bybit |  | 2025-02-10 00:00 |  |",
+        "| bybit_linear |  | 2025-02-10 00:00 |  |",
     ),
     "a label twice": (
         "insert into marts.regime_labels from marts.regime_labels where asset = 'ETH' and day = '2025-01-20'",
@@ -441,7 +467,8 @@ def test_ten_months_of_real_data_block_nothing_and_warn_of_missing_venues(tmp_pa
         connection.execute(RECORDED.format(series=SERIES) + DAILY)
         connection.execute(
             "insert into meta.scope values ('market', 'recorded', 'recorded', '2025-03-08', '2026-01-01', '2026-01-01', "
-            "['BTC', 'ETH', 'SOL', 'DOGE', 'HYPE'], ['binance', 'bybit', 'hyperliquid', 'kraken'], true)"
+            "['BTC', 'ETH', 'SOL', 'DOGE', 'HYPE'], ['binance', 'bybit', 'hyperliquid', 'kraken'], true, "
+            "['binance_usdm:binance', 'bybit_linear:bybit', 'hyperliquid:hyperliquid', 'kraken_futures:kraken'])"
         )
         tables = {"marts.fct_candles", "marts.fct_funding_rates", "marts.fct_open_interest", "marts.daily_instruments"}
         offending = {
@@ -449,8 +476,8 @@ def test_ten_months_of_real_data_block_nothing_and_warn_of_missing_venues(tmp_pa
             for check in CHECKS.values()
             if check.asset in tables
         }
-    warned = {name: {row.get("venue") for row in rows} for name, rows in offending.items() if rows}
+    warned = {name: {row.get("source") for row in rows} for name, rows in offending.items() if rows}
     assert warned == {
-        "marts.fct_candles.freshness": {"hyperliquid", "kraken"},
-        "marts.fct_open_interest.freshness": {"binance", "bybit", "kraken"},
+        "marts.fct_candles.freshness": {"hyperliquid", "kraken_futures"},
+        "marts.fct_open_interest.freshness": {"binance_usdm", "bybit_linear", "kraken_futures"},
     }

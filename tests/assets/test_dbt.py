@@ -21,7 +21,9 @@ def built(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """A warehouse that this project's models were built in."""
     with warehouse.connect(tmp_path / "warehouse.duckdb") as connection:
         warehouse.prepare(connection, "synthetic-7")
-        warehouse.note_run(connection, "synthetic-7", "synthetic", "synthetic", Window(0, DAY), DAY, ["BTC"], ["kraken"])
+        warehouse.note_run(
+            connection, "synthetic-7", "synthetic", "synthetic", Window(0, DAY), DAY, ["BTC"], ["kraken"], "kraken_futures"
+        )
         warehouse.note_built(connection, fingerprint())
         yield connection
 
@@ -42,7 +44,7 @@ def test_changed_rows_rebuild_their_window(built: duckdb.DuckDBPyConnection) -> 
 
 
 def test_another_scope_rebuilds_what_is_expected_of_no_window(built: duckdb.DuckDBPyConnection) -> None:
-    warehouse.note_run(built, "synthetic-7", "synthetic", "synthetic", Window(0, DAY), DAY, ["ETH"], ["kraken"])
+    warehouse.note_run(built, "synthetic-7", "synthetic", "synthetic", Window(0, DAY), DAY, ["ETH"], ["kraken"], "x")
     assert plan(built).window == {"changed_from": "1970-01-02 00:00:00", "changed_to": "1970-01-02 00:00:00"}
 
 

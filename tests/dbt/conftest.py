@@ -63,7 +63,8 @@ def models(dbt: Dbt, tmp_path_factory: pytest.TempPathFactory) -> Path:
         warehouse.prepare(connection, "test")
         connection.execute(
             "insert into meta.scope values ('test', 'synthetic', 'test', ?, ?, ?, ['BTC', 'PEPE'],"
-            " ['binance', 'bybit', 'hyperliquid', 'kraken'], false)",
+            " ['binance', 'bybit', 'hyperliquid', 'kraken'], false,"
+            " ['binance_usdm:binance', 'bybit_linear:bybit', 'hyperliquid:hyperliquid', 'kraken_futures:kraken'])",
             [START, END, END],
         )
     dbt(path, "build", *NO_TESTS)

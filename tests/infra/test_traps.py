@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pytest
 
-from infra.bench.traps import RECORDED, TRAPS, Trap, faults, good, is_named, recorded, sprung, synthetic
+from infra.bench.traps import END, HOUR, RECORDED, TRAPS, Trap, faults, good, is_named, recorded, sprung, synthetic
 
 #: What these series can't show: the recorded have no liquidations; the synthetic market draws positions and rates by chance.
 UNSEEN = {
@@ -39,6 +40,44 @@ def test_ten_months_of_five_coins_have_no_fault() -> None:
 def test_a_trap_is_named_at_its_venue(trap: Trap, series: tuple[str, duckdb.DuckDBPyConnection]) -> None:
     name, connection = series
     assert is_named(trap, sprung(connection, trap)) is (trap.name not in UNSEEN[name])
+
+
+@pytest.mark.parametrize(("step", "named"), [(30, True), (9, False)], ids=["three times the volume", "within the volume"])
+def test_open_interest_that_changes_by_more_than_the_volume_is_of_another_unit(step: int, named: bool) -> None:
+    """Positions change by at most what is traded (Giagkiozis and Said, Ledger 9, 2024): 10 coins an hour of 1,000."""
+    hours = pd.DataFrame({"venue": "binance", "asset": "BTC", "n": range(48)}).assign(ms=lambda h: END - (48 - h["n"]) * HOUR)
+    price = 100 + hours["n"] % 5 * 0.01
+    bars = hours.assign(open=price, high=price + 1, low=price - 1, close=price, volume=10.0, quote=None, mark=None)
+    held = hours.assign(size=1000.0 + hours["n"] % 2 * step + hours["n"] * 0.001, mark=price, method="venue_mark")
+    others = {
+        "funding": hours.assign(rate=1e-5, hours=1)[:0],
+        "liquidations": hours.assign(is_long=True, price=1.0, size=1.0)[:0],
+    }
+    connection = good({"candles": bars, "open_interest": held, **others})
+    assert faults(connection) == ({("binance", "unit")} if named else set())
+    said = connection.execute("select finding from int_series_faults").fetchall()
+    assert [text for (text,) in said] == ["changes by more than the volume in 47 of 47 hours, by 3 times at the median: another "
+                                          "unit than the volume's"][: len(said)]  # fmt: skip
+
+
+@pytest.mark.parametrize(("ratio", "coins", "named"), [(1000, 1000, True), (0.01, 0.01, True), (0.1, 1, False), (7, 7, False)])
+def test_a_redenominated_coin_is_another_one(ratio: float, coins: float, named: bool) -> None:
+    """The price jumps by a power of ten, the coins traded by its inverse; a collapse to a tenth has as many coins as before."""
+    hours = pd.DataFrame({"venue": "binance", "asset": "BTC", "n": range(96)}).assign(ms=lambda h: END - (96 - h["n"]) * HOUR)
+    after = hours["n"] >= 48
+    price = 0.5 * (1 + 0.01 * np.sin(hours["n"])) * np.where(after, ratio, 1)
+    traded = 1e5 * (1 + 0.1 * np.cos(hours["n"])) / np.where(after, coins, 1)
+    bars = hours.assign(open=price, high=price * 1.01, low=price * 0.99, close=price, volume=traded, quote=None, mark=None)
+    others = {
+        "open_interest": hours.assign(size=1.0, mark=1.0, method="venue_mark")[:0],
+        "funding": hours.assign(rate=1e-5, hours=1)[:0],
+        "liquidations": hours.assign(is_long=True, price=1.0, size=1.0)[:0],
+    }
+    connection = good({"candles": bars, **others})
+    assert faults(connection) == ({("binance", "identity")} if named else set())
+    if named:
+        days = connection.execute("select first_day, last_day from int_series_faults").fetchall()
+        assert [str(day) for day in days[0]] == ["2025-10-28", "2025-10-30"], "up to the day of the jump"
 
 
 def test_thirty_of_thirty_six_are_named() -> None:

@@ -20,6 +20,7 @@ from pipelines.clock import Clock
 from pipelines.errors import WarehouseMismatch
 from pipelines.landing import Entry
 from pipelines.load import load
+from pipelines.meta_tables import create_meta_tables
 from pipelines.registry import source_rows
 from pipelines.run import Run
 from pipelines.settings import Settings
@@ -255,6 +256,44 @@ def test_a_replay_keeps_corrections_under_a_clock_that_stands_still(tmp_path: Pa
     assert query(replayed, sql) == [(1e-3,)]
     load(replayed, BINANCE, pages[:3])
     assert query(replayed, sql) == [(1e-3,)]
+
+
+def versions(run: Run, batches: list[list[tuple[float, int]]]) -> list[tuple[Any, ...]]:
+    """What is noted of a rate's versions, given as (rate, day of the request) in one load after another."""
+    endpoint, name = BINANCE.endpoint("funding_rates"), "raw.binance_usdm__funding_rates"
+    last = endpoint.schema.empty_table()
+    with duckdb.connect() as connection:
+        connection.execute(create_meta_tables() + f"; CREATE SCHEMA raw; CREATE TABLE {name} AS FROM last")
+        for batch in batches:
+            entries = [
+                land(run, "funding_rates", rates(DAY_ONE, rate, step=DAY), observed_at=T0 + day * DAY) for rate, day in batch
+            ]
+            table = pa.concat_tables(loading.arrow_tables(run, endpoint, entries, loading.LoadResult("binance_usdm")))
+            loading._note_versions(connection, BINANCE, endpoint, table)
+            last = loading.latest(endpoint, table)  # noqa: F841, DuckDB finds it by its name
+            connection.execute(f"CREATE OR REPLACE TABLE {name} AS FROM last")
+        sql = "SELECT symbol, happened_at, row_key, field, value, observed_at FROM meta.versions ORDER BY observed_at"
+        return connection.execute(sql).fetchall()
+
+
+def test_corrections_are_kept_and_the_same_after_a_replay(tmp_path: Path) -> None:
+    """A rate is 1e-4 on the 12th and 13th, 2e-4 on the 14th and 15th, 3e-4 on the 16th; the mark price stays absent."""
+    seen = [(1e-4, 2), (1e-4, 3), (2e-4, 4), (2e-4, 5), (3e-4, 6)]
+    run = begin(tmp_path)
+    replayed = versions(run, [seen])
+    assert replayed == versions(run, [[each] for each in seen]) == versions(run, [seen[:1], seen[1:4], seen[4:]])
+    assert replayed == [
+        ("BTCUSDT", datetime(2025, 10, 10), f"BTCUSDT {T0} Regular", "funding_rate", value, datetime(2025, 10, 10 + day))
+        for value, day in (("0.0001", 3), ("0.0002", 4), ("0.0002", 5), ("0.0003", 6))
+    ]
+
+
+def test_no_raw_column_has_the_name_of_one_of_the_versions() -> None:
+    """`_note_versions` puts the values beside these columns."""
+    for source in map(get_source, source_rows()):
+        for endpoint in source.endpoints:
+            fields = set(endpoint.schema.names) - set(endpoint.primary_key)
+            assert endpoint.snapshot or not fields & {"symbol", "happened_at", "row_key"}, endpoint.name
 
 
 def test_a_page_leaves_quarantine_once_its_request_is_answered(tmp_path: Path) -> None:

@@ -49,4 +49,4 @@ from bars as b
 {{ join_instrument('b', 'b.opened_at') }}
 {{ join_fact('n', 'b', 'candles', "'sides_of_volume'", 'b.opened_at') }}
 {{ join_fact('d', 'b', 'candles', "'publication_delay_minutes'") }}
-where coalesce(b.opened_at < i.ends_at, true)
+where {{ in_life('b.opened_at', is_bar=true) }}

@@ -28,39 +28,40 @@ with days as (
         after as (partition by c.instrument_id order by c.day rows between current row and unbounded following)
 ),
 
-loaded as (  -- windows whose liquidations were loaded completely, adjacent and overlapping windows merged
-    select instrument_id, min(window_start) as window_start, max(window_end) as window_end
+loaded as (  -- windows whose liquidations a source gave completely, adjacent and overlapping windows merged
+    select source, instrument_id, min(window_start) as window_start, max(window_end) as window_end
     from (
-        select *, sum(starts) over (partition by instrument_id order by window_start, window_end) as island
+        select *, sum(starts) over (partition by source, instrument_id order by window_start, window_end) as island
         from (
             select
+                w.source,
                 s.venue || ':' || w.symbol as instrument_id,
                 w.window_start,
                 w.window_end,
                 (w.window_start > coalesce(max(w.window_end) over (
-                    partition by s.venue, w.symbol order by w.window_start, w.window_end rows between unbounded preceding and 1 preceding
+                    partition by w.source, s.venue, w.symbol order by w.window_start, w.window_end rows between unbounded preceding and 1 preceding
                 ), '-infinity'))::integer as starts
             from {{ ref('stg_meta__loaded_windows') }} as w
             inner join ({{ sources_table() }}) as s on w.source = s.source and w.dataset = s.dataset
             where w.dataset = 'liquidations'
         )
     )
-    group by instrument_id, island
+    group by source, instrument_id, island
 ),
 
 counted as (
     select
-        day, venue, instrument_id, base_asset, 'candles' as dataset, hour_from as due_from, hour_to as due_to,
+        day, venue, source, instrument_id, base_asset, 'candles' as dataset, hour_from as due_from, hour_to as due_to,
         1.0 as interval_hours, null::double as missing_hours, candles as seen
     from days
     union all
     select
-        day, venue, instrument_id, base_asset, 'open_interest',
+        day, venue, source, instrument_id, base_asset, 'open_interest',
         case when due_from > hour_from then hour_from + interval 1 hour else hour_from end, hour_to, 1.0, null, oi_observations
     from days
     union all
     select
-        day, venue, instrument_id, base_asset, 'funding_rates', hour_from, slots_to, interval_hours,
+        day, venue, source, instrument_id, base_asset, 'funding_rates', hour_from, slots_to, interval_hours,
         greatest(date_diff('hour', hour_from, slots_to) - coalesce(funding_hours, 0), 0), funding_settlements
     from (
         select
@@ -79,7 +80,7 @@ counted as (
 )
 
 select
-    day, venue, instrument_id, base_asset, dataset, due_from, due_to, interval_hours,
+    day, venue, source, instrument_id, base_asset, dataset, due_from, due_to, interval_hours,
     case dataset
         when 'funding_rates' then coalesce(seen, 0) + ceil(missing_hours / interval_hours - 1e-6)::bigint
         else date_diff('hour', due_from, due_to)
@@ -90,9 +91,9 @@ from counted
 where expected > 0
 union all
 select
-    c.day, c.venue, c.instrument_id, c.base_asset, 'liquidations', c.due_from, c.due_to, 24, 1,
+    c.day, c.venue, c.source, c.instrument_id, c.base_asset, 'liquidations', c.due_from, c.due_to, 24, 1,
     (l.instrument_id is not null)::bigint, (l.instrument_id is not null and coalesce(k.value = 'complete', false))::bigint
 from {{ ref('int_calendar') }} as c
 {{ join_fact('k', 'c', 'liquidations', "'completeness_class'", 'c.day') }}
 left join loaded as l
-    on c.instrument_id = l.instrument_id and l.window_start <= c.due_from and l.window_end >= c.due_to
+    on c.source = l.source and c.instrument_id = l.instrument_id and l.window_start <= c.due_from and l.window_end >= c.due_to

@@ -4,6 +4,7 @@ with bars as materialized (
     select
         *,
         opened_at::date as day,
+        log10(close / lag(close) over series) as step,
         case when opened_at - lag(opened_at) over series = interval 1 hour then ln(close / lag(close) over series) end as change,
         date_diff('hour', lag(opened_at) over series, opened_at) as gap
     from {{ ref('int_candles_converted') }}
@@ -91,6 +92,22 @@ priced as (
     having n >= 3 and abs(ln(value)) > ln(1.3)
 ),
 
+-- identity: the price moves by a power of ten and stays there, the coins traded move by its inverse, the dollars go on: a coin redenominated
+redenominated as (
+    select j.instrument_id, j.opened_at, j.first_day, j.day as last_day,
+        median(b.close) filter (b.opened_at >= j.opened_at) / median(b.close) filter (b.opened_at < j.opened_at) as value,
+        median(b.volume_base) filter (b.opened_at >= j.opened_at) / median(b.volume_base) filter (b.opened_at < j.opened_at) as volumes,
+        count(*) as n
+    from (
+        select instrument_id, opened_at, day, min(day) over (partition by instrument_id) as first_day, step
+        from bars
+        qualify abs(step) > 0.9 and abs(step - round(step)) < 0.08
+    ) as j
+    inner join bars as b on j.instrument_id = b.instrument_id and b.opened_at >= j.opened_at - interval 36 hour and b.opened_at < j.opened_at + interval 24 hour
+    group by j.instrument_id, j.opened_at, j.first_day, j.day, j.step
+    having n >= 24 and abs(log10(value) - round(j.step)) < 0.15 and abs(log10(nullif(volumes, 0)) + round(j.step)) < 0.7
+),
+
 -- unit of volume: against the other venues, and against what all markets together trade
 traded as (
     select a.instrument_id, a.day, a.volume_usd, max(b.volume_usd) as others
@@ -174,6 +191,11 @@ select instrument_id, 'candles', case when spread < 1.03 then 'unit' else 'ident
     case when spread < 1.03 then format('prices are {:.6g} times those of the asset''s other instruments', value)
         else format('prices move apart from those of the asset''s other instruments ({:.6g} times at the median): another coin', value) end
 from priced
+union all
+select instrument_id, 'candles', 'identity', first_day, last_day, n,
+    format('the price is {:.4g} times that before {}, and the coins traded {:.4g} times: a coin redenominated, another one before', value,
+        strftime(opened_at, '%Y-%m-%d %H:%M'), volumes)
+from redenominated
 union all
 select instrument_id, 'volume', 'unit', first_day, last_day, n,
     format('a day''s volume is {:.3g} USD{}', volume_usd, coalesce(format(', {:.3g} times that of the asset''s largest other venue', value), ''))

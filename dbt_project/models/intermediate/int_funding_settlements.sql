@@ -88,7 +88,7 @@ known as (
         qualify {{ in_window('settled_at', window) }}
     ) as o
     {{ join_instrument('o', 'o.settled_at') }}
-    where coalesce(o.settled_at <= i.ends_at, true)
+    where {{ in_life('o.settled_at') }}
 ),
 
 rated as (

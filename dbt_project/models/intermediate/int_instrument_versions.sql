@@ -37,9 +37,10 @@ numbered as (
     window history as (partition by instrument_id order by observed_at)
 ),
 
-ended as (  -- what is known last of a listing holds for all of its versions
+lives as (  -- what is known last of a listing holds for all of its versions; a row before its hour is of another contract
     select
         *,
+        date_trunc('hour', listed_at) as begins_at,
         last_value(delisted_at) over (
             partition by instrument_id, listed_at order by version rows between unbounded preceding and unbounded following) as ends_at
     from numbered
@@ -66,12 +67,14 @@ select
     status,
     listed_at,
     delisted_at,
+    begins_at,
     ends_at,
     nulled,
     first_seen_at,
     hash(
         list((valid_from, units_hash) order by valid_from) filter (changes_units) over (partition by n.instrument_id),
+        list(begins_at order by valid_from) filter (listed_at is distinct from listed_before) over (partition by n.instrument_id),
         list(ends_at order by valid_from) filter (ends_at is not null) over (partition by n.instrument_id)
     ) as _versions
-from ended as n
+from lives as n
 left join {{ ref('quote_assets') }} as q on n.quote_asset = q.quote_asset

@@ -37,4 +37,4 @@ select
 from events as e
 {{ join_instrument('e', 'e.liquidated_at') }}
 {{ join_fact('d', 'e', 'liquidations', "'publication_delay_minutes'") }}
-where coalesce(e.liquidated_at <= i.ends_at, true)
+where {{ in_life('e.liquidated_at') }}

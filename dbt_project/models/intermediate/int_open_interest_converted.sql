@@ -33,7 +33,7 @@ valued as (
     {{ join_instrument('o', 'o.observed_at') }}
     left join {{ ref('int_candles_converted') }} as c on o.instrument_id = c.instrument_id and o.bar = c.opened_at
     left join {{ ref('stg_meta__scope') }} as r on true
-    where coalesce(o.observed_at <= i.ends_at, true)
+    where {{ in_life('o.observed_at') }}
 )
 
 select

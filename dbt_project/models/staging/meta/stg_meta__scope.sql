@@ -7,5 +7,6 @@ select
     as_of,
     assets,
     venues,
-    price_proxy
+    price_proxy,
+    sources
 from {{ source('meta', 'scope') }}

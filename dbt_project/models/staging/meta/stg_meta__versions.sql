@@ -1,0 +1,12 @@
+select
+    source,
+    dataset,
+    symbol,
+    happened_at,
+    row_key,
+    field,
+    value,
+    observed_at,
+    run,
+    page
+from {{ source('meta', 'versions') }}
