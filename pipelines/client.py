@@ -33,7 +33,7 @@ from pipelines.keys import Redactor, secrets
 from pipelines.limits import Limiter
 from pipelines.reading import Flaw, Unreadable, is_json, read
 from pipelines.s3 import S3
-from pipelines.source import Endpoint, Request, Source, Transport
+from pipelines.source import Endpoint, Request, Source, Transport, Usage
 from pipelines.windows import DAY, Window, iso
 
 log = logging.getLogger("perplake.client")
@@ -56,8 +56,8 @@ LARGEST_SKEW_MS = 366 * 24 * 3_600_000
 #: No ban is longer, in seconds; a greater `Retry-After` is garbage. Binance's last up to three days.
 LONGEST_BAN = 30 * 86_400.0
 ELSEWHERE = (
-    "This venue refuses your region. Run from another, leave it out with `--venues`, or use its public archive where the "
-    "venue page names one"
+    "This venue refuses your region. Run from another, name its host for your region with `PERPLAKE_HOSTS`, leave it out with "
+    "`--venues`, or use its public archive where the venue page names one"
 )
 REFUSED = (
     "The venue, or a firewall or a proxy before it, refuses this machine: its region or its address, or too many requests. Try "
@@ -120,6 +120,8 @@ class Client:
         self.source, self.base_url, self.limiter, self.clock = source, base_url.rstrip("/"), limiter, clock
         self.tries, self.check_clock, self.most_bytes = tries, check_clock, most_bytes
         self.warnings: list[str] = []
+        #: By limit: the greatest use that the venue stated.
+        self.usage: dict[str, Usage] = {}
         self._key = key or {}
         self._redact = Redactor(secrets(source, self._key))
         self.free_slots = asyncio.Semaphore(source.concurrency)
@@ -244,6 +246,7 @@ class Client:
             status, headers, body, url = await self._send(request)
         finally:
             self.free_slots.release()
+        self._note_usage(request, headers)
         self._raise_for(request, status, headers, body)
         page = Page(body, status, url, headers.get("X-Perplake-Origin", ""), self._observed_at(headers), request=request)
         try:
@@ -257,6 +260,23 @@ class Client:
         if page.rows:
             self._check_answers(request, endpoint, page)
         return page
+
+    def _note_usage(self, request: Request, headers: Mapping[str, str]) -> None:
+        """Note what the venue states of a limit and its use, beside what was counted here."""
+        stated = self.source.usage_headers
+        if not stated:
+            return
+        limit, used, remaining = (
+            int(value) if (value := headers.get(name, "").strip()) and re.fullmatch(r"\d{1,9}", value) else None
+            for name in (stated.limit, stated.used, stated.remaining)
+        )
+        if used is None and limit is not None and remaining is not None:
+            used = limit - remaining
+        names = [name for name in request.weights if stated.name in ("", name)]
+        if len(names) == 1 and (limit is not None or used is not None):
+            [name] = names
+            if name not in self.usage or (used or 0) >= (self.usage[name].used or 0):
+                self.usage[name] = Usage(limit, used, self.limiter.spent(name))
 
     def _check_answers(self, request: Request, endpoint: Endpoint, page: Page) -> None:
         """Count the rows outside the window. Raise `Transient` where none lies inside, or rows are of another instrument."""

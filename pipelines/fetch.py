@@ -28,7 +28,7 @@ from pipelines.records import known_names
 from pipelines.registry import closed_at
 from pipelines.run import Run
 from pipelines.settings import Settings
-from pipelines.source import Endpoint, Instrument, Request, Source
+from pipelines.source import Endpoint, Instrument, Request, Source, Usage
 from pipelines.windows import DAY, HOUR, Window, iso
 
 log = logging.getLogger("perplake.fetch")
@@ -57,6 +57,8 @@ class FetchResult:
     #: Pages of a series that lost rows which no other page of this run has.
     incomplete: list[Entry] = field(default_factory=list)
     reused: int = 0
+    #: By limit: the greatest use that the venue stated.
+    usage: dict[str, Usage] = field(default_factory=dict)
     #: By endpoint: the times of rows outside the requested windows, in milliseconds. Load cuts these rows.
     times_outside: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     #: The time from the start of the fetch until this source was done.
@@ -76,6 +78,7 @@ class FetchResult:
         self.reused += other.reused
         for name, times in other.times_outside.items():
             self.times_outside[name] += times
+        self.usage |= other.usage
 
     @property
     def quarantined(self) -> list[Entry]:
@@ -181,6 +184,7 @@ class _SourceFetch:
         for name, times in self.result.times_outside.items():
             example = f"such as one of {iso(times[0])}"
             self._warn_once(f"{self.source.name} {name}: {len(times)} rows outside the requested windows are left out, {example}")
+        self.result.usage = client.usage
         self.result.seconds = time.monotonic() - begun
 
     def _chosen_instruments(self, client: Client) -> list[Instrument]:

@@ -115,6 +115,12 @@ class Limiter:
                 return float(max(SLOT, (slot + 2) * SLOT + window - now))
         return window
 
+    def spent(self, name: str) -> float:
+        """The weight that was counted in the last window of a limit, by all processes on the machine."""
+        key, _, window = self._limits[name]
+        sql = "SELECT total(weight) FROM spent WHERE name = ? AND slot >= ?"
+        return float(self._db.execute(sql, (key, int((self._clock() - window) / SLOT))).fetchone()[0])
+
     def pause(self, seconds: float, problem: str, remedy: str = "") -> None:
         """Send nothing to the pool for so long; a pause never shortens another."""
         now = self._clock()

@@ -29,6 +29,28 @@ class Limit:
 
 
 @dataclass(frozen=True)
+class UsageHeaders:
+    """The headers by which a venue states a limit and its use: names of headers, empty where it sends none.
+
+    They are about the one limit of the request; with a `name`, about that limit alone.
+    """
+
+    limit: str = ""
+    used: str = ""
+    remaining: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """The use of a limit as a venue stated it (None: not stated), and what was counted here then, in the limit's weight."""
+
+    limit: int | None
+    used: int | None
+    counted: float
+
+
+@dataclass(frozen=True)
 class Instrument:
     """The venue's symbol of a perpetual, and its base asset.
 
@@ -216,6 +238,8 @@ class Source:
     parse_instruments: Callable[[Any], list[Instrument]] | None = None
     #: What the limits and pauses belong to, where the venue counts several hosts together; default: the host.
     pool: str = ""
+    #: How the venue states a limit and its use; None where it doesn't, or states another limit than those.
+    usage_headers: UsageHeaders | None = None
     #: The seconds in one unit of the header `Retry-After`, where it is no date.
     retry_after_unit: float = 1
     #: How many requests are sent at a time.

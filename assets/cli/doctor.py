@@ -13,7 +13,7 @@ import json
 import platform
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -26,8 +26,10 @@ import typer
 from assets.cli.base import command
 from pipelines import __version__, warehouse
 from pipelines.fetch import FetchResult
+from pipelines.limits import SHARE
 from pipelines.load import LoadResult
 from pipelines.reading import Flaw
+from pipelines.registry import source_rows
 from pipelines.settings import Settings
 from pipelines.sources import get_source
 
@@ -53,7 +55,15 @@ _REFERENCES = """
 SELECT source, covers, base_asset, our_value, reported_value, agrees, likely_reason FROM marts.reconciliation_daily
 WHERE metric = 'open_interest' AND base_asset IS NOT NULL AND our_value IS NOT NULL ORDER BY ALL
 """
-_FACTS = "SELECT source, dataset, fact, value FROM marts.dim_venue_facts WHERE NOT verified ORDER BY ALL"
+_FACTS = "SELECT source, venue, dataset, fact, value FROM marts.dim_venue_facts WHERE NOT verified ORDER BY ALL"
+#: The kinds of facts that data can decide, and the names of such facts in `venue_facts.csv`.
+_DECIDED = {
+    "sides of open interest": "sides_of_",
+    "fixed_interval_hours": "fixed_interval_hours",
+    "unit of liquidations": "unit_of_",
+}
+#: What facts are measured on, where none are asked for: enough hours and assets for the measurements of `catalog.MEASURED`.
+_MEASURED_DAYS, _MEASURED_ASSETS = 8, ["BTC", "ETH", "SOL"]
 
 
 class Colour(StrEnum):
@@ -115,24 +125,65 @@ def neighbours(db: duckdb.DuckDBPyConnection) -> Iterator[Verdict]:
         yield Verdict(source, "open interest", Colour.ok if agrees else Colour.bad, text + (f": {reason}" if reason else ""))
 
 
+def limits(results: Sequence[FetchResult], scale: float) -> Iterator[Verdict]:
+    """A verdict on each limit whose use a source states in the headers of its answers, beside ours (times `scale`)."""
+    for result in results:
+        for name, usage in sorted(result.usage.items()):
+            ours = get_source(result.source).limits[name]
+            allowed = int(ours.weight * scale)
+            colour, remedy = Colour.ok, ""
+            if usage.limit is not None and usage.limit < allowed * SHARE:
+                colour, remedy = Colour.bad, ": ours is too high, report it; until then lower it with PERPLAKE_LIMITS_SCALE"
+            elif usage.used is not None and usage.used > 1.1 * usage.counted + 5:
+                colour, remedy = Colour.unknown, ": another program on this address uses it, or requests weigh more than we count"
+            stated = ", ".join(
+                f"{value:,} {what}" for value, what in ((usage.limit, "allowed"), (usage.used, "used")) if value is not None
+            )
+            counted = f"ours is {allowed:,} in {ours.seconds} s, {usage.counted:,.0f} counted"
+            yield Verdict(result.source, f"limit {name}", colour, f"the venue states {stated}; {counted}{remedy}")
+
+
+def measured_facts(db: duckdb.DuckDBPyConnection, sources: Collection[str]) -> Iterator[Verdict]:
+    """Verdicts on facts about the venues of these sources: what data say of them, and the facts that stay without a proof."""
+    from assets.defs.checks.catalog import MEASURED  # pandera takes a second to import
+
+    venues = {source_rows()[source].venue: source for source in sorted(sources, reverse=True)}
+    decided: set[tuple[str, str, str]] = set()
+    sql = f"{MEASURED} SELECT venue, dataset, fact, stated, measured, observations, agrees FROM measured ORDER BY ALL"
+    for venue, dataset, fact, stated, value, observations, agrees in db.execute(sql).fetchall():
+        if venue not in venues:
+            continue
+        colour = Colour.unknown if agrees is None else Colour.ok if agrees else Colour.bad
+        said = {Colour.ok: "proven by data", Colour.bad: "contradicted", Colour.unknown: "not decided"}[colour]
+        text = f"{said}: stated {stated}, measured {value} ({observations} observations)"
+        yield Verdict(venues[venue], f"fact {dataset}.{fact}", colour, text)
+        if colour is not Colour.unknown:
+            decided.add((venue, dataset, _DECIDED[fact]))
+    for source, venue, dataset, fact, value in db.execute(_FACTS).fetchall():
+        if source in sources and not any(v == venue and d == dataset and fact.startswith(start) for v, d, start in decided):
+            yield Verdict(source, f"fact {dataset}.{fact}", Colour.unknown, f"{value}: not proven")
+
+
 @command("mode", "venues", "assets", "as_of", "seed")
 def doctor(
     settings: Settings,
-    facts: Annotated[bool, typer.Option("--facts", help="list the facts about venues that are not proven, too")] = False,
+    facts: Annotated[
+        bool, typer.Option("--facts", help="measure facts about venues on eight days of three assets, and list the unproven ones")
+    ] = False,
     output: Annotated[Path | None, typer.Option(help="a JSON file to attach to a report; it has no key in it")] = None,
 ) -> None:
     """Ask every chosen source one small question per dataset, and compare the answers: `perps doctor --mode live`.
 
     One asset (BTC, or the first of `--assets`), the last whole day. Exit status 1 where a verdict is red.
     """
-    asset = settings.assets[0] if "assets" in settings.model_fields_set else "BTC"
+    given = settings.assets if "assets" in settings.model_fields_set else _MEASURED_ASSETS
     with tempfile.TemporaryDirectory(prefix="perplake-doctor-") as folder:
         own = {
             "home": Path(folder),
             "warehouse": None,
             "landing": None,
-            "assets": [asset],
-            "days": 1,
+            "assets": given if facts else given[:1],
+            "days": _MEASURED_DAYS if facts else 1,
             "first": None,
             "last": None,
         }
@@ -178,16 +229,14 @@ def examine(settings: Settings, facts: bool = False) -> tuple[list[Verdict], lis
             results = asyncio.run(fetch(run, sources, progress))
         with warehouse.one_writer(settings.database):
             loads = [load_source(run, get_source(result.source), result.entries) for result in results]
-        found = list(answers(results, loads))
+        found = [*answers(results, loads), *limits(results, settings.scale)]
         if problem := _build(settings):
             found.append(Verdict("all", "tables", Colour.bad, problem))
         with warehouse.connect(settings.database, read_only=True) as db:
             if not problem:
                 found += neighbours(db)
             if facts and not problem:
-                for source, dataset, fact, value in db.execute(_FACTS).fetchall():
-                    if source in {result.source for result in results}:
-                        found.append(Verdict(source, f"fact {dataset}.{fact}", Colour.unknown, f"{value}: not proven"))
+                found += measured_facts(db, {result.source for result in results})
     return found, notes
 
 

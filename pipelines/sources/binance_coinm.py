@@ -13,7 +13,7 @@ from typing import Any
 
 from pipelines.records import MaybeNumber, Ms, Number, Record
 from pipelines.shapes import Bar
-from pipelines.source import Instrument, Limit, Source
+from pipelines.source import Instrument, Limit, Source, UsageHeaders
 from pipelines.sources.binance_usdm import POOL, delivered_at, endpoints, error
 from pipelines.symbols import base_asset
 
@@ -79,6 +79,7 @@ SOURCE = Source(
     base_url="https://dapi.binance.com",
     pool=POOL,
     # The page gives the limit of /futures/data for USD-M alone (U): kept to here as well.
+    usage_headers=UsageHeaders(used="X-MBX-USED-WEIGHT-1M", name="weight"),
     limits={"weight": Limit(2400, 60), "data": Limit(1000, 300)},
     error=error,
     parse_instruments=instruments,

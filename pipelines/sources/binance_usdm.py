@@ -17,7 +17,7 @@ from pipelines.error_bodies import error_reader
 from pipelines.paging import by_symbol, hourly, present, windowed
 from pipelines.records import MaybeNumber, Ms, Number, Record
 from pipelines.shapes import Bar, PriceBar
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, UsageHeaders
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window
 
@@ -228,6 +228,7 @@ SOURCE = Source(
     venue="binance",
     base_url="https://fapi.binance.com",
     pool=POOL,
+    usage_headers=UsageHeaders(used="X-MBX-USED-WEIGHT-1M", name="weight"),
     limits={"weight": Limit(2400, 60), "funding": Limit(500, 300), "data": Limit(1000, 300)},
     error=error,
     parse_instruments=instruments,

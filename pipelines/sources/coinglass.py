@@ -12,7 +12,7 @@ from pipelines.endpoints import series
 from pipelines.error_bodies import error_reader
 from pipelines.paging import hourly, windowed
 from pipelines.records import Number, Record
-from pipelines.source import Endpoint, Limit, Source
+from pipelines.source import Endpoint, Limit, Source, UsageHeaders
 from pipelines.windows import DAY
 
 ROOT = "/api/futures/"
@@ -69,6 +69,7 @@ SOURCE = Source(
     base_url="https://open-api-v4.coinglass.com",
     # The smallest plan's.
     limits={"calls": Limit(30, 60)},
+    usage_headers=UsageHeaders(limit="API-KEY-MAX-LIMIT", used="API-KEY-USE-LIMIT"),
     error=error,
     key_header="CG-API-KEY",
     by_asset=True,

@@ -19,7 +19,7 @@ from pipelines.endpoints import hourly_bars, series, snapshot
 from pipelines.paging import hourly
 from pipelines.records import IsoMs, MaybeNumber, Number, Record
 from pipelines.shapes import decode_or_none, enveloped
-from pipelines.source import Instrument, Kind, Limit, Request, Source, VenueProblem
+from pipelines.source import Instrument, Kind, Limit, Request, Source, UsageHeaders, VenueProblem
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window, iso_ms
 
@@ -119,6 +119,7 @@ SOURCE = Source(
     base_url="https://indexer.dydx.trade",
     retry_after_unit=0.001,  # msBeforeNext of its limiter (comlink, rate-limit.ts)
     limits={"requests": Limit(100, 10), "candles": Limit(1000, 10)},
+    usage_headers=UsageHeaders(limit="RateLimit-Limit", remaining="RateLimit-Remaining", name="requests"),
     error=error,
     parse_instruments=instruments,
     endpoints=(

@@ -21,7 +21,7 @@ from pipelines.error_bodies import error_reader
 from pipelines.paging import WindowRequest, hourly, rest_of_window, windowed
 from pipelines.records import MaybeNumber, Number, Record, Seconds
 from pipelines.shapes import Stamped
-from pipelines.source import Instrument, Limit, Plan, Request, Source
+from pipelines.source import Instrument, Limit, Plan, Request, Source, UsageHeaders
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window
 
@@ -155,6 +155,7 @@ SOURCE = Source(
     limits={
         endpoint: Limit(200, 10) for endpoint in ("contracts", "funding_rate", "contract_stats", "candlesticks", "liq_orders")
     },
+    usage_headers=UsageHeaders(limit="X-Gate-RateLimit-Limit", remaining="X-Gate-RateLimit-Requests-Remain"),
     error=error,
     parse_instruments=instruments,
     endpoints=(

@@ -16,7 +16,7 @@ from pipelines.error_bodies import error_reader
 from pipelines.paging import hourly, windowed
 from pipelines.records import MaybeNumber, Ms, Number, Record
 from pipelines.shapes import Bar
-from pipelines.source import Instrument, Limit, Request, Source
+from pipelines.source import Instrument, Limit, Request, Source, UsageHeaders
 from pipelines.symbols import base_asset
 
 #: The cost of a request is not known for certain: that of the dearest.
@@ -77,6 +77,7 @@ SOURCE = Source(
     venue="kucoin",
     base_url="https://api-futures.kucoin.com",
     limits={"public": Limit(2000, 30)},
+    usage_headers=UsageHeaders(limit="gw-ratelimit-limit", remaining="gw-ratelimit-remaining"),
     error=error,
     parse_instruments=instruments,
     endpoints=(

@@ -20,7 +20,7 @@ from pipelines.client import Client, Page, http_date, retry_after
 from pipelines.clock import Clock
 from pipelines.errors import Absent, Blocked, NotFound, RateLimited, Rejected, Retired, Transient, VenueError
 from pipelines.limits import Limiter
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, Usage
 from pipelines.sources import get_source
 from pipelines.windows import HOUR, Window
 
@@ -73,6 +73,7 @@ class Outcome:
     def __init__(self) -> None:
         self.requests: list[tuple[float, str]] = []
         self.warnings: list[str] = []
+        self.usage: dict[str, Usage] = {}
         self.page: Page | None = None
         self.error: VenueError | None = None
 
@@ -122,7 +123,7 @@ def request_once(
                 )
             except VenueError as problem:
                 outcome.error = problem
-            outcome.warnings = client.warnings
+            outcome.warnings, outcome.usage = client.warnings, client.usage
 
     asyncio.run(main())
     return outcome
@@ -140,6 +141,23 @@ def test_a_good_page(tmp_path: Path) -> None:
     assert len(outcome.requests) == 1 and outcome.requests[0][1].startswith(
         "/fapi/v1/fundingRate?symbol=BTCUSDT&startTime=1760054400000&endTime="
     )
+
+
+@pytest.mark.parametrize(
+    ("headers", "usage"),
+    [
+        ({"gw-ratelimit-limit": "2000", "gw-ratelimit-remaining": "1950"}, {"public": Usage(2000, 50, 2.0)}),
+        ({"gw-ratelimit-limit": "a lot"}, {}),
+        ({}, {}),
+    ],
+)
+def test_the_use_of_a_limit_is_read_from_the_headers(headers: dict[str, str], usage: dict[str, Usage], tmp_path: Path) -> None:
+    outcome = request_once(
+        tmp_path, responds({"code": "200000", "data": []}, **headers), source=get_source("kucoin"), symbol="XBTUSDTM"
+    )
+    weight = first_request(get_source("kucoin").endpoint("funding_rates"), "XBTUSDTM").weights["public"]
+    expected = {name: replace(each, counted=each.counted * weight) for name, each in usage.items()}
+    assert outcome.usage == expected, "an empty page is requested twice"
 
 
 @pytest.mark.parametrize("status", [429, 418])
