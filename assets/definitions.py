@@ -5,7 +5,6 @@ Settings come from the environment and `perplake.toml`; `perps ui` points them a
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -19,19 +18,32 @@ from assets.defs.resources import run_config
 from assets.defs.schedules import chosen_assets
 from pipelines.settings import Settings
 
-# Of freshness policies and `map_asset_specs`, which are new in Dagster.
-warnings.filterwarnings("ignore", category=dg.PreviewWarning)
-warnings.filterwarnings("ignore", category=dg.BetaWarning)
-
-#: What readers use is written once a day; two hours more before it counts as stale.
+#: What readers use, and what chosen sources give, is written once a day; two hours more before it counts as stale.
 FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=26))
 FRESH_ASSETS = {*MARTS, FEATURES, LABELS, COPY, PARQUET, REPORT}
 
 
+def _present() -> tuple[str, set[str]]:
+    """The market and the chosen sources of the settings; none where they can't be read, which is told by what uses them."""
+    try:
+        return Settings().market[:63], set(Settings().sources)
+    except ValueError:
+        return "", set()
+
+
+MARKET, CHOSEN = _present()
+
+
 def _shared(spec: dg.AssetSpec) -> dg.AssetSpec:
-    """What holds for all assets: one owner, and a freshness policy for what readers use."""
-    spec = spec.replace_attributes(owners=["team:perplake"])
-    return dg.apply_freshness_policy(spec, FRESH) if spec.key in FRESH_ASSETS else spec
+    """What holds for all assets: one owner, the market as a tag, and a freshness policy for what is written each day.
+
+    `chosen` is a tag of the assets of the sources that the settings choose.
+    """
+    chosen = spec.group_name in CHOSEN
+    tags = {**spec.tags, "perplake/market": MARKET, **({"perplake/chosen": ""} if chosen else {})}
+    spec = spec.replace_attributes(owners=["team:perplake"], tags=tags)
+    fresh = spec.key in FRESH_ASSETS or (chosen and spec.key.path[0] in ("landing", "raw"))
+    return dg.apply_freshness_policy(spec, FRESH) if fresh else spec
 
 
 def _without_partitions(spec: dg.AssetSpec) -> dg.AssetSpec:

@@ -14,6 +14,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from itertools import pairwise
 from operator import attrgetter
 from typing import Any
@@ -56,6 +57,8 @@ class FetchResult:
     assets: set[str] = field(default_factory=set)
     #: Pages of a series that lost rows which no other page of this run has.
     incomplete: list[Entry] = field(default_factory=list)
+    #: Windows of requests that were not answered whole, each with its endpoint.
+    unfetched: list[tuple[str, Window]] = field(default_factory=list)
     reused: int = 0
     #: By limit: the greatest use that the venue stated.
     usage: dict[str, Usage] = field(default_factory=dict)
@@ -75,6 +78,7 @@ class FetchResult:
         self.warnings += other.warnings
         self.assets |= other.assets
         self.incomplete += other.incomplete
+        self.unfetched += other.unfetched
         self.reused += other.reused
         for name, times in other.times_outside.items():
             self.times_outside[name] += times
@@ -83,6 +87,28 @@ class FetchResult:
     @property
     def quarantined(self) -> list[Entry]:
         return [entry for entry in self.entries if entry.problem]
+
+    def whole_days(self, run: Run, endpoint: str = "") -> list[date]:
+        """The UTC days of the run's window that are over and were answered whole, by one endpoint or by all that were asked."""
+        settle = 0 if run.clock.frozen else int(run.settings.settle_minutes * 60_000)
+        asked, broken = set[date](), set[date]()
+        for entry in self.entries:
+            if entry.window and endpoint in ("", entry.endpoint_name):
+                days, unread = _days(Window(*entry.window)), bool(entry.problem or entry.flaws)
+                asked.update(days)
+                broken.update(d for d in days if unread or (_end(d) + settle > entry.observed_at and not entry.final))
+        broken.update(day for name, window in self.unfetched if endpoint in ("", name) for day in _days(window))
+        return [day for day in run.window.days if day in asked - broken and _end(day) <= run.clock.now()]
+
+
+def _days(window: Window) -> list[date]:
+    """The UTC days of a requested window; the settlement that closes a day is requested a moment after it."""
+    return Window(window.start, max(window.start, window.end - SETTLED_LATE_MS)).days
+
+
+def _end(day: date) -> int:
+    """The end of a UTC day in milliseconds."""
+    return Window.of_days(day, day).end
 
 
 async def fetch(run: Run, sources: list[Source], progress: Progress = lambda source, done, total: None) -> list[FetchResult]:
@@ -246,11 +272,15 @@ class _SourceFetch:
             planned = planned_requests(endpoint, instruments, window, "all" in self.run.settings.assets)
         except Exception as problem:
             self._give_up(endpoint, self._unexpected(endpoint.name, "the requests can't be planned", problem))
+            self.result.unfetched.append((endpoint.name, window))
         self._total += len(planned)
         async with asyncio.TaskGroup() as group:
             for instrument, request in planned:
                 group.create_task(self._fetch_window(client, endpoint, instrument, request))
         self._settle_not_found(endpoint)
+        answers = [entry for entry in self.result.entries if entry.endpoint_name == endpoint.name]
+        if answers and not endpoint.is_event and all(entry.empty for entry in answers):
+            self.result.unfetched.append((endpoint.name, window))  # rows are due, and not a single one came
 
     async def _fetch_window(self, client: Client, endpoint: Endpoint, instrument: Instrument, planned: Request) -> None:
         """The pages of a planned request, then what they left out of its window, for as long as that brings rows.
@@ -281,6 +311,8 @@ class _SourceFetch:
             waiting = [replace(r, clip_start=True, clip_end=True) for r in waiting]
         if not chain.is_whole(self.run.clock.now()):
             self.result.incomplete += chain.incomplete
+        if planned.window and (waiting or self._stopped):
+            self.result.unfetched.append((endpoint.name, planned.window))
         self._done += 1
         self.progress(self.source.name, self._done, self._total)
 

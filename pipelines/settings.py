@@ -104,6 +104,11 @@ class Settings(BaseSettings):
         2000, ge=1, description="most pages that may follow each other in answer to one request (Kraken's have 1,000 trades each)"
     )
     tries: int = Field(6, ge=1, description="tries per request")
+    catch_up_days: int = Field(7, ge=0, description="days before yesterday of which the daily schedule requests what is missing")
+    history_days: int = Field(
+        14, ge=0, description="days after which runs and their logs are deleted from Dagster's history; 0: never"
+    )
+    ui_hosts: Names = Field([], description="names, beside those of loopback, under which the Dagster UI may be asked")
     refetch: bool = Field(False, description="request pages again that landing already has")
     forecasts: bool = Field(
         False, description="forecast the coming week and score past forecasts (about 10 s per year of history)"
@@ -147,7 +152,7 @@ class Settings(BaseSettings):
     def _expanded(cls, landing: str | None) -> str | None:
         return str(Path(landing).expanduser()) if landing and "://" not in landing else landing
 
-    @field_validator("venues", "ccxt_venues", "vendor_venues", "subgraphs", "hosts", "assets", mode="before")
+    @field_validator("venues", "ccxt_venues", "vendor_venues", "subgraphs", "hosts", "assets", "ui_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value

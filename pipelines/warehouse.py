@@ -6,10 +6,12 @@ beside the warehouse, shared by the command line, the UI and the schedules, lets
 
 from __future__ import annotations
 
+import logging
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,9 @@ SCHEMA = 1
 
 #: What DuckDB raises for a file that it can't read or write.
 FILE_ERRORS = (duckdb.IOException, duckdb.InternalException, duckdb.FatalException, duckdb.SerializationException)
+
+_log = logging.getLogger("perplake.waiting")
+_log.setLevel(logging.WARNING)  # shown whatever the level of the others
 
 _TYPES = {
     pa.int64(): "BIGINT",
@@ -92,17 +97,35 @@ def mends(reason: str, damaged: str = "") -> str:
 
 
 @contextmanager
-def one_writer(path: Path, wait: float = 3600) -> Iterator[None]:
-    """Hold the writer's lock. Raises `WarehouseMismatch` after `wait` seconds of waiting for it."""
+def one_writer(path: Path, wait: float = 3600, patience: float = 2) -> Iterator[None]:
+    """Hold the writer's lock. Says whom it waits for after `patience` seconds.
+
+    Raises `WarehouseMismatch` after `wait` seconds of waiting.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(f"{path}.lock", timeout=wait)
+    lock, holder = FileLock(f"{path}.lock"), Path(f"{path}.writer")
     try:
-        with lock:
-            yield
+        lock.acquire(timeout=patience)
     except Timeout:
-        raise WarehouseMismatch(
-            f"another run has been writing {path} for {wait / 60:.0f} minutes; wait for it or stop it"
-        ) from None
+        _log.warning("waiting for %s, which writes %s; Ctrl-C stops the wait", _writer(holder), path)
+        try:
+            lock.acquire(timeout=wait - patience)
+        except Timeout:
+            problem = f"{_writer(holder)} has been writing {path} for {wait / 60:.0f} minutes; wait for it or stop it"
+            raise WarehouseMismatch(problem) from None
+    try:
+        with suppress(OSError):  # a full disk: the note is for messages alone
+            holder.write_text(f"process {os.getpid()} (since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC)")
+        yield
+    finally:
+        lock.release()
+
+
+def _writer(holder: Path) -> str:
+    try:
+        return holder.read_text() or "another process"
+    except OSError:
+        return "another process"
 
 
 def prepare(connection: duckdb.DuckDBPyConnection, market: str) -> None:

@@ -81,11 +81,23 @@ def import_(
 @command("mode", "home", "landing", "seed")
 def prune(
     settings: Settings,
-    before: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="delete what was fetched before this day, UTC")],
+    before: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="delete what was fetched before this day, UTC")
+    ] = None,
 ) -> None:
-    """Free landing's disk: delete the pages fetched before a day. Tables stay; deleted pages can't be replayed any more."""
+    """Free disk: runs older than `history_days` in Dagster's history, and with `--before` the pages fetched before a day.
+
+    Tables stay; deleted pages can't be replayed any more.
+    """
+    from assets.runtime.history import delete_old_runs
+    from assets.runtime.instance import dagster_instance
     from pipelines.landing import Landing
 
+    with dagster_instance(settings) as instance:
+        deleted = delete_old_runs(instance, settings.history_days)
+    typer.echo(f"deleted {deleted:,} runs older than {settings.history_days} days from Dagster's history")
+    if before is None:
+        return
     freed = Landing(settings.landing_root).prune(f"{before:%Y%m%d}")
     typer.echo(f"freed {freed / 1e6:.1f} MB")
 

@@ -1,24 +1,32 @@
-"""`perps ui`: the Dagster UI and its daemon on loopback, with the venue emulator beside them.
+"""`perps ui`: Dagster's code server, web server and daemon on loopback, with the venue emulator beside them.
 
 The emulator's clock runs with real time, so that the hourly schedule has a day in progress to load. Runs of the command line
-are in the same instance; the days that they fetched become materialised partitions while the UI starts. Ctrl-C stops all.
+are in the same instance; the days that they fetched become materialised partitions while the UI starts. Ctrl-C and SIGTERM
+stop all.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import socket
 import subprocess
 import sys
-from contextlib import nullcontext
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+from filelock import FileLock, Timeout
+
 from assets.runtime.emulator import emulator
 from assets.runtime.instance import dagster_home, dagster_instance
-from pipelines.fetch import SETTLED_LATE_MS
-from pipelines.landing import Landing
+from assets.runtime.outcomes import noted_runs
 from pipelines.settings import Settings
 from pipelines.windows import Window
 
@@ -26,42 +34,128 @@ if TYPE_CHECKING:
     import dagster as dg
 
 ROOT = Path(__file__).parents[2]
+#: Until the code location has loaded, and until servers that were told to end are killed.
+START_SECONDS, STOP_SECONDS = 120.0, 8.0
 
 
 def serve(settings: Settings, port: int) -> None:
-    """Run until stopped. Raises `ConnectionError` when the emulator does not start, `ValueError` for replay."""
+    """Run until stopped.
+
+    Raises `ConnectionError` when a server ends or doesn't start, `ValueError` for replay, a taken port, a second UI of one home.
+    """
+    from assets.runtime.orphans import fail_orphaned_runs
+
     if settings.mode == "replay":
         raise ValueError("replay requests nothing, so it has no days to schedule: `perps run --mode replay`")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with (
+        suppress(KeyboardInterrupt),
+        _only_one(dagster_home(settings), port),
         emulator(settings, None) if settings.mode != "live" else nullcontext() as attached,
         dagster_instance(settings) as instance,
+        tempfile.TemporaryDirectory(prefix="perplake-ui-") as folder,
     ):
+        if killed := fail_orphaned_runs(instance, settings.home, unlocked_too="DAGSTER_HOME" not in os.environ):
+            typer.echo(f"runs whose process was killed are marked as failed: {', '.join(run[:8] for run in killed)}")
         environment = {**os.environ, "PERPLAKE_MODE": settings.mode, "DAGSTER_HOME": str(dagster_home(settings))}
+        environment["PERPLAKE_HOME"] = str(settings.home.absolute())  # the servers' folder is that of the code
         if attached:
             environment["PERPLAKE_EMULATOR_URL"] = attached.emulator.url
-        command = [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "--host", "127.0.0.1", "--port", str(port)]
-        process = subprocess.Popen(command, cwd=ROOT, env=environment)
-        try:
-            note_landed_days(instance, settings)
-            process.wait()
-        except KeyboardInterrupt:
-            process.send_signal(signal.SIGINT)
-            process.wait(timeout=180)
+        with _servers(Path(folder), port, environment) as servers:
+            typer.echo(f"the Dagster UI is on http://127.0.0.1:{port}; Ctrl-C stops it")
+            note_whole_days(instance, settings)
+            while True:
+                _check(servers)
+                time.sleep(0.5)
 
 
-def landed_days(settings: Settings) -> dict[str, set[date]]:
-    """The UTC days of which landing has final responses, by source; funding is asked a moment longer, which is no day."""
+@contextmanager
+def _only_one(folder: Path, port: int) -> Iterator[None]:
+    """Hold the lock of the UI of this Dagster instance. Raises `ValueError` where another holds it, or the port is taken."""
+    try:
+        with FileLock(folder / "ui.lock", timeout=0):
+            try:
+                socket.create_server(("127.0.0.1", port)).close()
+            except OSError as problem:
+                raise ValueError(f"port {port} can't be used ({problem.strerror}): choose another with --port") from None
+            yield
+    except Timeout:
+        raise ValueError(f"another `perps ui` serves {folder}: use it, or stop it first") from None
+
+
+@contextmanager
+def _servers(folder: Path, port: int, environment: dict[str, str]) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
+    """Code server, web server and daemon, each in a process group of its own, until the block ends.
+
+    Runs are children of the code server: they are told to end too, and stop cleanly where they can in time.
+    """
+    code, workspace = folder / "code.sock", folder / "workspace.yaml"
+    workspace.write_text(f"load_from: [{{grpc_server: {{socket: {code}, location_name: perplake}}}}]\n")
+    load = ["dagster", "code-server", "start", "--module-name", "assets.definitions", "--location-name", "perplake"]
+    commands = {
+        "code server": [*load, "--socket", str(code), "--use-python-environment-entry-point", "--log-level", "warning"],
+        "web server": ["assets.runtime.webserver", "--port", str(port), "--workspace", str(workspace)],
+        "daemon": ["dagster._daemon", "run", "--workspace", str(workspace), "--log-level", "warning"],
+    }
+    commands["web server"] += ["--uvicorn-log-level", "warning", "--dagster-log-level", "warning"]
+    servers: dict[str, subprocess.Popen[bytes]] = {}
+    for stop in (signal.SIGINT, signal.SIGTERM):  # a shell's `&` has them ignored
+        signal.signal(stop, signal.default_int_handler)
+    try:
+        for name, command in commands.items():
+            servers[name] = subprocess.Popen(
+                [sys.executable, "-m", *command], cwd=ROOT, env=environment, start_new_session=True, preexec_fn=_end_with_parent
+            )
+            deadline = time.monotonic() + START_SECONDS
+            while not code.exists():
+                _check(servers)
+                if time.monotonic() > deadline:
+                    raise ConnectionError(f"the code location did not load within {START_SECONDS:.0f} s")
+                time.sleep(0.1)
+        yield servers
+    finally:
+        _stop(list(servers.values()))
+
+
+def _end_with_parent() -> None:
+    """In the child: have Linux end it when its parent is killed; other systems leave it to the user."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
+def _check(servers: dict[str, subprocess.Popen[bytes]]) -> None:
+    """Raises `ConnectionError` where a server has ended."""
+    for name, process in servers.items():
+        if process.poll() is not None:
+            raise ConnectionError(f"the {name} of the UI ended with status {process.returncode}; its output is above")
+
+
+def _stop(processes: list[subprocess.Popen[bytes]]) -> None:
+    """End processes and their children: by SIGTERM, after `STOP_SECONDS` by SIGKILL."""
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    for process in processes:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=max(0.0, deadline - time.monotonic()))
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def whole_days(settings: Settings) -> dict[str, set[date]]:
+    """The UTC days that runs of the command line were answered whole, by source."""
     days: dict[str, set[date]] = {}
-    for entry in Landing(settings.landing_root).iterate():
-        if entry.window and entry.final and not entry.problem and entry.market == settings.market:
-            start, end = entry.window
-            days.setdefault(entry.source, set()).update(Window(start, max(start, end - SETTLED_LATE_MS)).days)
+    for run in noted_runs(settings.published):
+        for source, found in run.get("whole_days", {}).items():
+            for first, last in found:
+                days.setdefault(source, set()).update(Window.of_days(date.fromisoformat(first), date.fromisoformat(last)).days)
     return days
 
 
-def note_landed_days(instance: dg.DagsterInstance, settings: Settings) -> None:
-    """Note the days that the command line fetched as materialised partitions of `landing/<source>`.
+def note_whole_days(instance: dg.DagsterInstance, settings: Settings) -> None:
+    """Note the days that runs of the command line fetched as materialised partitions of `landing/<source>`.
 
     Only of these assets, and only here: Dagster takes 10 to 30 ms for each asset and day, too long for each run and raw table.
     """
@@ -69,9 +163,11 @@ def note_landed_days(instance: dg.DagsterInstance, settings: Settings) -> None:
 
     from assets.defs.landing import landing_key
 
-    for source, days in landed_days(settings).items():
+    for source, days in whole_days(settings).items():
         known = instance.get_materialized_partitions(landing_key(source))
         for day in sorted(map(str, days)):
             if day not in known:
-                event = dg.AssetMaterialization(landing_key(source), partition=day, metadata={"from": "landing's manifest"})
+                event = dg.AssetMaterialization(
+                    landing_key(source), partition=day, metadata={"from": "a run of the command line"}
+                )
                 instance.report_runless_asset_event(event)

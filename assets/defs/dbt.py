@@ -26,7 +26,7 @@ from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_
 from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 
 from assets.defs.checks.factory import SHOWN, as_markdown
-from assets.defs.resources import WAREHOUSE_POOL, SettingsResource
+from assets.defs.resources import SettingsResource
 from assets.runtime.interrupts import plain_interrupts, stops_the_run
 from pipelines import warehouse
 
@@ -200,7 +200,7 @@ def needed(chosen: set[str]) -> set[str]:
     dagster_dbt_translator=TRANSLATOR,
     select="resource_type:model resource_type:seed resource_type:test",
     exclude="test_type:unit",
-    pool=WAREHOUSE_POOL,
+    backfill_policy=dg.BackfillPolicy.single_run(),
 )
 def dbt_models(context: dg.AssetExecutionContext, settings: SettingsResource) -> Iterator[Any]:
     """Build the chosen models for the window that changed, and run their tests."""

@@ -5,10 +5,12 @@ Alone: `perps fetch --venues binance --from 2025-10-10 --to 2025-10-10`.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import date
 
 import dagster as dg
 
+from assets.defs.days import is_partitioned, materialized, not_materialized
 from assets.defs.resources import DAYS, SettingsResource
 from assets.runtime.interrupts import plain_interrupts
 from assets.runtime.session import Session
@@ -16,6 +18,7 @@ from assets.runtime.stages import fetch_problems, unlisted_assets
 from pipelines.fetch import FetchResult, fetch
 from pipelines.registry import source_rows
 from pipelines.run import Run
+from pipelines.windows import DAY
 
 FETCHED_WHOLE = "fetched_whole"
 
@@ -58,6 +61,8 @@ def fetch_sources(
     run = session.run(context, settings.resolve())
     chosen, notes = run.chosen_sources()
     selected = {key.path[-1] for key in context.selected_asset_keys}
+    if not selected:
+        raise dg.Failure(f"{FETCHED_WHOLE} tells how a fetch ended and can't be repeated alone: materialise the asset instead")
     session.messages += notes
     for note in notes:
         context.log.warning(note)
@@ -69,9 +74,15 @@ def fetch_sources(
         raise ValueError(*unlisted)  # there is nothing to load
     session.messages += unlisted
     for source in sorted(selected):
-        result = session.fetched[context.run_id].get(source, FetchResult(source))
-        yield dg.MaterializeResult(asset_key=landing_key(source), metadata=_metadata(run, result))
-        yield fetched_whole_check(result)
+        result = session.fetched[context.run_id].get(source)
+        if result is None:  # a run of the command line has a note for each
+            left_out = f"{source} was not fetched: it is not among the chosen venues (`venues` in the settings), or lacks its key"
+            yield not_materialized(landing_key(source))
+            yield fetched_whole_check(FetchResult(source), [left_out] if is_partitioned(context) else [], is_error=False)
+            continue
+        session.whole_days[source] = days = result.whole_days(run)
+        yield materialized(context, landing_key(source), {day: {} for day in days}, _metadata(run, result))
+        yield fetched_whole_check(result, _missing(run, days) if is_partitioned(context) else [])
 
 
 def _metadata(run: Run, result: FetchResult) -> dict[str, object]:
@@ -90,17 +101,28 @@ def _metadata(run: Run, result: FetchResult) -> dict[str, object]:
     }
 
 
+def _missing(run: Run, days: list[date]) -> list[str]:
+    """A problem that names the days of the window that are over and stay missing."""
+    over = run.window.before(run.clock.now() // DAY * DAY)
+    missing = [day for day in over.days if day not in days]
+    if not missing:
+        return []
+    named = f"{missing[0]}" if len(missing) == 1 else f"{len(missing)} days, {missing[0]} to {missing[-1]}"
+    return [f"{named}: not answered whole, or not in the venue's history any more: not marked as materialised"]
+
+
 def share(name: str, part: int, whole: int) -> dict[str, object]:
     """A share as metadata; empty where nothing was expected."""
     return {name: part / whole} if whole else {}
 
 
-def fetched_whole_check(result: FetchResult) -> dg.AssetCheckResult:
-    problems = fetch_problems(result)
+def fetched_whole_check(result: FetchResult, missing: Sequence[str] = (), is_error: bool = True) -> dg.AssetCheckResult:
+    """Failed where a request failed, or a day of a partitioned run (`missing` names them) is not whole."""
+    problems = [*fetch_problems(result), *missing]
     return dg.AssetCheckResult(
         asset_key=landing_key(result.source),
         check_name=FETCHED_WHOLE,
         passed=not problems,
-        severity=dg.AssetCheckSeverity.ERROR,
+        severity=dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN,
         metadata={"problems": problems, "warnings": result.warnings, "pages": len(result.entries)},
     )

@@ -5,16 +5,19 @@ Alone: `perps load --venues binance --from 2025-10-10 --to 2025-10-10`.
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import dagster as dg
 import duckdb
 
+from assets.defs.days import is_partitioned, materialized
 from assets.defs.landing import landing_key, share
-from assets.defs.resources import DAYS, WAREHOUSE_POOL, SettingsResource
+from assets.defs.resources import DAYS, SettingsResource
 from assets.runtime.session import Session
 from assets.runtime.stages import load_source
 from pipelines import warehouse
+from pipelines.fetch import FetchResult
+from pipelines.landing import Entry
 from pipelines.registry import source_rows
 from pipelines.run import Run
 from pipelines.source import Endpoint, Source
@@ -33,6 +36,7 @@ def _spec(source: Source, endpoint: Endpoint) -> dg.AssetSpec:
         group_name=source.name,
         kinds={"dlt", "duckdb"},
         partitions_def=DAYS,
+        metadata={"dagster/column_schema": dg.TableSchema([dg.TableColumn(f.name, str(f.type)) for f in endpoint.schema])},
         description=f"{source_rows()[source.name].title}: {endpoint.name.replace('_', ' ')} as the venue states them, typed, "
         f"one row per {', '.join(endpoint.primary_key)}.",
     )
@@ -43,7 +47,6 @@ def _load_step(source: Source) -> dg.AssetsDefinition:
         name=f"load_{source.name}",
         specs=[_spec(source, endpoint) for endpoint in source.endpoints],
         backfill_policy=dg.BackfillPolicy.single_run(),
-        pool=WAREHOUSE_POOL,
     )
     def load_step(
         context: dg.AssetExecutionContext, settings: SettingsResource, session: dg.ResourceParam[Session]
@@ -55,10 +58,18 @@ def _load_step(source: Source) -> dg.AssetsDefinition:
             loaded = load_source(run, source, fetched.entries if fetched else None)
             with warehouse.connect(database, read_only=True) as connection:
                 content = {endpoint.name: _content(connection, run, source, endpoint) for endpoint in source.endpoints}
+                rows = {endpoint.name: _rows_by_day(connection, run, source, endpoint) for endpoint in source.endpoints}
+        result = fetched or FetchResult(source.name, _landed(run, source) if is_partitioned(context) else [])
         for endpoint in source.endpoints:
-            yield dg.MaterializeResult(
-                asset_key=raw_key(source, endpoint),
-                metadata={
+            # A list as of now belongs to the days that the source answered.
+            whole = result.whole_days(run, "" if endpoint.snapshot else endpoint.name)
+            counts = {} if endpoint.snapshot else rows[endpoint.name]
+            days = {day: {"dagster/partition_row_count": counts.get(day, 0)} if counts else {} for day in whole}
+            yield materialized(
+                context,
+                raw_key(source, endpoint),
+                days,
+                {
                     **content[endpoint.name],
                     "merged": loaded.rows.get(endpoint.name, 0),
                     "unchanged": endpoint.name in loaded.unchanged,
@@ -72,7 +83,7 @@ def _load_step(source: Source) -> dg.AssetsDefinition:
 
 
 def _content(connection: duckdb.DuckDBPyConnection, run: Run, source: Source, endpoint: Endpoint) -> dict[str, object]:
-    """What a raw table has for the run's window (of a snapshot: for all time): rows, the newest row, and coverage.
+    """Rows of a raw table; of the run's window (of a snapshot: of all time) rows, the newest row, and coverage.
 
     Coverage is the share of days with a row over the instruments seen, up to the run's clock. Events have none: no row may
     mean that nothing happened.
@@ -81,13 +92,28 @@ def _content(connection: duckdb.DuckDBPyConnection, run: Run, source: Source, en
     if endpoint.time is None:
         rows, newest = connection.execute(f"SELECT count(*), max(_observed_at) FROM {table}").fetchone() or (0, None)
         return {"dagster/row_count": rows, **_time("newest", newest)}
+    total = connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0]
     sql = f"""SELECT count(*), max(make_timestamp("{endpoint.time}" * 1000)), count(DISTINCT "{endpoint.key[0]}"),
         count(DISTINCT ("{endpoint.key[0]}", "{endpoint.time}" // {DAY})) FROM {table} WHERE "{endpoint.time}" BETWEEN ? AND ?"""
     window = run.window.before(run.clock.now())
     row = connection.execute(sql, [window.start, window.end - 1]).fetchone()
     rows, newest, instruments, days = row or (0, None, 0, 0)
     coverage = {} if endpoint.is_event else share("coverage", days, instruments * len(window.days))
-    return {"dagster/row_count": rows, **_time("newest", newest), **coverage}
+    return {"dagster/row_count": total, "rows_in_window": rows, **_time("newest", newest), **coverage}
+
+
+def _landed(run: Run, source: Source) -> list[Entry]:
+    """What landing has of a source, where this run has not fetched it."""
+    return [e for e in run.landing.iterate() if (e.source, e.market) == (source.name, run.settings.market)]
+
+
+def _rows_by_day(connection: duckdb.DuckDBPyConnection, run: Run, source: Source, endpoint: Endpoint) -> dict[date, int]:
+    """Rows of each UTC day of the run's window; none of a snapshot."""
+    if endpoint.time is None:
+        return {}
+    sql = f"""SELECT make_timestamp("{endpoint.time}" * 1000)::DATE, count(*) FROM raw."{source.raw_table(endpoint)}"
+        WHERE "{endpoint.time}" BETWEEN ? AND ? GROUP BY ALL"""
+    return dict(connection.execute(sql, [run.window.start, run.window.end - 1]).fetchall())
 
 
 def _time(name: str, moment: datetime | None) -> dict[str, object]:

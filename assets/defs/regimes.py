@@ -12,7 +12,7 @@ import dagster as dg
 import duckdb
 import pandas as pd
 
-from assets.defs.resources import WAREHOUSE_POOL, SettingsResource
+from assets.defs.resources import SettingsResource
 from assets.regimes.tables import TABLES
 from pipelines import warehouse
 from pipelines.meta_tables import quoted
@@ -35,7 +35,7 @@ def _marts(*names: str) -> list[dg.AssetKey]:
 @dg.multi_asset(
     name="label_regimes",
     specs=[_spec(FEATURES, _marts("daily_assets"), "pandera"), _spec(LABELS, _marts("daily_assets"), "pandera")],
-    pool=WAREHOUSE_POOL,
+    backfill_policy=dg.BackfillPolicy.single_run(),
 )
 def label_regimes(settings: SettingsResource) -> Iterator[dg.MaterializeResult[None]]:
     """Label all days."""
@@ -68,7 +68,7 @@ def label_regimes(settings: SettingsResource) -> Iterator[dg.MaterializeResult[N
         _spec(SCORECARD, [LABELS, FORECASTS, EVENTS], "scikitlearn"),
         _spec(CHANGES, [LABELS, FEATURES], "scikitlearn"),
     ],
-    pool=WAREHOUSE_POOL,
+    backfill_policy=dg.BackfillPolicy.single_run(),
 )
 def forecast_regimes(settings: SettingsResource) -> Iterator[dg.MaterializeResult[None]]:
     """Forecast all days that are over, walking forward, and score the forecasts; live forecasts are kept unchanged.

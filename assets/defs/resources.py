@@ -1,4 +1,4 @@
-"""What the assets of every layer share: settings and a run's choices, the process's session, daily partitions, the writer's pool.
+"""What the assets of every layer share: settings and a run's choices, the process's session and daily partitions.
 
 Settings come from the environment and `perplake.toml` (`perps settings` lists them). What the Launchpad or the command line
 gives for one run under `resources: settings: config` goes first, so one and the same job serves both.
@@ -6,19 +6,33 @@ gives for one run under `resources: settings: config` goes first, so one and the
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from pydantic import Field
+from pydantic import Field, ValidationError
 
+from assets.runtime.emulator import HISTORY_DAYS
+from assets.runtime.orphans import alive
 from assets.runtime.session import Session
 from pipelines.settings import Settings
 
-DAYS = dg.DailyPartitionsDefinition(start_date="2019-09-01", end_offset=1)
-#: One writer at a time: the limit of this pool is set in the instance's dagster.yaml.
-WAREHOUSE_POOL = "warehouse"
+
+def first_day() -> str:
+    """The first day that can be asked for: that of the settings, of the synthetic market's past, or of any venue."""
+    try:
+        settings = Settings()
+    except ValidationError:  # told by what reads the settings
+        return "2019-09-01"
+    if settings.first is None and settings.mode == "synthetic":
+        return f"{datetime.now(UTC) - timedelta(days=HISTORY_DAYS):%Y-%m-01}"
+    return str(settings.first or "2019-09-01")
+
+
+DAYS = dg.DailyPartitionsDefinition(start_date=first_day(), end_offset=1)
 
 
 class Choices(dg.Config):
@@ -48,6 +62,15 @@ class SettingsResource(dg.ConfigurableResource):
     replayed_market: str | None = Field(None, description="the market that a replayed landing has; the command line sets it")
     replayed_sources: list[str] | None = Field(None, description="the sources that it has; the command line sets them")
     choices: Choices = Choices()
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[SettingsResource]:
+        """Hold the run's lock while its process lives, by which other processes detect that it was killed."""
+        if context.run is None:  # of a sensor
+            yield self
+            return
+        with alive(self.resolve().home, context.run.run_id):
+            yield self
 
     def resolve(self) -> Settings:
         """This run's settings: what is configured here over environment over file over defaults."""

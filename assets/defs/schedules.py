@@ -2,14 +2,16 @@
 
 `perps run`, the schedules and the UI run one job. `chosen_assets` leaves out the sources that the settings don't choose: each
 of their assets would cost its events. Hourly: the day in progress. Daily, a quarter past midnight UTC: the day that is over,
-with its forecasts, which are made at a day's close. Both schedules are off until switched on in the UI.
+with its forecasts, which are made at a day's close, and in the same run what is missing of the days before: Dagster never
+catches up the ticks of a daemon that was down. Both schedules are off until switched on in the UI.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import dagster as dg
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from assets.defs.landing import landing_key
 from assets.defs.regimes import ON_DEMAND
@@ -35,23 +37,40 @@ def chosen_assets(settings: Settings) -> dg.AssetSelection:
     return selection if settings.forecasts else selection - dg.AssetSelection.assets(*ON_DEMAND)
 
 
-def _request(context: dg.ScheduleEvaluationContext, days_ago: int, forecasts: bool) -> dg.RunRequest:
-    day = f"{context.scheduled_execution_time - timedelta(days=days_ago):%Y-%m-%d}"
+def first_missing(instance: dg.DagsterInstance, settings: Settings, last: date) -> date:
+    """The first of the `catch_up_days` before `last` that a chosen source lacks, else `last`.
+
+    A source lacks no day before the first one that it has.
+    """
+    days, missing = [last - timedelta(days=ago) for ago in range(1, settings.catch_up_days + 1)], [last]
+    for source in settings.sources:
+        if have := set(map(date.fromisoformat, instance.get_materialized_partitions(landing_key(source)))):
+            missing += [day for day in days if day > min(have) and day not in have]
+    return min(missing)
+
+
+def _request(context: dg.ScheduleEvaluationContext, first: date, last: date, forecasts: bool) -> dg.RunRequest:
     selection = chosen_assets(Settings().model_copy(update={"forecasts": forecasts}))
-    keys = selection.resolve(context.repository_def.asset_graph)
-    return dg.RunRequest(partition_key=day, tags={"perplake/day": day}, asset_selection=sorted(keys))
+    keys = sorted(selection.resolve(context.repository_def.asset_graph))
+    tags = {"perplake/day": last.isoformat()}
+    if first == last:
+        return dg.RunRequest(partition_key=last.isoformat(), tags=tags, asset_selection=keys)
+    tags |= {ASSET_PARTITION_RANGE_START_TAG: first.isoformat(), ASSET_PARTITION_RANGE_END_TAG: last.isoformat()}
+    return dg.RunRequest(tags=tags, asset_selection=keys)
 
 
 @dg.schedule(job=run, cron_schedule="5 * * * *", execution_timezone="UTC", description="The day in progress, each hour.")
 def hourly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    return _request(context, 0, forecasts=False)
+    today = context.scheduled_execution_time.date()
+    return _request(context, today, today, forecasts=False)
 
 
 @dg.schedule(
     job=run,
     cron_schedule="15 0 * * *",
     execution_timezone="UTC",
-    description="The day that is over, once a day, with forecasts.",
+    description="The day that is over, once a day, with forecasts, and what is missing of the days before.",
 )
 def daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    return _request(context, 1, forecasts=True)
+    last = context.scheduled_execution_time.date() - timedelta(days=1)
+    return _request(context, first_missing(context.instance, Settings(), last), last, forecasts=True)

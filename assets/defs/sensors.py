@@ -1,8 +1,9 @@
-"""Sensors: notices of regime changes and red flags to a webhook, Slack or mail (by Apprise), reasons of failed runs to the log.
+"""Sensors: notices to a webhook, Slack or mail (by Apprise) of regime changes, red flags, failed runs and failed checks.
 
-`on_regime` reads the published copy. `PERPLAKE_NOTIFY` has Apprise URLs, separated by spaces (`json://127.0.0.1:8000/hook`,
-`slack://…`); they are secrets, come from the environment and are never logged. The sensor's cursor has the keys of the notices
-sent, so that each is sent once. Switch it on in the UI.
+`PERPLAKE_NOTIFY` has Apprise URLs, separated by spaces (`json://127.0.0.1:8000/hook`, `slack://…`); they are secrets, come from
+the environment and are never logged. `on_regime` reads the published copy; its cursor has the keys of the notices sent, so that
+each is sent once. It is off until switched on in the UI. `on_failure`, `on_success` and `on_killed` are on: they note how runs
+ended, of the command line, the UI and schedules alike; so is `on_old_runs`, which deletes them from Dagster's history.
 
 Alone: ``notices(Path("published/perplake.duckdb"))``.
 """
@@ -14,6 +15,7 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from math import isnan
 from pathlib import Path
 
@@ -23,6 +25,9 @@ import duckdb
 from assets.defs.resources import SettingsResource
 from assets.regimes import posture, with_market
 from assets.regimes.forecasts.plan import TARGETS, WARNING
+from assets.runtime.history import delete_old_runs
+from assets.runtime.orphans import fail_orphaned_runs
+from assets.runtime.outcomes import WINDOW_TAG, check_outcomes, note_run
 
 VARIABLE = "PERPLAKE_NOTIFY"
 _MAX_REMEMBERED = 500
@@ -124,12 +129,75 @@ def on_regime(context: dg.SensorEvaluationContext, settings: SettingsResource) -
 
 
 @dg.run_failure_sensor(
-    description="Logs in one line why a run failed: the step, the message, the window.",
+    description=f"Tells why a run failed (step, message, window): in the log, and to the Apprise URLs in {VARIABLE}.",
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
 def on_failure(context: dg.RunFailureSensorContext) -> None:
-    """A readable reason in the daemon's log and in the sensor's ticks."""
-    context.log.error(reason(context))
+    """A readable reason in the daemon's log, in the sensor's ticks, and to the addresses."""
+    line = reason(context)
+    context.log.error(line)
+    _note(context, "failed", [line])
+    _tell(context, Notice(context.dagster_run.run_id, "perplake: a run failed", line))
+
+
+@dg.run_status_sensor(
+    run_status=dg.DagsterRunStatus.SUCCESS,
+    description=f"Tells which checks of severity error failed in a run whose steps succeeded, to the Apprise URLs in {VARIABLE}.",
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def on_success(context: dg.RunStatusSensorContext) -> None:
+    """Note the run, and tell of its failed checks."""
+    errors = [check for check in check_outcomes(context.instance, context.dagster_run.run_id) if check.is_error]
+    lines = [f"{check.name}: {'; '.join(check.reasons)}" for check in errors]
+    _note(context, "incomplete" if errors else "succeeded", lines)
+    if errors:
+        title = f"perplake: {len(errors)} checks failed in run {context.dagster_run.run_id[:8]}"
+        context.log.error(f"{title}: {'; '.join(lines)}")
+        _tell(context, Notice(context.dagster_run.run_id, title, "\n".join(lines)))
+
+
+@dg.sensor(
+    minimum_interval_seconds=30,
+    description="Marks runs whose process was killed as failed: else the queue would wait for them for ever.",
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def on_killed(context: dg.SensorEvaluationContext, settings: SettingsResource) -> dg.SkipReason:
+    """Fail orphaned runs, such as one of the command line that was killed beside the UI."""
+    failed = fail_orphaned_runs(context.instance, settings.resolve().home)
+    return dg.SkipReason(f"marked as failed: {', '.join(failed)}" if failed else "every run that has begun lives")
+
+
+@dg.sensor(
+    minimum_interval_seconds=3600,
+    description="Deletes runs and their logs after `history_days` from Dagster's history.",
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def on_old_runs(context: dg.SensorEvaluationContext, settings: SettingsResource) -> dg.SkipReason:
+    """Delete old runs."""
+    return dg.SkipReason(f"deleted {delete_old_runs(context.instance, settings.resolve().history_days)} runs")
+
+
+def _note(context: dg.RunStatusSensorContext, outcome: str, messages: list[str]) -> None:
+    """Note how a run of the UI or a schedule ended, for `perps status`; the command line notes its own."""
+    run, record = context.dagster_run, context.instance.get_run_record_by_id(context.dagster_run.run_id)
+    if WINDOW_TAG in run.tags or record is None or record.start_time is None:
+        return
+    config = run.run_config.get("resources", {}).get("settings", {}).get("config", {})
+    settings, started = SettingsResource(**config).resolve(), datetime.fromtimestamp(record.start_time, UTC)
+    about = {"mode": settings.mode, "window": _window(run), "outcome": outcome, "messages": messages}
+    note_run(settings.published, f"{started:%Y-%m-%dT%H:%M:%S}", **about)
+
+
+def _tell(context: dg.RunStatusSensorContext, notice: Notice) -> None:
+    urls = os.environ.get(VARIABLE, "").split()
+    if urls and not send(notice, urls):
+        context.log.error(f"an address of {len(urls)} in {VARIABLE} failed: {notice.title}")
+
+
+def _window(run: dg.DagsterRun) -> str:
+    """The days or the window that a run covers, from its tags."""
+    days = [run.tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end")]
+    return run.tags.get(WINDOW_TAG) or run.tags.get("dagster/partition") or " to ".join(filter(None, days)) or "no partition"
 
 
 def reason(context: dg.RunFailureSensorContext) -> str:
@@ -140,8 +208,6 @@ def reason(context: dg.RunFailureSensorContext) -> str:
         error = event.step_failure_data.error
         message = (error.cause or error).message if error else event.message
         steps.setdefault(" ".join(str(message).split())[:500], []).append(str(event.step_key))
-    days = [run.tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end")]
-    window = run.tags.get("dagster/partition") or " to ".join(filter(None, days)) or "no partition"
     job = "chosen assets" if run.job_name.startswith("__") else run.job_name
     failures = "; ".join(f"{', '.join(names)}: {message}" for message, names in steps.items()) or context.failure_event.message
-    return f"run {run.run_id[:8]} of {job} ({window}) failed at {failures}"
+    return f"run {run.run_id[:8]} of {job} ({_window(run)}) failed at {failures}"

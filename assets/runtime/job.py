@@ -6,6 +6,7 @@ The job itself is Dagster's (`assets.definitions`); `run` gets it as an argument
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,9 +18,9 @@ import duckdb
 import msgspec
 
 from assets.runtime.emulator import RunningEmulator, emulator
-from assets.runtime.instance import dagster_instance
+from assets.runtime.instance import dagster_instance, shown_in_the_timeline
 from assets.runtime.interrupts import is_interrupt
-from assets.runtime.outcomes import RunOutcome, check_outcomes, note_run
+from assets.runtime.outcomes import WINDOW_TAG, RunOutcome, check_outcomes, note_run, ranges
 from assets.runtime.session import Progress, Session
 from pipelines import warehouse
 from pipelines.clock import Clock
@@ -134,22 +135,27 @@ def run(settings: Settings, job_of: JobOf, progress: Progress = no_progress) -> 
 
 
 def _execute(ready: Prepared, job_of: JobOf, progress: Progress, started: datetime) -> RunOutcome:
-    from assets.runtime.orphans import run_lock
+    from assets.runtime.history import delete_old_runs
+    from assets.runtime.orphans import alive, fail_orphaned_runs
 
     settings, session = ready.settings, Session(ready.attached, ready.window, ready.clock, progress)
     job, config = job_of(settings)
-    with dagster_instance(settings) as instance, run_lock(instance) as tag:
+    run_id = str(uuid.uuid4())
+    with dagster_instance(settings) as instance, alive(settings.home, run_id):
+        fail_orphaned_runs(instance, settings.home)
         result = job.execute_in_process(
-            instance=instance,
+            instance=shown_in_the_timeline(instance),
+            run_id=run_id,
             raise_on_error=False,
             resources={"session": session},
-            tags={**tag, "perplake/window": str(ready.window), "perplake/mode": settings.mode[:60]},
+            tags={WINDOW_TAG: str(ready.window), "perplake/mode": settings.mode[:60]},
             run_config={**config, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
         failures = [event for event in result.all_events if event.is_step_failure]
         if any(is_interrupt(event.step_failure_data.error) for event in failures):
             raise KeyboardInterrupt
         checks = check_outcomes(instance, result.run_id)
+        delete_old_runs(instance, settings.history_days)
     fetched = [f for by_source in session.fetched.values() for f in by_source.values()]
     outcome = RunOutcome(
         settings,
@@ -166,6 +172,7 @@ def _execute(ready: Prepared, job_of: JobOf, progress: Progress, started: dateti
         seconds={f.source: f.seconds for f in fetched},
     )
     _record(outcome, result.run_id, started)
+    _note_run(settings, started, whole_days={source: ranges(days) for source, days in session.whole_days.items()})
     point_at(settings)
     return outcome
 

@@ -1,14 +1,15 @@
 """How a run ended: its window, its failed steps, its messages, and the outcomes of its checks, read from Dagster's events.
 
-`runs.jsonl` beside the published copy has a line for each start and each end of a run of the command line, so that
-`perps status` shows failed and running ones without opening the warehouse, which a run may be writing.
+`runs.jsonl` beside the published copy has a line for each start and each end of a run of the command line, and for each end of
+another, so that `perps status` shows failed and running ones without opening the warehouse, which a run may be writing.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,9 @@ from pipelines.windows import Window
 
 if TYPE_CHECKING:
     import dagster as dg
+
+#: The tag of a run of the command line with its window; that of other runs is in their partitions.
+WINDOW_TAG = "perplake/window"
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,15 @@ def note_run(published: Path, started: str, **values: Any) -> None:
     published.mkdir(parents=True, exist_ok=True)
     with (published / "runs.jsonl").open("a") as file:
         file.write(json.dumps({"started": started, **values}) + "\n")
+
+
+def ranges(days: Iterable[date]) -> list[tuple[str, str]]:
+    """Days as ranges, first and last inclusive, ISO."""
+    found: list[tuple[date, date]] = []
+    for day in sorted(days):
+        first = found.pop()[0] if found and day - found[-1][1] == timedelta(days=1) else day
+        found.append((first, day))
+    return [(first.isoformat(), last.isoformat()) for first, last in found]
 
 
 def noted_runs(published: Path) -> list[dict[str, Any]]:

@@ -38,6 +38,8 @@ class Session:
         self.attached, self.window, self.clock, self.progress = attached, window, clock, progress
         self.fetched: dict[str, dict[str, FetchResult]] = {}
         self.messages: list[str] = list(attached.notes) if attached else []
+        #: Days that were answered whole, by source.
+        self.whole_days: dict[str, list[date]] = {}
         self._runs: dict[str, Run] = {}
 
     def run(self, context: dg.AssetExecutionContext, settings: Settings) -> Run:

@@ -32,8 +32,16 @@ def test_all_assets_have_an_owner_and_published_ones_a_freshness_policy() -> Non
     specs = list(defs.resolve_all_asset_specs())
     assert all(spec.owners for spec in specs)
     fresh = {spec.key for spec in specs if spec.freshness_policy == FRESH}
-    assert {key.path[0] for key in fresh} == {"marts", "serving"}
+    assert {key.path[0] for key in fresh} == {"marts", "serving", "landing", "raw"}
+    of_sources = {key.path[-1].partition("__")[0] for key in fresh if key.path[0] in ("landing", "raw")}
+    assert of_sources == set(Settings().sources)
+    assert {spec.tags["perplake/market"] for spec in specs} == {"synthetic-7"}
     assert {spec.key for spec in specs if spec.key.path[0] in ("marts", "serving")} - fresh == set(ON_DEMAND)
+
+
+def test_a_range_of_days_is_one_run_of_any_assets() -> None:
+    definitions = [each for each in defs.resolve_asset_graph().assets_defs if each.keys and each.is_executable]
+    assert [each.node_def.name for each in definitions if each.backfill_policy != dg.BackfillPolicy.single_run()] == []
 
 
 def covered(settings: Settings) -> set[str]:

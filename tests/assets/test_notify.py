@@ -66,10 +66,11 @@ def publish(settings: Settings, label: str, flag: bool | None) -> None:
 
 def tick(settings: Settings, cursor: str | None) -> tuple[str, str | None]:
     """One evaluation: its message and the new cursor."""
-    with dg.DagsterInstance.ephemeral() as instance:
-        context = dg.build_sensor_context(
-            instance, cursor=cursor, resources={"settings": SettingsResource(home=str(settings.home))}
-        )
+    resources = {"settings": SettingsResource(home=str(settings.home))}
+    with (
+        dg.DagsterInstance.ephemeral() as instance,
+        dg.build_sensor_context(instance, cursor=cursor, resources=resources) as context,
+    ):
         message = on_regime(context)
         assert isinstance(message, dg.SkipReason) and message.skip_message
         return message.skip_message, context.cursor

@@ -24,6 +24,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
             CREATE TABLE meta.scope AS SELECT 'synthetic-7' AS market, 'synthetic' AS "mode";
             CREATE TABLE marts.daily_assets AS SELECT DATE '2025-01-01' AS day, 'BTC' AS asset, 0.5 AS oi_to_volume;
             CREATE TABLE marts.regime_changes AS FROM (VALUES ('oi_to_volume', 1.0), ('basis', 2.0)) AS t(series, level_before);
+            CREATE TABLE marts.daily_markets AS SELECT 'left by version 0.1' AS asset;
             CREATE VIEW marts.gaps AS SELECT 'it''s missing' AS reason;
             COMMENT ON TABLE marts.daily_assets IS 'A row per day and asset: the venue''s sums';
             COMMENT ON COLUMN marts.daily_assets.day IS 'UTC day';

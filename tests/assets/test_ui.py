@@ -19,7 +19,6 @@ import dagster as dg
 import duckdb
 import pytest
 
-from assets.cli.ui import landed_days
 from assets.definitions import defs
 from assets.defs.landing import landing_key
 from assets.defs.raw import raw_key
@@ -107,7 +106,7 @@ def test_every_asset_is_described_and_in_its_group() -> None:
 
 @pytest.mark.parametrize(
     ("schedule", "tick", "day"),
-    [(hourly, "2025-10-11T00:05+00:00", "2025-10-11"), (daily, "2025-10-11T00:15+00:00", "2025-10-10")],
+    [(hourly, f"{TODAY}T00:05+00:00", f"{TODAY}"), (daily, f"{TODAY}T00:15+00:00", NEXT)],
     ids=["hourly", "daily"],
 )
 def test_schedules_ask_for_the_day_in_progress_and_the_day_that_is_over(
@@ -122,6 +121,20 @@ def test_schedules_ask_for_the_day_in_progress_and_the_day_that_is_over(
     ):
         requests = schedule.evaluate_tick(context).run_requests
     assert [r.partition_key for r in requests or []] == [day]
+
+
+def test_the_daily_schedule_asks_in_one_run_for_what_is_missing_before() -> None:
+    with dg.instance_for_test() as instance:
+        for source in Settings().sources:
+            for days_ago in (7, 6, 4, 2):
+                event = dg.AssetMaterialization(landing_key(source), partition=str(TODAY - timedelta(days_ago)))
+                instance.report_runless_asset_event(event)
+        tick = datetime.fromisoformat(f"{TODAY}T00:15+00:00")
+        repository = defs.get_repository_def()
+        with dg.build_schedule_context(instance, scheduled_execution_time=tick, repository_def=repository) as context:
+            [request] = daily.evaluate_tick(context).run_requests or []
+    days = [request.tags[f"dagster/asset_partition_range_{end}"] for end in ("start", "end")]
+    assert (request.partition_key, days) == (None, [str(TODAY - timedelta(5)), NEXT])
 
 
 def test_a_backfill_of_one_source_started_in_the_ui_fills_its_days_and_no_others(ui: Ui) -> None:
@@ -141,7 +154,8 @@ def test_a_backfill_of_one_source_started_in_the_ui_fills_its_days_and_no_others
     assert (backfill["status"], [r["status"] for r in backfill["runs"]]) == ("COMPLETED_SUCCESS", ["SUCCESS"])
 
     settings = Settings(mode="synthetic", home=ui.home)
-    assert {day.isoformat() for day in landed_days(settings)["binance_usdm"]} == {FIRST, LAST}
+    landed = ui.ask(MADE, key={"path": ["landing", "binance_usdm"]})
+    assert [(r["startKey"], r["endKey"]) for r in landed["assetPartitionStatuses"]["ranges"]] == [(FIRST, LAST)]
     with duckdb.connect(str(settings.database), read_only=True) as db:
         hours = "SELECT symbol, count(*), count(DISTINCT open_time // 86400000) FROM raw.binance_usdm__candles GROUP BY 1"
         assert sorted(db.execute(hours).fetchall()) == [("BTCUSDT", 48, 2), ("ETHUSDT", 48, 2)]

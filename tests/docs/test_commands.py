@@ -143,6 +143,8 @@ def module_command(name: str) -> click.Command | None:
         module = import_module(f"{name}.__main__")
     if isinstance(getattr(module, "app", None), typer.Typer):
         return typer.main.get_command(module.app)
+    if isinstance(getattr(module, "cli", None), click.Command):
+        return module.cli
     if "typer.run(main)" not in file.read_text():
         return click.Command(name)
     alone = typer.Typer()

@@ -15,7 +15,7 @@ import pandera.pandas as pa
 import pyarrow
 from pandera.errors import SchemaErrors
 
-from assets.defs.resources import WAREHOUSE_POOL, SettingsResource
+from assets.defs.resources import SettingsResource
 from pipelines import warehouse
 
 SHOWN = 20
@@ -80,9 +80,7 @@ def check_step(name: str, checks: Sequence[Check]) -> dg.AssetChecksDefinition:
     """One step that runs the selected checks on the warehouse of the resource `settings`."""
     by_key = {check.spec.key: check for check in checks}
 
-    @dg.multi_asset_check(
-        name=name, specs=[check.spec for check in checks], can_subset=True, compute_kind="duckdb", pool=WAREHOUSE_POOL
-    )
+    @dg.multi_asset_check(name=name, specs=[check.spec for check in checks], can_subset=True, compute_kind="duckdb")
     def run(context: dg.AssetCheckExecutionContext, settings: SettingsResource) -> Iterator[dg.AssetCheckResult]:
         selected, database = context.selected_asset_check_keys, settings.resolve().database
         with warehouse.one_writer(database), warehouse.connect(database, read_only=True) as connection:

@@ -1,0 +1,294 @@
+"""What an operator relies on: killed runs are noticed, waits are told, days are green only when whole, and history is bounded."""
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from assets.cli import ui
+from assets.defs.days import materialized, not_materialized
+from assets.defs.landing import landing_key
+from assets.defs.publish import failed_checks
+from assets.defs.schedules import first_missing
+from assets.defs.sensors import on_failure, on_success
+from assets.runtime.history import delete_old_runs
+from assets.runtime.instance import TEMPLATE, dagster_home, shown_in_the_timeline
+from assets.runtime.orphans import alive, fail_orphaned_runs
+from assets.runtime.outcomes import noted_runs
+from assets.runtime.webserver import KnownHosts
+from pipelines import warehouse
+from pipelines.errors import WarehouseMismatch
+from pipelines.fetch import FetchResult
+from pipelines.landing import Entry
+from pipelines.settings import Settings
+from pipelines.windows import HOUR, Window, to_ms
+
+STARTED = dg.DagsterRunStatus.STARTED
+FAILURE = dg.DagsterRunStatus.FAILURE
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+def begun(instance: dg.DagsterInstance, status: dg.DagsterRunStatus = STARTED) -> str:
+    """A run in this state; its id."""
+    run = instance.add_run(dg.DagsterRun(job_name="run", run_id=f"run-{len(instance.get_runs())}", status=status))
+    return run.run_id
+
+
+def status(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
+    run = instance.get_run_by_id(run_id)
+    assert run
+    return run.status
+
+
+def _hold(home: Path, run_id: str) -> None:
+    with alive(home, run_id):
+        (home / "ready").touch()
+        time.sleep(60)
+
+
+def test_a_run_whose_process_was_killed_is_failed_and_others_are_not(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    killed, other_machine, canceled = begun(instance), begun(instance), begun(instance, dg.DagsterRunStatus.CANCELING)
+    process = multiprocessing.get_context("fork").Process(target=_hold, args=(tmp_path, killed))
+    process.start()
+    while not (tmp_path / "ready").exists():
+        time.sleep(0.01)
+    (tmp_path / "locks" / canceled).touch()
+    assert fail_orphaned_runs(instance, tmp_path) == [canceled]  # the other one's process lives
+    assert status(instance, canceled) == dg.DagsterRunStatus.CANCELED
+    process.kill()
+    process.join()
+    assert fail_orphaned_runs(instance, tmp_path) == [killed]
+    assert [status(instance, run) for run in (killed, other_machine)] == [FAILURE, STARTED]
+    assert fail_orphaned_runs(instance, tmp_path, unlocked_too=True) == [other_machine]
+
+
+def test_a_run_that_ends_leaves_no_lock(tmp_path: Path) -> None:
+    with alive(tmp_path, "a"), alive(tmp_path, "a"):
+        assert [path.name for path in (tmp_path / "locks").iterdir()] == ["a"]
+    assert not any((tmp_path / "locks").iterdir())
+
+
+def test_a_wait_for_the_warehouse_names_its_writer_and_ends(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "warehouse.duckdb"
+    with warehouse.one_writer(path):
+        writer = f"process {os.getpid()} (since {datetime.now(UTC):%Y-%m-%d}"
+        with pytest.raises(WarehouseMismatch, match=r"process \d+ .* has been writing"), warehouse.one_writer(path, 0.1, 0.05):
+            pass
+    assert [record.message.partition(" ")[0] for record in caplog.records] == ["waiting"]
+    assert writer in caplog.text and "Ctrl-C" in caplog.text
+    with warehouse.one_writer(path, 0.1):
+        pass
+
+
+def entry(endpoint: str, first: str, hours: float, observed: str, **values: Any) -> Entry:
+    start = to_ms(datetime.fromisoformat(first).replace(tzinfo=UTC))
+    window = (start, start + int(hours * HOUR))
+    seen = to_ms(datetime.fromisoformat(observed).replace(tzinfo=UTC))
+    return Entry("r", "kraken_futures", endpoint, "live", "GET", "", "", {}, window, seen, 200, "", 0, **values)
+
+
+def test_a_day_is_whole_when_it_is_over_and_every_request_of_it_was_answered() -> None:
+    window = Window.of_days(date(2025, 10, 1), date(2025, 10, 6))
+    noon = to_ms(datetime(2025, 10, 6, 12, tzinfo=UTC))
+    run: Any = SimpleNamespace(settings=Settings(), window=window, clock=SimpleNamespace(now=lambda: noon, frozen=False))
+    result = FetchResult("kraken_futures")
+    result.entries = [
+        entry("candles", "2025-10-01", 72, "2025-10-04T00:10"),
+        entry("candles", "2025-10-04", 24, "2025-10-05T00:02"),  # five minutes after its end it may still change
+        entry("candles", "2025-10-05", 36, "2025-10-06T12:00"),  # the day in progress
+        entry("funding_rates", "2025-10-01", 24 + 1 / 60, "2025-10-04T00:10"),
+        entry("funding_rates", "2025-10-02", 24, "2025-10-04T00:10", problem="no number"),
+    ]
+    result.unfetched = [("open_interest", Window.of_days(date(2025, 10, 5), date(2025, 10, 5)))]
+    assert [day.day for day in result.whole_days(run, "candles")] == [1, 2, 3, 5]
+    assert [day.day for day in result.whole_days(run, "funding_rates")] == [1]
+    assert result.whole_days(run, "open_interest") == result.whole_days(run, "liquidations") == []
+    assert [day.day for day in result.whole_days(run)] == [1, 3]
+
+
+DAYS = dg.DailyPartitionsDefinition("2025-10-01", end_date="2025-10-11")
+
+
+@dg.asset(partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run())
+def upstream(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    whole = {date(2025, 10, 2): {"dagster/partition_row_count": 24}, date(2025, 10, 4): {"dagster/partition_row_count": 23}}
+    return materialized(context, context.asset_key, whole, {"dagster/row_count": 1000})
+
+
+@dg.asset(deps=[upstream])
+def downstream(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    return not_materialized(context.asset_key)
+
+
+def test_only_whole_days_are_marked_and_each_has_its_own_rows(instance: dg.DagsterInstance) -> None:
+    tags = {"dagster/asset_partition_range_start": "2025-10-01", "dagster/asset_partition_range_end": "2025-10-04"}
+    ended = dg.materialize([upstream, downstream], instance=instance, tags=tags)
+    assert ended.success and not ended.asset_materializations_for_node("downstream")
+    assert [event.step_key for event in ended.get_step_success_events()] == ["upstream", "downstream"]
+    assert instance.get_materialized_partitions(upstream.key) == {"2025-10-02", "2025-10-04"}
+    events = instance.fetch_materializations(upstream.key, limit=9).records
+    rows = {event.partition_key: event.asset_materialization.metadata["dagster/partition_row_count"].value for event in events}  # type: ignore[union-attr]
+    assert rows == {"2025-10-02": 24, "2025-10-04": 23}
+
+
+def test_the_daily_schedule_asks_for_what_is_missing_before(instance: dg.DagsterInstance) -> None:
+    settings, last = Settings(venues=["kraken", "bybit"], catch_up_days=5), date(2025, 10, 10)
+    assert first_missing(instance, settings, last) == last  # nothing has ever been fetched
+    for source, days in {"kraken_futures": (1, 2, 3, 6, 7, 9), "bybit_linear": (8, 9)}.items():
+        for day in days:
+            event = dg.AssetMaterialization(landing_key(source), partition=f"2025-10-{day:02}")
+            instance.report_runless_asset_event(event)
+    assert first_missing(instance, settings, last) == date(2025, 10, 5)  # the 4th is too far back
+    assert first_missing(instance, settings.model_copy(update={"venues": ["bybit"]}), last) == last
+
+
+@dg.multi_asset(
+    specs=[dg.AssetSpec("table")],
+    check_specs=[dg.AssetCheckSpec("whole", asset="table"), dg.AssetCheckSpec("odd", asset="table")],
+)
+def checked() -> Iterator[Any]:
+    if os.environ.get("BREAK"):
+        raise ValueError("the disk is full")
+    yield dg.MaterializeResult(asset_key="table")
+    yield dg.AssetCheckResult(passed=False, check_name="whole", metadata={"problems": ["2025-10-03 was not answered"]})
+    yield dg.AssetCheckResult(passed=False, check_name="odd", severity=dg.AssetCheckSeverity.WARN)
+
+
+@pytest.mark.parametrize("breaks", [False, True], ids=["a check fails", "a step fails"])
+def test_a_failure_is_told_and_noted(
+    breaks: bool, instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERPLAKE_NOTIFY", "json://127.0.0.1:9/hook")
+    monkeypatch.setenv("PERPLAKE_HOME", str(tmp_path))
+    if breaks:
+        monkeypatch.setenv("BREAK", "1")
+    told: list[str] = []
+    monkeypatch.setattr("assets.defs.sensors.send", lambda notice, urls: told.append(f"{notice.title}\n{notice.body}"))
+    ended = dg.materialize([checked], instance=instance, raise_on_error=False, tags={"dagster/partition": "2025-10-03"})
+    event = next(e for e in reversed(ended.all_events) if e.is_job_failure or e.is_job_success)
+    context = dg.build_run_status_sensor_context("sensor", event, instance, ended.dagster_run)
+    (on_failure if breaks else on_success)(context.for_run_failure() if breaks else context)
+    [text] = told
+    assert ("the disk is full" if breaks else "table: whole: 2025-10-03 was not answered") in text and "odd" not in text
+    [noted] = noted_runs(Settings().published)
+    assert (noted["outcome"], noted["window"]) == ("failed" if breaks else "incomplete", "2025-10-03")
+
+
+def test_the_last_word_of_a_check_counts_where_it_is_an_error(instance: dg.DagsterInstance) -> None:
+    dg.materialize([checked], instance=instance)
+    keys = [dg.AssetCheckKey(dg.AssetKey("table"), name) for name in ("whole", "odd", "never run")]
+    assert failed_checks(instance, keys) == ["table: whole"]
+    good = dg.AssetCheckEvaluation(keys[0].asset_key, "whole", passed=True)
+    instance.report_runless_asset_event(good)
+    assert failed_checks(instance, keys) == []
+
+
+def test_history_is_deleted_by_age_and_what_is_materialised_stays(instance: dg.DagsterInstance) -> None:
+    ended = dg.materialize([upstream], instance=instance, partition_key="2025-10-04")
+    assert delete_old_runs(instance, 1) == 0 == delete_old_runs(instance, 0)
+    record = instance.get_run_record_by_id(ended.run_id)
+    assert record
+    made = instance.get_materialized_partitions(upstream.key)
+    assert made
+    later = datetime.now(UTC) + timedelta(days=15)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("assets.runtime.history.datetime", type("Later", (), {"now": staticmethod(lambda zone: later)}))
+        assert delete_old_runs(instance, 14) == 1
+    assert instance.get_runs() == [] and instance.all_logs(ended.run_id) == []
+    assert instance.get_materialized_partitions(upstream.key) == made
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "answer"),
+    [
+        ("localhost:3000", "", 200),
+        ("127.0.0.1:3000", "http://127.0.0.1:3000", 200),
+        ("[::1]:3000", "", 200),
+        ("Perps.example.org", "https://perps.example.org", 200),
+        ("evil.example", "", 403),
+        ("127.0.0.1.evil.example", "", 403),
+        ("localhost@evil.example", "", 403),
+        ("localhost", "http://evil.example", 403),
+        ("localhost", "null", 403),
+        ("", "", 403),
+        ("[", "", 403),
+    ],
+)
+def test_the_ui_answers_to_known_hosts_alone(host: str, origin: str, answer: int) -> None:
+    sent: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def keep(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"host", host.encode())] + ([(b"origin", origin.encode())] if origin else [])
+    scope = {"type": "http", "method": "POST", "headers": headers}
+    asyncio.run(KnownHosts(app, ["perps.example.org"])(scope, None, keep))  # type: ignore[arg-type]
+    assert sent[0]["status"] == answer
+
+
+def test_a_second_ui_and_a_taken_port_are_refused(tmp_path: Path) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ValueError, match=f"port {port} can't be used"), ui._only_one(tmp_path, port):
+            pass
+    with ui._only_one(tmp_path, port), pytest.raises(ValueError, match="another `perps ui` serves"), ui._only_one(tmp_path, port):
+        pass
+
+
+def test_stopping_ends_children_of_children_also_where_signals_are_ignored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ui, "STOP_SECONDS", 0.2)
+    script = "trap '' INT TERM; sleep 60 & echo $! > child; wait"
+    server = subprocess.Popen(["bash", "-c", script], cwd=tmp_path, start_new_session=True)
+    while not (tmp_path / "child").exists() or not (tmp_path / "child").read_text():
+        time.sleep(0.01)
+    ui._stop([server])
+    assert server.returncode == -signal.SIGKILL
+    child = int((tmp_path / "child").read_text())
+    status = Path(f"/proc/{child}/stat")
+    assert not status.exists() or status.read_text().split()[2] == "Z"
+    with pytest.raises(ConnectionError, match="the daemon of the UI ended with status"):
+        ui._check({"daemon": server})
+
+
+def test_runs_of_the_command_line_are_in_the_timeline(instance: dg.DagsterInstance) -> None:
+    job = dg.Definitions(assets=[checked], jobs=[dg.define_asset_job("run")]).resolve_job_def("run")
+    ended = job.execute_in_process(instance=shown_in_the_timeline(instance))
+    run = instance.get_run_by_id(ended.run_id)
+    assert run and run.remote_job_origin and run.remote_job_origin.job_name == "run"
+    assert run.remote_job_origin.repository_origin.get_label() == "__repository__@perplake"
+
+
+def test_settings_of_the_instance_follow_the_version_until_the_user_changes_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    settings = Settings(home=tmp_path)
+    used = dagster_home(settings) / "dagster.yaml"
+    for file in (used, used.with_name(".dagster.yaml")):
+        file.write_text("# an older version's\n")
+    assert dagster_home(settings) == used.parent and used.read_text() == TEMPLATE.read_text()
+    used.write_text("# the user's\n")
+    dagster_home(settings)
+    assert used.read_text() == "# the user's\n"
