@@ -9,7 +9,7 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test ui lint bench torture simulate docs docs-build clean lock
+.PHONY: help run test test-slow ui lint bench torture simulate docs docs-build clean lock
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -23,8 +23,11 @@ $(READY): pyproject.toml requirements.lock
 run: $(READY)  ## the main job on the synthetic market: fetch, load, transform, label, check, publish, report
 	$(BIN)/perps run --forecasts
 
-test: $(READY)  ## all tests
+test: $(READY)  ## all tests but the slow ones
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+test-slow: $(READY)  ## the tests that `make test` leaves out: a new source's skeleton and ccxt's replay as whole runs
+	$(BIN)/python -m pytest -m slow tests/assets/cli tests/sources
 
 ui: $(READY)  ## the Dagster UI on http://127.0.0.1:3000, the venue emulator running
 	$(BIN)/perps ui

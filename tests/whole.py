@@ -113,11 +113,15 @@ class Running:
         return Finished(self.process.exitcode, self.log.read_text())
 
 
-#: Dagster's events in memory, where no test reads them: each is otherwise written to two files, a quarter of a small run's time.
+#: Dagster's events in memory and no output of steps, where no test reads them: each event is otherwise written to two files, a
+#: quarter of a small run's time, and four processes copy the output.
 IN_MEMORY = """
 event_log_storage:
   module: dagster._core.storage.event_log
   class: InMemoryEventLogStorage
+compute_logs:
+  module: dagster._core.storage.noop_compute_log_manager
+  class: NoOpComputeLogManager
 """
 
 

@@ -49,14 +49,14 @@ def test_live_forecasts_of_an_older_version_are_kept(db: duckdb.DuckDBPyConnecti
 
 @pytest.mark.parametrize("name", TABLES)
 def test_no_number_of_a_regime_table_is_infinite(db: duckdb.DuckDBPyConnection, name: str) -> None:
-    """Whatever column it is in, the table is not written."""
-    for column in (name_ for name_, rules in TABLES[name].columns.items() if str(rules.dtype).startswith("float")):
-        for value in (float("inf"), float("-inf")):
-            row = schemas.empty(TABLES[name]).reindex([0]).assign(**{column: value})
-            with pytest.raises(SchemaErrors) as refused:
-                write_table(db, name, row)
-            cases = refused.value.failure_cases
-            assert ((cases["column"] == column) & (cases["failure_case"] == value)).any()
+    """Each column with one is named, and the table is not written."""
+    numbers = [column for column, rules in TABLES[name].columns.items() if str(rules.dtype).startswith("float")]
+    for value in (float("inf"), float("-inf")):
+        row = schemas.empty(TABLES[name]).reindex([0]).assign(**dict.fromkeys(numbers, value))
+        with pytest.raises(SchemaErrors) as refused:
+            write_table(db, name, row)
+        cases = refused.value.failure_cases
+        assert set(cases["column"][cases["failure_case"] == value]) >= set(numbers)
     assert db.execute("SELECT 1 FROM duckdb_tables() WHERE schema_name = 'marts'").fetchall() == []
 
 

@@ -150,6 +150,7 @@ def replayed(whole: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) 
     return {**chosen, "home": home}, home / "w.duckdb"
 
 
+@pytest.mark.slow
 def test_tables_are_rebuilt_from_landing_alone(whole: tuple[Path, str], replayed: tuple[dict[str, object], Path]) -> None:
     raw = "select * exclude (_run) from raw.ccxt__candles where venue = 'okx' order by all"
     facts = """select instrument_id, base_asset, opened_at, close, volume_base, oi_base, rate_8h
@@ -164,6 +165,7 @@ def test_tables_are_rebuilt_from_landing_alone(whole: tuple[Path, str], replayed
     np.testing.assert_allclose([row[3:] for row in theirs], [row[3:] for row in ours], rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_number_is_traced_to_the_bytes_that_the_venue_sent(replayed: tuple[dict[str, object], Path]) -> None:
     chosen, _ = replayed
     command = ("explain", "fct_funding_rates", "okx:BTC-USDT-SWAP", f"{DAYS[1]}T08:00")

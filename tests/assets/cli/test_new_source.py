@@ -58,6 +58,7 @@ def test_it_meets_its_cases(run: Run) -> None:
     assert " passed" in run("pytest", "tests/sources/test_sources.py", "-q", "-k", NAME, "-p", "no:cacheprovider")
 
 
+@pytest.mark.slow
 def test_it_gives_rows_of_every_dataset(checkout: Path, run: Run) -> None:
     run("assets.cli", "run", "--venues", NAME, "--days", "3", "--assets", "BTC,PEPE")
     with duckdb.connect(str(checkout / ".perplake/current/published/perplake.duckdb"), read_only=True) as published:
