@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import random
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from infra.emulator.server import to_ms
@@ -83,10 +83,6 @@ class History:
     steps: tuple[Step, ...]
 
     @property
-    def days(self) -> int:
-        return (self.window[1] - self.window[0]) // DAY
-
-    @property
     def whole(self) -> Step:
         """One fetch of everything, at the end, with nothing wrong."""
         return Step("fetch", self.window[1] + HOUR, self.window)
@@ -118,7 +114,7 @@ def draw(seed: int) -> History:
         start = rng.randrange(first, now, DAY) if kind == "backfill" else now - DAY
         fetch = _wrong(rng, Step("fetch", now + HOUR, (start, now)))
         if rng.random() < 0.1:
-            fetch = Step(**{**vars(fetch), "beside": Step("fetch", now + HOUR, (max(first, now - 2 * DAY), now))})
+            fetch = replace(fetch, beside=Step("fetch", now + HOUR, (max(first, now - 2 * DAY), now)))
         steps.append(fetch)
         if rng.random() < 0.8:
             steps.append(_wrong(rng, Step("load", now + HOUR)))
@@ -142,7 +138,7 @@ def _wrong(rng: random.Random, step: Step) -> Step:
         changes["point"] = Point(kind, place, rng.randint(1, WRITES[place]), error=reason)
     elif kind == "file":
         changes["damage"] = rng.choice(("torn", "flipped", "empty"))
-    return Step(**{**vars(step), **changes})
+    return replace(step, **changes)
 
 
 def _fault(rng: random.Random) -> dict[str, Any]:
