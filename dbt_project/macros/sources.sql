@@ -18,26 +18,28 @@
   past whose time can't be is in quarantine, and here only if an older version loaded it: it is left out.
 #}
 {% macro union_staged(dataset) -%}
-{%- set doubles = [] -%}
-{%- for name, column in canonical_columns(dataset).items() if column[0] == 'double' %}{% do doubles.append(name) %}{% endfor -%}
-{%- set has_time = 'raw_ms between 1388534400000 and 2208988799999' %}  {#- 2014 to 2039, as in pipelines/records.py #}
+{%- set has_time = 'raw_ms between 1388534400000 and 2208988799999' -%}  {#- 2014 to 2039, as in pipelines/records.py #}
+{%- set columns = canonical_columns(dataset) -%}
+{%- set is_now = dataset.endswith('_now') -%}
+{%- set possible = {'raw_ms': has_time} if is_now and 'raw_ms' in columns else {} -%}
+{%- for name, column in columns.items() if column[0] == 'double' -%}
+    {%- do possible.update({name: is_possible(name, name, dataset | replace('_now', ''))}) -%}
+{%- endfor -%}
 select
     venue || ':' || symbol as instrument_id,
     * replace (
-        {%- for name in doubles %}
-        case when {{ is_possible(name, name, dataset | replace('_now', '')) }} then {{ name }} end as {{ name }} {{- "," if not loop.last }}
+        {%- for name, test in possible.items() %}
+        case when {{ test }} then {{ name }} end as {{ name }} {{- "," if not loop.last }}
         {%- endfor %}
-        {%- if dataset.endswith('_now') and 'raw_ms' in canonical_columns(dataset) %}, case when {{ has_time }} then raw_ms end as raw_ms {%- endif %}
     ),
     nullif(concat_ws('; '
-        {%- if dataset.endswith('_now') and 'raw_ms' in canonical_columns(dataset) %}, case when not {{ has_time }} then 'raw_ms ' || raw_ms end {%- endif %}
-        {%- for name in doubles %},
-        case when not {{ is_possible(name, name, dataset | replace('_now', '')) }} then '{{ name }} ' || {{ name }} end
+        {%- for name, test in possible.items() %},
+        case when not {{ test }} then '{{ name }} ' || {{ name }} end
         {%- endfor %}
     ), '') as nulled
 from (
     select null::varchar as source, 0 as precedence
-        {%- for name, column in canonical_columns(dataset).items() %}, null::{{ column[0] }} as {{ name }} {%- endfor %}
+        {%- for name, column in columns.items() %}, null::{{ column[0] }} as {{ name }} {%- endfor %}
     where false
     {%- for name, row in var('sources').items() if dataset in row.datasets %}
     union all by name
@@ -46,7 +48,7 @@ from (
     from {{ ref('stg_' ~ name ~ '__' ~ dataset) }}
     {%- endfor %}
 )
-{%- if 'raw_ms' in canonical_columns(dataset) and not dataset.endswith('_now') %}
+{%- if 'raw_ms' in columns and not is_now %}
 where {{ has_time }}
 {%- endif %}
 {%- endmacro %}
