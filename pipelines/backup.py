@@ -148,11 +148,10 @@ def _copy_landing(landing: Landing, out: _Target, copied: Copied) -> None:
     for sha256, entry in entries.items():
         name = f"pages/{sha256[:2]}/{sha256}.zst"
         try:
-            landing.body(entry)
+            content = landing.packed_body(entry)
         except OSError as problem:
             copied.damage.append(str(problem))
             continue
-        content = landing.fs.cat_file(f"{landing.path}/{name}")
         if not out.has(f"landing/{name}", len(content)):
             out.write(f"landing/{name}", content)
         copied.pages += 1
@@ -164,7 +163,7 @@ def _copy_landing(landing: Landing, out: _Target, copied: Copied) -> None:
 def restore(settings: Settings, source: Path) -> Copied:
     """Put a backup where the settings say. Raises `ValueError` for what is no whole backup, or where something is already."""
     about = _about(_read(source, ABOUT))
-    settings = settings.model_copy(update={"mode": "replay"}).replaying(about.market)
+    settings = settings.replaying(about.market)
     landing, database = Landing(settings.landing_root, "restore"), settings.database
     for place, is_used in {str(database): database.exists(), f"landing {settings.landing_root}": bool(landing.runs())}.items():
         if is_used:

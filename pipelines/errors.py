@@ -15,6 +15,9 @@ def printable(text: str) -> str:
 
 #: The remedy for problems that may pass.
 AGAIN = "Run again later: it goes on where this stopped"
+#: How the system, SQLite and DuckDB call a full disk, in messages of libraries; and its remedy.
+DISK_FULL = re.compile(r"no space|disk full|disk is full", re.IGNORECASE)
+FREE_ROOM = "free room and run again, it goes on from here"
 
 
 class VenueError(Exception):

@@ -37,7 +37,7 @@ import fsspec
 import msgspec
 import zstandard
 
-from pipelines.errors import LandingFull
+from pipelines.errors import FREE_ROOM, LandingFull
 from pipelines.reading import Flaw
 from pipelines.source import Request
 from pipelines.windows import Window
@@ -260,6 +260,14 @@ class Landing:
 
     def body(self, entry: Entry) -> bytes:
         """The body's bytes as the venue sent them. Raises `OSError` naming the page when they are missing or damaged."""
+        return self._read(entry)[1]
+
+    def packed_body(self, entry: Entry) -> bytes:
+        """The body as it is stored. Raises what `body` raises."""
+        return self._read(entry)[0]
+
+    def _read(self, entry: Entry) -> tuple[bytes, bytes]:
+        """A body as it is stored and as it was sent."""
         try:
             packed = self.fs.cat_file(self._body_path(entry.sha256))
             if (size := zstandard.frame_content_size(packed)) != entry.size:  # which would be reserved, however large
@@ -271,7 +279,7 @@ class Landing:
             raise OSError(f"{self._page(entry)} is damaged ({problem}); {AGAIN}") from None
         if hashlib.sha256(data).hexdigest() != entry.sha256:
             raise OSError(f"{self._page(entry)} is damaged; {AGAIN}")
-        return data
+        return packed, data
 
     def _page(self, entry: Entry) -> str:
         return f"landing: page {entry.page} of {entry.source} {entry.path_label}"
@@ -395,7 +403,7 @@ class Landing:
 
     def _unwritable(self, problem: OSError) -> LandingFull:
         if problem.errno in (errno.ENOSPC, errno.EDQUOT):
-            return LandingFull(f"landing {self.root}: the disk is full; free room and run again, it goes on from here")
+            return LandingFull(f"landing {self.root}: the disk is full; {FREE_ROOM}")
         reason = problem.strerror or str(problem)
         return LandingFull(f"landing {self.root} can't be written ({reason}): make it writable, or name another with --landing")
 

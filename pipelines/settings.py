@@ -214,7 +214,7 @@ class Settings(BaseSettings):
 
     def replaying(self, market: str, sources: Iterable[str] | None = None) -> Settings:
         """These settings, for a replay of a landing of this market, and of these sources where no venues are chosen."""
-        settings = self.model_copy()
+        settings = self.model_copy(update={"mode": "replay"})
         settings._replayed_market = market
         settings._replayed_sources = None if sources is None or "venues" in self.model_fields_set else tuple(sources)
         return settings

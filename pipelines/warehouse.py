@@ -21,7 +21,7 @@ import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from pipelines import __version__
-from pipelines.errors import WarehouseMismatch
+from pipelines.errors import DISK_FULL, FREE_ROOM, WarehouseMismatch
 from pipelines.meta_tables import create_meta_tables, quoted
 from pipelines.registry import source_rows
 from pipelines.source import Endpoint
@@ -84,7 +84,7 @@ def mends(reason: str, damaged: str = "") -> str:
     """What mends a file that DuckDB can't use: `damaged` where its content is, by default what mends a warehouse."""
     for words, remedy in {
         "set lock": "wait until another program has closed it; readers use the published copy (`perps status` names it)",
-        "no space|disk full|disk is full": "the disk is full: free room and run again, it goes on from here",
+        DISK_FULL.pattern: f"the disk is full: {FREE_ROOM}",
         "permission denied|read-only": "make the file and its folder writable, or name another with --warehouse or --home",
         "not exist|no such file": "run `perps run` first",
     }.items():

@@ -20,7 +20,7 @@ import typer
 from pydantic import ValidationError
 
 from assets.cli.options import OPTIONS
-from pipelines.errors import LandingFull, WarehouseMismatch, printable
+from pipelines.errors import DISK_FULL, FREE_ROOM, LandingFull, WarehouseMismatch, printable
 from pipelines.settings import Settings
 
 if TYPE_CHECKING:
@@ -86,8 +86,8 @@ def of_the_machine(problem: BaseException) -> str | None:
             continue
         seen.add(id(each))
         text = " ".join(str(each).split())[:300]
-        if (isinstance(each, OSError) and each.errno in (errno.ENOSPC, errno.EDQUOT)) or _DISK_FULL.search(text):
-            return f"the disk is full ({text}): free room and run again, it goes on from here"
+        if (isinstance(each, OSError) and each.errno in (errno.ENOSPC, errno.EDQUOT)) or DISK_FULL.search(text):
+            return f"the disk is full ({text}): {FREE_ROOM}"
         if _NOT_WRITABLE.search(text) or (isinstance(each, OSError) and each.errno in _REFUSED):
             return f"a file or folder can't be used ({text}): make it writable, or choose another (--home, --landing, …)"
         if isinstance(each, OSError | sqlite3.Error) or type(each).__module__.startswith(("duckdb", "_duckdb")):
@@ -96,7 +96,6 @@ def of_the_machine(problem: BaseException) -> str | None:
     return None
 
 
-_DISK_FULL = re.compile(r"no space left|database or disk is full|disk full", re.IGNORECASE)
 _NOT_WRITABLE = re.compile(
     r"permission denied|read-only file system|readonly database|unable to open database file|not a directory|is a directory",
     re.IGNORECASE,

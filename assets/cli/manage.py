@@ -129,7 +129,7 @@ def restore(
     from pipelines.backup import restore as bring_back
 
     restored = bring_back(settings, source)
-    point_at(settings.model_copy(update={"mode": "replay"}).replaying(restored.market))
+    point_at(settings.replaying(restored.market))
     _end_of_copy(restored, "are restored: the next `perps run` of this market goes on from them and publishes")
 
 

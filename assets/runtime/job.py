@@ -5,7 +5,6 @@ The job itself is Dagster's (`assets.definitions`); `run` gets it as an argument
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -24,7 +23,7 @@ from assets.runtime.outcomes import WINDOW_TAG, RunOutcome, check_outcomes, note
 from assets.runtime.session import Progress, Session
 from pipelines import warehouse
 from pipelines.clock import Clock
-from pipelines.errors import WarehouseMismatch
+from pipelines.errors import DISK_FULL, FREE_ROOM, WarehouseMismatch
 from pipelines.fetch import SETTLED_LATE_MS
 from pipelines.landing import Entry, Landing
 from pipelines.run import EmulatorInfo, Run, resolve_window_and_clock
@@ -181,8 +180,8 @@ def _message(event: dg.DagsterEvent) -> str:
     error = event.step_failure_data.error
     cause = error.cause if error and error.cause else error
     text = " ".join(str(cause.message if cause else event.message).split())
-    if re.search("no space left|disk is full", text, re.IGNORECASE) and "free room" not in text:
-        return f"the disk is full: free room and run again, it goes on from here ({text})"
+    if DISK_FULL.search(text) and "free room" not in text:
+        return f"the disk is full: {FREE_ROOM} ({text})"
     return text
 
 
