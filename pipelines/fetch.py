@@ -286,12 +286,12 @@ class _SourceFetch:
         """The pages of a planned request, then what they left out of its window, for as long as that brings rows.
 
         A page that a venue cut shorter than it was asked leaves hours out; so do hours without a trade, which are requested once
-        more and stay missing.
+        more and stay missing. So are rows that can't be read.
         """
         chain = _Chain(endpoint, planned)
         waiting = [planned]
         while waiting and not self._stopped and endpoint.name not in self._given_up:
-            known = len(chain.times)
+            chain.begin_round()
             try:
                 for request in waiting:
                     await self._fetch_pages(client, endpoint, instrument, request, chain)
@@ -305,11 +305,11 @@ class _SourceFetch:
                 unexpected = self._unexpected(planned.path_label, "the answer could not be handled", problem)
                 self._note_failure(client, endpoint, unexpected)
                 break
-            hole = chain.hole(self.run.clock.now(), self._settle_ms) if len(chain.times) > known else None
-            waiting = [r for r in _requests(endpoint, instrument, hole) if chain.is_new(r)] if hole else []
+            missing = chain.missing(self.run.clock.now(), self._settle_ms)
+            waiting = [r for r in _requests(endpoint, instrument, missing) if chain.may_request(r)] if missing else []
             # Where a venue has no row there, it may send others.
             waiting = [replace(r, clip_start=True, clip_end=True) for r in waiting]
-        if not chain.is_whole(self.run.clock.now()):
+        if not chain.mends_incomplete(self.run.clock.now()):
             self.result.incomplete += chain.incomplete
         if planned.window and (waiting or self._stopped):
             self.result.unfetched.append((endpoint.name, planned.window))
@@ -424,11 +424,11 @@ class _SourceFetch:
             except VenueError as each:  # the page itself is good
                 next_request, problem = None, each
         last = next_request is None and problem is None
-        entry = self._entry(endpoint, request, page, last, last and chain.hole(page.observed_at, self._settle_ms) is None)
+        entry = self._entry(endpoint, request, page, chain, last)
         await asyncio.to_thread(self.run.landing.put, entry, page.body)
         self.result.entries.append(entry)
         if entry.flaws and entry.window:
-            chain.incomplete.append(entry)
+            chain.add_incomplete(entry)
         if page.times_outside:
             self.result.times_outside[endpoint.name] += page.times_outside
         if page.problem:
@@ -473,10 +473,12 @@ class _SourceFetch:
     def _settle_ms(self) -> int:
         return 0 if self.run.clock.frozen else int(self.run.settings.settle_minutes * 60_000)
 
-    def _entry(self, endpoint: Endpoint, request: Request, page: Page, last: bool, whole: bool) -> Entry:
+    def _entry(self, endpoint: Endpoint, request: Request, page: Page, chain: _Chain, last: bool) -> Entry:
         run = self.run
         over = request.window.end + self._settle_ms <= page.observed_at if request.window else run.clock.frozen
         empty = not page.problem and endpoint.is_empty(page.content, page.rows)
+        unread = bool(page.problem or page.flaws)
+        silent = over and last and not unread and chain.is_silent(empty)
         return Entry(
             run=run.id,
             source=self.source.name,
@@ -494,9 +496,10 @@ class _SourceFetch:
             params=dict(request.params),
             body=dict(request.body) if request.body else None,
             origin=page.origin or run.origin,
-            final=over and not empty and not page.problem and not page.flaws,
+            final=over and not unread and (not empty or (silent and bool(chain.times))),
             last=last,
-            whole=whole,
+            whole=last and not unread and chain.is_whole(page.observed_at, self._settle_ms),
+            silent=request.instrument if silent else "",
             clip_end=request.clip_end,
             empty=empty,
             problem=page.problem,
@@ -526,7 +529,14 @@ class _Chain:
         self.endpoint, self.planned = endpoint, planned
         self.times: set[int] = set()
         self.incomplete: list[Entry] = []
-        self._asked: set[bytes] = set()
+        #: How many rows could not be read, and did not come when the window was requested again.
+        self._lost = 0
+        self._repeated = False
+        self._rounds = 0
+        #: The number of rows before this round; the numbers of rows and of incomplete pages before this row of pages.
+        self._before_round = 0
+        self._before_pages = (0, 0)
+        self._asked: Counter[bytes] = Counter()
         self._asked_in_a_row: set[bytes] = set()
         self._seen: set[int] = set()
         self._pages = 0
@@ -539,25 +549,62 @@ class _Chain:
     def add_rows(self, rows: Sequence[Any]) -> None:
         if self.has_expected_rows:
             assert self.endpoint.time and self.planned.window
-            window = self.planned.window
+            window, before = self.planned.window, len(self.times)
             self.times.update(int(time) for time in map(attrgetter(self.endpoint.time), rows) if time in window)
+            if self._repeated:
+                self._lost = max(0, self._lost - (len(self.times) - before))
 
-    def is_whole(self, now: int) -> bool:
-        """True if the pages have every bar of the window, whatever single pages lost."""
-        return bool(self.endpoint.bar and self.times) and self.hole(now, 0) is None
+    def add_incomplete(self, entry: Entry) -> None:
+        self.incomplete.append(entry)
+        if self.has_expected_rows and not self.endpoint.bar:
+            self._lost += len(entry.flaws)
+
+    def is_whole(self, now: int, settle: int) -> bool:
+        """True if the pages leave nothing out of the window, and have as many more rows as single pages lost."""
+        return not self._lost and self.hole(now, settle) is None
+
+    def mends_incomplete(self, now: int) -> bool:
+        """True if the rows that single pages lost came: as many rows more, or every bar of the window."""
+        if not self.times:
+            return False
+        return self.hole(now, 0) is None if self.endpoint.bar else not self._lost
+
+    def is_silent(self, empty: bool) -> bool:
+        """True if bars that were missing were requested again, and this row of pages had none of them.
+
+        The client requests an `empty` page again, so a window without any bar was requested twice in its first round.
+        """
+        again = bool(self.endpoint.bar) and self.has_expected_rows and (self._rounds > 1 or empty)
+        return again and self._before_pages == (len(self.times), len(self.incomplete))
+
+    def begin_round(self) -> None:
+        """Begin the requests for what the ones before left out."""
+        self._rounds += 1
+        self._before_round = len(self.times)
 
     def begin(self) -> None:
         """Begin a row of pages that follow each other."""
+        self._before_pages = (len(self.times), len(self.incomplete))
         self._asked_in_a_row.clear()
         self._seen.clear()
         self._pages = 0
 
     def add_request(self, request: Request) -> None:
-        self._asked.add(self._identity(request))
+        self._asked[self._identity(request)] += 1
         self._asked_in_a_row.add(self._identity(request))
 
-    def is_new(self, request: Request) -> bool:
-        return self._identity(request) not in self._asked
+    def may_request(self, request: Request) -> bool:
+        """True if a request was not made yet; once more for bars that are missing and rows that were lost."""
+        return self._asked[self._identity(request)] < (2 if self.endpoint.bar or self._repeated else 1)
+
+    def missing(self, now: int, settle: int) -> Window | None:
+        """At the end of a round, the window to request again; None where nothing is missing, or asking again brought no rows."""
+        if self._lost and not self._repeated:
+            self._repeated = True
+            return self.planned.window
+        if self._rounds > 1 and len(self.times) == self._before_round:
+            return None
+        return self.hole(now, settle)
 
     @staticmethod
     def _identity(request: Request) -> bytes:

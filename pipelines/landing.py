@@ -58,7 +58,8 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """One page in the manifest. Times in milliseconds, UTC; `window` as requested, null where the endpoint takes none.
 
     `final`: the window was over when the response came, so that the same request would give the same page. `last`: no page
-    follows, so the window is covered. `whole`: with it, the pages of the window have all rows that they should have.
+    follows, so the window is covered. `whole`: with it, the pages of the window have all rows that they should have. `silent`:
+    the instrument whose missing bars of this window were requested a second time, and none came.
     `clip_end`: the window was not part of the request, as in pages that are counted from the newest row. `empty`: the page has no
     records. `problem`, `field`, `value`: why the page could not be read. `flaws`: rows that were left out.
     """
@@ -87,6 +88,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     field: str = ""
     value: str = ""
     whole: bool = False
+    silent: str = ""
     flaws: tuple[Flaw, ...] = ()
 
     @property

@@ -110,6 +110,7 @@ def load(run: Run, source: Source, entries: Iterable[Entry] | None = None) -> Lo
                 continue
             row = [source.name, task.endpoint.name, task.digest]
             connection.execute("INSERT OR IGNORE INTO meta.loads VALUES (?, ?, ?)", row)
+            _note_silent_windows(connection, source, task)
             if task.endpoint.is_event:
                 _note_complete_windows(connection, source, task, result.oldest_event.get(task.endpoint.name, sys.maxsize))
     return result
@@ -153,6 +154,19 @@ def _note_complete_windows(connection: duckdb.DuckDBPyConnection, source: Source
             symbol = e.context.get("symbol", "")
             row = [source.name, task.endpoint.name, symbol, warehouse.naive(window.start), warehouse.naive(window.end)]
             connection.execute("INSERT OR IGNORE INTO meta.loaded_windows VALUES (?, ?, ?, ?, ?)", row)
+
+
+def _note_silent_windows(connection: duckdb.DuckDBPyConnection, source: Source, task: _Task) -> None:
+    """For bars: note the windows of which the venue was asked a second time for what was missing, and had nothing more.
+
+    Where it has no bar of any instrument, it may have none to give now.
+    """
+    answers = any(not e.empty for e in task.entries)
+    for e in task.entries:
+        if e.silent and e.window and answers:
+            start, end = map(warehouse.naive, e.window)
+            row = [source.name, task.endpoint.name, e.context.get("venue", source.venue), e.silent, start, end]
+            connection.execute("INSERT OR IGNORE INTO meta.silent_windows VALUES (?, ?, ?, ?, ?, ?)", row)
 
 
 def _quarantine_row(e: Entry, flaw: Flaw) -> tuple[Any, ...]:

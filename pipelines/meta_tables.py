@@ -92,6 +92,18 @@ META_TABLES = {
         },
         key=("source", "dataset", "symbol", "window_start", "window_end"),
     ),
+    "silent_windows": Table(
+        "Windows in which bars were missing, and stayed so when they were requested again: nothing more can be fetched.",
+        {
+            "source": _SOURCE,
+            "dataset": _DATASET,
+            "venue": ("VARCHAR", "The venue, as in the mart `dim_venues`."),
+            "symbol": ("VARCHAR", "The venue's symbol."),
+            "window_start": _START,
+            "window_end": _END,
+        },
+        key=("source", "dataset", "venue", "symbol", "window_start", "window_end"),
+    ),
     "versions": Table(
         "One row per version of a value that a source sent again with another value. The mart `corrections` counts them.",
         {

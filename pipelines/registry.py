@@ -33,7 +33,8 @@ class SourceRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A row of the table of sources.
 
     A source reads one `venue`, or several, which the setting `named_in` lists. `datasets` are those with a staging model.
-    `history` is how many days back the venue answers, by dataset, where it is limited. `key` is the environment variable that
+    `history` is how many days back the venue answers, by dataset, where it is limited; `endpoints` the endpoint of bars that a
+    dataset is read from, where it has another name. `key` is the environment variable that
     holds the API key; without it a source is left out, unless the key is optional. Where several sources cover one venue,
     marts take the one with the lowest `precedence`. `core` sources are read by default.
     """
@@ -47,6 +48,7 @@ class SourceRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key_optional: bool = False
     precedence: int = 1
     history: dict[str, int] = {}
+    endpoints: dict[str, str] = {}
 
     @property
     def is_reference_only(self) -> bool:
@@ -114,6 +116,7 @@ def decode_sources(rows: Mapping[str, Any]) -> dict[str, SourceRow]:
         refuse("venue", [row.venue] if row.venue else [], venues())
         refuse("dataset", row.datasets, [*datasets(), SNAPSHOTS])
         refuse("dataset in `history`", row.history, row.datasets)
+        refuse("dataset in `endpoints`", row.endpoints, row.datasets)
     return records
 
 

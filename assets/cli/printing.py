@@ -264,12 +264,12 @@ def last_runs(runs: list[dict[str, Any]]) -> None:
 def gaps(db: duckdb.DuckDBPyConnection, limit: int) -> None:
     """What is missing, what of it can still be fetched, and until when."""
     rows = db.execute(
-        "SELECT venue, source, dataset, instrument_id, gap_start, gap_end, missing, fetchable, fetch_until FROM marts.gaps "
+        "SELECT venue, source, dataset, instrument_id, gap_start, gap_end, missing, reason, fetch_until FROM marts.gaps "
         "ORDER BY fetchable DESC, fetch_until NULLS LAST, missing DESC, instrument_id"
     ).fetchall()
     table = Table("dataset", "instrument", "from", "to", "missing", "can be fetched", box=None)
-    for _, source, dataset, instrument, start, end, missing, fetchable, until in rows[:limit]:
-        can = f"yes, until {until}" if fetchable and until else "yes" if fetchable else "no"
+    for _, source, dataset, instrument, start, end, missing, reason, until in rows[:limit]:
+        can = f"no: {reason.replace('_', ' ')}" if reason else f"yes, until {until}" if until else "yes"
         table.add_row(f"{source} {dataset}", instrument, str(start), str(end), f"{missing:,}", can)
     console.print(table if rows else "nothing is missing")
     if len(rows) > limit:

@@ -114,8 +114,65 @@ def test_hours_without_trades_are_requested_once_more_and_stay_missing(tmp_path:
     result = venue.fetch(tmp_path)
     assert len(of_the_month(venue.times)) == 30 * 21 and not result.failures
     assert len(venue.requests) <= 2 * len(list(MONTH.chunks(1000 * HOUR)))
-    venue.fetch(tmp_path)
-    assert venue.requests == []
+    quiet = set(range(MONTH.start, MONTH.end, HOUR)) - venue.times
+    assert quiet <= silent(result)
+    result = venue.fetch(tmp_path)
+    assert venue.requests == [] and quiet <= silent(result)
+
+
+def silent(result: FetchResult) -> set[int]:
+    """The hours of which the venue was asked a second time for missing bars, and had no more."""
+    return {time for e in result.entries if e.silent == "A" and e.window for time in range(*e.window, HOUR)}
+
+
+@pytest.mark.parametrize("quiet", [{0}, {23}, {0, 23}, {0, 5, 23}, {11, 12}, set(range(1, 24))])
+def test_hours_of_a_day_that_stay_missing_are_silent(quiet: set[int], tmp_path: Path) -> None:
+    """Also where the missing hours span the window, so that the second request is the same as the first."""
+
+    def answer(path: str, params: Mapping[str, Any]) -> Any:
+        return [bar for bar in bars(params["startTime"], params["endTime"]) if bar[0] // HOUR % 24 not in quiet]
+
+    day = Window(NOW - DAY, NOW)
+    venue = Venue(answer, (BARS,))
+    result = venue.fetch(tmp_path, day)
+    missing = {day.start + hour * HOUR for hour in quiet}
+    assert missing <= silent(result) and len(venue.requests) <= 3  # an empty page is requested again
+    assert missing <= silent(venue.fetch(tmp_path, day)) and venue.requests == []
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        lambda rows: (500, {}),
+        lambda rows: [[*row[:4], "n/a"] for row in rows],
+        lambda rows: rows,
+        lambda rows: [{"not": "a bar"}],
+    ],
+    ids=["fails", "unreadable rows", "all of them", "unreadable"],
+)
+def test_a_second_answer_that_is_no_silence_leaves_hours_to_be_fetched(second: Callable[[Any], Any], tmp_path: Path) -> None:
+    answered: list[Any] = []
+
+    def answer(path: str, params: Mapping[str, Any]) -> Any:
+        rows = bars(params["startTime"], params["endTime"])
+        answered.append(rows)
+        return [row for row in rows if row[0] // HOUR % 24 != 7] if len(answered) == 1 else second(rows)
+
+    result = Venue(answer, (BARS,)).fetch(tmp_path, Window(NOW - DAY, NOW))
+    assert len(answered) == 2 and not silent(result)
+
+
+def test_a_window_that_is_not_over_is_never_silent(tmp_path: Path) -> None:
+    """The day is not over at the run's clock, so bars may still come."""
+    venue = Venue(lambda path, params: bars(params["startTime"], params["endTime"])[:3], (BARS,))
+    today = Window(NOW - 6 * HOUR, NOW + 18 * HOUR)
+    assert not [e for e in venue.fetch(tmp_path, today).entries if e.silent and e.window and e.window[1] > NOW]
+
+
+def test_a_window_without_any_bar_is_requested_by_each_run(tmp_path: Path) -> None:
+    venue = Venue(lambda path, params: [], (BARS,))
+    for _ in range(2):
+        assert silent(venue.fetch(tmp_path, Window(NOW - DAY, NOW))) and len(venue.requests) == 2
 
 
 def test_a_start_that_the_venue_ignores_costs_nothing(tmp_path: Path) -> None:
@@ -142,6 +199,41 @@ def test_a_row_that_comes_back_whole_is_not_lost(times: int, tmp_path: Path) -> 
     assert len(sent) == 2 and not result.failures
     assert bool(fetch_problems(result)) == (times == 2)
     assert ("in quarantine, $[19][4]" in str(result.warnings)) and len(venue.times) == 25 - times
+
+
+@pytest.mark.parametrize("hours", [1, 4, 8])
+@pytest.mark.parametrize(("times", "flawed"), [(1, {2}), (1, {0, 2}), (1, {1, 8}), (2, {2})])
+def test_a_rate_that_comes_back_whole_is_not_lost(hours: int, times: int, flawed: set[int], tmp_path: Path) -> None:
+    """Rates that can't be read: in the first answer alone, or in each."""
+    window = Window(NOW - 9 * hours * HOUR, NOW)
+    rates = series("funding_rates", Rate, "time", hourly(1000, windowed("/rates", 1000, WEIGHTS)))
+    sent: list[Any] = []
+
+    def answer(path: str, params: Mapping[str, Any]) -> Any:
+        stamps = [t for t in range(window.start, window.end, hours * HOUR) if params["startTime"] <= t <= params["endTime"]]
+        rows = [{"time": t, "rate": "n/a" if (t - window.start) // hours // HOUR in flawed else 1e-4} for t in stamps]
+        sent.append(rows)
+        return rows if len(sent) <= times else [row | {"rate": 1e-4} for row in rows]
+
+    venue = Venue(answer, (rates,))
+    result = venue.fetch(tmp_path, window)
+    assert not result.failures and len(sent) == 2
+    assert bool(fetch_problems(result)) == (times == 2)
+    assert "in quarantine" in str(result.warnings) and len(venue.times) == (9 if times == 1 else 9 - len(flawed))
+
+
+def test_a_rate_that_is_left_out_of_the_second_answer_is_lost(tmp_path: Path) -> None:
+    window = Window(NOW - 10 * DAY, NOW)
+    rates = series("funding_rates", Rate, "time", hourly(1000, windowed("/rates", 1000, WEIGHTS)))
+    sent: list[Any] = []
+
+    def answer(path: str, params: Mapping[str, Any]) -> Any:
+        rows: list[dict[str, Any]] = [{"time": t, "rate": 1e-4} for t in range(window.start, window.end, 8 * HOUR)]
+        sent.append(rows)
+        lost = rows.pop(20)
+        return [lost | {"rate": "n/a"}, *rows] if len(sent) == 1 else rows
+
+    assert fetch_problems(Venue(answer, (rates,)).fetch(tmp_path, window)) and len(sent) == 2
 
 
 def test_a_row_that_cant_be_read_does_not_end_the_pages(tmp_path: Path) -> None:

@@ -202,6 +202,16 @@ def test_complete_windows_of_events_are_noted(once: Once) -> None:
     ]
 
 
+def test_windows_of_which_a_venue_had_nothing_more_are_noted(tmp_path: Path) -> None:
+    run = begin(tmp_path)
+    entries = [land(run, "candles", bars(DAY_ONE)), land(run, "candles", [], DAY_ONE, silent="BTCUSDT", empty=True)]
+    load(run, BINANCE, entries)
+    load(run, BINANCE, [land(run, "mark_candles", [], DAY_ONE, silent="BTCUSDT", empty=True)])
+    assert query(run, "FROM meta.silent_windows") == [
+        ("binance_usdm", "candles", "binance", "BTCUSDT", datetime(2025, 10, 10), datetime(2025, 10, 11))
+    ]
+
+
 def test_of_the_archive_the_first_row_of_each_hour_is_loaded(once: Once) -> None:
     sql = "SELECT coin, time, open_interest, mark_px, premium FROM raw.hyperliquid_archive__asset_ctxs ORDER BY ALL"
     assert query(once.run, sql) == [

@@ -27,6 +27,7 @@ def test_a_row_has_defaults() -> None:
         ({"datasets": None}, "Expected `array`, got `null` - at `$.datasets`; allowed keys:"),
         ({"datasets": ["candels"]}, "unknown dataset candels; allowed: instruments, funding_rates,"),
         ({"history": {"open_interest": 30}}, "unknown dataset in `history` open_interest; allowed: candles"),
+        ({"endpoints": {"open_interest": "candles"}}, "unknown dataset in `endpoints` open_interest; allowed: candles"),
         ({"venue": "okex"}, "unknown venue okex; allowed: binance, bybit,"),
         ({"named_in": "ccxt_venues"}, "give either `venue`, or `named_in`"),
         ({"venue": None}, "give either `venue`, or `named_in`"),

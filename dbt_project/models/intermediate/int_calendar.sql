@@ -8,14 +8,15 @@ with seen as (
     group by instrument_id
 ),
 
-listed as (  -- the last list with the instrument, where the venue's list was read again an hour or more after it
-    select instrument_id, last_listed
+unlisted as (  -- instruments without a row in the newest list: due until the last list that has them, or the last day with a row
+    select l.instrument_id, greatest(l.last_listed, s.last_day + interval 1 day) as unlisted_at
     from (
         select instrument_id, max(observed_at) as last_listed, max(max(observed_at)) over (partition by source, venue) as last_list
         from {{ ref('int_instruments') }}
         group by source, venue, instrument_id
-    )
-    where last_listed < last_list - interval 1 hour
+    ) as l
+    left join seen as s on l.instrument_id = s.instrument_id
+    where l.last_listed < l.last_list - interval 1 hour
 ),
 
 due as (
@@ -27,14 +28,13 @@ due as (
         i.funding_interval_hours,
         greatest(r.window_start, coalesce(i.listed_at, s.first_day, r.window_start)) as due_from,
         least(r.window_end, r.as_of, coalesce(
-            i.delisted_at, case i.status when 'delisted' then s.last_day + interval 1 day end,
-            case when l.instrument_id is not null then greatest(l.last_listed, s.last_day + interval 1 day) end, 'infinity'
-        ))
-            as due_to
+            i.delisted_at, case i.status when 'delisted' then s.last_day + interval 1 day end, u.unlisted_at, 'infinity'
+        )) as due_to,
+        u.unlisted_at
     from {{ ref('int_instrument_versions') }} as i
     cross join {{ ref('stg_meta__scope') }} as r
     {{ join_fact('q', 'i', 'instruments', "'fetched_quote'") }}
-    left join listed as l on i.instrument_id = l.instrument_id
+    left join unlisted as u on i.instrument_id = u.instrument_id
     left join seen as s on i.instrument_id = s.instrument_id
     where i.valid_to is null
         and i.underlying_class = 'crypto'
@@ -57,5 +57,6 @@ select
     base_asset,
     funding_interval_hours,
     greatest(due_from, midnight) as due_from,
-    least(due_to, midnight + interval 1 day) as due_to
+    least(due_to, midnight + interval 1 day) as due_to,
+    unlisted_at
 from days

@@ -66,11 +66,11 @@ counted as (
     from (
         select
             *,
-            -- The settlement that closes the day is due with it, once the run's clock is past it; where the day is cut short, the one after
-            -- the cut isn't due.
+            -- The settlement that closes the day is due with it, once the run's clock is past it and the contract was listed then; where the
+            -- day is cut short, the one after the cut isn't due.
             date_diff('hour', day::timestamp, hour_to) / interval_hours as intervals,
             case
-                when due_to >= as_of and stamp_meaning = 'settlement'
+                when due_to >= least(as_of, coalesce(unlisted_at, 'infinity')) and stamp_meaning = 'settlement'
                     then greatest(hour_from, day + to_hours(((ceil(intervals) - 1) * interval_hours)::bigint))
                 when due_to < day + interval 1 day then greatest(hour_from, day + to_hours((floor(intervals) * interval_hours)::bigint))
                 else hour_to

@@ -1,18 +1,35 @@
-{#- Days that are missing completely are spans; only days that are missing in part are split into hours. -#}
+{#- Days that are missing completely are spans; split into hours are only days that are missing in part, or may be for several reasons. -#}
+{%- set paid_hours -%}
+    generate_series(date_trunc('hour', paid_from + interval 1 hour - interval 1 microsecond), paid_to - interval 1 microsecond, interval 1 hour)
+{%- endset -%}
 with missing as (select * from {{ ref('int_coverage') }} where seen < expected),
+
+sources as (select * from ({{ sources_table() }})),
+
+unusable as (  -- what the venue sent, and what can't be
+    select instrument_id, 'candles' as dataset, opened_at as starts
+    from {{ ref('fct_candles') }}
+    where close is null and nulled is not null
+    union all
+    select instrument_id, 'open_interest', observed_at
+    from {{ ref('fct_open_interest') }}
+    where oi_base is null and nulled is not null
+    union all
+    select instrument_id, 'funding_rates', unnest({{ paid_hours }})
+    from {{ ref('fct_funding_rates') }}
+    where rate_interval is null and nulled is not null
+),
+
+silent as (  -- windows of which the venue was asked again for what was missing, and had nothing more
+    select w.source, s.dataset, w.venue || ':' || w.symbol as instrument_id, w.window_start, w.window_end
+    from {{ ref('stg_meta__silent_windows') }} as w
+    inner join sources as s on w.source = s.source and w.dataset = s.endpoint
+),
 
 hours as (
     select *, unnest(generate_series(due_from, due_to - interval 1 hour, interval 1 hour)) as starts
     from missing
-    where seen > 0
-),
-
-paid as (  -- the hours that a settlement pays for
-    select distinct f.instrument_id, unnest(generate_series(
-        date_trunc('hour', f.paid_from + interval 1 hour - interval 1 microsecond), f.paid_to - interval 1 microsecond, interval 1 hour
-    )) as starts
-    from {{ ref('fct_funding_rates') }} as f
-    where f.rate_interval is not null and f.instrument_id in (select instrument_id from hours where dataset = 'funding_rates')
+    where seen > 0 or (instrument_id, dataset) in (select (instrument_id, dataset) from unusable union all select (instrument_id, dataset) from silent)
 ),
 
 seen as (
@@ -24,20 +41,20 @@ seen as (
     from {{ ref('fct_open_interest') }}
     where oi_base is not null and instrument_id in (select instrument_id from hours where dataset = 'open_interest')
     union all
-    select instrument_id, 'funding_rates', starts from paid
+    select instrument_id, 'funding_rates', unnest({{ paid_hours }})
+    from {{ ref('fct_funding_rates') }}
+    where rate_interval is not null and instrument_id in (select instrument_id from hours where dataset = 'funding_rates')
 ),
 
 spans as (
     select venue, dataset, instrument_id, due_from as gap_start, due_to as gap_end, expected::double as observations
     from missing
-    where seen = 0
+    anti join hours using (instrument_id, dataset, day)
     union all
     select venue, dataset, instrument_id, starts, starts + interval 1 hour, 1 / interval_hours
     from hours
     anti join seen using (instrument_id, dataset, starts)
 ),
-
-sources as (select * from ({{ sources_table() }})),
 
 sources_to_ask as (  -- the source to ask: the one that lists the instrument, or one that lists no instruments (an archive)
     select i.instrument_id, t.dataset, t.source, t.history_days
@@ -48,11 +65,27 @@ sources_to_ask as (  -- the source to ask: the one that lists the instrument, or
     qualify row_number() over (partition by i.instrument_id, t.dataset order by t.precedence, t.source) = 1
 ),
 
-placed as (  -- the part that the venue has forgotten is a gap of its own
-    select s.*, g.source, g.history_days,
-        g.source is not null and r.origin is distinct from 'recorded' and coalesce(s.gap_end + to_hours((g.history_days * 24)::bigint) > r.as_of, true) as fetchable
+placed as (  -- the part that can't be fetched is a gap of its own, by the reason
+    select
+        s.*,
+        g.source,
+        g.history_days,
+        case
+            when g.source is null then 'no_source'
+            when r.origin = 'recorded' then 'recording'
+            when s.instrument_id in (select instrument_id from {{ ref('int_calendar') }} where unlisted_at is not null) then 'not_listed'
+            when s.gap_end + to_hours((g.history_days * 24)::bigint) <= r.as_of then 'forgotten'
+            when u.starts is not null then 'unusable'
+            when exists (
+                from silent as w
+                where s.instrument_id = w.instrument_id and s.dataset = w.dataset and g.source = w.source
+                    and s.gap_start >= w.window_start and s.gap_end <= w.window_end
+            ) then 'silent'
+        end as reason
     from spans as s
     left join sources_to_ask as g on s.instrument_id = g.instrument_id and s.dataset = g.dataset
+    left join (select distinct * from unusable) as u
+        on s.instrument_id = u.instrument_id and s.dataset = u.dataset and s.gap_start = u.starts
     cross join {{ ref('stg_meta__scope') }} as r
 )
 
@@ -64,15 +97,16 @@ select
     min(gap_start) as gap_start,
     max(gap_end) as gap_end,
     ceil(sum(observations order by gap_start) - 1e-6)::bigint as missing,
-    fetchable,
-    max(gap_end) + to_hours((history_days * 24)::bigint) as fetch_until
+    reason is null as fetchable,
+    reason,
+    case when coalesce(reason, 'forgotten') = 'forgotten' then max(gap_end) + to_hours((history_days * 24)::bigint) end as fetch_until
 from (
     select *, sum(starts) over series as island
     from (
         select *, (gap_start is distinct from lag(gap_end) over series)::integer as starts
         from placed
-        window series as (partition by instrument_id, dataset, fetchable order by gap_start)
+        window series as (partition by instrument_id, dataset, reason order by gap_start)
     )
-    window series as (partition by instrument_id, dataset, fetchable order by gap_start)
+    window series as (partition by instrument_id, dataset, reason order by gap_start)
 )
-group by venue, source, dataset, instrument_id, fetchable, history_days, island
+group by venue, source, dataset, instrument_id, reason, history_days, island

@@ -137,10 +137,11 @@ class Htx(Venue):
 
     @route("/v5/market/open_interest", reference=1)
     def open_interest_v5(self, ask: Ask) -> object:
-        """One contract, an object; numbers are text."""
+        """One contract, an object; numbers are text. The page names neither the coin nor the kind of contract."""
         product = self.products["linear-swap"]
         at = product.market.snapshot(self._listing(ask, product), ask.now)
         row = self._open_interest(at, product)
+        del row["symbol"], row["business_type"], row["contract_type"]
         return {name: plain(value) if isinstance(value, float) else value for name, value in row.items()}
 
     @staticmethod
