@@ -138,6 +138,7 @@ META_TABLES = {
         {
             "project": ("VARCHAR", "Hash of the files of the dbt project: another one rebuilds all marts."),
             "scope": ("VARCHAR", "The row of `scope` that they were made under, as text."),
+            "sources": ("VARCHAR[]", "The sources that had raw rows then: only their staging models are there."),
         },
     ),
 }

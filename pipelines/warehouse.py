@@ -12,6 +12,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,8 @@ def _change_tables_of_0_1(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("ALTER TABLE meta.runs RENAME COLUMN source TO mode")
     if ("built", "run_info") in columns:
         connection.execute("ALTER TABLE meta.built RENAME COLUMN run_info TO scope")
+    if {table for table, _ in columns} & {"built"} and ("built", "sources") not in columns:
+        connection.execute("ALTER TABLE meta.built ADD COLUMN sources VARCHAR[]")
     if ("forecasts_live", "basis") in columns:
         connection.execute("ALTER TABLE meta.forecasts_live RENAME COLUMN basis TO run_type")
 
@@ -218,17 +221,32 @@ def as_of(connection: duckdb.DuckDBPyConnection) -> tuple[datetime, datetime]:
     return row[0], row[1]
 
 
-def built(connection: duckdb.DuckDBPyConnection) -> tuple[str, str] | None:
-    """The fingerprint of the dbt project that built the marts, and the scope for which it did."""
-    row = connection.execute("SELECT project, scope FROM meta.built").fetchone()
-    return (row[0], row[1]) if row else None
+@dataclass(frozen=True)
+class Built:
+    """What the marts were made by: the fingerprint of the dbt project, the scope as text, and the sources that had raw rows."""
+
+    project: str
+    scope: str
+    sources: list[str]
+
+
+def built(connection: duckdb.DuckDBPyConnection) -> Built | None:
+    """What the marts were made by; None where they were not made."""
+    row = connection.execute("SELECT project, scope, coalesce(sources, []) FROM meta.built").fetchone()
+    return Built(*row) if row else None
 
 
 def note_built(connection: duckdb.DuckDBPyConnection, project: str) -> None:
     """Note that this dbt project has transformed all changes."""
     connection.execute("BEGIN; DELETE FROM meta.changed; DELETE FROM meta.built")
-    connection.execute("INSERT INTO meta.built VALUES (?, ?)", [project, scope(connection)])
+    connection.execute("INSERT INTO meta.built VALUES (?, ?, ?)", [project, scope(connection), loaded_sources(connection)])
     connection.execute("COMMIT")
+
+
+def loaded_sources(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """The sources that have raw rows, by name; the macro `loaded_sources` of the dbt project has the same rule."""
+    sql = "SELECT DISTINCT split_part(table_name, '__', 1) FROM duckdb_tables() WHERE schema_name = 'raw' AND estimated_size > 0"
+    return sorted(name for (name,) in connection.execute(sql).fetchall() if name in source_rows())
 
 
 def scope(connection: duckdb.DuckDBPyConnection) -> str:

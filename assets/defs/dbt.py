@@ -29,6 +29,7 @@ from assets.defs.checks.factory import SHOWN, as_markdown
 from assets.defs.resources import SettingsResource
 from assets.runtime.interrupts import plain_interrupts, stops_the_run
 from pipelines import warehouse
+from pipelines.registry import source_rows
 
 PROJECT = Path(__file__).parents[2] / "dbt_project"
 #: Apart from `target/`, so that a user's own dbt commands and runs don't invalidate each other's parsed project.
@@ -143,23 +144,28 @@ def fingerprint() -> str:
 
 @dataclass(frozen=True)
 class Plan:
-    """One dbt call: the arguments, the window as variables, and whether all models are up to date after it."""
+    """One dbt call: the arguments, the window as variables, and whether all models are up to date after it.
+
+    `left_out` are the first parts of the names of staging models that have no rows.
+    """
 
     arguments: list[str]
     window: dict[str, str]
     is_whole: bool
+    left_out: tuple[str, ...]
 
 
 def plan(connection: duckdb.DuckDBPyConnection, chosen: set[str] | None = None) -> Plan:
     """The dbt call that brings the marts up to date, or only the `chosen` models (unique ids) and what they need.
 
     Another project than the one that built the marts rebuilds everything. Otherwise tables are rebuilt for the window that
-    changed; what can't have changed (seeds, views) is left alone. Tests run in any case.
+    changed; what can't have changed (seeds, views) is left alone. A source's first rows make the views of it, and of what reads
+    it; staging models of sources without rows are left out. Tests run in any case.
     """
-    built, changed = warehouse.built(connection), warehouse.changed(connection)
-    rebuild = built is None or built[0] != fingerprint()
+    built, changed, sources = warehouse.built(connection), warehouse.changed(connection), warehouse.loaded_sources(connection)
+    rebuild = built is None or built.project != fingerprint()
     window = None
-    if built and not rebuild and (changed or built[1] != warehouse.scope(connection)):
+    if built and not rebuild and (changed or (built.scope, built.sources) != (warehouse.scope(connection), sources)):
         window = changed or warehouse.as_of(connection)
     types = ["seed", "model", "test"] if rebuild else ["model", "test"] if window else ["test"]
     is_whole = chosen is None or not needed(chosen) < set(_nodes("model"))
@@ -167,14 +173,17 @@ def plan(connection: duckdb.DuckDBPyConnection, chosen: set[str] | None = None) 
     if not is_whole:
         names = [f"+{manifest()['nodes'][name]['name']}" for name in sorted(chosen or ())]
         selection = ["--indirect-selection", "buildable", "--select", *names]
-    elif window:
+    elif window and built and built.sources == sources:
         selection = ["--select", "config.materialized:table", "config.materialized:incremental", "test_type:data"]
+    left_out = [f"stg_{name}__" for name in source_rows() if name not in sources] if sources else []
+    if left_out and "model" in types:
+        selection += ["--exclude", *(f"{prefix}*" for prefix in left_out)]
     # `build` skips what is downstream of a failed test, `test` runs them all.
     arguments = ["build" if "model" in types else "test", "--no-populate-cache", "--no-write-json"]
     arguments += ["--full-refresh"] if rebuild else []
     arguments += [argument for name in types for argument in ("--resource-type", name)] + selection
     variables = dict(zip(("changed_from", "changed_to"), map(str, window), strict=True)) if window else {}
-    return Plan(arguments, variables, is_whole)
+    return Plan(arguments, variables, is_whole, tuple(left_out))
 
 
 def _nodes(*types: str) -> dict[str, list[str]]:
@@ -230,7 +239,8 @@ def dbt_models(context: dg.AssetExecutionContext, settings: SettingsResource) ->
             context.add_output_metadata(extra, output_name=keys[name].to_python_identifier())
             yield from event.to_default_asset_events(manifest(), TRANSLATOR, context)
         else:
-            yield dg.MaterializeResult(asset_key=keys[name], metadata={**extra, "status": "up to date"})
+            status = "no raw rows" if node["name"].startswith(todo.left_out) else "up to date"
+            yield dg.MaterializeResult(asset_key=keys[name], metadata={**extra, "status": status})
     for name, event in done.events.items():
         if name.startswith("test."):
             for result in event.to_default_asset_events(manifest(), TRANSLATOR, context):

@@ -13,7 +13,24 @@
 {%- endmacro %}
 
 {#
-  The rows of a dataset from the staging models of all sources that list it, in canonical columns. A new row in `vars: sources` needs no
+  The sources that have raw rows in this warehouse, or all of them where none has. A source without rows adds nothing to a union, and
+  its staging models take most of dbt's time; `assets/defs/dbt.py` leaves them out by the same rule.
+#}
+{% macro loaded_sources() -%}
+    {%- set sources = var('sources') -%}
+    {%- if not execute -%}
+        {{ return(sources) }}
+    {%- endif -%}
+    {%- set loaded = {} -%}
+    {%- for (table,) in run_query("select table_name from duckdb_tables() where schema_name = 'raw' and estimated_size > 0").rows -%}
+        {%- set name = table.split('__')[0] -%}
+        {%- do loaded.update({name: sources[name]}) if name in sources -%}
+    {%- endfor -%}
+    {{ return(loaded or sources) }}
+{%- endmacro %}
+
+{#
+  The rows of a dataset from the staging models of the loaded sources that list it, in canonical columns. A new row in `vars: sources` needs no
   change here. A number that can't be becomes null, and `nulled` names it with its value, also the time of a present value. A row of the
   past whose time can't be is in quarantine, and here only if an older version loaded it: it is left out.
 #}
@@ -41,7 +58,7 @@ from (
     select null::varchar as source, 0 as precedence
         {%- for name, column in columns.items() %}, null::{{ column[0] }} as {{ name }} {%- endfor %}
     where false
-    {%- for name, row in var('sources').items() if dataset in row.datasets %}
+    {%- for name, row in loaded_sources().items() if dataset in row.datasets %}
     union all by name
     {#- The rows of a source for several venues name their venue. #}
     select {% if row.get('venue') %}'{{ row.venue }}' as venue, {% endif %}'{{ name }}' as source, {{ row.get('precedence', 1) }} as precedence, *

@@ -48,6 +48,19 @@ def test_another_scope_rebuilds_what_is_expected_of_no_window(built: duckdb.Duck
     assert plan(built).window == {"changed_from": "1970-01-02 00:00:00", "changed_to": "1970-01-02 00:00:00"}
 
 
+def test_the_first_rows_of_a_source_make_its_views_and_sources_without_rows_have_none(built: duckdb.DuckDBPyConnection) -> None:
+    columns = built.execute("DESCRIBE raw.okx__candles").fetchall()
+    values = ", ".join(f'{"now()" if kind == "TIMESTAMP" else 0}::{kind} AS "{name}"' for name, kind, *_ in columns)
+    built.execute(f"INSERT INTO raw.okx__candles BY NAME SELECT {values}")
+    warehouse.mark_changed(built, Window(DAY, 2 * DAY))
+    arguments = plan(built).arguments
+    assert "--full-refresh" not in arguments and "--select" not in arguments
+    assert "stg_gate__*" in arguments and "stg_okx__*" not in arguments
+    warehouse.note_built(built, fingerprint())
+    warehouse.mark_changed(built, Window(DAY, 2 * DAY))
+    assert "config.materialized:incremental" in plan(built).arguments
+
+
 def test_a_warehouse_that_is_up_to_date_is_tested(built: duckdb.DuckDBPyConnection) -> None:
     arguments = plan(built).arguments
     assert arguments[0] == "test" and arguments[-2:] == ["--resource-type", "test"]

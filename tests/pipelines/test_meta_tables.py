@@ -23,6 +23,6 @@ def test_every_table_and_column_is_described() -> None:
 def test_a_table_that_exists_keeps_its_rows() -> None:
     with duckdb.connect() as db:
         db.execute(create_meta_tables())
-        db.execute("INSERT INTO meta.built VALUES ('a', 'b')")
+        db.execute("INSERT INTO meta.built VALUES ('a', 'b', ['c'])")
         db.execute(create_meta_tables())
-        assert db.execute("FROM meta.built").fetchall() == [("a", "b")]
+        assert db.execute("FROM meta.built").fetchall() == [("a", "b", ["c"])]
