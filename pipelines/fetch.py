@@ -310,7 +310,7 @@ class _SourceFetch:
             # Where a venue has no row there, it may send others.
             waiting = [replace(r, clip_start=True, clip_end=True) for r in waiting]
         if not chain.mends_incomplete(self.run.clock.now()):
-            self.result.incomplete += chain.incomplete
+            self.result.incomplete += {entry.page: entry for entry in chain.incomplete}.values()
         if planned.window and (waiting or self._stopped):
             self.result.unfetched.append((endpoint.name, planned.window))
         self._done += 1
@@ -564,10 +564,15 @@ class _Chain:
         return not self._lost and self.hole(now, settle) is None
 
     def mends_incomplete(self, now: int) -> bool:
-        """True if the rows that single pages lost came: as many rows more, or every bar of the window."""
-        if not self.times:
-            return False
-        return self.hole(now, 0) is None if self.endpoint.bar else not self._lost
+        """True if the rows that single pages lost came, or were none of the window's."""
+        return bool(self.times) and (self._has_all(now) or (not self.endpoint.bar and not self._lost))
+
+    def _has_all(self, now: int) -> bool:
+        """True if no row can be missing: all bars came, or rows equally far apart, and fewer were lost than these have gaps."""
+        if self.hole(now, 0) or self.endpoint.bar:
+            return self.hole(now, 0) is None
+        gaps = [after - before for before, after in pairwise(sorted(self.times))]
+        return len(gaps) > self._lost and max(gaps) - min(gaps) <= SETTLED_LATE_MS
 
     def is_silent(self, empty: bool) -> bool:
         """True if bars that were missing were requested again, and this row of pages had none of them.
@@ -599,7 +604,7 @@ class _Chain:
 
     def missing(self, now: int, settle: int) -> Window | None:
         """At the end of a round, the window to request again; None where nothing is missing, or asking again brought no rows."""
-        if self._lost and not self._repeated:
+        if self._lost and not self._repeated and not self._has_all(now):
             self._repeated = True
             return self.planned.window
         if self._rounds > 1 and len(self.times) == self._before_round:

@@ -222,6 +222,23 @@ def test_a_rate_that_comes_back_whole_is_not_lost(hours: int, times: int, flawed
     assert "in quarantine" in str(result.warnings) and len(venue.times) == (9 if times == 1 else 9 - len(flawed))
 
 
+@pytest.mark.parametrize(
+    ("flawed", "lost"), [({-40}, False), ({-40, -1}, False), ({3}, True), ({0}, True), (set(range(1, 10, 2)), True)]
+)
+def test_a_row_of_another_time_that_cant_be_read_is_no_loss(flawed: set[int], lost: bool, tmp_path: Path) -> None:
+    """A venue sends more than the window, and its rates lie equally far apart; by hours from the window's start."""
+    window = Window(NOW - 11 * HOUR, NOW)
+    rates = series("funding_rates", Rate, "time", latest("/rates", WEIGHTS))
+
+    def answer(path: str, params: Mapping[str, Any]) -> Any:
+        hours = range(-50, 11)
+        return [{"time": window.start + h * HOUR, "rate": "n/a" if h in flawed else 1e-4} for h in hours]
+
+    venue = Venue(answer, (rates,))
+    result = venue.fetch(tmp_path, window)
+    assert bool(fetch_problems(result)) == lost and len(venue.requests) == 1 + lost
+
+
 def test_a_rate_that_is_left_out_of_the_second_answer_is_lost(tmp_path: Path) -> None:
     window = Window(NOW - 10 * DAY, NOW)
     rates = series("funding_rates", Rate, "time", hourly(1000, windowed("/rates", 1000, WEIGHTS)))

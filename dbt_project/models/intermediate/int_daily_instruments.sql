@@ -128,7 +128,7 @@ select
     d.volume_usd,
     d.funding_sum,
     coalesce(d.funding_settlements, 0) as funding_settlements,
-    least(d.paid_hours, 24) as funding_hours,
+    case when d.paid_hours is not null then least(d.paid_hours, 24) end as funding_hours,  -- least() leaves nulls out
     d.funding_interval_hours,
     d.funding_sum / d.paid_hours * 8 as funding_8h,
     d.oi_base,
