@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 
 from assets.defs.publish import COPY, MARTS, PARQUET, REPORT
+from assets.defs.raw import STREAMED
 from assets.defs.regimes import FEATURES, LABELS
 from assets.defs.resources import run_config
 from assets.defs.schedules import chosen_assets
@@ -42,7 +43,7 @@ def _shared(spec: dg.AssetSpec) -> dg.AssetSpec:
     chosen = spec.group_name in CHOSEN
     tags = {**spec.tags, "perplake/market": MARKET, **({"perplake/chosen": ""} if chosen else {})}
     spec = spec.replace_attributes(owners=["team:perplake"], tags=tags)
-    fresh = spec.key in FRESH_ASSETS or (chosen and spec.key.path[0] in ("landing", "raw"))
+    fresh = spec.key in FRESH_ASSETS or (chosen and spec.key.path[0] in ("landing", "raw") and STREAMED not in spec.tags)
     return dg.apply_freshness_policy(spec, FRESH) if fresh else spec
 
 

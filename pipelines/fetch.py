@@ -23,7 +23,7 @@ import msgspec
 
 from pipelines.client import RETIRED, Client, Page
 from pipelines.errors import AGAIN, Absent, Blocked, KeyRefused, LandingFull, NotFound, Rejected, Retired, Transient, VenueError
-from pipelines.landing import Entry, Scope, request_fingerprint
+from pipelines.landing import COLLECTED, Entry, Scope, request_fingerprint
 from pipelines.reading import Flaw, Reading, Unreadable, read, read_instruments
 from pipelines.records import known_names
 from pipelines.registry import closed_at
@@ -141,7 +141,7 @@ def _final_entries(run: Run) -> dict[str, Entry]:
     """Final responses of earlier runs, by the fingerprint of their request."""
     if run.settings.refetch:
         return {}
-    runs = run.landing.runs()[-RUNS_REMEMBERED:]
+    runs = [each for each in run.landing.runs() if not each.endswith(COLLECTED)][-RUNS_REMEMBERED:]
     return {
         _fingerprint(e): e for e in run.landing.iterate(runs) if e.final and not e.problem and e.market == run.settings.market
     }

@@ -40,7 +40,7 @@ import zstandard
 from pipelines.errors import FREE_ROOM, LandingFull
 from pipelines.reading import Flaw
 from pipelines.source import Request
-from pipelines.windows import Window
+from pipelines.windows import DAY, Window, to_datetime
 
 log = logging.getLogger("perplake.landing")
 
@@ -48,6 +48,8 @@ log = logging.getLogger("perplake.landing")
 AGAIN = "`perps run` over its days requests it again"
 #: Entries in one part of a manifest.
 PART = 64
+#: The end of the ids of runs that `pipelines.collect` writes: a part a minute, a run a day.
+COLLECTED = "-collected"
 #: An object that says that a run uses a landing in S3 counts for so many seconds: a killed run leaves it.
 HELD_FOR = 86_400
 _CHECK = re.compile(rb',"check":"([0-9a-f]{8})"}$')
@@ -291,6 +293,11 @@ class Landing:
         folder = f"{self.path}/manifest"
         paths = self.fs.ls(folder, detail=False) if self.fs.exists(folder) else []
         return sorted(str(path).rstrip("/").rsplit("/", 1)[-1] for path in paths)
+
+    def collected(self, window: Window) -> Iterator[Entry]:
+        """What the collector has put there on the days of a window, and on the day before and after."""
+        first, last = (f"{to_datetime(at):%Y%m%d}" for at in (window.start - DAY, window.end + DAY))
+        yield from self.iterate([run for run in self.runs() if run.endswith(COLLECTED) and first <= run[:8] <= last])
 
     def note_scope(self, scope: Scope) -> None:
         """Note what this run asks for."""

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
@@ -74,18 +75,19 @@ class _Task:
 def load(run: Run, source: Source, entries: Iterable[Entry] | None = None) -> LoadResult:
     """Merge a source's pages for the run's window into the warehouse.
 
-    `entries` are the pages of this run; without them all pages in landing are searched. Raises `LoadIncomplete` when dlt stored
+    `entries` are the pages of this run, to which those of the collector are added; without them all pages in landing are
+    searched. Raises `LoadIncomplete` when dlt stored
     fewer rows than it was given.
     """
     result = LoadResult(source.name)
     pages: dict[str, list[Entry]] = defaultdict(list)
-    for entry in run.landing.iterate() if entries is None else entries:
+    for entry in run.landing.iterate() if entries is None else chain(entries, run.collected.get(source.name, ())):
         if entry.source == source.name and entry.market == run.settings.market and entry.overlaps(run.window):
             pages[entry.endpoint_name].append(entry)
     tasks: list[_Task] = []
     with warehouse.connect(run.settings.database) as connection:
         warehouse.prepare(connection, run.settings.market)
-        for endpoint in source.endpoints:
+        for endpoint in source.tables:
             # What came later counts, also under a clock that stands still.
             ordered = sorted(pages[endpoint.name], key=lambda e: (e.observed_at, e.run, e.sha256, e.window or ()))
             task = _Task(endpoint, ordered, _digest(endpoint, run.window, ordered))
@@ -272,7 +274,7 @@ def _replaces(later: Entry, entry: Entry) -> bool:
 
 def _clip(endpoint: Endpoint, window: Window, entry: Entry, table: pa.Table) -> pa.Table:
     """Rows of the page's own window (or of the run's, where the endpoint takes none), without bars that were not over."""
-    if endpoint.time is None or not table.num_rows:
+    if endpoint.time is None or endpoint.streamed or not table.num_rows:
         return table
     requested = Window(*entry.window) if entry.window else window
     end = min(requested.end, entry.observed_at - endpoint.bar + 1) if endpoint.bar else requested.end
@@ -368,7 +370,7 @@ def _note_versions(connection: duckdb.DuckDBPyConnection, source: Source, endpoi
     Noted before the rows are merged, so that a killed load notes them again. A page that is read anew is no other version.
     """
     fields = [f'"{n}"' for n in endpoint.schema.names if n not in endpoint.primary_key and not n.startswith("_")]
-    if endpoint.snapshot or not fields:
+    if endpoint.snapshot or endpoint.streamed or not fields:
         return
     assert endpoint.time
     keys, values = ", ".join(f'"{key}"' for key in endpoint.primary_key), ", ".join(fields)

@@ -36,7 +36,7 @@ class SourceRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `history` is how many days back the venue answers, by dataset, where it is limited; `endpoints` the endpoint of bars that a
     dataset is read from, where it has another name. `key` is the environment variable that
     holds the API key; without it a source is left out, unless the key is optional. Where several sources cover one venue,
-    marts take the one with the lowest `precedence`. `core` sources are read by default.
+    marts take the one with the lowest `precedence`. `core` sources are read by default; the collector hears those with `streams`.
     """
 
     title: str
@@ -47,6 +47,7 @@ class SourceRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key: str | None = None
     key_optional: bool = False
     precedence: int = 1
+    streams: bool = False
     history: dict[str, int] = {}
     endpoints: dict[str, str] = {}
 

@@ -6,19 +6,22 @@ A warehouse and a landing belong to one market (`Settings.market`); a run never 
 from __future__ import annotations
 
 import secrets
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from urllib.parse import urlsplit
 
 from pipelines import keys
 from pipelines.client import Client
 from pipelines.clock import Clock
-from pipelines.landing import Landing
+from pipelines.landing import Entry, Landing
 from pipelines.limits import Limiter
 from pipelines.registry import closed_at, source_rows
 from pipelines.series_files import read_series
 from pipelines.settings import Settings
-from pipelines.source import Source
+from pipelines.source import Source, Stream
 from pipelines.sources import get_source
 from pipelines.windows import DAY, Window, to_datetime, to_ms
 
@@ -53,6 +56,14 @@ class Run:
         landing = Landing(settings.landing_root, run_id, settings.landing_max_gb * 1e9)
         landing.hold()
         return cls(settings, window, clock, emulator, run_id, landing, clock.now())
+
+    @cached_property
+    def collected(self) -> Mapping[str, Sequence[Entry]]:
+        """By source, the segments of streams that landing has of the window."""
+        found: dict[str, list[Entry]] = defaultdict(list)
+        for entry in self.landing.collected(self.window):
+            found[entry.source].append(entry)
+        return found
 
     @property
     def origin(self) -> str:
@@ -107,6 +118,13 @@ class Run:
             key=keys.headers(source, bool(self.emulator)),
             most_bytes=int(settings.body_max_mb * 1e6),
         )
+
+    def stream_url(self, source: Source, stream: Stream) -> str:
+        """The address of a stream, at its venue or at the emulator."""
+        host, path = urlsplit(stream.url)[1:3]
+        if self.emulator:
+            return f"{self.emulator.url.replace('http', 'ws', 1)}/{source.host or source.venue}{path}"
+        return (self.settings.host_of(source.name, "wss") or f"wss://{host}") + path
 
     def refuse_key(self, source: Source, message: str) -> None:
         """Leave a source out for a while, in later runs too."""

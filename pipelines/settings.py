@@ -64,7 +64,7 @@ class Settings(BaseSettings):
     hosts: Names = Field(
         [],
         description="another host of a source than its own, as `source=URL`, such as that of your region: "
-        "`okx=https://us.okx.com`; live only",
+        "`okx=https://us.okx.com`, of its streams `okx=wss://wsus.okx.com`; live only",
     )
     assets: Names = Field(
         ["BTC", "ETH", "SOL", "XRP", "DOGE", "HYPE", "LINK", "PEPE"],
@@ -95,6 +95,10 @@ class Settings(BaseSettings):
     )
     emulator_url: str | None = Field(None, description="URL of a running emulator; default: start one")
     liquidation_days: float = Field(3, ge=0, description="days of liquidations to fetch, at the end of the window")
+    collect_seconds: float = Field(60, gt=0, description="seconds after which the collector puts what it heard into landing")
+    collect_port: int = Field(
+        9187, ge=0, le=65535, description="port on loopback of the collector's `/metrics` and `/health`; 0: none"
+    )
     settle_minutes: float = Field(5, ge=0, description="minutes after its end in which a window's data may still change")
     timeout_seconds: float = Field(30, gt=0, description="seconds without data after which a request fails")
     body_max_mb: float = Field(
@@ -164,13 +168,13 @@ class Settings(BaseSettings):
             source, _, url = each.partition("=")
             if source not in source_rows():
                 raise ValueError(f"{each!r}: there is no source {source!r}; `perps venues` lists them")
-            if not re.fullmatch(r"https://[A-Za-z0-9.-]+(:\d+)?", url):
-                raise ValueError(f"{each!r}: write it as {source}=https://host, without a path")
+            if not re.fullmatch(r"(https|wss)://[A-Za-z0-9.-]+(:\d+)?", url):
+                raise ValueError(f"{each!r}: write it as {source}=https://host, of streams {source}=wss://host, without a path")
         return hosts
 
-    def host_of(self, source: str) -> str:
-        """The URL of the host that the setting `hosts` has for a source; empty where it has none."""
-        return dict(each.split("=", 1) for each in self.hosts).get(source, "")
+    def host_of(self, source: str, scheme: str = "https") -> str:
+        """The URL of the host that the setting `hosts` has for a source, or its streams (`wss`); empty where it has none."""
+        return next((url for name, url in (h.split("=", 1) for h in self.hosts) if name == source and url.startswith(scheme)), "")
 
     @classmethod
     def settings_customise_sources(

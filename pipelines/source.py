@@ -133,6 +133,9 @@ class Endpoint:
 
     Instruments: a snapshot by instrument is requested of those that trade; `only_trading` says it of a history too, where the
     venue refuses it for those that are settled or delisted. Windows are cut to the instrument's life.
+
+    Streams: of an endpoint that is `streamed` nothing is requested. Its pages are segments of what the collector heard, their
+    rows are loaded whatever their time, and a row that is stated again with other values replaces the one before.
     """
 
     name: str
@@ -158,6 +161,7 @@ class Endpoint:
     wire_type: type[msgspec.Struct] | None = None
     aligned: tuple[str, ...] = ()
     allow_identical_pages: bool = False
+    streamed: bool = False
 
     @cached_property
     def read(self) -> Callable[[bytes], Any]:
@@ -189,6 +193,109 @@ class Endpoint:
     @property
     def primary_key(self) -> tuple[str, ...]:
         return (*self.key, "_observed_at") if self.snapshot else (*self.key, "nth") if self.numbered else self.key
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """A message that subscribes, and the key by which the venue's answer names it."""
+
+    message: Any
+    key: str
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a frame is. `text` is the key of a subscription, or what the venue says of the refusal; `reply` is sent back.
+
+    `event`: kept; `acknowledged`, `refused`: the answer to a subscription (a refusal without a key is of the oldest one that
+    waits); `other`: counted and not kept.
+    """
+
+    kind: Literal["event", "acknowledged", "refused", "other"]
+    key: str = ""
+    text: str = ""
+    reply: Any = None
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One stream of a source over WebSocket: what `pipelines.collect` has to know to hear it.
+
+    `subscribe(symbols, number)` is one message for at most `per_request` symbols; `number` differs for each message of a
+    connection. A stream of everything (`by_instrument` False) is subscribed to once, without symbols. `hear` tells what a frame,
+    decoded from JSON, is; `endpoint` reads those that are events. `unpack` decompresses binary frames.
+
+    A connection takes `per_connection` symbols and `per_second` messages, and is replaced after `lifetime` seconds, before the
+    venue ends it. `ping` is the venue's own form of a ping (a text, or an object sent as JSON; empty: a ping of the protocol
+    does), sent every `ping_seconds`; `pong` is its answer where that is no JSON.
+
+    An event is sent within `delay` seconds. `silence` is after how many seconds without an event a subscription that was
+    acknowledged counts as failed (None: it may be silent for ever), and `silent` what may be the cause. `numbers(frame)` are a
+    frame's sequence numbers, each with its series, where the venue leaves none out.
+    """
+
+    name: str
+    url: str
+    endpoint: Endpoint
+    subscribe: Callable[[Sequence[str], int], Subscription]
+    hear: Callable[[Any], Heard]
+    by_instrument: bool = False
+    per_request: int = 100
+    per_connection: int = 1000
+    per_second: float = 5
+    delay: float = 1
+    ping: Any = ""
+    ping_seconds: float = 20
+    pong: str = "pong"
+    lifetime: float | None = None
+    silence: float | None = None
+    silent: str = ""
+    unpack: Callable[[bytes], bytes] | None = None
+    numbers: Callable[[Any], Iterable[tuple[str, int]]] | None = None
+
+
+class Session(records.Record):
+    """A part of a connection in which some instruments were heard without a gap.
+
+    `symbols`: separated by blanks, empty: all of the venue's. Times in milliseconds, UTC: connected, all acknowledged, the last
+    frame or pong, the end and its cause (null while it goes on). Of the part: frames and bytes received, frames kept, sequence
+    numbers left out by the venue, frames dropped here because the disk was slow or full.
+    """
+
+    session: str
+    part: int
+    stream: str
+    symbols: str
+    connected_at: records.Ms
+    heard_from: records.Ms
+    heard_to: records.Ms
+    ended_at: records.Ms | None
+    ended: str | None
+    messages: int
+    bytes: int
+    events: int
+    missing: int
+    dropped: int
+
+
+class SessionLine(msgspec.Struct):
+    """A line of a segment; those with a frame have no session."""
+
+    session: Session | None = None
+
+
+#: The sessions of all streams of a source.
+SESSIONS = Endpoint(
+    "sessions",
+    Session,
+    key=("session", "part"),
+    plan=lambda instrument, window: (),
+    page=list[SessionLine],
+    rows=lambda page: [line.session for line in page if line.session],
+    time="heard_from",
+    streamed=True,
+    is_event=True,
+)
 
 
 #: The kinds of errors that venues state. `absent`: there is nothing for this instrument (not trading, no such archive file);
@@ -232,6 +339,8 @@ class Source:
     base_url: str
     limits: Mapping[str, Limit]
     endpoints: tuple[Endpoint, ...]
+    #: What the collector hears.
+    streams: tuple[Stream, ...] = ()
     #: The venue's error in a status and a body; None for a response that is no error.
     error: Callable[[int, bytes], VenueProblem | None] = lambda status, body: None
     #: The perpetuals in a page of the endpoint `instruments`.
@@ -258,8 +367,14 @@ class Source:
     def limit_pool(self) -> str:
         return self.pool or urlsplit(self.base_url).netloc or self.base_url
 
+    @property
+    def tables(self) -> tuple[Endpoint, ...]:
+        """All endpoints that have a raw table: those of requests, those of streams."""
+        heard = dict.fromkeys(stream.endpoint for stream in self.streams)
+        return (*self.endpoints, *heard, SESSIONS) if heard else self.endpoints
+
     def endpoint(self, name: str) -> Endpoint:
-        return next(endpoint for endpoint in self.endpoints if endpoint.name == name)
+        return next(endpoint for endpoint in self.tables if endpoint.name == name)
 
     def raw_table(self, endpoint: Endpoint) -> str:
         return f"{self.name}__{endpoint.name}"

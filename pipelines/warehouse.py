@@ -183,7 +183,7 @@ def create_raw_tables(connection: duckdb.DuckDBPyConnection) -> None:
         existing[name].add(column)
     comments = dict(connection.execute("SELECT table_name, comment FROM duckdb_tables() WHERE schema_name = 'raw'").fetchall())
     for source, row in ((get_source(name), row) for name, row in source_rows().items()):
-        for endpoint in source.endpoints:
+        for endpoint in source.tables:
             name, types = source.raw_table(endpoint), {f.name: _TYPES[f.type] for f in endpoint.schema}
             if name not in existing:
                 columns = [f'"{f.name}" {types[f.name]}{"" if f.nullable else " NOT NULL"}' for f in endpoint.schema]

@@ -41,10 +41,10 @@ app = typer.Typer(
 def main() -> None:
     logging.basicConfig(level=os.environ.get("PERPLAKE_LOG", "CRITICAL").upper())
     for handler in logging.getLogger().handlers:
-        handler.setFormatter(_Plain("%(levelname)s %(name)s: %(message)s"))
+        handler.setFormatter(PlainFormatter("%(levelname)s %(name)s: %(message)s"))
 
 
-class _Plain(logging.Formatter):
+class PlainFormatter(logging.Formatter):
     """Lines that a terminal may show, whatever a venue sent."""
 
     def format(self, record: logging.LogRecord) -> str:

@@ -63,9 +63,9 @@ def explain(settings: Settings, published: Path, fact: str, instrument: str, at:
 
 
 def _endpoints(source: Source, dataset: str) -> list[Endpoint]:
-    """A source's endpoints, those of the dataset first, then those that no canonical dataset is named after."""
+    """A source's endpoints and streams, those of the dataset first, then those that no canonical dataset is named after."""
     others = set(source_rows()[source.name].datasets) - {dataset, SNAPSHOTS}
-    endpoints = [endpoint for endpoint in source.endpoints if endpoint.name not in others]
+    endpoints = [endpoint for endpoint in source.tables if endpoint.name not in others]
     return sorted(endpoints, key=lambda endpoint: (not endpoint.name.startswith(dataset), endpoint.snapshot))
 
 

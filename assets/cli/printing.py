@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import date, datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,31 @@ class _Plain(Console):
 
 
 console = _Plain(highlight=False, width=max(100, shutil.get_terminal_size((140, 40)).columns), soft_wrap=True)
+
+
+def collectors(found: Sequence[tuple[Mapping[str, Any], bool]]) -> None:
+    """How collectors go, by stream."""
+    if not found:
+        console.print("no collector runs: start one with `perps collect`")
+    for state, lives in found:
+        end = "runs" if lives else "was killed: the next collector puts what it left into landing"
+        console.print(f"collector {state['run']} {end}; last written {_ms(state['flushed_at'])} UTC")
+        if state["problem"]:
+            console.print(escape(state["problem"]), style="red")
+        names = ("stream", "heard", "instruments", "events", "messages", "MB", "last event, UTC", "missing", "dropped", "again")
+        table = Table(*names, box=None)
+        for tag, stream in state["streams"].items():
+            numbers = [f"{stream[name]:,}" for name in ("events", "messages")]
+            losses = [f"{stream[name]:,}" for name in ("missing", "dropped", "reconnections")]
+            heard = "yes" if stream["heard"] and lives else f"no: {stream['last_problem'] or 'not subscribed yet'}"
+            last = _ms(stream["last_event"]) if stream["last_event"] else "none"
+            symbols = f"{stream['symbols']:,}" if stream["symbols"] else "all"
+            table.add_row(tag, escape(heard), symbols, *numbers, f"{stream['bytes'] / 1e6:.1f}", last, *losses)
+        console.print(table)
+
+
+def _ms(moment: int) -> str:
+    return f"{datetime.fromtimestamp(moment / 1000, UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def regimes(db: duckdb.DuckDBPyConnection, assets: list[str], days: int = 14) -> None:

@@ -24,6 +24,9 @@ from pipelines.source import Endpoint, Source
 from pipelines.sources import get_source
 from pipelines.windows import DAY
 
+#: A tag of what is there only if a collector runs.
+STREAMED = "perplake/streamed"
+
 
 def raw_key(source: Source, endpoint: Endpoint) -> dg.AssetKey:
     return dg.AssetKey(["raw", source.raw_table(endpoint)])
@@ -36,6 +39,7 @@ def _spec(source: Source, endpoint: Endpoint) -> dg.AssetSpec:
         group_name=source.name,
         kinds={"dlt", "duckdb"},
         partitions_def=DAYS,
+        tags={STREAMED: ""} if endpoint.streamed else {},
         metadata={"dagster/column_schema": dg.TableSchema([dg.TableColumn(f.name, str(f.type)) for f in endpoint.schema])},
         description=f"{source_rows()[source.name].title}: {endpoint.name.replace('_', ' ')} as the venue states them, typed, "
         f"one row per {', '.join(endpoint.primary_key)}.",
@@ -45,7 +49,7 @@ def _spec(source: Source, endpoint: Endpoint) -> dg.AssetSpec:
 def _load_step(source: Source) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=f"load_{source.name}",
-        specs=[_spec(source, endpoint) for endpoint in source.endpoints],
+        specs=[_spec(source, endpoint) for endpoint in source.tables],
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
     def load_step(
@@ -57,12 +61,13 @@ def _load_step(source: Source) -> dg.AssetsDefinition:
         with warehouse.one_writer(database):
             loaded = load_source(run, source, fetched.entries if fetched else None)
             with warehouse.connect(database, read_only=True) as connection:
-                content = {endpoint.name: _content(connection, run, source, endpoint) for endpoint in source.endpoints}
-                rows = {endpoint.name: _rows_by_day(connection, run, source, endpoint) for endpoint in source.endpoints}
+                content = {endpoint.name: _content(connection, run, source, endpoint) for endpoint in source.tables}
+                rows = {endpoint.name: _rows_by_day(connection, run, source, endpoint) for endpoint in source.tables}
         result = fetched or FetchResult(source.name, _landed(run, source) if is_partitioned(context) else [])
-        for endpoint in source.endpoints:
-            # A list as of now belongs to the days that the source answered.
-            whole = result.whole_days(run, "" if endpoint.snapshot else endpoint.name)
+        for endpoint in source.tables:
+            # A list as of now belongs to the days that the source answered, a stream to those on which it was heard.
+            heard = sorted(rows[endpoint.name]) if endpoint.streamed else []
+            whole = heard or result.whole_days(run, "" if endpoint.snapshot else endpoint.name)
             counts = {} if endpoint.snapshot else rows[endpoint.name]
             days = {day: {"dagster/partition_row_count": counts.get(day, 0)} if counts else {} for day in whole}
             yield materialized(

@@ -26,11 +26,11 @@ run = dg.define_asset_job(
 )
 
 
-def chosen_assets(settings: Settings) -> dg.AssetSelection:
-    """The assets of the main job under these settings, with their checks."""
+def chosen_assets(settings: Settings, *, fetch: bool = True) -> dg.AssetSelection:
+    """The assets of the main job under these settings, with their checks; without `fetch` from landing alone."""
     others = [name for name in source_rows() if name not in settings.sources]
     # A replay requests nothing; a source is a group.
-    not_fetched = [landing_key(name) for name in (source_rows() if settings.mode == "replay" else others)]
+    not_fetched = [landing_key(name) for name in (source_rows() if settings.mode == "replay" or not fetch else others)]
     selection = dg.AssetSelection.all() - dg.AssetSelection.assets(*not_fetched)
     if others:
         selection -= dg.AssetSelection.groups(*others)

@@ -4,6 +4,7 @@
 the environment and are never logged. `on_regime` reads the published copy; its cursor has the keys of the notices sent, so that
 each is sent once. It is off until switched on in the UI. `on_failure`, `on_success` and `on_killed` are on: they note how runs
 ended, of the command line, the UI and schedules alike; so is `on_old_runs`, which deletes them from Dagster's history.
+`on_collected` loads what `perps collect` has put into landing; it is off until switched on.
 
 Alone: ``notices(Path("published/perplake.duckdb"))``.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import isnan
@@ -23,14 +24,18 @@ import dagster as dg
 import duckdb
 
 from assets.defs.resources import SettingsResource
+from assets.defs.schedules import chosen_assets, run
 from assets.regimes import posture, with_market
 from assets.regimes.forecasts.plan import TARGETS, WARNING
 from assets.runtime.history import delete_old_runs
 from assets.runtime.orphans import fail_orphaned_runs
 from assets.runtime.outcomes import WINDOW_TAG, check_outcomes, note_run
+from pipelines.landing import COLLECTED, Landing
 
 VARIABLE = "PERPLAKE_NOTIFY"
 _MAX_REMEMBERED = 500
+#: How many of the last runs in landing are looked at for new segments.
+_RUNS_SEEN = 200
 
 
 @dataclass(frozen=True)
@@ -175,6 +180,30 @@ def on_killed(context: dg.SensorEvaluationContext, settings: SettingsResource) -
 def on_old_runs(context: dg.SensorEvaluationContext, settings: SettingsResource) -> dg.SkipReason:
     """Delete old runs."""
     return dg.SkipReason(f"deleted {delete_old_runs(context.instance, settings.resolve().history_days)} runs")
+
+
+def collected_days(landing: Landing, seen: Mapping[str, int]) -> tuple[list[str], dict[str, int]]:
+    """The days of which the collector has put more into landing than was seen, and what is seen now: parts by run."""
+    parts = {run: len(landing.parts(run)) for run in landing.runs()[-_RUNS_SEEN:] if run.endswith(COLLECTED)}
+    new = {f"{run[:4]}-{run[4:6]}-{run[6:8]}" for run, count in parts.items() if count > seen.get(run, 0)}
+    return sorted(new), parts
+
+
+@dg.sensor(
+    job=run,
+    minimum_interval_seconds=300,
+    description="Loads what `perps collect` has put into landing since the last evaluation, and makes the marts of those days.",
+)
+def on_collected(context: dg.SensorEvaluationContext, settings: SettingsResource) -> dg.SensorResult | dg.SkipReason:
+    """A run from landing alone for each day with new segments."""
+    current = settings.resolve()
+    days, parts = collected_days(Landing(current.landing_root), json.loads(context.cursor or "{}"))
+    if not days:
+        return dg.SkipReason("the collector has put nothing new into landing")
+    assert context.repository_def
+    keys = sorted(chosen_assets(current, fetch=False).resolve(context.repository_def.asset_graph))
+    requests = [dg.RunRequest(partition_key=day, asset_selection=keys, tags={"perplake/day": day}) for day in days]
+    return dg.SensorResult(requests, cursor=json.dumps(parts))
 
 
 def _note(context: dg.RunStatusSensorContext, outcome: str, messages: list[str]) -> None:

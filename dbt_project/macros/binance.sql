@@ -100,3 +100,18 @@ select
 from {{ source(source_name, 'candles') }} as c
 {{ join_price_bars(source_name=source_name, time='open_time') }}
 {%- endmacro %}
+
+{# The stream gives no name to an event: what makes it one, and its number among the equals of its frame. #}
+{% macro binance_liquidations(source_name, unit) -%}
+select
+    symbol,
+    concat_ws(':', trade_time, side, average_price, filled, nullif(nth, 0)) as event_id,
+    trade_time as raw_ms,
+    side as raw_side,
+    average_price as price,
+    filled as raw_size,
+    '{{ unit }}' as raw_unit,
+    _observed_at
+from {{ source(source_name, 'liquidations_stream') }}
+where status = 'FILLED'
+{%- endmacro %}

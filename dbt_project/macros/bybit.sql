@@ -83,3 +83,17 @@ select
 from {{ source(source_name, 'candles') }} as c
 {{ join_price_bars(source_name=source_name, time='open_time') }}
 {%- endmacro %}
+
+{# The stream gives no name to an event: what makes it one, and its number among the equals of its frame. #}
+{% macro bybit_liquidations(source_name, unit) -%}
+select
+    symbol,
+    concat_ws(':', "time", side, price, size, nullif(nth, 0)) as event_id,
+    "time" as raw_ms,
+    side as raw_side,
+    price,
+    size as raw_size,
+    '{{ unit }}' as raw_unit,
+    _observed_at
+from {{ source(source_name, 'liquidations_stream') }}
+{%- endmacro %}

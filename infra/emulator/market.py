@@ -32,6 +32,7 @@ class Market:
     def __init__(self, store: MarketStore, venue: str, since: int) -> None:
         self.store, self.venue, self.since = store, venue, since
         self._kept: dict[Any, Any] = {}
+        self._added: dict[str, list[Liquidations]] = {}
 
     def forget(self) -> None:
         """After the store has more data: render anew."""
@@ -59,7 +60,21 @@ class Market:
         return self.keep(("oi", listed), lambda: self._cut(self.store.open_interest(self.venue, listed)))
 
     def liquidations(self, listed: str) -> Liquidations | None:
-        return self.keep(("liquidations", listed), lambda: self._cut(self.store.liquidations(self.venue, listed)))
+        return self.keep(("liquidations", listed), lambda: self._cut(self._with_added(listed)))
+
+    def add_liquidations(self, listed: str, forced: Liquidations) -> None:
+        """Let more happen than the store holds, such as a cascade that a test asks for."""
+        self._added.setdefault(listed, []).append(forced)
+        self.forget()
+
+    def _with_added(self, listed: str) -> Liquidations | None:
+        """The store's liquidations and the added ones, in the order of their times."""
+        parts = [part for part in (self.store.liquidations(self.venue, listed), *self._added.get(listed, ())) if part is not None]
+        if len(parts) < 2:
+            return parts[0] if parts else None
+        time, long, price, size = (np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Liquidations))
+        order = np.argsort(time, kind="stable")
+        return Liquidations(time[order], long[order], price[order], size[order])
 
     def running_rate(self, listed: str, now: int) -> float | None:
         return self.store.running_rate(self.venue, listed, now)

@@ -2,8 +2,9 @@
 
 A request goes: fault before the answer? -> venue module -> limits -> fault on the answer -> bytes. Every answer carries
 `X-Perplake-Origin` (where the market data comes from) and a `Date` of the emulator's clock. Admin routes: `GET /admin/health`,
-and with the emulator's token `GET|DELETE /admin/requests`, `POST|DELETE /admin/faults`, `POST /admin/clock`. A request under
-another host's name is refused, so that no page in a browser reaches the emulator by a name of its own (DNS rebinding).
+and with the emulator's token `GET|DELETE /admin/requests`, `POST|DELETE /admin/faults`, `POST /admin/clock`, and those of
+`streams`. A request under another host's name is refused, so that no page in a browser reaches the emulator by a name of its own
+(DNS rebinding).
 Alone: `python -m infra.emulator`; in a test: `infra.emulator.testing.serve`.
 """
 
@@ -30,6 +31,7 @@ from infra.emulator.limits import Limits
 from infra.emulator.market import Market
 from infra.emulator.messages import Answer, Ask, Parameters
 from infra.emulator.store import MS_HOUR, MarketStore
+from infra.emulator.streams import Streams
 from infra.emulator.venue import Venue
 from infra.emulator.venues import venues
 
@@ -73,6 +75,7 @@ class Emulator:
         self._limits = {venue.name: Limits(venue.limits, limits_scale, venue.patience) for venue in self.venues}
         self._previous: dict[str, Answer] = {}
         self.log: deque[dict[str, Any]] = deque(maxlen=LOGGED)
+        self.streams = Streams(self)
 
     def market(self, name: str) -> Market:
         """The store's market of that name, as it may be shown."""
@@ -94,6 +97,7 @@ class Emulator:
         app = web.Application(client_max_size=1 << 20, middlewares=[self._guard])
         for venue in self.venues:
             app.router.add_route("*", venue.prefix + "/{path:.*}", self._route(venue))
+        self.streams.add_routes(app)
         app.router.add_get("/admin/health", self._health)
         app.router.add_get("/admin/requests", self._requests)
         app.router.add_delete("/admin/requests", self._forget_requests)
@@ -115,6 +119,8 @@ class Emulator:
 
     def _route(self, venue: Venue) -> Callable[[web.Request], Any]:
         async def handle(request: web.Request) -> web.StreamResponse:
+            if request.headers.get("Upgrade", "").lower() == "websocket":
+                return await self.streams.handle(request, venue, request.path.removeprefix(venue.prefix))
             body = await request.read()
             now = self.now(venue.name)
             path = request.path.removeprefix(venue.prefix)

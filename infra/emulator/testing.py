@@ -47,6 +47,20 @@ class Served:
         """ISO 8601; None = the machine's clock."""
         self._admin("POST", "clock", {"as_of": as_of})
 
+    def streams(self, do: str, **params: Any) -> Any:
+        """A command to the streams; see `infra.emulator.streams.Command` for its parameters."""
+        return self._admin("POST", "streams", {"do": do, **params})
+
+    def connections(self) -> list[dict[str, str]]:
+        """The open connections of streams: venue and path."""
+        answer: list[dict[str, str]] = self._admin("GET", "streams")
+        return answer
+
+    def events(self, since: int) -> list[list[Any]]:
+        """The liquidations after `since` (ms) up to the clock: market, listed coin, ms, side of the position, price, coins."""
+        answer: list[list[Any]] = self._admin("GET", f"streams/events?since={since}")
+        return answer
+
     def health(self) -> dict[str, Any]:
         answer: dict[str, Any] = self._admin("GET", "health")
         return answer

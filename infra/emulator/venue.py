@@ -21,10 +21,11 @@ from typing import Any, TypeVar
 
 from infra.emulator.cases import Cases, Error, cases
 from infra.emulator.limits import BAN_SECONDS
-from infra.emulator.market import World
+from infra.emulator.market import Market, World
 from infra.emulator.messages import JSON, Answer, Ask, MissingParameter, Usage
 from infra.emulator.rendering import encode, iso
 from infra.emulator.store import Listing, Profile
+from infra.emulator.streams import Channel, expression
 
 #: What a forbidden region sees where the cases have no `blocked`.
 FORBIDDEN = Error(403, "<html><body><h1>403 Forbidden</h1></body></html>")
@@ -63,7 +64,7 @@ class Venue(ABC):
     A method with a route gives an `Answer`, bytes, or an object that is sent as JSON; `envelope` puts around the latter two
     what the venue has around all of them. `symbol` names a listing as the venue does. Limits and the header of a key are
     those of the cases; after `patience` refusals in a row comes a ban. `profile` makes it a part of the synthetic market;
-    `beside` are further markets that the same host shows, by name (`World.market`).
+    `beside` are further markets that the same host shows, by name (`World.market`), `channels` its streams (`streams`).
     """
 
     name: str
@@ -71,13 +72,14 @@ class Venue(ABC):
     patience: int | None = None
     profile: Profile | None = None
     beside: Mapping[str, Profile] = {}
+    channels: tuple[type[Channel], ...] = ()
 
     def __init__(self, world: World) -> None:
         self.world, self.market = world, world.market(self.name)
         self.cases = self.read_cases()
         self.limits = self.cases.limits
         self._routes = [
-            (re.compile(_expression(pattern if pattern.startswith("/") else f"{self.root}/{pattern}")), handler, charges)
+            (re.compile(expression(pattern if pattern.startswith("/") else f"{self.root}/{pattern}")), handler, charges)
             for handler, routes in self._handlers()
             for pattern, charges in routes
         ]
@@ -99,6 +101,11 @@ class Venue(ABC):
     @property
     def prefix(self) -> str:
         return "/" + self.name
+
+    @property
+    def streamed(self) -> Mapping[str, Market]:
+        """The markets whose liquidations its channels send."""
+        return {name: self.world.market(name) for name in (self.name, *self.beside)}
 
     def symbol(self, listing: Listing) -> str:
         return listing.listed
@@ -170,15 +177,6 @@ class Venue(ABC):
             if self.symbol(listing) == symbol:
                 return listing
         raise Refused("unknown_instrument", symbol=symbol)
-
-
-def _expression(pattern: str) -> str:
-    """A route's pattern as a regular expression."""
-    pieces = re.split(r"\{(\w+)(?::([^}]+))?\}", pattern)
-    parts = [re.escape(pieces[0])]
-    for name, options, text in zip(pieces[1::3], pieces[2::3], pieces[3::3], strict=True):
-        parts.append(f"(?P<{name}>{options or '[^/]+'}){re.escape(text)}")
-    return "".join(parts)
 
 
 def _filled(body: Any, values: Mapping[str, object]) -> Any:

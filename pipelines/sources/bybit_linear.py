@@ -2,7 +2,8 @@
 
 Milliseconds, numbers as text, pages newest first. Errors come with HTTP 200 and a `retCode`. A request with the start of a
 window but no end is refused, so both are always sent. `openInterest` counts both sides, `singleOpenInterest` one. Category
-inverse has the same endpoints on the same host; both sources use the functions below.
+inverse has the same endpoints on the same host; both sources use the functions below. Liquidations come by stream alone, all of
+them since 2025-02-20, a topic for each symbol: the side is the position's, the price that of bankruptcy.
 Alone: `perps fetch --venues bybit --from 2025-10-10 --to 2025-10-10`.
 """
 
@@ -10,14 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any
+
+import msgspec
 
 from pipelines.endpoints import hourly_bars, series, snapshot
 from pipelines.error_bodies import error_reader
 from pipelines.paging import hourly, windowed
 from pipelines.records import MaybeNumber, Ms, Number, Record
 from pipelines.shapes import Bar, PriceBar, enveloped
-from pipelines.source import Endpoint, Instrument, Limit, Plan, Request, Source, VenueProblem
+from pipelines.source import Endpoint, Heard, Instrument, Limit, Plan, Request, Source, Stream, Subscription, VenueProblem
+from pipelines.streams import frames
 from pipelines.symbols import base_asset
 
 BASE_URL = "https://api.bybit.com"
@@ -64,6 +69,17 @@ class Ticker(Record, rename="camel"):
 class Kline(Bar, array_like=True):
     volume: Number
     turnover: MaybeNumber
+
+
+class Liquidation(Record):
+    """`side` is the position's (Buy: a long was closed), `size` coins or, inverse, dollars, `price` that of bankruptcy."""
+
+    symbol: str = msgspec.field(name="s")
+    time: Ms = msgspec.field(name="T")
+    side: str = msgspec.field(name="S")
+    price: Number = msgspec.field(name="p")
+    size: Number = msgspec.field(name="v")
+    nth: int = 0
 
 
 _error_in_body = error_reader(
@@ -142,6 +158,34 @@ def endpoints(category: str) -> tuple[Endpoint, ...]:
     )
 
 
+def _hear(frame: Any) -> Heard:
+    if "topic" in frame:
+        return Heard("event")
+    if frame.get("op") == "subscribe":
+        key = frame.get("req_id", "")
+        return Heard("acknowledged", key) if frame.get("success") else Heard("refused", key, str(frame.get("ret_msg")))
+    return Heard("other") if frame.get("op") in ("ping", "pong") or frame.get("ret_msg") == "pong" else Heard("event")
+
+
+def liquidations(category: str) -> Stream:
+    """Those of a category. The topics of a request may have 21,000 characters."""
+    key = ("symbol", "time", "side", "price", "size", "nth")
+    frame = msgspec.defstruct("Frame", [("data", list[Liquidation])])
+    return Stream(
+        "liquidations",
+        f"wss://stream.bybit.com/v5/public/{category}",
+        frames("liquidations_stream", Liquidation, frame, attrgetter("data"), key=key, time="time"),
+        subscribe=lambda symbols, number: Subscription(
+            {"op": "subscribe", "req_id": str(number), "args": [f"allLiquidation.{symbol}" for symbol in symbols]}, str(number)
+        ),
+        hear=_hear,
+        by_instrument=True,
+        per_request=200,
+        delay=0.6,  # each half second
+        ping={"op": "ping"},
+    )
+
+
 SOURCE = Source(
     name="bybit_linear",
     venue="bybit",
@@ -150,4 +194,5 @@ SOURCE = Source(
     error=error,
     parse_instruments=lambda page: instruments(page, "LinearPerpetual", "USDT", "USDC"),
     endpoints=endpoints("linear"),
+    streams=(liquidations("linear"),),
 )

@@ -4,7 +4,8 @@ Where OKX has a host for your region (`us.`, `eea.`, `my.okx.com`), name it: `PE
 Facts: the venue page of OKX. An error is a text `code` other than "0", with any status. Numbers and times (ms) are text, "" is
 absent. Pages are newest first; `after` means older than, `before` newer than, both exclusive, and `before` alone gives the latest
 rows: so both are always sent. The history of open interest names them `end` and `begin`. In the history of funding `fundingRate`
-is the forecast, `realizedRate` the charged rate. An index is named by the pair without `-SWAP`.
+is the forecast, `realizedRate` the charged rate. An index is named by the pair without `-SWAP`. The stream of liquidations has
+the rows of the request for them, of all swaps; its first frame may repeat recent ones.
 Alone: `perps fetch --venues okx --from 2025-10-10 --to 2025-10-10`.
 """
 
@@ -23,7 +24,8 @@ from pipelines.error_bodies import error_reader
 from pipelines.paging import hourly
 from pipelines.records import MaybeMs, MaybeNumber, Ms, Number, Record
 from pipelines.shapes import Bar, PriceBar
-from pipelines.source import Endpoint, Instrument, Limit, NextPage, Request, Source
+from pipelines.source import Endpoint, Heard, Instrument, Limit, NextPage, Request, Source, Stream, Subscription
+from pipelines.streams import frames
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window
 
@@ -125,6 +127,12 @@ class Family(msgspec.Struct, rename=camel):
     details: list[Detail]
 
 
+class Families(msgspec.Struct):
+    """The body of a page, a frame of the stream."""
+
+    data: list[Family]
+
+
 class Liquidation(Record):
     """`side` is the order's (sell: a long), `sz` contracts, `bk_px` the price of bankruptcy and not of a fill."""
 
@@ -135,6 +143,13 @@ class Liquidation(Record):
     sz: Number
     pos_side: str
 
+
+class StreamedLiquidation(Liquidation):
+    nth: int = 0
+
+
+#: What makes an event one, of a page and of the stream.
+EVENT = ("symbol", "ts", "side", "sz", "bk_px")
 
 error = error_reader(
     "code",
@@ -237,6 +252,19 @@ def _events(page: Any) -> Sequence[Liquidation]:
     ]
 
 
+def _hear(frame: Any) -> Heard:
+    key = frame.get("arg", {}).get("channel", "")
+    if "data" in frame:
+        return Heard("event")
+    if frame.get("event") == "error":
+        return Heard("refused", key, f"{frame.get('code')} {frame.get('msg')}")
+    return Heard("acknowledged", key) if frame.get("event") == "subscribe" else Heard("other")
+
+
+def _streamed(frame: Families) -> Sequence[StreamedLiquidation]:
+    return [StreamedLiquidation(*msgspec.structs.astuple(event)) for event in _events(frame)]
+
+
 SOURCE = Source(
     name="okx",
     venue="okx",
@@ -303,8 +331,8 @@ SOURCE = Source(
             Liquidation,
             "ts",
             _liquidations,
-            key=("symbol", "ts", "side", "sz", "bk_px"),
-            page=msgspec.defstruct("Body", [("data", list[Family])]),
+            key=EVENT,
+            page=Families,
             rows=_events,
             next_page=_older("after", "ts", overlap=1),  # several events may share a millisecond
             history_days=7,
@@ -317,5 +345,19 @@ SOURCE = Source(
         _candles("candles", Candle, "history-candles", 300),
         _candles("mark_candles", PriceBar, "history-mark-price-candles", 100),
         _candles("index_candles", PriceBar, "history-index-candles", 100, by_family=True),
+    ),
+    streams=(
+        Stream(
+            "liquidations",
+            "wss://ws.okx.com/ws/v5/public",
+            frames("liquidations_stream", StreamedLiquidation, Families, _streamed, key=(*EVENT, "nth"), time="ts"),
+            subscribe=lambda symbols, number: Subscription(
+                {"op": "subscribe", "args": [{"channel": "liquidation-orders", "instType": "SWAP"}]}, "liquidation-orders"
+            ),
+            hear=_hear,
+            ping="ping",
+            silence=1800,
+            silent="OKX has moved its hosts and ports before: a newer version of perplake may know the new address",
+        ),
     ),
 )

@@ -23,7 +23,7 @@ def test_the_asset_graph_follows_the_table_of_sources() -> None:
     layers = Counter(spec.key.path[0] for spec in defs.resolve_all_asset_specs())
     marts = [n for n in manifest()["nodes"].values() if n["resource_type"] == "model" and n["schema"] == "marts"]
     assert layers["landing"] == len(source_rows())
-    assert layers["raw"] == sum(len(get_source(name).endpoints) for name in source_rows())
+    assert layers["raw"] == sum(len(get_source(name).tables) for name in source_rows())
     assert layers["staging"] >= sum(len(row.datasets) for row in source_rows().values())
     assert layers["marts"] == len(marts) + 6 and layers["serving"] == 3
 
@@ -35,6 +35,7 @@ def test_all_assets_have_an_owner_and_published_ones_a_freshness_policy() -> Non
     assert {key.path[0] for key in fresh} == {"marts", "serving", "landing", "raw"}
     of_sources = {key.path[-1].partition("__")[0] for key in fresh if key.path[0] in ("landing", "raw")}
     assert of_sources == set(Settings().sources)
+    assert not [key for key in fresh if key.path[-1].endswith(("_stream", "__sessions"))], "no collector may run"
     assert {spec.tags["perplake/market"] for spec in specs} == {"synthetic-7"}
     assert {spec.key for spec in specs if spec.key.path[0] in ("marts", "serving")} - fresh == set(ON_DEMAND)
 
@@ -56,6 +57,7 @@ def test_a_run_covers_the_chosen_sources() -> None:
         "raw/kraken_futures",
         "staging/stg_kraken_futures",
         "staging/stg_meta",
+        "staging/stg_streams",
     }
     assert "marts/regime_labels" in one and "marts/regime_forecasts" not in one
     assert covered(Settings(venues=["kraken"], forecasts=True)) - one == {key.to_user_string() for key in ON_DEMAND}

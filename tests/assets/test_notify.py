@@ -14,7 +14,8 @@ import duckdb
 import pytest
 
 from assets.defs.resources import SettingsResource
-from assets.defs.sensors import notices, on_regime
+from assets.defs.sensors import collected_days, notices, on_regime
+from pipelines.landing import Landing
 from pipelines.settings import Settings
 
 
@@ -127,3 +128,20 @@ def test_the_first_evaluation_sends_nothing(tmp_path: Path, monkeypatch: pytest.
         '["BTC:2025-10-10:stress", "BTC:2025-10-10:flag"]',
     )
     assert len(notices(settings.published / "perplake.duckdb")) == 2
+
+
+def test_a_day_with_new_segments_is_loaded_once(tmp_path: Path) -> None:
+    landing = Landing(str(tmp_path))
+    assert collected_days(landing, {}) == ([], {})
+    for name in (
+        "20261126T235901000000-aaaaaa-collected/0001",
+        "20261127T000001000000-aaaaaa-collected/0001",
+        "20261127T01-b/0001",
+    ):
+        part = tmp_path / "manifest" / f"{name}.jsonl"
+        part.parent.mkdir(parents=True)
+        part.write_bytes(b"")
+    days, seen = collected_days(landing, {})
+    assert days == ["2026-11-26", "2026-11-27"] and collected_days(landing, seen) == ([], seen)
+    (tmp_path / "manifest" / "20261127T000001000000-aaaaaa-collected" / "0002.jsonl").write_bytes(b"")
+    assert collected_days(landing, seen)[0] == ["2026-11-27"]

@@ -101,6 +101,12 @@ def columns_by_table(run: Run) -> dict[str, list[tuple[Any, ...]]]:
     return dict(by_table)
 
 
+def forced_order(price: str) -> dict[str, Any]:
+    """A frame of Binance's stream."""
+    order = {"s": "BTCUSDT", "S": "SELL", "T": T0 - 2 * DAY, "ap": price, "z": "1.5", "X": "FILLED", "p": "100", "q": "1.5"}
+    return {"e": "forceOrder", "E": T0, "o": order, "ps": "BTCUSDT", "st": 1}
+
+
 class Once:
     """One load of each of three sources, with pages for all tests below."""
 
@@ -125,6 +131,8 @@ class Once:
         land(run, "candles", bars(Window(T0, T0 + 12 * HOUR)), observed_at=T0 + 11 * HOUR + 59 * 60_000)
         for at in (1, 2):
             land(run, "funding_info", [{"symbol": "BLZUSDT", "fundingIntervalHours": 4}], None, observed_at=T0 + at * DAY)
+        for price, at in (("100.5", T0), ("100.5", T0 + 1), ("101", T0 - 2 * DAY)):  # one again, one of before the window
+            land(run, "liquidations_stream", [{"at": at, "frame": forced_order(price)}], context={}, last=False)
         xbt = {"symbol": "PF_XBTUSD"}
         hours = [datetime.fromtimestamp(t / 1000, UTC) for t in range(T0 - 2 * HOUR, T0 + 30 * HOUR, HOUR)]
         whole = [{"timestamp": h.strftime("%Y-%m-%dT%H:%M:%S.000Z"), "relativeFundingRate": 1e-5} for h in hours]
@@ -141,12 +149,18 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
     return Once(tmp_path_factory.mktemp("once"))
 
 
+def test_what_was_collected_is_loaded_whatever_its_time(once: Once) -> None:
+    sql = "SELECT trade_time, average_price, filled FROM raw.binance_usdm__liquidations_stream ORDER BY 2"
+    assert query(once.run, sql) == [(T0 - 2 * DAY, price, 1.5) for price in (100.5, 101.0)]
+    assert query(once.run, "SELECT count(*) FROM meta.versions WHERE dataset = 'liquidations_stream'") == [(0,)]
+
+
 def test_pages_become_typed_rows_with_their_page_and_run(once: Once) -> None:
     sql = "SELECT funding_time, funding_rate, mark_price, rate_type, _page, _run, _observed_at FROM raw.binance_usdm__funding_rates WHERE symbol = 'BTCUSDT' ORDER BY 1"  # noqa: E501
     assert query(once.run, sql) == [
         (T0 + i * 8 * HOUR, 1e-4, None, "Regular", once.good.page, once.run.id, datetime(2025, 10, 30)) for i in range(3)
     ]
-    assert dict(once.result.rows) == {"funding_rates": 9, "candles": 24 + 11, "funding_info": 2}
+    assert dict(once.result.rows) == {"funding_rates": 9, "candles": 24 + 11, "funding_info": 2, "liquidations_stream": 2}
     assert query(
         once.run, "SELECT DISTINCT volume, trades, count(*) FROM raw.binance_usdm__candles WHERE symbol = 'ETHUSDT' GROUP BY ALL"
     ) == [(10, 3, 24)]
@@ -154,7 +168,7 @@ def test_pages_become_typed_rows_with_their_page_and_run(once: Once) -> None:
 
 def test_every_raw_table_exists_with_its_types_before_and_after_a_load(once: Once) -> None:
     sources = map(get_source, source_rows())
-    assert set(once.before) == {source.raw_table(endpoint) for source in sources for endpoint in source.endpoints}
+    assert set(once.before) == {source.raw_table(endpoint) for source in sources for endpoint in source.tables}
     assert columns_by_table(once.run) == once.before
     rates_ = once.before["binance_usdm__funding_rates"]
     assert ("mark_price", "DOUBLE", "YES") in rates_ and ("funding_time", "BIGINT", "NO") in rates_

@@ -28,22 +28,34 @@ with days as (
         after as (partition by c.instrument_id order by c.day rows between current row and unbounded following)
 ),
 
-loaded as (  -- windows whose liquidations a source gave completely, adjacent and overlapping windows merged
+listened as (  -- what the collector heard, an instrument each
+    select w.source, i.instrument_id, w.heard_from as window_start, w.heard_to as window_end
+    from {{ ref('int_stream_windows') }} as w
+    inner join (select distinct source, instrument_id from {{ ref('int_calendar') }}) as i
+        on w.source = i.source and coalesce(w.venue || ':' || w.symbol = i.instrument_id, true)
+    where w.stream = 'liquidations'
+),
+
+given as (
+    select w.source, s.venue || ':' || w.symbol as instrument_id, w.window_start, w.window_end
+    from {{ ref('stg_meta__loaded_windows') }} as w
+    inner join ({{ sources_table() }}) as s on w.source = s.source and w.dataset = s.dataset
+    where w.dataset = 'liquidations'
+    union all
+    select source, instrument_id, window_start, window_end from listened
+),
+
+loaded as (  -- windows whose liquidations a source gave completely, or that were heard; adjacent and overlapping windows merged
     select source, instrument_id, min(window_start) as window_start, max(window_end) as window_end
     from (
         select *, sum(starts) over (partition by source, instrument_id order by window_start, window_end) as island
         from (
             select
-                w.source,
-                s.venue || ':' || w.symbol as instrument_id,
-                w.window_start,
-                w.window_end,
-                (w.window_start > coalesce(max(w.window_end) over (
-                    partition by w.source, s.venue, w.symbol order by w.window_start, w.window_end rows between unbounded preceding and 1 preceding
+                *,
+                (window_start > coalesce(max(window_end) over (
+                    partition by source, instrument_id order by window_start, window_end rows between unbounded preceding and 1 preceding
                 ), '-infinity'))::integer as starts
-            from {{ ref('stg_meta__loaded_windows') }} as w
-            inner join ({{ sources_table() }}) as s on w.source = s.source and w.dataset = s.dataset
-            where w.dataset = 'liquidations'
+            from given
         )
     )
     group by source, instrument_id, island

@@ -14,7 +14,7 @@ from infra.emulator.messages import Answer, Ask
 from infra.emulator.rendering import Rows, contracts, encode, text
 from infra.emulator.store import MS_HOUR, Candles, Listing, OpenInterest, Profile
 from infra.emulator.venue import Refused, route
-from infra.emulator.venues.binance_usdm import Binance
+from infra.emulator.venues.binance_usdm import Binance, ForcedOrders
 
 MOST = 200 * 24 * MS_HOUR
 CONTRACT_TYPES = ("ALL", "PERPETUAL", "CURRENT_QUARTER", "NEXT_QUARTER")
@@ -25,9 +25,14 @@ def face(listed: str) -> float:
     return 100.0 if listed == "BTC" else 10.0
 
 
+class CoinForcedOrders(ForcedOrders):
+    path = "/{kind:ws|stream}{named:|/.+}"
+
+
 class BinanceCoinM(Binance):
     name = "binance_coinm"
     root = "/dapi/v1"
+    channels = (CoinForcedOrders,)
     profile = Profile(0.05, jitter_ms=20, changing={"LINK": 2}, lists=("BTC", "ETH", "SOL", "XRP", "DOGE", "LINK"))
 
     def symbol(self, listing: Listing) -> str:

@@ -2,17 +2,20 @@
 
 Symbols are the listed coin + `USDT`. The kline of the running hour is sent, unfinished, as the venue does; open-interest
 history goes back 30 days; `fundingInfo` names only symbols whose interval isn't 8 hours.
+The stream of liquidations has those of both markets, at most one a symbol and second; without the path class `/market` it takes
+a subscription and sends nothing, as since 2026-04-23.
 Alone: `python -m infra.emulator` and `curl $URL/binance/fapi/v1/exchangeInfo`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from infra.emulator.market import Snapshot, interval_hours
+from infra.emulator.market import Market, Snapshot, interval_hours
 from infra.emulator.messages import Answer, Ask, InvalidParameter, Usage
 from infra.emulator.rendering import Rows, encode, merged, plain, text, tick
 from infra.emulator.store import MS_HOUR, Candles, Funding, Listing, OpenInterest, PriceKind, Profile
+from infra.emulator.streams import Channel, Forced, Frame, as_json, json, largest_a_symbol
 from infra.emulator.venue import Refused, Venue, route
 
 OPEN_INTEREST_DAYS = 30
@@ -25,6 +28,70 @@ KLINES: dict[str, tuple[PriceKind, str]] = {
 }
 
 
+class ForcedOrders(Channel):
+    """`!forceOrder@arr` and `<symbol>@forceOrder`: by message, or named in the path (`/ws/<stream>`, `/stream?streams=`)."""
+
+    path = "/market/{kind:ws|stream}{named:|/.+}"
+    every = 1.0
+    patience = 600
+    pings = True
+    per_second = 10
+    wraps = False
+
+    def opened(self) -> list[Frame]:
+        named = self.query.get("streams", "") if self.parts["kind"] == "stream" else self.parts["named"].lstrip("/")
+        self.wraps, self.streams = self.parts["kind"] == "stream", set(filter(None, named.split("/")))
+        return []
+
+    @property
+    def markets(self) -> Mapping[str, Market]:
+        return {name: self.venue.world.market(name) for name in ("binance", "binance_coinm")}
+
+    def receive(self, text: str) -> list[Frame]:
+        asked = as_json(text)
+        streams, number = asked.get("params", []), asked.get("id")
+        if asked.get("method") not in ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS"):
+            return [json({"error": {"code": 2, "msg": "Invalid request: unknown variant"}, "id": number})]
+        if asked["method"] == "LIST_SUBSCRIPTIONS":
+            return [json({"result": sorted(self.streams), "id": number})]
+        if not isinstance(streams, list) or not all(isinstance(each, str) for each in streams):
+            return [json({"error": {"code": 2, "msg": "Invalid request: params must be an array of text"}, "id": number})]
+        self.streams = self.streams | set(streams) if asked["method"] == "SUBSCRIBE" else self.streams - set(streams)
+        return [] if len(self.streams) > 1024 else [json({"result": None, "id": number})]
+
+    def push(self, events: Sequence[Forced]) -> Iterable[Frame]:
+        for event in largest_a_symbol(events):
+            inverse = event.market == "binance_coinm"
+            symbol = event.listing.listed + ("USD_PERP" if inverse else "USDT")
+            dollars = 100.0 if event.listing.listed == "BTC" else 10.0
+            size = str(max(1, round(event.size * event.price / dollars))) if inverse else plain(event.size)
+            price, side = plain(event.price), "SELL" if event.long else "BUY"
+            order: dict[str, object] = {
+                "s": symbol,
+                "S": side,
+                "o": "LIMIT",
+                "f": "IOC",
+                "q": size,
+                "p": price,
+                "ap": price,
+                "X": "FILLED",
+            }
+            order |= {"l": size, "z": size, "T": event.time}
+            pair = symbol.removesuffix("_PERP")
+            frame = {"e": "forceOrder", "E": self.now, "o": order, "ps": pair, "st": 2 if inverse else 1}
+            for stream in self.streams & {"!forceOrder@arr", f"{symbol.lower()}@forceOrder"}:
+                yield json({"stream": stream, "data": frame} if self.wraps else frame)
+
+
+class RetiredForcedOrders(ForcedOrders):
+    """The path without a class: it takes what it is asked, and sends nothing."""
+
+    path = "/{kind:ws|stream}{named:|/.+}"
+
+    def push(self, events: Sequence[Forced]) -> Iterable[Frame]:
+        return ()
+
+
 class Binance(Venue):
     """USD-M; what COIN-M does otherwise is a method of its own, see `binance_coinm`."""
 
@@ -32,6 +99,7 @@ class Binance(Venue):
     root = "/fapi/v1"
     profile = Profile(0.46, jitter_ms=20, four_hourly=("HYPE",), changing={"LINK": 1}, thousand="1000")
     patience = 20
+    channels: tuple[type[Channel], ...] = (ForcedOrders, RetiredForcedOrders)
 
     def usage_headers(self, usages: Iterable[Usage]) -> Mapping[str, str]:
         return {"X-MBX-USED-WEIGHT-1M": str(next(u.used for u in usages if u.name == "weight"))}

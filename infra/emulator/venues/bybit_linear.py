@@ -3,12 +3,13 @@
 Categories `linear` and `inverse` are two markets of the store with one rate limit; `spot` and `option` are empty. Inverse
 contracts are a dollar each: volume and open interest are whole dollars, turnover and values coins. `openInterest` counts both
 sides, `singleOpenInterest` one. The bar in progress is left out.
+The stream has a topic for each symbol; a request with one that isn't known is refused whole.
 Alone: `python -m infra.emulator` and `curl "$URL/bybit/v5/market/tickers?category=linear"`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -18,6 +19,7 @@ from infra.emulator.market import Market, Snapshot, World, latest
 from infra.emulator.messages import Ask, InvalidParameter, Usage
 from infra.emulator.rendering import Rows, contracts, encode, plain, text, tick
 from infra.emulator.store import MS_HOUR, Candles, Floats, Funding, Listing, OpenInterest, PriceKind, Profile
+from infra.emulator.streams import Channel, Forced, Frame, as_json, json
 from infra.emulator.venue import Refused, Venue, route
 
 INVERSE = Profile(0.04, tilt=0.00002, changing={"SOL": 1}, lists=("BTC", "ETH", "SOL", "XRP", "DOGE", "LINK"))
@@ -41,11 +43,59 @@ class Category:
         return (contracts(quote), text(coins)) if self.inverse else (text(coins), text(quote))
 
 
+class AllLiquidations(Channel):
+    """`allLiquidation.{symbol}`: every liquidation, each half second, by the position's side, at the price of bankruptcy."""
+
+    path = "/v5/public/{category:linear|inverse}"
+    every = 0.5
+    patience = 600
+    venue: Bybit
+
+    def opened(self) -> list[Frame]:
+        self.category = self.venue.categories[self.parts["category"]]
+        self.topics: set[str] = set()
+        return []
+
+    @property
+    def markets(self) -> Mapping[str, Market]:
+        return {self.category.name: self.category.market}
+
+    def receive(self, text: str) -> list[Frame]:
+        asked = as_json(text)
+        number, args = asked.get("req_id", ""), asked.get("args") or []
+        same = {"conn_id": "2324d924-aa4d-45b0-a858-7b8be29ab52b", "req_id": number, "op": asked.get("op")}
+        match asked.get("op"):
+            case "ping":
+                return [json({"success": True, "ret_msg": "pong", **same})]
+            case "subscribe" if len(str(args)) > 21_000:
+                return [json({"success": False, "ret_msg": "error:args size exceeds 21000", **same})]
+            case "subscribe":
+                known = {f"allLiquidation.{self.category.symbol(x)}" for x in self.category.market.listings(self.now)}
+                if unknown := [topic for topic in args if topic not in known]:
+                    return [json({"success": False, "ret_msg": f"error:handler not found,topic:{unknown[0]}", **same})]
+                self.topics.update(args)
+                return [json({"success": True, "ret_msg": "", **same})]
+        return [json({"success": False, "ret_msg": "error:invalid op", **same})]
+
+    def push(self, events: Sequence[Forced]) -> Iterable[Frame]:
+        by_topic: dict[str, list[dict[str, object]]] = {}
+        for event in events:
+            symbol = self.category.symbol(event.listing)
+            size = str(max(1, round(event.size * event.price))) if self.category.inverse else plain(event.size)
+            row = {"T": event.time, "s": symbol, "S": "Buy" if event.long else "Sell", "v": size, "p": plain(event.price)}
+            by_topic.setdefault(f"allLiquidation.{symbol}", []).append(row)
+        for topic, rows in by_topic.items():
+            if topic in self.topics:
+                yield json({"topic": topic, "type": "snapshot", "ts": self.now, "data": rows})
+
+
 class Bybit(Venue):
     name = "bybit"
     root = "/v5/market"
     profile = Profile(0.27, tilt=0.00002, four_hourly=("PEPE",), changing={"SOL": 0}, thousand="1000")
     beside: Mapping[str, Profile] = {"bybit_inverse": INVERSE}
+
+    channels = (AllLiquidations,)
 
     def __init__(self, world: World) -> None:
         super().__init__(world)

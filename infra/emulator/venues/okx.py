@@ -3,13 +3,14 @@
 Swaps are the listed coin + `-USDT-SWAP`, all linear; other kinds of instruments are known and none are listed. Sizes are
 contracts of `CONTRACTS`, fractions included. `after` is older than, `before` newer than. Open interest is kept for 1440 hours,
 funding for 90 days, liquidations for 7. `fundingRate` in the history is a forecast, off by `FORECAST_ERROR`. The bar in progress
-is left out. A limit that the venue counts by address and instrument is counted by address alone.
+is left out. A limit that the venue counts by address and instrument is counted by address alone. The stream of liquidations has
+at most one of a contract and second, and begins with those of the last minutes.
 Alone: `python -m infra.emulator` and `curl "$URL/okx/api/v5/public/instruments?instType=SWAP"`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from infra.emulator.market import Snapshot, latest
 from infra.emulator.messages import Ask
 from infra.emulator.rendering import Rows, plain, text, tick
 from infra.emulator.store import MS_HOUR, Candles, Floats, Funding, Ints, Liquidations, Listing, OpenInterest, PriceKind, Profile
+from infra.emulator.streams import Channel, Forced, Frame, as_json, happened, json, largest_a_symbol
 from infra.emulator.venue import Venue, route
 
 #: Coins in one contract.
@@ -37,9 +39,50 @@ def stamps(times: Ints) -> list[str]:
     return list(map(str, times.tolist()))
 
 
+class LiquidationOrders(Channel):
+    """The channel `liquidation-orders` by kind of instrument. A client that is silent for 30 seconds is cut off."""
+
+    path = "/ws/v5/public"
+    every = 1.0
+    patience = 30
+
+    def opened(self) -> list[Frame]:
+        self.subscribed = False
+        return []
+
+    def receive(self, text: str) -> Iterable[Frame]:
+        if text == "ping":
+            yield "pong"
+            return
+        asked = as_json(text)
+        if asked.get("op") not in ("subscribe", "unsubscribe") or len(text) > 65_536:
+            yield json({"event": "error", "code": "60012", "msg": f"Invalid request: {text[:80]}", "connId": "a4d3ae55"})
+            return
+        for arg in asked.get("args", []):
+            if arg.get("channel") != "liquidation-orders" or arg.get("instType") not in INSTRUMENT_TYPES:
+                message = f"Wrong URL or channel:{arg.get('channel')} doesn't exist. Please use the correct URL and channel"
+                yield json({"event": "error", "code": "60018", "msg": message, "arg": arg, "connId": "a4d3ae55"})
+                continue
+            self.subscribed = asked["op"] == "subscribe" and arg["instType"] == "SWAP"
+            yield json({"event": asked["op"], "arg": arg, "connId": "a4d3ae55"})
+            if self.subscribed:
+                yield from self.push(happened(self.markets, self.now - 300_000, self.now))
+
+    def push(self, events: Sequence[Forced]) -> Iterable[Frame]:
+        for event in largest_a_symbol(events) if self.subscribed else ():
+            family = f"{event.listing.listed}-USDT"
+            [size] = contracts(event.listing.listed, np.array([event.size]))
+            side, position = ("sell", "long") if event.long else ("buy", "short")
+            detail = {"bkLoss": "0", "bkPx": plain(event.price), "ccy": "", "posSide": position, "side": side, "sz": size}
+            names = {"instFamily": family, "instId": f"{family}-SWAP", "instType": "SWAP", "uly": family}
+            arg = {"channel": "liquidation-orders", "instType": "SWAP"}
+            yield json({"arg": arg, "data": [{"details": [detail | {"ts": str(event.time)}], **names}]})
+
+
 class Okx(Venue):
     name = "okx"
     root = "/api/v5"
+    channels = (LiquidationOrders,)
     profile = Profile(0.22, tilt=0.00001, decimals=10, four_hourly=("DOGE", "HYPE"), changing={"XRP": 2})
 
     def symbol(self, listing: Listing) -> str:

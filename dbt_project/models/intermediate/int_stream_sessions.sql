@@ -1,0 +1,20 @@
+select
+    venue,
+    source,
+    stream,
+    session,
+    part,
+    symbols,
+    connected_at,
+    heard_from,
+    heard_to,
+    ended_at,
+    ended,
+    date_diff('millisecond', heard_from, heard_to) / 1000 as seconds_heard,
+    messages,
+    bytes,
+    events,
+    missing,
+    dropped,
+    _observed_at as _loaded_at
+from {{ ref('stg_streams__sessions') }}

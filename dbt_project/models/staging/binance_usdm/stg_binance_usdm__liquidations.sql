@@ -1,0 +1,1 @@
+{{ binance_liquidations(source_name='binance_usdm', unit='listed_base') }}

@@ -1,0 +1,1 @@
+{{ bybit_liquidations(source_name='bybit_inverse', unit='quote') }}

@@ -1,0 +1,171 @@
+"""The collector at the emulator: what happened while it says that it heard is in the tables, once, whatever the network did."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from infra.emulator.testing import Served
+from pipelines.collect import watching
+from pipelines.collect.collector import Collector, root
+from pipelines.collect.sealing import Sealer
+from pipelines.reading import read
+from pipelines.run import Run
+from pipelines.sources import get_source
+from tests.collect.conftest import begin, collect, now
+
+#: By source: the end of its symbols, the columns of an event, and the word for the side of one that closed a long.
+COLUMNS = {
+    "bybit_linear": ("USDT", "symbol time side price", "Buy"),
+    "binance_usdm": ("USDT", "symbol trade_time side average_price", "SELL"),
+    "binance_coinm": ("USD_PERP", "symbol trade_time side average_price", "SELL"),
+    "okx": ("-USDT-SWAP", "symbol ts side bk_px", "sell"),
+}
+BYBIT, OKX = get_source("bybit_linear"), get_source("okx")
+
+
+def stored(run: Run, name: str, endpoint: str) -> list[Any]:
+    """The rows of a source's pages in landing, one for each key: that of the last page."""
+    found, rows = get_source(name).endpoint(endpoint), dict[Any, Any]()
+    for entry in run.landing.iterate():
+        if (entry.source, entry.endpoint_name) == (name, endpoint):
+            for row in read(found, run.landing.body(entry)).rows:
+                rows[attrgetter(*found.key)(row)] = row
+    return list(rows.values())
+
+
+def streamed(run: Run, name: str) -> list[tuple[Any, ...]]:
+    """The events of a source's stream as `truth` has them."""
+    ending, columns, long = COLUMNS[name]
+    rows = map(attrgetter(*columns.split()), stored(run, name, "liquidations_stream"))
+    return [(symbol.removesuffix(ending), at, "long" if side == long else "short", price) for symbol, at, side, price in rows]
+
+
+def windows(run: Run, name: str) -> list[tuple[int, int]]:
+    return sorted((each.heard_from, each.heard_to) for each in stored(run, name, "sessions"))
+
+
+def truth(emulator: Served, since: int, market: str) -> set[tuple[Any, ...]]:
+    """What happened in a market: listed coin, ms, side of the position, price."""
+    return {tuple(row[1:5]) for row in emulator.events(since) if row[0] == market}
+
+
+def get(url: str) -> bytes:
+    body: bytes = urllib.request.urlopen(url, timeout=5).read()
+    return body
+
+
+async def nothing(collectors: Sequence[Collector]) -> None:
+    await asyncio.sleep(0)
+
+
+def test_what_happened_while_it_was_heard_is_there_once(emulator: Served, tmp_path: Path) -> None:
+    """Two collectors; frames twice, in another order, beside garbage; connections closed, dropped, refused."""
+    since = now()
+
+    async def faults(collectors: Sequence[Collector]) -> None:
+        await asyncio.to_thread(emulator.streams, "cascade", events=600, seconds=3, venue="bybit", seed=since)
+        for each in ("repeat", "reorder", "garbage"):
+            await asyncio.to_thread(emulator.streams, each, seconds=2.5, venue="bybit")
+        await asyncio.sleep(1.2)
+        await asyncio.to_thread(emulator.streams, "close", code=1012, reason="service restart", venue="bybit")
+        await asyncio.to_thread(emulator.streams, "refuse", seconds=0.3, venue="bybit")
+        await asyncio.sleep(1)
+        await asyncio.to_thread(emulator.streams, "drop", venue="bybit")
+        await asyncio.sleep(1)
+
+    runs = [begin(emulator, tmp_path) for _ in range(2)]
+    collect(runs, [BYBIT], faults)
+    happened, found = truth(emulator, since, "bybit"), Counter(streamed(runs[0], "bybit_linear"))
+    assert set(found.values()) == {1} and found.keys() <= happened
+    heard = windows(runs[0], "bybit_linear")
+    due = {event for event in happened if any(start <= event[1] < end for start, end in heard)}
+    assert len(due) > 50 and due <= found.keys()
+    assert "closed by the venue: 1012 service restart" in {each.ended for each in stored(runs[0], "bybit_linear", "sessions")}
+    bodies = [runs[0].landing.body(e) for e in runs[0].landing.iterate() if e.endpoint_name == "liquidations_stream"]
+    flaws = [flaw for body in bodies for flaw in read(BYBIT.endpoint("liquidations_stream"), body).flaws]
+    assert flaws, "garbage is kept for quarantine"
+
+
+def test_a_connection_is_replaced_without_a_gap(emulator: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.collect.session.SIGN_OF_LIFE", 0.1)
+    monkeypatch.setattr("pipelines.collect.listener.OVERLAP", 0.4)
+    source = replace(BYBIT, streams=tuple(replace(stream, lifetime=0.5, delay=0.1) for stream in BYBIT.streams))
+    run = begin(emulator, tmp_path)
+
+    async def wait(collectors: Sequence[Collector]) -> None:
+        await asyncio.sleep(1.5)
+
+    collect([run], [source], wait)
+    heard = windows(run, "bybit_linear")
+    assert len(heard) >= 2 and all(start < end for (_, end), (start, _) in pairwise(heard))
+
+
+def test_sampled_and_merged_streams(emulator: Served, tmp_path: Path) -> None:
+    """Binance's hosts both send both markets, and each source keeps its own; one of a symbol and second; what is sent is true."""
+    since = now()
+
+    async def cascade(collectors: Sequence[Collector]) -> None:
+        for venue in ("binance", "binance_coinm", "okx"):
+            await asyncio.to_thread(emulator.streams, "cascade", events=300, seconds=0.9, venue=venue, seed=since)
+        await asyncio.sleep(2.2)
+
+    names = {"binance_usdm": "binance", "binance_coinm": "binance_coinm", "okx": "okx"}
+    run = begin(emulator, tmp_path)
+    collect([run], [get_source(name) for name in names], cascade)
+    for name, market in names.items():
+        found = streamed(run, name)
+        assert len(found) == len(set(found)) > 5 and set(found) <= truth(emulator, since - 600_000, market)
+        assert len([row for row in found if row[1] >= since]) <= 4 * len({row[0] for row in found})
+
+
+def test_it_tells_how_it_goes(emulator: Served, tmp_path: Path) -> None:
+    run = begin(emulator, tmp_path)
+    answers: dict[str, Any] = {}
+
+    async def ask(collectors: Sequence[Collector]) -> None:
+        [collector] = collectors
+        async with watching.watched(collector, 19187) as address:
+            for path in ("metrics", "health"):
+                answers[path] = await asyncio.to_thread(get, f"{address}/{path}")
+            while not (found := watching.states(root(run.settings))):
+                await asyncio.sleep(0.05)
+            answers["status"] = found
+            async with watching.watched(collector, 19187) as taken:
+                assert taken == ""
+        collector.problem = "landing is full"
+        assert not collector.is_healthy
+
+    collect([run], [OKX], ask)
+    metrics = {family.name: family for family in text_string_to_metric_families(answers["metrics"].decode())}
+    assert [(s.labels, s.value) for s in metrics["perplake_collect_heard"].samples] == [({"stream": "okx/liquidations"}, 1.0)]
+    assert metrics["perplake_collect_healthy"].samples[0].value == 1.0
+    assert json.loads(answers["health"])["streams"]["okx/liquidations"]["heard"] is True
+    [(state, lives)] = answers["status"]
+    assert lives and state["run"] == run.id
+    assert watching.states(root(run.settings)) == [], "it leaves nothing when it ends well"
+
+
+def test_it_ends_while_landing_hangs(emulator: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was heard waits in the spool then, and the next collector seals it."""
+    monkeypatch.setattr("pipelines.collect.collector.LAST_SEAL", 0.2)
+    with monkeypatch.context() as hangs:
+        hangs.setattr(Sealer, "seal", lambda self, file: time.sleep(1))
+        run = begin(emulator, tmp_path, collect_seconds=60)
+        collect([run], [OKX], nothing)
+    assert list(root(run.settings).glob("*/*.lines"))
+    monkeypatch.undo()
+    collect([begin(emulator, tmp_path)], [OKX], nothing)
+    assert len(windows(run, "okx")) == 2 and not list(root(run.settings).glob("*/*.lines"))

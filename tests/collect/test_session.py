@@ -1,0 +1,126 @@
+"""One connection at the emulator, and what it says when the venue does not do what it should."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from infra.emulator.testing import Served
+from pipelines.collect.session import Connection
+from pipelines.source import Session, Stream
+from pipelines.sources import get_source
+
+
+def hear(
+    emulator: Served, name: str, seconds: float, symbols: list[str] | None = None, path: str = "", **changes: Any
+) -> tuple[Connection, list[Any]]:
+    """A connection to a source's stream for some seconds, and the lines that it put."""
+    lines: list[Any] = []
+
+    def put(content: bytes) -> bool:
+        lines.append(msgspec.json.decode(content))
+        return True
+
+    source = get_source(name)
+    stream: Stream = replace(source.streams[0], **changes)
+    where = path or "/" + stream.url.split("/", 3)[3]
+    url = f"{emulator.url.replace('http', 'ws')}/{source.host or source.venue}{where}"
+    connection = Connection(source, stream, url, "test", symbols or [], put)
+
+    async def main() -> None:
+        async with aiohttp.ClientSession() as http:
+            task = asyncio.create_task(connection.run(http))
+            await asyncio.wait([task], timeout=seconds)
+            connection.tell()
+            connection.end("the test is over")
+            await task
+
+    asyncio.run(main())
+    return connection, lines
+
+
+def test_a_subscription_that_fails_silently_is_noticed(emulator: Served) -> None:
+    """Binance's retired path class answers the handshake and the subscription, and sends nothing: nothing was heard."""
+    connection, lines = hear(emulator, "binance_usdm", 5, path="/ws", silence=0.3)
+    assert connection.ended.startswith("silent: subscribed, and no event for") and "newer version" in connection.ended
+    last = msgspec.convert(lines[-1]["session"], Session)
+    assert last.heard_from == last.heard_to and last.ended == connection.ended
+
+
+def test_a_topic_that_the_venue_refuses_does_not_cost_the_others(emulator: Served) -> None:
+    symbols = ["BTCUSDT", "ETHUSDT", "GONEUSDT", "SOLUSDT", "XRPUSDT"]
+    connection, lines = hear(emulator, "bybit_linear", 1, symbols)
+    assert connection.refused.keys() == {"GONEUSDT"} and "handler not found" in connection.refused["GONEUSDT"]
+    last = msgspec.convert(lines[-1]["session"], Session)
+    assert sorted(last.symbols.split()) == sorted(set(symbols) - {"GONEUSDT"}) and last.ended == "the test is over"
+
+
+def test_a_stream_that_the_venue_refuses_ends_with_its_words(emulator: Served) -> None:
+    connection, _ = hear(emulator, "bybit_linear", 3, ["GONEUSDT"])
+    assert connection.ended.startswith("refused by the venue: error:handler not found")
+
+
+def test_pings_of_the_venues_own_forms_are_answered_and_not_kept(emulator: Served, monkeypatch: Any) -> None:
+    monkeypatch.setattr("pipelines.collect.session.SIGN_OF_LIFE", 0.1)
+    for name, symbols in (("okx", None), ("bybit_linear", ["BTCUSDT"])):
+        connection, lines = hear(emulator, name, 0.8, symbols, ping_seconds=0.05)
+        assert connection.counts["messages"] > 2 and connection.ended == "the test is over"
+        assert not [line for line in lines if "pong" in str(line.get("frame", ""))]
+
+
+def test_a_connection_that_says_nothing_more_is_dead(emulator: Served, monkeypatch: Any) -> None:
+    """What was heard ends with the last sign of life, not with its discovery."""
+    monkeypatch.setattr("pipelines.collect.session.DEAD_AFTER", 0.6)
+    monkeypatch.setattr("pipelines.collect.session.SIGN_OF_LIFE", 0.1)
+
+    async def freeze() -> None:
+        await asyncio.sleep(0.5)
+        await asyncio.to_thread(emulator.streams, "freeze", venue="okx", seconds=1.2)
+
+    lines: list[Any] = []
+    source = get_source("okx")
+    url = f"{emulator.url.replace('http', 'ws')}/okx/ws/v5/public"
+    stream = replace(source.streams[0], delay=0)
+
+    def put(content: bytes) -> bool:
+        lines.append(msgspec.json.decode(content))
+        return True
+
+    connection = Connection(source, stream, url, "test", [], put)
+
+    async def main() -> None:
+        async with aiohttp.ClientSession() as http:
+            await asyncio.gather(connection.run(http), freeze())
+
+    asyncio.run(main())
+    assert connection.ended.startswith("dead: nothing came for")
+    last = msgspec.convert(lines[-1]["session"], Session)
+    assert last.ended_at and last.ended_at - last.heard_to >= 600
+
+
+def test_a_slow_disk_is_a_named_gap(emulator: Served) -> None:
+    """While there is no room, frames are dropped and counted, and what is heard before and after are two parts."""
+    source = get_source("bybit_linear")
+    room, lines = [True], list[Any]()
+
+    def put(content: bytes) -> bool:
+        if room[0]:
+            lines.append(msgspec.json.decode(content))
+        return room[0]
+
+    connection = Connection(source, source.streams[0], "ws://nowhere", "test", ["BTCUSDT"], put)
+    connection.connected_at = connection.last_frame = 1_795_764_000_000
+    connection._begin_part(1_795_764_000_000, ["BTCUSDT"])
+    for number, has_room in enumerate([True, False, False, True]):
+        room[0] = has_room
+        connection._keep(1_795_764_001_000 + number, b'{"at":1,"frame":%d}' % number, {})
+    connection.tell()
+    first, second = (msgspec.convert(line["session"], Session) for line in lines if "session" in line)
+    assert [line["frame"] for line in lines if "frame" in line] == [0, 3]
+    assert (first.part, first.events, first.dropped, first.ended) == (0, 1, 1, "frames were dropped: the disk was slow or full")
+    assert (second.part, second.events, second.dropped, second.ended) == (1, 1, 0, None)
+    assert first.heard_to < second.heard_from == 1_795_764_001_003
