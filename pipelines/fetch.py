@@ -410,6 +410,7 @@ class _SourceFetch:
             self.result.entries.append(entry)
             self.result.reused += 1
             chain.add_rows(reading.rows)
+            chain.known_whole |= entry.last and entry.whole
             return None if entry.last else self._next(endpoint, request, reading.content, reading.rows)
         page = await client.fetch_page(request, endpoint, when_leaving)
         request = page.request or request
@@ -532,6 +533,8 @@ class _Chain:
         #: How many rows could not be read, and did not come when the window was requested again.
         self._lost = 0
         self._repeated = False
+        #: A page from landing says that nothing is missing; the rows of such a page are not read again.
+        self.known_whole = False
         self._rounds = 0
         #: The number of rows before this round; the numbers of rows and of incomplete pages before this row of pages.
         self._before_round = 0
@@ -599,11 +602,13 @@ class _Chain:
         self._asked_in_a_row.add(self._identity(request))
 
     def may_request(self, request: Request) -> bool:
-        """True if a request was not made yet; once more for bars that are missing and rows that were lost."""
-        return self._asked[self._identity(request)] < (2 if self.endpoint.bar or self._repeated else 1)
+        """True if a request was made once at most: what is missing may span the whole window, which the venue is asked twice."""
+        return self._asked[self._identity(request)] < 2
 
     def missing(self, now: int, settle: int) -> Window | None:
         """At the end of a round, the window to request again; None where nothing is missing, or asking again brought no rows."""
+        if self.known_whole:
+            return None
         if self._lost and not self._repeated and not self._has_all(now):
             self._repeated = True
             return self.planned.window
@@ -643,19 +648,21 @@ class _Chain:
     def hole(self, now: int, settle: int) -> Window | None:
         """The hull of what the rows leave out of the window; None where they leave nothing out, or there are none at all.
 
-        Bars lie on a grid. Other rows are as far apart as these rows are at most (one row alone: eight hours), so that a part is
-        left out at an end of the window alone. The newest row may come late until `settle` milliseconds after the window's end.
+        Bars lie on a grid. Other rows are at most eight hours apart, or as far as most of these rows are where that is more: a
+        longer way between two rows is a hole, and so is a way to an end of the window that is longer than any between these rows.
+        The newest row may come late until `settle` milliseconds after the window's end.
         """
         window, bar = self.planned.window, self.endpoint.bar
         if not self.times or not window:
             return None
         times = sorted(self.times)
         gaps = [(after - before, before, after) for before, after in pairwise(times)]
-        step = bar or max((gap for gap, _, _ in gaps), default=8 * HOUR)
+        most = bar or _longest_usual([gap for gap, _, _ in gaps])
+        step = bar or max((gap for gap, _, _ in gaps if gap <= most), default=8 * HOUR)
         start = -(-window.start // bar) * bar if bar else window.start
         end = min(window.end, now // bar * bar) if bar else window.end
         late = step if window.end + settle > now else 0
-        holes = [Window(before + (bar or 1), after) for gap, before, after in gaps if bar and gap > bar]
+        holes = [Window(before + (bar or 1), after) for gap, before, after in gaps if gap > most]
         if times[0] - start >= step:
             holes.insert(0, Window(start, times[0]))
         if end - times[-1] > step + late + 60_000:
@@ -688,3 +695,13 @@ def _first_object(value: object, names: frozenset[str]) -> dict[str, object] | N
             if row := _first_object(item, names):
                 return row
     return None
+
+
+def _longest_usual(gaps: Sequence[int]) -> int:
+    """The longest way between two rows that are no bars: eight hours, or the most common one where that is longer; and a minute.
+
+    Milliseconds. Settlements are at most eight hours apart, numbers by day a day.
+    """
+    minutes = Counter(round(gap / 60_000) for gap in gaps)
+    common = [gap for gap, times in minutes.items() if times == max(minutes.values())]
+    return max(8 * 60, min(common, default=0)) * 60_000 + 60_000

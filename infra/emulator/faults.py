@@ -42,7 +42,7 @@ class Fault(msgspec.Struct, forbid_unknown_fields=True):
     status: int = 502  # html
     body: str | None = None  # error_200: another body than the venue's own
     seconds: float = 3600  # stall
-    field: str | int = ""  # missing_field, unreadable_field: a name, or the index in rows that are arrays
+    field: str | int = ""  # missing_field, unreadable_field: a name, or the index in rows that are arrays; empty: the first
     row: int = 0  # which row of the page
     minutes: float = 0  # clock
 
@@ -91,14 +91,20 @@ def _in_json(fault: Fault, body: Any) -> Any:
         for row in _rows(body, lambda row: True):
             row.update(unknownField="new") if isinstance(row, dict) else row.append("new")
         return body
-    rows = _rows(body, lambda row: _holder(row, fault.field) is not None)
-    holder = _holder(rows[min(fault.row, len(rows) - 1)], fault.field) if rows else None
+    name = fault.field
+    rows = _rows(body, lambda row: bool(row) if name == "" else _holder(row, name) is not None)
+    if name == "" and not rows:
+        return body
+    row = rows[min(fault.row, len(rows) - 1)] if rows else None
+    if name == "":
+        name = next(iter(row)) if isinstance(row, dict) else 0
+    holder = _holder(row, name)
     if holder is None:
-        raise ValueError(f"no row has a field {fault.field!r}")
+        raise ValueError(f"no row has a field {name!r}")
     if fault.kind == "missing_field":
-        del holder[fault.field]
+        del holder[name]
     else:
-        holder[fault.field] = "n/a"
+        holder[name] = "n/a"
     return body
 
 

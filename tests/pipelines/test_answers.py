@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +199,34 @@ def test_a_row_that_comes_back_whole_is_not_lost(times: int, tmp_path: Path) -> 
     assert len(sent) == 2 and not result.failures
     assert bool(fetch_problems(result)) == (times == 2)
     assert ("in quarantine, $[19][4]" in str(result.warnings)) and len(venue.times) == 25 - times
+
+
+@pytest.mark.parametrize("hours", [1, 4, 8, 24])
+@pytest.mark.parametrize("kept", [slice(-200, -100), slice(40, 90), slice(100)], ids=["second third", "middle", "start"])
+def test_rates_that_a_page_leaves_out_are_requested_once_more(kept: slice, hours: int, tmp_path: Path) -> None:
+    """The first answer is about another window; a series of pages that is known to be whole is not requested again."""
+    window = Window(NOW - 300 * hours * HOUR, NOW)
+    sent = []
+
+    def answer(path: str, params: Mapping[str, Any]) -> Any:
+        stamps = [t for t in range(window.start, window.end, hours * HOUR) if params["startTime"] <= t <= params["endTime"]]
+        sent.append(stamps)
+        return [{"time": t, "rate": 1e-4} for t in (stamps[kept] if len(sent) == 1 else stamps[-120:])]
+
+    rates = series("funding_rates", Rate, "time", hourly(10_000, windowed("/rates", 120, WEIGHTS)), next_page=_earlier)
+    venue = Venue(answer, (rates,))
+    assert not venue.fetch(tmp_path, window).failures
+    assert len(venue.times) == 300
+    venue.fetch(tmp_path, window)
+    assert venue.requests == []
+
+
+def _earlier(request: Request, page: Any, rows: Sequence[Rate]) -> Request | None:
+    """What 120 rows, counted from the newest, leave of a window."""
+    if len(rows) < 120 or not request.window:
+        return None
+    end = min(row.time for row in rows)
+    return replace(request, params={**request.params, "endTime": end - 1}) if end > request.window.start else None
 
 
 @pytest.mark.parametrize("hours", [1, 4, 8])
