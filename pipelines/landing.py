@@ -162,6 +162,8 @@ class Landing:
 
     def _check_bucket(self) -> None:
         bucket = self.path.partition("/")[0]
+        if not bucket:
+            raise ValueError(f"landing {self.root}: it names no bucket; write s3://BUCKET/FOLDER")
         try:
             self.fs.call_s3("head_bucket", Bucket=bucket)
         except PermissionError:  # a key for a prefix alone may not ask for its bucket

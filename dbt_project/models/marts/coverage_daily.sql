@@ -1,3 +1,5 @@
+{%- set vendors = [] %}
+{%- for name, row in var('sources').items() if row.get('named_in') %}{% do vendors.append("'" ~ name ~ "'") %}{% endfor %}
 with nulled as (  -- rows of instruments in scope with a number that can't be
     select f.day, c.source, f.venue, f.dataset, count(*) as rows_nulled
     from (
@@ -11,6 +13,32 @@ with nulled as (  -- rows of instruments in scope with a number that can't be
 ),
 
 sources as (select * from ({{ sources_table() }})),
+
+{%- if vendors %}
+
+hours as (  -- what sources of several venues gave, by the hour: bars and points
+    select source, instrument_id, 'candles' as dataset, opened_at::date as day, count(distinct opened_at) as seen
+    from {{ ref('int_candles') }}
+    where source in ({{ vendors | join(', ') }}) and close is not null
+    group by all
+    union all
+    select source, instrument_id, 'open_interest', observed_at::date, count(distinct observed_at)
+    from {{ ref('int_open_interest') }}
+    where source in ({{ vendors | join(', ') }}) and raw_value is not null
+    group by all
+),
+
+second as (  -- such a source in scope owes what the venue's own owes, of the instruments that it lists as well
+    select c.day, c.venue, t.source, c.dataset, c.expected, least(coalesce(h.seen, 0), c.expected) as seen
+    from {{ ref('int_coverage') }} as c
+    inner join (select distinct source, venue, instrument_id from {{ ref('int_instruments') }}) as i
+        on c.instrument_id = i.instrument_id and c.source <> i.source and i.source in ({{ vendors | join(', ') }})
+    inner join sources as t on i.source = t.source and c.dataset = t.dataset and c.dataset in ('candles', 'open_interest')
+    inner join {{ ref('stg_meta__scope') }} as r on list_contains(r.sources, i.source || ':' || i.venue)
+    left join hours as h
+        on c.instrument_id = h.instrument_id and c.day = h.day and c.dataset = h.dataset and t.source = h.source
+),
+{%- endif %}
 
 silent as (  -- sources in scope that list instruments, and listed none: every asset in scope counts as missing
     select
@@ -37,6 +65,10 @@ select
     coalesce(any_value(n.rows_nulled), 0) as rows_nulled
 from (
     select day, venue, source, dataset, expected, seen, comparable from {{ ref('int_coverage') }}
+    {%- if vendors %}
+    union all
+    select day, venue, source, dataset, expected, seen, seen from second
+    {%- endif %}
     union all
     select u.day, u.venue, u.source, due.dataset, u.assets * due.per_day, 0, 0
     from silent as u
