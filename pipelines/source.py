@@ -205,16 +205,17 @@ class Subscription:
 
 @dataclass(frozen=True)
 class Heard:
-    """What a frame is. `text` is the key of a subscription, or what the venue says of the refusal; `reply` is sent back.
+    """What a frame is: `event`: kept; `acknowledged`, `refused`: the answer to a subscription; `other`: counted and not kept.
 
-    `event`: kept; `acknowledged`, `refused`: the answer to a subscription (a refusal without a key is of the oldest one that
-    waits); `other`: counted and not kept.
+    `key` is that of the subscription (a refusal without one is of the oldest that waits), `text` what the venue says of a
+    refusal; `reply` is sent back. `has_events`: the frame is kept beside what it is.
     """
 
     kind: Literal["event", "acknowledged", "refused", "other"]
     key: str = ""
     text: str = ""
     reply: Any = None
+    has_events: bool = False
 
 
 @dataclass(frozen=True)

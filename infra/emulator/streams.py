@@ -19,6 +19,7 @@ import asyncio
 import random
 import re
 import time
+import zlib
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
@@ -137,6 +138,11 @@ def as_json(text: str) -> dict[str, Any]:
         return msgspec.json.decode(text, type=dict[str, Any])
     except ValueError:
         return {}
+
+
+def trade_id(symbol: str, event: Forced, forced: bool) -> str:
+    """The id of a trade of an event, the same to every connection."""
+    return str(zlib.crc32(f"{symbol} {event.time} {event.price} {event.size} {forced}".encode()))
 
 
 def largest_a_symbol(events: Sequence[Forced]) -> list[Forced]:

@@ -128,20 +128,23 @@ class Collector:
         self._write_status()
 
     async def _seal(self) -> None:
-        """Seal the files that have ended, the oldest first."""
+        """Seal the files that have ended, the oldest first; one that can't be sealed stops no other."""
+        problem = ""
         for file in self.spool.ended():
             try:
                 self.sealed_pages += await asyncio.get_running_loop().run_in_executor(self._thread, self.sealer.seal, file)
-            except (LandingFull, OSError, ValueError) as problem:
-                self.problem = f"{file.name} can't be sealed: {problem}"
-                log.error("%s; it waits in %s and is tried again", self.problem, self.spool.folder)
-                return
-            self.problem, self.sealed_at = "", now_ms()
+            except Exception as each:
+                known = isinstance(each, LandingFull | OSError | ValueError)
+                problem = f"{file.name} can't be sealed: {each if known else repr(each)}"
+                log.error("%s; it waits in %s and is tried again", problem, self.spool.folder)
+            else:
+                self.sealed_at = now_ms()
+        self.problem = problem
 
     def _seal_abandoned(self) -> None:
         try:
             self.sealer.seal_abandoned(root(self.settings))
-        except (LandingFull, OSError, ValueError) as problem:
+        except Exception as problem:
             self.problem = f"what a killed collector left can't be sealed: {problem}"
             log.error("%s; the next collector tries again", self.problem)
 

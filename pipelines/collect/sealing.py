@@ -119,7 +119,7 @@ class Sealer:
         window = (first, last + 1)
         if endpoint is not SESSIONS:
             try:
-                times = [getattr(row, endpoint.time or "") for row in read(endpoint, body).rows]
+                times = [int(getattr(row, endpoint.time or "")) for row in read(endpoint, body).rows]
             except Unreadable as problem:
                 log.warning(
                     "%s: nothing in a segment of %s can be read (%s); load quarantines it", source.name, iso(first), problem

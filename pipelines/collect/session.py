@@ -206,16 +206,20 @@ class Connection:
             heard = self.stream.hear(value)
         except (AttributeError, KeyError, TypeError, IndexError, ValueError):  # no frame of this venue
             heard = None
-        if heard is None or heard.kind == "event":
-            self._keep(at, content, value)
-        elif heard.kind == "acknowledged":
+        if heard is None or heard.kind == "event" or heard.has_events:
+            self._keep(at, content)
+        if heard and self.stream.numbers:
+            self._count(at, value)
+        if heard is None:
+            return
+        if heard.kind == "acknowledged":
             self._acknowledge(heard.key)
         elif heard.kind == "refused":
             self._refuse(heard.key, heard.text)
-        if heard and heard.reply is not None:
+        if heard.reply is not None:
             await self._send(socket, heard.reply)
 
-    def _keep(self, at: int, content: bytes, value: Any) -> None:
+    def _keep(self, at: int, content: bytes) -> None:
         if not self._put(content):
             self.counts["dropped"] += 1
             if not self._full:
@@ -228,8 +232,6 @@ class Connection:
             self._begin_part(at, self._acknowledged)
         self.last_event = at
         self.counts["events"] += 1
-        if self.stream.numbers:
-            self._count(at, value)
 
     def _count(self, at: int, value: Any) -> None:
         """Note the numbers that the venue left out."""
@@ -238,8 +240,9 @@ class Connection:
             before = self._numbers.get(series)
             if before is not None and number > before + 1:
                 self.counts["missing"] += number - before - 1
-                self._end_parts(f"{number - before - 1} numbers of {series} are missing")
-                self._begin_part(at, self._acknowledged)
+                if self.parts:
+                    self._end_parts(f"{number - before - 1} numbers of {series} are missing")
+                    self._begin_part(at, self._acknowledged)
             self._numbers[series] = max(number, before or 0)
 
     def _acknowledge(self, key: str) -> None:

@@ -5,7 +5,8 @@ A body is `{"code": "00000", …}`; any other code is an error, mostly with HTTP
 pages are numbered from the newest row. Bars are counted back from the end of a window; clients and pages of the documentation
 differ in whether the bar that opens at the end is among them, and in whether a start counts. So a request has no start, and asks
 for one bar more than its window has. There is no history of open interest. Liquidations go back three days, in pages by cursor
-from the newest; `side` is the position's. The unit of their amount is not known: coins for two clients, USDT by a sample.
+from the newest, and come by stream too, once a second, with stamps some ten seconds old; `side` is the position's. The unit of
+their amount is not known: coins for two clients, USDT by a sample.
 Alone: `perps fetch --venues bitget --from 2025-10-10 --to 2025-10-10`.
 """
 
@@ -13,14 +14,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any
+
+import msgspec
 
 from pipelines.endpoints import hourly_bars, series, snapshot
 from pipelines.error_bodies import error_reader
 from pipelines.paging import from_newest, hourly, latest
 from pipelines.records import MaybeMs, MaybeNumber, Ms, Number, Record
 from pipelines.shapes import Bar, PriceBar
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source
+from pipelines.source import Endpoint, Heard, Instrument, Limit, Request, Source, Stream, Subscription
+from pipelines.streams import frames
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window
 
@@ -90,6 +95,23 @@ class Liquidation(Record):
     price: Number
     amount: Number
     ts: Ms
+
+
+class StreamedLiquidation(Liquidation):
+    nth: int = 0
+
+
+#: What makes an event one, of a page and of the stream.
+EVENT = ("symbol", "ts", "side", "price", "amount")
+
+
+def _hear(frame: Any) -> Heard:
+    if "data" in frame:
+        return Heard("event")
+    key = (frame.get("arg") or {}).get("topic", "")
+    if frame.get("event") == "error":
+        return Heard("refused", key, f"{frame.get('code')} {frame.get('msg')}")
+    return Heard("acknowledged", key) if frame.get("event") == "subscribe" else Heard("other")
 
 
 error = error_reader("code", "msg", success=("00000",), limited=("429", "30007"), transient=("40015", "40725", "45001"))
@@ -170,7 +192,7 @@ SOURCE = Source(
             Liquidation,
             "ts",
             latest(LIQUIDATIONS, _weights("liquidations"), category="USDT-FUTURES", limit=EVENTS),
-            key=("symbol", "ts", "side", "price", "amount"),
+            key=EVENT,
             next_page=_older,
             history_days=3,
             numbered=True,
@@ -182,5 +204,27 @@ SOURCE = Source(
         _bars("candles", "history-candles", Candle),
         _bars("mark_candles", "history-mark-candles", PriceBar),
         _bars("index_candles", "history-index-candles", PriceBar),
+    ),
+    streams=(
+        Stream(
+            "liquidations",
+            "wss://ws.bitget.com/v3/ws/public",
+            frames(
+                "liquidations_stream",
+                StreamedLiquidation,
+                msgspec.defstruct("Frame", [("data", list[StreamedLiquidation])]),
+                attrgetter("data"),
+                key=(*EVENT, "nth"),
+                time="ts",
+            ),
+            subscribe=lambda symbols, number: Subscription(
+                {"op": "subscribe", "args": [{"instType": "usdt-futures", "topic": "liquidation"}]}, "liquidation"
+            ),
+            hear=_hear,
+            ping="ping",
+            delay=20,
+            silence=1800,
+            silent="Bitget has the topic in version 3 of its streams alone: a newer version of perplake may know its new address",
+        ),
     ),
 )

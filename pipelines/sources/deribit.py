@@ -3,7 +3,8 @@
 Facts: venue page `deribit.md`. JSON-RPC over GET at https://www.deribit.com, JSON numbers, milliseconds. Funding is continuous:
 `interest_1h` is the rate of one hour, stamped with the hour's end; `interest_8h` is the sum of eight such hours, so adding it up
 hour by hour counts each hour eight times. Open interest has no history, only the present value. Whether a window includes its
-start is not documented: requests start a millisecond earlier.
+start is not documented: requests start a millisecond earlier. Liquidations are trades with a flag, by stream: `M`: the maker was
+liquidated, `T`: the taker, `MT`: both. Frames without one are not kept.
 Alone: `perps fetch --venues deribit --from 2025-10-10 --to 2025-10-10`.
 """
 
@@ -20,7 +21,8 @@ from pipelines.error_bodies import error_reader
 from pipelines.paging import WindowRequest, hourly
 from pipelines.records import MaybeNumber, Ms, Number, Record
 from pipelines.shapes import rows_from_columns
-from pipelines.source import Instrument, Limit, Request, Source
+from pipelines.source import Heard, Instrument, Limit, Request, Source, Stream, Subscription
+from pipelines.streams import frames
 from pipelines.symbols import base_asset
 from pipelines.windows import Window
 
@@ -128,6 +130,65 @@ def _windowed(method: str, *, clip_start: bool = False, **params: str) -> Window
     return request
 
 
+class Trade(Record):
+    """A trade with a liquidation: `direction` is the taker's, `amount` coins, or US dollars of an inverse contract."""
+
+    instrument_name: str
+    trade_id: str
+    trade_seq: int
+    timestamp: Ms
+    direction: str
+    price: Number
+    amount: Number
+    liquidation: str
+    mark_price: MaybeNumber = None
+    index_price: MaybeNumber = None
+
+
+class AnyTrade(msgspec.Struct):
+    """A trade of a frame."""
+
+    instrument_name: str
+    trade_id: str
+    trade_seq: int
+    timestamp: Ms
+    direction: str
+    price: Number
+    amount: Number
+    liquidation: str | None = None
+    mark_price: MaybeNumber = None
+    index_price: MaybeNumber = None
+
+
+class TradesOf(msgspec.Struct):
+    data: list[AnyTrade]
+
+
+class Notification(msgspec.Struct):
+    params: TradesOf
+
+
+def _forced(frame: Notification) -> list[Trade]:
+    return [Trade(**msgspec.structs.asdict(trade)) for trade in frame.params.data if trade.liquidation]
+
+
+def _hear(frame: Any) -> Heard:
+    if frame.get("method") == "subscription":
+        return Heard("event" if any(trade.get("liquidation") for trade in frame["params"]["data"]) else "other")
+    if "error" in frame:
+        return Heard("refused", str(frame.get("id")), f"{frame['error'].get('code')} {frame['error'].get('message')}")
+    result = frame.get("result")
+    if isinstance(result, list):  # a channel that the venue doesn't know is left out of it
+        return Heard("acknowledged" if result else "refused", str(frame.get("id")), "no such channel")
+    return Heard("other")
+
+
+def _subscribe(symbols: Sequence[str], number: int) -> Subscription:
+    channels = [f"trades.{symbol}.100ms" for symbol in symbols]
+    message = {"jsonrpc": "2.0", "id": number, "method": "public/subscribe", "params": {"channels": channels}}
+    return Subscription(message, str(number))
+
+
 SOURCE = Source(
     name="deribit",
     venue="deribit",
@@ -176,6 +237,24 @@ SOURCE = Source(
             rows=_bars,
             wire_type=Columns,
             aligned=tuple(f"$.result.{name}" for name in COLUMNS),
+        ),
+    ),
+    streams=(
+        Stream(
+            "liquidations",
+            "wss://www.deribit.com/ws/api/v2",
+            frames("liquidations_stream", Trade, Notification, _forced, key=("instrument_name", "trade_id"), time="timestamp"),
+            subscribe=_subscribe,
+            hear=_hear,
+            by_instrument=True,
+            per_request=1,  # an unknown channel among others would be left out without a word
+            per_connection=500,
+            ping={"jsonrpc": "2.0", "id": 0, "method": "public/test"},
+            numbers=lambda frame: (
+                [(trade["instrument_name"], trade["trade_seq"]) for trade in frame["params"]["data"]]
+                if frame.get("method") == "subscription"
+                else []
+            ),
         ),
     ),
 )

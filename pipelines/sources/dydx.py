@@ -2,7 +2,8 @@
 
 Facts: `shared/venues/dydx.md`. Times are ISO 8601, lists newest first and at most 1000 rows, errors
 `{"errors": [{"msg": …}]}`. The oracle price is mark and index in one. A candle has the open interest as it was when the bar
-began. A request for funding names an end, no start. A ticker may hold commas (`FARTCOIN,RAYDIUM,9BB6…-USD`).
+began. A request for funding names an end, no start. A ticker may hold commas (`FARTCOIN,RAYDIUM,9BB6…-USD`). Liquidations are
+trades of the type LIQUIDATED, by stream; frames without one are not kept, and the first of a subscription has the last trades.
 Alone: `perps fetch --venues dydx --from 2025-10-10 --to 2025-10-10`.
 """
 
@@ -19,11 +20,13 @@ from pipelines.endpoints import hourly_bars, series, snapshot
 from pipelines.paging import hourly
 from pipelines.records import IsoMs, MaybeNumber, Number, Record
 from pipelines.shapes import decode_or_none, enveloped
-from pipelines.source import Instrument, Kind, Limit, Request, Source, UsageHeaders, VenueProblem
+from pipelines.source import Heard, Instrument, Kind, Limit, Request, Source, Stream, Subscription, UsageHeaders, VenueProblem
+from pipelines.streams import frames
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window, iso_ms
 
 ROWS = 1000
+LIQUIDATED = "LIQUIDATED"
 #: The kind of an error by its HTTP status; any other is transient.
 KINDS: dict[int, Kind] = {400: "rejected", 403: "blocked", 404: "rejected", 429: "limited"}
 
@@ -113,6 +116,59 @@ def _candles(instrument: Instrument, window: Window) -> Request:
     )
 
 
+class Trade(Record):
+    """A trade that closed a position by force; `side` is the taker's, which is the liquidation order (SELL: a long)."""
+
+    ticker: str
+    trade_id: str
+    created_at: IsoMs
+    side: str
+    price: Number
+    size: Number
+
+
+class AnyTrade(msgspec.Struct, rename="camel"):
+    """A trade of a frame."""
+
+    id: str
+    side: str
+    size: Number
+    price: Number
+    created_at: IsoMs
+    type: str = ""
+
+
+class Trades(msgspec.Struct):
+    trades: list[AnyTrade]
+
+
+class Contents(msgspec.Struct):
+    """A frame of the channel: one batch of trades, or several."""
+
+    id: str
+    contents: Trades | list[Trades]
+
+
+def _forced(frame: Contents) -> list[Trade]:
+    batches = frame.contents if isinstance(frame.contents, list) else [frame.contents]
+    trades = [trade for batch in batches for trade in batch.trades]
+    return [Trade(frame.id, t.id, t.created_at, t.side, t.price, t.size) for t in trades if t.type == LIQUIDATED]
+
+
+def _hear(frame: Any) -> Heard:
+    kind, contents = frame["type"], frame.get("contents") or []
+    batches = contents if isinstance(contents, list) else [contents]
+    forced = any(trade["type"] == LIQUIDATED for batch in batches for trade in batch["trades"])
+    match kind:
+        case "subscribed":
+            return Heard("acknowledged", frame["id"], has_events=forced)
+        case "error":
+            return Heard("refused", frame.get("id", ""), str(frame.get("message")))
+        case "channel_data" | "channel_batch_data":
+            return Heard("event" if forced else "other")
+    return Heard("other")
+
+
 SOURCE = Source(
     name="dydx",
     venue="dydx",
@@ -151,6 +207,23 @@ SOURCE = Source(
             instrument="ticker",
             **enveloped("candles", list[Candle]),
             ignored_fields="resolution orderbookMidPriceOpen orderbookMidPriceClose",
+        ),
+    ),
+    streams=(
+        Stream(
+            "liquidations",
+            "wss://indexer.dydx.trade/v4/ws",
+            frames("liquidations_stream", Trade, Contents, _forced, key=("ticker", "trade_id"), time="created_at"),
+            subscribe=lambda symbols, number: Subscription(
+                {"type": "subscribe", "channel": "v4_trades", "id": symbols[0], "batched": True}, symbols[0]
+            ),
+            hear=_hear,
+            by_instrument=True,
+            per_request=1,
+            per_connection=32,
+            per_second=2,
+            delay=2,
+            numbers=lambda frame: [("messages", frame["message_id"])] if "message_id" in frame else [],
         ),
     ),
 )

@@ -32,6 +32,8 @@ COLUMNS = {
     "binance_usdm": ("USDT", "symbol trade_time side average_price", "SELL"),
     "binance_coinm": ("USD_PERP", "symbol trade_time side average_price", "SELL"),
     "okx": ("-USDT-SWAP", "symbol ts side bk_px", "sell"),
+    "bitget": ("USDT", "symbol ts side price", "buy"),
+    "dydx": ("-USD", "ticker created_at side price", "SELL"),
 }
 BYBIT, OKX = get_source("bybit_linear"), get_source("okx")
 
@@ -97,6 +99,32 @@ def test_what_happened_while_it_was_heard_is_there_once(emulator: Served, tmp_pa
     bodies = [runs[0].landing.body(e) for e in runs[0].landing.iterate() if e.endpoint_name == "liquidations_stream"]
     flaws = [flaw for body in bodies for flaw in read(BYBIT.endpoint("liquidations_stream"), body).flaws]
     assert flaws, "garbage is kept for quarantine"
+
+
+def test_streams_of_trades_keep_the_liquidations_alone(emulator: Served, tmp_path: Path) -> None:
+    """Deribit's, dYdX's and Bitget's: all that happened while they were heard, but for what lies within the venue's delay."""
+    since = now()
+
+    async def cascade(collectors: Sequence[Collector]) -> None:
+        for venue in ("deribit", "dydx", "bitget"):
+            await asyncio.to_thread(emulator.streams, "cascade", events=200, seconds=0.5, venue=venue, seed=since)
+        await asyncio.sleep(2)
+
+    run = begin(emulator, tmp_path, assets=["BTC", "SOL"])
+    collect([run], [get_source(name) for name in ("deribit", "dydx", "bitget")], cascade)
+    for name in ("dydx", "bitget"):
+        happened = {row for row in truth(emulator, since, name) if name == "bitget" or row[0] in ("BTC", "SOL")}
+        assert happened <= set(streamed(run, name)) and len(happened) > 20
+    trades = stored(run, "deribit", "liquidations_stream")
+    longs = [(t.liquidation == "T") == (t.direction == "sell") for t in trades]
+    found = {
+        (t.instrument_name.split("-")[0].split("_")[0], t.timestamp, "long" if long else "short", t.price)
+        for t, long in zip(trades, longs, strict=True)
+    }
+    assert {row for row in truth(emulator, since, "deribit") if row[0] in ("BTC", "SOL")} <= found
+    assert {t.liquidation for t in trades} == {"M", "T"}
+    [deribit], [dydx] = stored(run, "deribit", "sessions"), stored(run, "dydx", "sessions")
+    assert deribit.missing == dydx.missing == 0 and deribit.events < deribit.messages
 
 
 def test_a_connection_is_replaced_without_a_gap(emulator: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,7 @@ def test_a_subscription_that_fails_silently_is_noticed(emulator: Served) -> None
 
 def test_a_topic_that_the_venue_refuses_does_not_cost_the_others(emulator: Served) -> None:
     symbols = ["BTCUSDT", "ETHUSDT", "GONEUSDT", "SOLUSDT", "XRPUSDT"]
-    connection, lines = hear(emulator, "bybit_linear", 1, symbols)
+    connection, lines = hear(emulator, "bybit_linear", 1.5, symbols, per_second=50)
     assert connection.refused.keys() == {"GONEUSDT"} and "handler not found" in connection.refused["GONEUSDT"]
     last = msgspec.convert(lines[-1]["session"], Session)
     assert sorted(last.symbols.split()) == sorted(set(symbols) - {"GONEUSDT"}) and last.ended == "the test is over"
@@ -102,6 +102,24 @@ def test_a_connection_that_says_nothing_more_is_dead(emulator: Served, monkeypat
     assert last.ended_at and last.ended_at - last.heard_to >= 600
 
 
+def test_a_number_that_the_venue_leaves_out_is_a_gap() -> None:
+    source = get_source("dydx")
+    lines: list[bytes] = []
+
+    def put(content: bytes) -> bool:
+        lines.append(content)
+        return True
+
+    connection = Connection(source, source.streams[0], "ws://nowhere", "test", ["BTC-USD"], put)
+    connection.connected_at = connection.last_frame = 1_795_764_000_000
+    connection._begin_part(1_795_764_000_000, ["BTC-USD"])
+    for at, number in enumerate([3, 4, 4, 9, 10]):
+        connection._count(1_795_764_001_000 + at, {"message_id": number})
+    connection.tell()
+    states = [msgspec.convert(msgspec.json.decode(line)["session"], Session) for line in lines]
+    assert [(s.part, s.missing, s.ended) for s in states] == [(0, 4, "4 numbers of messages are missing"), (1, 0, None)]
+
+
 def test_a_slow_disk_is_a_named_gap(emulator: Served) -> None:
     """While there is no room, frames are dropped and counted, and what is heard before and after are two parts."""
     source = get_source("bybit_linear")
@@ -117,7 +135,7 @@ def test_a_slow_disk_is_a_named_gap(emulator: Served) -> None:
     connection._begin_part(1_795_764_000_000, ["BTCUSDT"])
     for number, has_room in enumerate([True, False, False, True]):
         room[0] = has_room
-        connection._keep(1_795_764_001_000 + number, b'{"at":1,"frame":%d}' % number, {})
+        connection._keep(1_795_764_001_000 + number, b'{"at":1,"frame":%d}' % number)
     connection.tell()
     first, second = (msgspec.convert(line["session"], Session) for line in lines if "session" in line)
     assert [line["frame"] for line in lines if "frame" in line] == [0, 3]

@@ -33,6 +33,13 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     "bybit_inverse": ("bybit", "https://api.{hostname}", "BTC/USD:BTC", "symbol time price size side"),
     "okx": ("okx", "https://{hostname}", "BTC/USDT:USDT", "symbol ts bk_px sz side"),
 }
+#: Venues whose liquidations ccxt has no method for, of which it reads the trades: its exchange, host, symbol, our columns.
+TRADES: dict[str, tuple[str, str, str, str]] = {
+    "deribit": ("deribit", "https://www.deribit.com", "BTC/USD:BTC", "timestamp price amount direction trade_id"),
+    "dydx": ("dydx", "https://indexer.dydx.trade", "BTC/USDC:USDC", "created_at price size side trade_id"),
+}
+#: A recorded frame alone stands behind these.
+ALONE = {"bitget"}
 
 
 @pytest.fixture(scope="module")
@@ -42,22 +49,59 @@ def emulator() -> Iterator[Served]:
 
 
 def test_the_table_of_sources_knows_the_streams() -> None:
-    assert {name for name, row in source_rows().items() if row.streams} == set(STREAMING) == set(CASES)
+    assert {name for name, row in source_rows().items() if row.streams} == set(STREAMING) == {*CASES, *TRADES, *ALONE}
 
 
 def sockets(urls: Any, to: str) -> Any:
     """ccxt's addresses of streams with another scheme and host."""
     if isinstance(urls, dict):
         return {name: sockets(url, to) for name, url in urls.items()}
-    return to + "/" + urls.split("/", 3)[3]
+    return "/".join([to, *urls.split("/", 3)[3:]])
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_ccxt_reads_the_stream_as_we_do(name: str, emulator: Served) -> None:
+    *where, columns = CASES[name]
+    found = watched(name, emulator, *where, method="watch_liquidations")
+    assert found
+    for event in found:
+        frame = line(event["timestamp"], frame_of(name, event["info"]))[0]
+        [row] = read(get_source(name).streams[0].endpoint, b"[%b]" % frame).rows
+        ours = [getattr(row, column) for column in columns.split()]
+        assert ours[1:4] == [event["timestamp"], event["price"], event["contracts"]]
+        assert ours[4].lower() == event["side"]
+
+
+@pytest.mark.parametrize("name", TRADES)
+def test_ccxt_reads_the_trades_as_we_do(name: str, emulator: Served) -> None:
+    *where, columns = TRADES[name]
+    found = watched(name, emulator, *where, method="watch_trades")
+    forced = [trade for trade in found if trade["info"].get("liquidation") or trade["info"].get("type") == "LIQUIDATED"]
+    assert forced and len(forced) < len(found)
+    for trade in forced:
+        [row] = read(
+            get_source(name).streams[0].endpoint, b"[%b]" % line(1_795_764_000_000, frame_of(name, trade["info"]))[0]
+        ).rows
+        ours = [getattr(row, column) for column in columns.split()]
+        assert ours[0] == trade["timestamp"] and ours[1] == trade["price"]
+        assert ours[2] == float(trade["info"].get("amount") or trade["amount"])
+        assert (ours[3].lower(), ours[4]) == (trade["side"], trade["id"])
+
+
+def test_the_recorded_frame_of_bitget_is_read() -> None:
+    """The documented sample of tardis-node's tests: a row's time lies ten seconds before the frame's."""
+    frame = (
+        b'{"action":"update","arg":{"instType":"usdt-futures","topic":"liquidation"},"data":[{"symbol":"APEUSDT","side":"buy",'
+        b'"price":"0.1649","amount":"13.70319","ts":"1777358886549"}],"ts":1777358897167}'
+    )
+    [row] = read(get_source("bitget").streams[0].endpoint, b"[%b]" % line(1_777_358_897_200, frame)[0]).rows
+    assert (row.symbol, row.side, row.price, row.amount, row.ts) == ("APEUSDT", "buy", 0.1649, 13.70319, 1_777_358_886_549)
+
+
+def watched(name: str, emulator: Served, exchange_name: str, host: str, symbol: str, method: str) -> list[Any]:
+    """What ccxt's method gives of a cascade at the emulator."""
     import ccxt.pro
 
-    exchange_name, host, symbol, columns = CASES[name]
-    source = get_source(name)
     base = emulator.url + prefix(name)
 
     async def watch() -> list[Any]:
@@ -68,27 +112,27 @@ def test_ccxt_reads_the_stream_as_we_do(name: str, emulator: Served) -> None:
         found: list[Any] = []
         try:
             await exchange.load_markets()
-            watching = asyncio.create_task(exchange.watch_liquidations(symbol))
+            watching = asyncio.create_task(getattr(exchange, method)(symbol))
             while not emulator.connections():
                 await asyncio.sleep(0.02)
             await asyncio.to_thread(emulator.streams, "cascade", events=200, seconds=0.5, venue=prefix(name).lstrip("/"))
             async with asyncio.timeout(10):
                 found += await watching
+                while not any("liquid" in str(each["info"]).lower() for each in found) and method == "watch_trades":
+                    found += await getattr(exchange, method)(symbol)
         finally:
             await exchange.close()
         return found
 
-    found = asyncio.run(watch())
-    assert found
-    for event in found:
-        [row] = read(source.streams[0].endpoint, b"[%b]" % line(event["timestamp"], frame_of(name, event["info"]))[0]).rows
-        ours = [getattr(row, column) for column in columns.split()]
-        assert ours[1:4] == [event["timestamp"], event["price"], event["contracts"]]
-        assert ours[4].lower() == event["side"]
+    return asyncio.run(watch())
 
 
 def frame_of(name: str, info: dict[str, Any]) -> bytes:
     """The frame that has what ccxt passes on as sent."""
+    if name == "deribit":
+        return msgspec.json.encode({"params": {"data": [info]}})
+    if name == "dydx":
+        return msgspec.json.encode({"id": "BTC-USD", "contents": {"trades": [info]}})
     if name.startswith("binance"):
         return msgspec.json.encode({"e": "forceOrder", "E": info["T"], "o": info})
     return msgspec.json.encode({"data": [info]})

@@ -8,6 +8,7 @@ Alone: `python -m infra.emulator` and `curl "$URL/bitget/api/v2/mix/market/contr
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from infra.emulator.market import Snapshot
 from infra.emulator.messages import Ask, InvalidParameter
 from infra.emulator.rendering import Rows, plain, text
 from infra.emulator.store import MS_HOUR, Candles, Funding, Liquidations, Listing, PriceKind, Profile
+from infra.emulator.streams import Channel, Forced, Frame, as_json, json
 from infra.emulator.venue import Venue, route
 
 #: The first has a market here; the last three are for practice.
@@ -27,8 +29,52 @@ DAY = 24 * MS_HOUR
 Reading = Literal["documented", "unrounded", "no_start", "inclusive"]
 
 
+class LiquidationTopic(Channel):
+    """The topic `liquidation` of a product type, once a second; the side is the position's. A client has to say ping."""
+
+    path = "/v3/ws/public"
+    every = 1.0
+    patience = 120
+
+    def opened(self) -> list[Frame]:
+        self.subscribed = False
+        return []
+
+    def receive(self, message: str) -> Iterable[Frame]:
+        if message == "ping":
+            yield "pong"
+            return
+        asked = as_json(message)
+        for arg in asked.get("args", []):
+            if (
+                asked.get("op") != "subscribe"
+                or arg.get("topic") != "liquidation"
+                or arg.get("instType", "").upper() not in PRODUCTS
+            ):
+                yield json({"event": "error", "arg": arg, "code": "30016", "msg": "Param error"})
+                continue
+            self.subscribed = self.subscribed or arg["instType"] == "usdt-futures"
+            yield json({"event": "subscribe", "arg": arg})
+
+    def push(self, events: Sequence[Forced]) -> Iterable[Frame]:
+        rows = [
+            {
+                "symbol": self.venue.symbol(e.listing),
+                "side": "buy" if e.long else "sell",
+                "price": plain(e.price),
+                "amount": plain(e.price * e.size),
+                "ts": str(e.time),
+            }
+            for e in events
+        ]
+        if self.subscribed:
+            arg = {"instType": "usdt-futures", "topic": "liquidation"}
+            yield json({"action": "update", "arg": arg, "data": rows, "ts": self.now})
+
+
 class Bitget(Venue):
     name = "bitget"
+    channels = (LiquidationTopic,)
     root = "/api/v2/mix/market"
     reading: Reading = "documented"
     profile = Profile(0.14, tilt=0.00002, decimals=6, four_hourly=("HYPE", "PEPE"))

@@ -8,12 +8,15 @@ store lacks is null. Alone: `python -m infra.emulator` and
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 
 from infra.emulator.market import Snapshot, latest
 from infra.emulator.messages import Ask, InvalidParameter
 from infra.emulator.rendering import Rows, number, tick
 from infra.emulator.store import MS_HOUR, Funding, Listing, Profile
+from infra.emulator.streams import Channel, Forced, Frame, as_json, json, trade_id
 from infra.emulator.venue import Venue, route
 
 INVERSE = {"BTC": 10.0, "ETH": 1.0}  # US dollars in a contract
@@ -23,8 +26,66 @@ BARS = 5000
 COLUMNS = {name: name for name in ("open", "high", "low", "close", "volume")} | {"cost": "quote_volume"}
 
 
+class Trades(Channel):
+    """`trades.{instrument}.100ms`: beside each liquidation an ordinary trade. Of unknown channels the answer says nothing."""
+
+    path = "/ws/api/v2"
+    every = 0.1
+    patience = 60
+    pings = True
+
+    def opened(self) -> list[Frame]:
+        self.subscribed: set[str] = set()
+        self.numbers: dict[str, int] = {}
+        return []
+
+    def receive(self, text: str) -> list[Frame]:
+        asked = as_json(text)
+        head = {"jsonrpc": "2.0", "id": asked.get("id"), "usIn": self.now * 1000, "usOut": self.now * 1000, "testnet": False}
+        match asked.get("method"):
+            case "public/test":
+                return [json(head | {"result": {"version": "1.2.26"}})]
+            case "public/subscribe":
+                known = {
+                    f"trades.{self.venue.symbol(x)}.{each}" for x in self.venue.trading(self.now) for each in ("100ms", "agg2")
+                }
+                channels = [name for name in asked.get("params", {}).get("channels", []) if name in known]
+                self.subscribed.update(channels)
+                return [json(head | {"result": channels})]
+        return [json(head | {"error": {"code": -32601, "message": "Method not found"}})]
+
+    def idle(self, seconds: float) -> Iterable[Frame]:
+        """An ordinary trade of each subscribed instrument, each second."""
+        for listing in self.venue.trading(self.now):
+            price = self.venue.market.price(listing.listed, "trade", self.now)
+            yield from self._frames([Forced(self.venue.name, listing, self.now, True, price, 1.0)], kinds=(False,))
+
+    def push(self, events: Sequence[Forced]) -> Iterable[Frame]:
+        return self._frames(events, kinds=(False, True))
+
+    def _frames(self, events: Sequence[Forced], kinds: tuple[bool, ...]) -> Iterable[Frame]:
+        """A trade for each kind of an event, with the flag or without."""
+        rows: dict[str, list[dict[str, object]]] = {}
+        for event in events:
+            symbol = self.venue.symbol(event.listing)
+            maker = event.time % 5 == 0
+            direction = "sell" if event.long != maker else "buy"
+            amount = float(max(1, round(event.size * event.price))) if event.listing.listed in INVERSE else event.size
+            for forced in kinds:
+                self.numbers[symbol] = self.numbers.get(symbol, 1000) + 1
+                row: dict[str, object] = {"trade_seq": self.numbers[symbol], "trade_id": trade_id(symbol, event, forced)}
+                row |= {"timestamp": event.time, "tick_direction": 0, "price": event.price, "mark_price": event.price}
+                row |= {"instrument_name": symbol, "index_price": event.price, "direction": direction, "amount": amount}
+                rows.setdefault(symbol, []).append(row | ({"liquidation": "M" if maker else "T"} if forced else {}))
+        for symbol, trades in rows.items():
+            for channel in sorted(self.subscribed & {f"trades.{symbol}.100ms", f"trades.{symbol}.agg2"}):
+                params = {"channel": channel, "data": trades}
+                yield json({"jsonrpc": "2.0", "method": "subscription", "params": params})
+
+
 class Deribit(Venue):
     name = "deribit"
+    channels = (Trades,)
     root = "/api/v2/public"
     profile = Profile(0.04, tilt=0.00001, decimals=12, hours=1, interest=False)
 

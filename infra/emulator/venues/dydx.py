@@ -7,19 +7,78 @@ Alone: `python -m infra.emulator` and `curl "$URL/dydx/v4/historicalFunding/BTC-
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from infra.emulator.market import Snapshot, latest
 from infra.emulator.messages import Ask, Usage
 from infra.emulator.rendering import Rows, iso, plain, text, tick
 from infra.emulator.store import MS_HOUR, Candles, Funding, Listing, Profile
+from infra.emulator.streams import Channel, Forced, Frame, as_json, happened, json, trade_id
 from infra.emulator.venue import Venue, route
 
 ROWS = 1000
 
 
+class Trades(Channel):
+    """`v4_trades` of a market: the last trades first, then batches; beside each liquidation an ordinary trade."""
+
+    path = "/v4/ws"
+    every = 0.5
+
+    def opened(self) -> Iterable[Frame]:
+        self.subscribed: dict[str, bool] = {}  # whether in batches
+        self.messages = -1
+        yield self._message("connected")
+
+    def _message(self, kind: str, **more: object) -> str:
+        self.messages += 1
+        head = {"type": kind, "connection_id": "8a1ad3a1-1f64-4c4e-a6e2-ad2a1ab8fb2c", "message_id": self.messages}
+        return json(head | more)
+
+    def receive(self, message: str) -> Iterable[Frame]:
+        asked = as_json(message)
+        market, channel = asked.get("id", ""), asked.get("channel")
+        known = {self.venue.symbol(x) for x in self.venue.trading(self.now)}
+        if asked.get("type") != "subscribe" or channel != "v4_trades":
+            yield self._message("error", message=f"Invalid channel: {channel}")
+        elif market not in known:
+            yield self._message("error", message=f"Invalid subscription id for channel: ({channel}-{market})")
+        elif market in self.subscribed or len(self.subscribed) >= 32:
+            yield self._message("error", message="Invalid subscribe message: already subscribed, or too many")
+        else:
+            self.subscribed[market] = bool(asked.get("batched"))
+            recent = [e for e in happened(self.markets, self.now - 60_000, self.now) if self.venue.symbol(e.listing) == market]
+            contents = {"trades": self._trades(recent[-50:])}
+            yield self._message("subscribed", channel=channel, id=market, contents=contents)
+
+    def _trades(self, events: Sequence[Forced]) -> list[dict[str, object]]:
+        """Newest first."""
+        rows: list[dict[str, object]] = []
+        for event in reversed(events):
+            symbol = self.venue.symbol(event.listing)
+            for kind in ("LIQUIDATED", "LIMIT"):
+                row: dict[str, object] = {
+                    "id": trade_id(symbol, event, kind == "LIQUIDATED"),
+                    "side": "SELL" if event.long else "BUY",
+                }
+                at = {"createdAt": iso(event.time), "createdAtHeight": str(event.time // 1000)}
+                rows.append(row | {"size": plain(event.size), "price": plain(event.price), "type": kind} | at)
+        return rows
+
+    def push(self, events: Sequence[Forced]) -> Iterable[Frame]:
+        for market in sorted(self.subscribed):
+            if own := [event for event in events if self.venue.symbol(event.listing) == market]:
+                contents = {"trades": self._trades(own)}
+                about = {"channel": "v4_trades", "id": market, "version": "2.1.0"}
+                if self.subscribed[market]:
+                    yield self._message("channel_batch_data", **about, contents=[contents])
+                else:
+                    yield self._message("channel_data", **about, contents=contents)
+
+
 class Dydx(Venue):
     name = "dydx"
+    channels = (Trades,)
     root = "/v4"
     profile = Profile(0.012, tilt=0.00003, jitter_ms=600, decimals=12, hours=1, interest=False)
 
