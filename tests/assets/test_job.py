@@ -195,16 +195,18 @@ def test_faults_are_reported_and_the_next_run_completes(reference: Reference, em
     emulator.fault("html", venue="bybit", path_contains="kline", times=3)
     emulator.fault("truncated", venue="bybit", path_contains="funding", times=2)
     emulator.fault("missing_field", venue="hyperliquid", path_contains="fundingHistory", field="fundingRate")
+    emulator.fault("missing_field", venue="binance", path_contains="v1/fundingRate", field="fundingRate", times=1000)
     ended = perps(tmp_path, emulator.url, *WHOLE, **SMALL)
     faults = {request["fault"] for request in emulator.requests()} - {None}
     assert faults == {"region", "429", "empty_page", "html", "truncated", "missing_field"}
     assert ended.status == 1, ended.output
     output = " ".join(ended.output.split())
     assert "kraken_futures" in output and "refuses this machine" in output and "leave the venue out with `--venues`" in output
-    assert "hyperliquid fundingHistory: 1 of the rows of page" in output.replace("/info ", "") and "in quarantine" in output
-    assert "fundingRate" in output and "the next run requests it again" in output
+    assert "hyperliquid /info fundingHistory: in quarantine, $[0].fundingRate" in output
+    assert "check failed landing/hyperliquid" not in output  # the row came when it was requested again; Binance's did not
+    assert "binance_usdm /fapi/v1/fundingRate: 1 of the rows of page" in output and "the next run requests it again" in output
     report = (published(tmp_path).parent / "report.html").read_text()
-    for source, reason in {"kraken_futures": "refuses this machine", "hyperliquid": "in quarantine"}.items():
+    for source, reason in {"kraken_futures": "refuses this machine", "binance_usdm": "in quarantine"}.items():
         row = report[report.index(f"landing/{source}: fetched_whole") :]
         assert ">error</td>" in row[:200] and reason in row[: row.index("</tr>")]
     seen = dict(
