@@ -191,6 +191,8 @@ class _SourceFetch:
         #: Failed requests in a row: unanswered ones of the source (under ""), refused ones by endpoint.
         self._failed_in_a_row: Counter[str] = Counter()
         self._answered: set[str] = set()
+        #: By endpoint: the instruments of the windows in which rows are due and not a single one came.
+        self._without_rows: dict[str, list[str]] = defaultdict(list)
         self._given_up: dict[str, VenueError] = {}
         self._not_found: defaultdict[str, list[VenueError]] = defaultdict(list)
         self._done = self._total = 0
@@ -278,6 +280,9 @@ class _SourceFetch:
             for instrument, request in planned:
                 group.create_task(self._fetch_window(client, endpoint, instrument, request))
         self._settle_not_found(endpoint)
+        if names := self._without_rows[endpoint.name]:
+            message = f"rows are due and none came for {len(names)} of {len(planned)} requests, such as {min(names)}"
+            self._warn_once(f"{self.source.name} {endpoint.name}: {message}; the next run requests them again")
         answers = [entry for entry in self.result.entries if entry.endpoint_name == endpoint.name]
         if answers and not endpoint.is_event and all(entry.empty for entry in answers):
             self.result.unfetched.append((endpoint.name, window))  # rows are due, and not a single one came
@@ -309,6 +314,9 @@ class _SourceFetch:
             waiting = [r for r in _requests(endpoint, instrument, missing) if chain.may_request(r)] if missing else []
             # Where a venue has no row there, it may send others.
             waiting = [replace(r, clip_start=True, clip_end=True) for r in waiting]
+        else:
+            if not self._stopped and chain.lacks_all_rows(self.run.clock.now()):
+                self._without_rows[endpoint.name].append(planned.instrument)
         if not chain.mends_incomplete(self.run.clock.now()):
             self.result.incomplete += {entry.page: entry for entry in chain.incomplete}.values()
         if planned.window and (waiting or self._stopped):
@@ -576,6 +584,13 @@ class _Chain:
             return self.hole(now, 0) is None
         gaps = [after - before for before, after in pairwise(sorted(self.times))]
         return len(gaps) > self._lost and max(gaps) - min(gaps) <= SETTLED_LATE_MS
+
+    def lacks_all_rows(self, now: int) -> bool:
+        """True if not a single row came, though at least one is due: the window's past is longer than eight hours."""
+        window = self.planned.window
+        if not window or self.times or self.known_whole or not self.has_expected_rows:
+            return False
+        return min(window.end, now) - window.start > 8 * HOUR
 
     def is_silent(self, empty: bool) -> bool:
         """True if bars that were missing were requested again, and this row of pages had none of them.

@@ -120,6 +120,13 @@ def test_hours_without_trades_are_requested_once_more_and_stay_missing(tmp_path:
     assert venue.requests == [] and quiet <= silent(result)
 
 
+def test_a_window_without_any_row_is_named(tmp_path: Path) -> None:
+    rates = series("funding_rates", Rate, "time", hourly(1000, windowed("/rates", 1000, WEIGHTS)))
+    told = "x funding_rates: rows are due and none came for 2 of 2 requests, such as A; the next run requests them again"
+    assert told in Venue(lambda path, params: [], (rates,)).fetch(tmp_path).warnings
+    assert Venue(lambda path, params: [], (rates,)).fetch(tmp_path / "short", Window(NOW - 3 * HOUR, NOW)).warnings == []
+
+
 def silent(result: FetchResult) -> set[int]:
     """The hours of which the venue was asked a second time for missing bars, and had no more."""
     return {time for e in result.entries if e.silent == "A" and e.window for time in range(*e.window, HOUR)}
