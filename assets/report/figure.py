@@ -159,8 +159,12 @@ def shares(venues: pd.DataFrame, caption: str, *, synthetic: bool) -> Figure:
 
 
 def coverage(table: pd.DataFrame, caption: str, *, synthetic: bool) -> Figure:
-    """A heat strip per dataset and source, from `marts.coverage_daily`; hatched where nothing was expected or is known."""
-    named = table.assign(strip=table["dataset"] + " · " + table["source"])
+    """A heat strip per dataset and source, and venue of a source of several; hatched where nothing was expected or is known.
+
+    `table` is `marts.coverage_daily`.
+    """
+    several = table.groupby("source")["venue"].transform("nunique") > 1
+    named = table.assign(strip=table["dataset"] + " · " + table["source"] + (", " + table["venue"]).where(several, ""))
     wide = named.pivot(index="day", columns="strip", values="coverage").asfreq("D")
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(12, 1.35 + 0.2 * wide.shape[1]), facecolor="white")

@@ -137,6 +137,16 @@ def test_a_synthetic_report_is_marked_in_page_and_figures(synthetic: dict[str, A
         assert [text.get_text() for text in drawn.texts].count("SYNTHETIC DATA") == 2, "badge and watermark"
 
 
+def test_coverage_has_a_strip_for_each_venue_of_a_source_of_several() -> None:
+    rows = [("okx", "okx"), ("vendor", "okx"), ("vendor", "gate")]
+    table = pd.DataFrame(
+        [{"source": s, "venue": v, "dataset": "candles", "day": pd.Timestamp(2025, 1, 1), "coverage": 1.0} for s, v in rows]
+    )
+    [axes] = figure.coverage(table, "caption", synthetic=False).axes
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert sorted(labels) == ["candles · okx", "candles · vendor, gate", "candles · vendor, okx"]
+
+
 def test_one_synthetic_row_makes_the_report_synthetic(marts: Marts, write_warehouse: Write, tmp_path: Path) -> None:
     mixed = only(marts, "BTC", origin="recorded")
     mixed["daily_assets"] = mixed["daily_assets"].assign(origin=["synthetic"] + ["recorded"] * (len(mixed["daily_assets"]) - 1))
