@@ -65,9 +65,10 @@ def _load_step(source: Source) -> dg.AssetsDefinition:
                 rows = {endpoint.name: _rows_by_day(connection, run, source, endpoint) for endpoint in source.tables}
         result = fetched or FetchResult(source.name, _landed(run, source) if is_partitioned(context) else [])
         for endpoint in source.tables:
-            # A list as of now belongs to the days that the source answered, a stream to those on which it was heard.
-            heard = sorted(rows[endpoint.name]) if endpoint.streamed else []
-            whole = heard or result.whole_days(run, "" if endpoint.snapshot else endpoint.name)
+            # A list as of now belongs to the days that the source answered. So do what streams gave, and the days on which they
+            # were heard: a backfill fails where a day is missing. What was not heard is in `coverage_streams`.
+            whole = result.whole_days(run, "" if endpoint.snapshot or endpoint.streamed else endpoint.name)
+            whole = sorted({*whole, *(rows[endpoint.name] if endpoint.streamed else ())})
             counts = {} if endpoint.snapshot else rows[endpoint.name]
             days = {day: {"dagster/partition_row_count": counts.get(day, 0)} if counts else {} for day in whole}
             yield materialized(

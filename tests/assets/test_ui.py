@@ -30,7 +30,7 @@ from pipelines.sources import get_source
 ROOT = Path(__file__).parents[2]
 TODAY = datetime.now(UTC).date()
 FIRST, LAST, NEXT = (str(TODAY - timedelta(days)) for days in (3, 2, 1))
-LAYERS = {"seeds", "meta", "intermediate", "marts", "regimes", "serving"}
+LAYERS = {"seeds", "meta", "streams", "intermediate", "marts", "regimes", "serving"}
 
 LAUNCH = """mutation($backfill: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $backfill) {
     __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
@@ -139,7 +139,7 @@ def test_the_daily_schedule_asks_in_one_run_for_what_is_missing_before() -> None
 
 def test_a_backfill_of_one_source_started_in_the_ui_fills_its_days_and_no_others(ui: Ui) -> None:
     binance = get_source("binance_usdm")
-    keys = [landing_key("binance_usdm"), *(raw_key(binance, d) for d in binance.endpoints)]
+    keys = [landing_key("binance_usdm"), *(raw_key(binance, d) for d in binance.tables)]
     launched = ui.ask(
         LAUNCH,
         backfill={"assetSelection": [{"path": k.path} for k in keys], "partitionNames": [FIRST, LAST], "fromFailure": False},
