@@ -28,39 +28,6 @@ with days as (
         after as (partition by c.instrument_id order by c.day rows between current row and unbounded following)
 ),
 
-listened as (  -- what the collector heard, an instrument each
-    select w.source, i.instrument_id, w.heard_from as window_start, w.heard_to as window_end
-    from {{ ref('int_stream_windows') }} as w
-    inner join (select distinct source, instrument_id from {{ ref('int_calendar') }}) as i
-        on w.source = i.source and coalesce(w.venue || ':' || w.symbol = i.instrument_id, true)
-    where w.stream = 'liquidations'
-),
-
-given as (
-    select w.source, s.venue || ':' || w.symbol as instrument_id, w.window_start, w.window_end
-    from {{ ref('stg_meta__loaded_windows') }} as w
-    inner join ({{ sources_table() }}) as s on w.source = s.source and w.dataset = s.dataset
-    where w.dataset = 'liquidations'
-    union all
-    select source, instrument_id, window_start, window_end from listened
-),
-
-loaded as (  -- windows whose liquidations a source gave completely, or that were heard; adjacent and overlapping windows merged
-    select source, instrument_id, min(window_start) as window_start, max(window_end) as window_end
-    from (
-        select *, sum(starts) over (partition by source, instrument_id order by window_start, window_end) as island
-        from (
-            select
-                *,
-                (window_start > coalesce(max(window_end) over (
-                    partition by source, instrument_id order by window_start, window_end rows between unbounded preceding and 1 preceding
-                ), '-infinity'))::integer as starts
-            from given
-        )
-    )
-    group by source, instrument_id, island
-),
-
 counted as (
     select
         day, venue, source, instrument_id, base_asset, 'candles' as dataset, hour_from as due_from, hour_to as due_to,
@@ -107,5 +74,5 @@ select
     (l.instrument_id is not null)::bigint, (l.instrument_id is not null and coalesce(k.value = 'complete', false))::bigint
 from {{ ref('int_calendar') }} as c
 {{ join_fact('k', 'c', 'liquidations', "'completeness_class'", 'c.day') }}
-left join loaded as l
+left join {{ ref('int_liquidation_windows') }} as l
     on c.source = l.source and c.instrument_id = l.instrument_id and l.window_start <= c.due_from and l.window_end >= c.due_to

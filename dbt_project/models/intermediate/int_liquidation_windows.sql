@@ -1,0 +1,31 @@
+-- Windows whose liquidations a source gave completely, or that the collector heard; adjacent and overlapping windows merged.
+with listened as (  -- an instrument each
+    select w.source, i.instrument_id, w.heard_from as window_start, w.heard_to as window_end
+    from {{ ref('int_stream_windows') }} as w
+    inner join (select distinct source, instrument_id from {{ ref('int_calendar') }}) as i
+        on w.source = i.source and coalesce(w.venue || ':' || w.symbol = i.instrument_id, true)
+    where w.stream = 'liquidations'
+),
+
+given as (
+    select w.source, s.venue || ':' || w.symbol as instrument_id, w.window_start, w.window_end
+    from {{ ref('stg_meta__loaded_windows') }} as w
+    inner join ({{ sources_table() }}) as s on w.source = s.source and w.dataset = s.dataset
+    where w.dataset = 'liquidations'
+    union all
+    select source, instrument_id, window_start, window_end from listened
+)
+
+select source, instrument_id, min(window_start) as window_start, max(window_end) as window_end
+from (
+    select *, sum(starts) over (partition by source, instrument_id order by window_start, window_end) as island
+    from (
+        select
+            *,
+            (window_start > coalesce(max(window_end) over (
+                partition by source, instrument_id order by window_start, window_end rows between unbounded preceding and 1 preceding
+            ), '-infinity'))::integer as starts
+        from given
+    )
+)
+group by source, instrument_id, island
