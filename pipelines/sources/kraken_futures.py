@@ -3,7 +3,8 @@
 Three APIs on one host: derivatives (JSON numbers, ISO times), charts (text numbers, seconds in, milliseconds out) and market
 history. Funding comes whole, about the last year, without paging; longs pay `relativeFundingRate`, per hour. Liquidations are
 the executions with a liquidation as their taker's order, the best free history there is, and many pages: only the last days are
-fetched unless more are asked for.
+fetched unless more are asked for. They come by stream too, as trades of the type liquidation: other trades are not kept, nor the
+first frame of a subscription, which has the last trades. `termination` and `assignment`, later stages, are not counted.
 Alone: `perps fetch --venues kraken --from 2025-10-10 --to 2025-10-10`.
 """
 
@@ -20,12 +21,14 @@ from pipelines.endpoints import hourly_bars, series, snapshot
 from pipelines.paging import WindowRequest, hourly, no_params, windowed
 from pipelines.records import IsoMs, Ms, Number, Record, Seconds
 from pipelines.shapes import decode_or_none, enveloped
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
+from pipelines.source import Endpoint, Heard, Instrument, Limit, Request, Source, Stream, Subscription, VenueProblem
+from pipelines.streams import frames
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window
 
 WEIGHTS = {"requests": 1}
 EXECUTIONS = 1000
+LIQUIDATION = "liquidation"
 
 
 class Symbol(Record, rename="camel"):
@@ -145,6 +148,18 @@ class Liquidation(Record):
     usd_value: Number | None
 
 
+class StreamedLiquidation(Record):
+    """A trade that closed a position by force; `side` is the taker's, which is the liquidation order (sell: a long)."""
+
+    product_id: str
+    uid: str
+    time: Ms
+    side: str
+    price: Number
+    qty: Number
+    seq: int
+
+
 class ErrorBody(msgspec.Struct):
     result: Any = None
     error: str | None = None
@@ -239,6 +254,16 @@ def _executions(instrument: Instrument, window: Window) -> Iterable[Request]:
     yield Request(path, params, context={"symbol": instrument.symbol}, window=window, weights=WEIGHTS)
 
 
+def _hear(frame: Any) -> Heard:
+    """The answer to a subscription names its instrument, a refusal (`alert`, `error`) doesn't."""
+    match frame.get("event"):
+        case "subscribed":
+            return Heard("acknowledged", frame["product_ids"][0])
+        case "alert" | "error" | "subscribed_failed":
+            return Heard("refused", next(iter(frame.get("product_ids") or []), ""), str(frame.get("message")))
+    return Heard("event" if frame.get("feed") == "trade" and frame["type"] == LIQUIDATION else "other")
+
+
 def _bars(name: str, kind: str, record: type[Record]) -> Endpoint:
     return hourly_bars(
         name,
@@ -307,6 +332,28 @@ SOURCE = Source(
             ignored_fields="makerOrder oldTakerOrder limitFilled executionType",
             is_event=True,
             proven_days=inf,
+        ),
+    ),
+    streams=(
+        Stream(
+            "liquidations",
+            "wss://futures.kraken.com/ws/v1",
+            frames(
+                "liquidations_stream",
+                StreamedLiquidation,
+                StreamedLiquidation,
+                lambda frame: [frame],
+                key=("product_id", "uid"),
+                time="time",
+            ),
+            subscribe=lambda symbols, number: Subscription(
+                {"event": "subscribe", "feed": "trade", "product_ids": list(symbols)}, symbols[0]
+            ),
+            hear=_hear,
+            by_instrument=True,
+            per_request=1,  # a refusal doesn't name what it refuses
+            per_second=20,
+            numbers=lambda frame: [(frame["product_id"], frame["seq"])] if "seq" in frame else [],
         ),
     ),
 )

@@ -37,6 +37,7 @@ CASES: dict[str, tuple[str, str, str, str]] = {
 TRADES: dict[str, tuple[str, str, str, str]] = {
     "deribit": ("deribit", "https://www.deribit.com", "BTC/USD:BTC", "timestamp price amount direction trade_id"),
     "dydx": ("dydx", "https://indexer.dydx.trade", "BTC/USDC:USDC", "created_at price size side trade_id"),
+    "kraken_futures": ("krakenfutures", "https://futures.kraken.com", "BTC/USD:USD", "time price qty side uid"),
 }
 #: A recorded frame alone stands behind these.
 ALONE = {"bitget"}
@@ -76,7 +77,8 @@ def test_ccxt_reads_the_stream_as_we_do(name: str, emulator: Served) -> None:
 def test_ccxt_reads_the_trades_as_we_do(name: str, emulator: Served) -> None:
     *where, columns = TRADES[name]
     found = watched(name, emulator, *where, method="watch_trades")
-    forced = [trade for trade in found if trade["info"].get("liquidation") or trade["info"].get("type") == "LIQUIDATED"]
+    types = ("LIQUIDATED", "liquidation")
+    forced = [trade for trade in found if trade["info"].get("liquidation") or trade["info"].get("type") in types]
     assert forced and len(forced) < len(found)
     for trade in forced:
         [row] = read(
@@ -96,6 +98,26 @@ def test_the_recorded_frame_of_bitget_is_read() -> None:
     )
     [row] = read(get_source("bitget").streams[0].endpoint, b"[%b]" % line(1_777_358_897_200, frame)[0]).rows
     assert (row.symbol, row.side, row.price, row.amount, row.ts) == ("APEUSDT", "buy", 0.1649, 13.70319, 1_777_358_886_549)
+
+
+def test_of_kraken_the_liquidations_alone_are_kept() -> None:
+    """Frames as documented; the first of a subscription has the last trades, which are not counted, nor numbered."""
+    [stream] = get_source("kraken_futures").streams
+    asked = stream.subscribe(["PF_XBTUSD"], 1)
+    assert asked.message == {"event": "subscribe", "feed": "trade", "product_ids": ["PF_XBTUSD"]}
+    fill = {"feed": "trade", "product_id": "PF_XBTUSD", "uid": "a", "side": "sell", "type": "fill", "seq": 9, "time": 1, "qty": 1}
+    frames = [
+        {"event": "info", "version": 1},
+        {"event": "subscribed", "feed": "trade", "product_ids": ["PF_XBTUSD"]},
+        {"event": "alert", "message": "Invalid product id"},
+        {"feed": "trade_snapshot", "product_id": "PF_XBTUSD", "trades": [{**fill, "type": "liquidation"}]},
+        fill,
+        {**fill, "type": "termination"},
+        {**fill, "type": "liquidation"},
+    ]
+    assert [stream.hear(frame).kind for frame in frames] == ["other", "acknowledged", "refused", *["other"] * 3, "event"]
+    assert stream.hear(frames[1]).key == asked.key and stream.numbers
+    assert [stream.numbers(frame) for frame in frames] == [[]] * 4 + [[("PF_XBTUSD", 9)]] * 3
 
 
 def watched(name: str, emulator: Served, exchange_name: str, host: str, symbol: str, method: str) -> list[Any]:
@@ -131,6 +153,8 @@ def frame_of(name: str, info: dict[str, Any]) -> bytes:
     """The frame that has what ccxt passes on as sent."""
     if name == "deribit":
         return msgspec.json.encode({"params": {"data": [info]}})
+    if name == "kraken_futures":
+        return msgspec.json.encode(info)
     if name == "dydx":
         return msgspec.json.encode({"id": "BTC-USD", "contents": {"trades": [info]}})
     if name.startswith("binance"):

@@ -1,6 +1,15 @@
+-- The same event by request and by stream is one event: where ids differ (`heard_as`), the rows of a request are left out within what was
+-- heard of the instrument, in favour of the stream's. At the ends of what was heard, an event whose two stamps differ can be there twice
+-- or not at all.
 with events as (
     select * replace (lower(raw_side) as raw_side), {{ from_ms('raw_ms') }} as liquidated_at
     from ({{ union_staged('liquidations') }})
+),
+
+heard as (
+    select source, coalesce(symbol, '') as heard_as, heard_from, heard_to
+    from {{ ref('int_stream_windows') }}
+    where stream = 'liquidations'
 )
 
 select
@@ -15,6 +24,8 @@ select
     kind.value as price_kind,
     completeness.value as completeness_class
 from events as e
+asof left join heard as h on e.source = h.source and e.heard_as = h.heard_as and e.liquidated_at >= h.heard_from
 {{ join_fact(alias='side', relation='e', dataset='liquidations', fact="'side_meaning'", at='e.liquidated_at') }}
 {{ join_fact(alias='kind', relation='e', dataset='liquidations', fact="'price_kind'", at='e.liquidated_at') }}
 {{ join_fact(alias='completeness', relation='e', dataset='liquidations', fact="'completeness_class'", at='e.liquidated_at') }}
+where h.heard_to is null or e.liquidated_at >= h.heard_to

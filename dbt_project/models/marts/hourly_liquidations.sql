@@ -38,7 +38,11 @@ events as (
 
 listed as (
     select distinct hour::date as day, venue, asset
-    from (select hour, venue, asset from covered union all select hour, venue, asset from events)
+    from (
+        select hour, venue, asset from covered
+        union all
+        select hour, venue, asset from events
+    )
 ),
 
 hours as (  -- over the venue's instruments of the asset; those that were not heard count with zero seconds

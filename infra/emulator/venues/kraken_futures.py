@@ -2,7 +2,8 @@
 analytics, and market history, where liquidations are among the executions.
 
 Linear perpetuals only (`PF_`), XBT for BTC in symbols. Funding comes whole, at most the last 8,900 hours. A value that the store
-lacks is an absent field. Ordinary fills come between the liquidations only where the market is synthetic.
+lacks is an absent field. Ordinary fills come between the liquidations only where the market is synthetic. Trades of the stream
+have the `uid` of their executions.
 Alone: `python -m infra.emulator` and `curl $URL/kraken/derivatives/api/v3/tickers`.
 """
 
@@ -11,7 +12,8 @@ from __future__ import annotations
 import base64
 import math
 import uuid
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -22,6 +24,7 @@ from infra.emulator.market import Snapshot, latest
 from infra.emulator.messages import Ask, MissingParameter
 from infra.emulator.rendering import Lazy, Rows, encode, iso, plain, text, tick
 from infra.emulator.store import MS_HOUR, Candles, Funding, Liquidations, Listing, OpenInterest, PriceKind, Profile
+from infra.emulator.streams import Channel, Forced, Frame, as_json, json
 from infra.emulator.venue import Venue, route
 
 FUNDING_KEPT = 8900
@@ -42,8 +45,63 @@ def rows_of_known(times: Any, columns: Mapping[str, list[Any]]) -> Rows:
     return Rows(times, [encode(known(dict(zip(columns, row, strict=True)))) for row in zip(*columns.values(), strict=True)])
 
 
+class Trades(Channel):
+    """The feed `trade`: the last trades first, then each; before each liquidation an ordinary fill."""
+
+    path = "/ws/v1"
+    patience = 60
+    pings = True
+    per_second = 100
+
+    def opened(self) -> Iterable[Frame]:
+        self.numbers: dict[str, int] = {}
+        yield json({"event": "info", "version": 1})
+
+    def receive(self, text: str) -> Iterable[Frame]:
+        asked = as_json(text)
+        names = asked.get("product_ids") or []
+        known = {self.venue.symbol(x): x for x in self.venue.trading(self.now)}
+        if asked.get("event") != "subscribe" or asked.get("feed") != "trade":
+            yield json({"event": "alert", "message": "Bad request"})
+        elif not names or not set(names) <= known.keys():
+            yield json({"event": "alert", "message": "Invalid product id"})
+        else:
+            yield json({"event": "subscribed", "feed": "trade", "product_ids": names})
+            for name in names:
+                self.numbers.setdefault(name, 1000)
+                price = self.venue.market.price(known[name].listed, "trade", self.now)
+                fill = Forced(self.venue.name, known[name], self.now, True, price, 1.0)
+                yield json({"feed": "trade_snapshot", "product_id": name, "trades": [self._trade(name, fill, 0, forced=False)]})
+
+    def push(self, events: Sequence[Forced]) -> Iterable[Frame]:
+        seen: Counter[tuple[str, int]] = Counter()
+        for event in events:
+            name = self.venue.symbol(event.listing)
+            order = seen[name, event.time]
+            seen[name, event.time] += 1
+            if name in self.numbers:
+                for forced in (False, True):
+                    yield json(self._trade(name, event, order, forced=forced))
+
+    def _trade(self, name: str, event: Forced, order: int, *, forced: bool) -> dict[str, object]:
+        """`order` is the event's place among those of its millisecond."""
+        self.numbers[name] += 1
+        return {
+            "feed": "trade",
+            "product_id": name,
+            "uid": _uid(f"{name} {event.time} {order} {0 if forced else 1}"),
+            "side": "sell" if event.long else "buy",
+            "type": "liquidation" if forced else "fill",
+            "seq": self.numbers[name],
+            "time": event.time,
+            "qty": event.size if forced else event.size / 2,
+            "price": event.price,
+        }
+
+
 class Kraken(Venue):
     name = "kraken"
+    channels = (Trades,)
     profile = Profile(0.05, tilt=0.00004, decimals=12, hours=1, interest=False)
 
     def symbol(self, listing: Listing) -> str:
@@ -159,7 +217,7 @@ class Kraken(Venue):
         def render(events: Liquidations) -> Rows:
             at = events.time
             before = np.concatenate(([0], at[:-1]))
-            # The order of events tells those of one ms apart.
+            # The order of events tells those of one ms apart, as in the stream.
             order = np.arange(len(at)) - np.searchsorted(at, at, "left")
             when = np.maximum(at[:, None] - np.arange(ordinary, -1, -1), before[:, None]).ravel()
 
