@@ -580,8 +580,9 @@ class _Chain:
 
     def _has_all(self, now: int) -> bool:
         """True if no row can be missing: all bars came, or rows equally far apart, and fewer were lost than these have gaps."""
-        if self.hole(now, 0) or self.endpoint.bar:
-            return self.hole(now, 0) is None
+        hole = self.hole(now, 0)
+        if hole or self.endpoint.bar:
+            return hole is None
         gaps = [after - before for before, after in pairwise(sorted(self.times))]
         return len(gaps) > self._lost and max(gaps) - min(gaps) <= SETTLED_LATE_MS
 

@@ -280,8 +280,9 @@ class Session(records.Record):
 
 
 class SessionLine(msgspec.Struct):
-    """A line of a segment; those with a frame have no session."""
+    """A line of a segment, at milliseconds, UTC; those with a frame have no session."""
 
+    at: int
     session: Session | None = None
 
 

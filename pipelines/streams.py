@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from pipelines.records import Ms, Record
-from pipelines.source import Endpoint
+from pipelines.source import Endpoint, Heard
 
 
 def frames(
@@ -60,3 +60,17 @@ def frames(
         streamed=True,
         ignored_fields=frozenset("*"),
     )
+
+
+def by_argument(name: str) -> Callable[[Any], Heard]:
+    """What a frame is where each names its subscription in `arg`, by the field `name`, and answers have an `event`."""
+
+    def hear(frame: Any) -> Heard:
+        if "data" in frame:
+            return Heard("event")
+        key = (frame.get("arg") or {}).get(name, "")
+        if frame.get("event") == "error":
+            return Heard("refused", key, f"{frame.get('code')} {frame.get('msg')}")
+        return Heard("acknowledged", key) if frame.get("event") == "subscribe" else Heard("other")
+
+    return hear

@@ -168,7 +168,7 @@ def _change_tables_of_0_1(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("ALTER TABLE meta.runs RENAME COLUMN source TO mode")
     if ("built", "run_info") in columns:
         connection.execute("ALTER TABLE meta.built RENAME COLUMN run_info TO scope")
-    if {table for table, _ in columns} & {"built"} and ("built", "sources") not in columns:
+    if ("built", "project") in columns and ("built", "sources") not in columns:
         connection.execute("ALTER TABLE meta.built ADD COLUMN sources VARCHAR[]")
     if ("forecasts_live", "basis") in columns:
         connection.execute("ALTER TABLE meta.forecasts_live RENAME COLUMN basis TO run_type")

@@ -59,7 +59,7 @@ class Collector:
     def __init__(self, run: Run, sources: Sequence[Source]) -> None:
         self.run, self.settings = run, run.settings
         streams = known_streams() | {tag(s, stream): (s, stream) for s in sources for stream in s.streams}
-        self.sealer = Sealer(run.settings, streams, run.origin, run.settings.market)
+        self.sealer = Sealer(run.settings, streams, run.origin)
         self.started = now_ms()
         self.spool = Spool(root(run.settings) / run.id)
         self.listeners = [

@@ -17,7 +17,7 @@ import aiohttp
 
 from pipelines.collect.session import ENDED, Connection
 from pipelines.errors import VenueError
-from pipelines.reading import Unreadable
+from pipelines.reading import Unreadable, read_instruments
 from pipelines.run import Run
 from pipelines.source import Instrument, Request, Source, Stream
 
@@ -169,17 +169,14 @@ class Listener:
 
 
 async def listed(run: Run, source: Source) -> list[Instrument]:
-    """The instruments that a venue lists now. Raises `VenueError`."""
-    assert source.parse_instruments
+    """The instruments that a venue lists now. Raises `VenueError`, or `Unreadable` where a page of the list can't be read."""
     endpoint, found = source.endpoint("instruments"), dict[str, Instrument]()
     async with run.client(source) as client:
         for planned in endpoint.plan(Instrument("", ""), run.window):
             request: Request | None = planned
             while request:
                 page = await client.fetch_page(request, endpoint)
-                if page.problem:
-                    raise ValueError(page.problem)
-                found.update((i.symbol, i) for i in source.parse_instruments(page.content))
+                found.update((i.symbol, i) for i in read_instruments(source, page.body)[0])
                 following = endpoint.next_page(request, page.content, page.rows)
                 request = following if following != request else None
     return list(found.values())

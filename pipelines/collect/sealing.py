@@ -21,17 +21,12 @@ from pipelines.collect import spool
 from pipelines.landing import COLLECTED, Entry, Landing
 from pipelines.reading import Unreadable, read
 from pipelines.settings import Settings
-from pipelines.source import SESSIONS, Endpoint, Session, Source, Stream
+from pipelines.source import SESSIONS, Endpoint, SessionLine, Source, Stream
 from pipelines.windows import iso, to_datetime
 
 log = logging.getLogger("perplake.collect")
 
 Streams = Mapping[str, tuple[Source, Stream]]
-
-
-class _Line(msgspec.Struct):
-    at: int
-    session: Session | None = None
 
 
 def tag(source: Source, stream: Stream) -> str:
@@ -42,8 +37,8 @@ def tag(source: Source, stream: Stream) -> str:
 class Sealer:
     """Puts spooled files of a market into its landing. `streams` are all that a file may have lines of, by tag."""
 
-    def __init__(self, settings: Settings, streams: Streams, origin: str, market: str) -> None:
-        self.settings, self.streams, self.origin, self.market = settings, streams, origin, market
+    def __init__(self, settings: Settings, streams: Streams, origin: str) -> None:
+        self.settings, self.streams, self.origin = settings, streams, origin
         self._landing: Landing | None = None
 
     def seal(self, file: Path) -> int:
@@ -97,7 +92,7 @@ class Sealer:
             first = last = 0
             for content in lines:
                 try:
-                    parsed = msgspec.json.decode(content, type=_Line)
+                    parsed = msgspec.json.decode(content, type=SessionLine)
                 except ValueError as problem:
                     log.error("%s: a line of %s is damaged and left out (%s)", file, name, problem)
                     continue
@@ -130,7 +125,7 @@ class Sealer:
             run="",
             source=source.name,
             endpoint_name=endpoint.name,
-            market=self.market,
+            market=self.settings.market,
             method="STREAM",
             url=stream.url,
             path_label=stream.name,

@@ -24,8 +24,8 @@ from pipelines.error_bodies import error_reader
 from pipelines.paging import from_newest, hourly, latest
 from pipelines.records import MaybeMs, MaybeNumber, Ms, Number, Record
 from pipelines.shapes import Bar, PriceBar
-from pipelines.source import Endpoint, Heard, Instrument, Limit, Request, Source, Stream, Subscription
-from pipelines.streams import frames
+from pipelines.source import Endpoint, Instrument, Limit, Request, Source, Stream, Subscription
+from pipelines.streams import by_argument, frames
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window
 
@@ -103,15 +103,6 @@ class StreamedLiquidation(Liquidation):
 
 #: What makes an event one, of a page and of the stream.
 EVENT = ("symbol", "ts", "side", "price", "amount")
-
-
-def _hear(frame: Any) -> Heard:
-    if "data" in frame:
-        return Heard("event")
-    key = (frame.get("arg") or {}).get("topic", "")
-    if frame.get("event") == "error":
-        return Heard("refused", key, f"{frame.get('code')} {frame.get('msg')}")
-    return Heard("acknowledged", key) if frame.get("event") == "subscribe" else Heard("other")
 
 
 error = error_reader("code", "msg", success=("00000",), limited=("429", "30007"), transient=("40015", "40725", "45001"))
@@ -220,7 +211,7 @@ SOURCE = Source(
             subscribe=lambda symbols, number: Subscription(
                 {"op": "subscribe", "args": [{"instType": "usdt-futures", "topic": "liquidation"}]}, "liquidation"
             ),
-            hear=_hear,
+            hear=by_argument("topic"),
             ping="ping",
             delay=20,
             silence=1800,

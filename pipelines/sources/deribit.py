@@ -145,19 +145,10 @@ class Trade(Record):
     index_price: MaybeNumber = None
 
 
-class AnyTrade(msgspec.Struct):
-    """A trade of a frame."""
+class AnyTrade(Trade):
+    """A trade of a frame: most are without a liquidation."""
 
-    instrument_name: str
-    trade_id: str
-    trade_seq: int
-    timestamp: Ms
-    direction: str
-    price: Number
-    amount: Number
-    liquidation: str | None = None
-    mark_price: MaybeNumber = None
-    index_price: MaybeNumber = None
+    liquidation: str | None = None  # type: ignore[assignment]
 
 
 class TradesOf(msgspec.Struct):

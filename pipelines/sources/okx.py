@@ -24,8 +24,8 @@ from pipelines.error_bodies import error_reader
 from pipelines.paging import hourly
 from pipelines.records import MaybeMs, MaybeNumber, Ms, Number, Record
 from pipelines.shapes import Bar, PriceBar
-from pipelines.source import Endpoint, Heard, Instrument, Limit, NextPage, Request, Source, Stream, Subscription
-from pipelines.streams import frames
+from pipelines.source import Endpoint, Instrument, Limit, NextPage, Request, Source, Stream, Subscription
+from pipelines.streams import by_argument, frames
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window
 
@@ -252,15 +252,6 @@ def _events(page: Any) -> Sequence[Liquidation]:
     ]
 
 
-def _hear(frame: Any) -> Heard:
-    key = frame.get("arg", {}).get("channel", "")
-    if "data" in frame:
-        return Heard("event")
-    if frame.get("event") == "error":
-        return Heard("refused", key, f"{frame.get('code')} {frame.get('msg')}")
-    return Heard("acknowledged", key) if frame.get("event") == "subscribe" else Heard("other")
-
-
 def _streamed(frame: Families) -> Sequence[StreamedLiquidation]:
     return [StreamedLiquidation(*msgspec.structs.astuple(event)) for event in _events(frame)]
 
@@ -354,7 +345,7 @@ SOURCE = Source(
             subscribe=lambda symbols, number: Subscription(
                 {"op": "subscribe", "args": [{"channel": "liquidation-orders", "instType": "SWAP"}]}, "liquidation-orders"
             ),
-            hear=_hear,
+            hear=by_argument("channel"),
             ping="ping",
             silence=1800,
             silent="OKX has moved its hosts and ports before: a newer version of perplake may know the new address",

@@ -24,7 +24,7 @@ from pipelines.collect.sealing import Sealer
 from pipelines.reading import read
 from pipelines.run import Run
 from pipelines.sources import get_source
-from tests.collect.conftest import begin, collect, now
+from tests.collect.conftest import Meanwhile, begin, collect, now
 
 #: By source: the end of its symbols, the columns of an event, and the word for the side of one that closed a long.
 COLUMNS = {
@@ -69,6 +69,17 @@ def get(url: str) -> bytes:
     return body
 
 
+def cascade(emulator: Served, venues: Sequence[str], events: int, seconds: float, wait: float, seed: int) -> Meanwhile:
+    """So many liquidations in each market of the venues, and the time to hear them."""
+
+    async def happens(collectors: Sequence[Collector]) -> None:
+        for venue in venues:
+            await asyncio.to_thread(emulator.streams, "cascade", events=events, seconds=seconds, venue=venue, seed=seed)
+        await asyncio.sleep(wait)
+
+    return happens
+
+
 async def nothing(collectors: Sequence[Collector]) -> None:
     await asyncio.sleep(0)
 
@@ -105,13 +116,9 @@ def test_streams_of_trades_keep_the_liquidations_alone(emulator: Served, tmp_pat
     """Deribit's, dYdX's and Bitget's: all that happened while they were heard, but for what lies within the venue's delay."""
     since = now()
 
-    async def cascade(collectors: Sequence[Collector]) -> None:
-        for venue in ("deribit", "dydx", "bitget"):
-            await asyncio.to_thread(emulator.streams, "cascade", events=200, seconds=0.5, venue=venue, seed=since)
-        await asyncio.sleep(2)
-
     run = begin(emulator, tmp_path, assets=["BTC", "SOL"])
-    collect([run], [get_source(name) for name in ("deribit", "dydx", "bitget")], cascade)
+    venues = ("deribit", "dydx", "bitget")
+    collect([run], [get_source(name) for name in venues], cascade(emulator, venues, 200, 0.5, 2, since))
     for name in ("dydx", "bitget"):
         happened = {row for row in truth(emulator, since, name) if name == "bitget" or row[0] in ("BTC", "SOL")}
         assert happened <= set(streamed(run, name)) and len(happened) > 20
@@ -145,14 +152,9 @@ def test_sampled_and_merged_streams(emulator: Served, tmp_path: Path) -> None:
     """Binance's hosts both send both markets, and each source keeps its own; one of a symbol and second; what is sent is true."""
     since = now()
 
-    async def cascade(collectors: Sequence[Collector]) -> None:
-        for venue in ("binance", "binance_coinm", "okx"):
-            await asyncio.to_thread(emulator.streams, "cascade", events=300, seconds=0.9, venue=venue, seed=since)
-        await asyncio.sleep(2.2)
-
     names = {"binance_usdm": "binance", "binance_coinm": "binance_coinm", "okx": "okx"}
     run = begin(emulator, tmp_path)
-    collect([run], [get_source(name) for name in names], cascade)
+    collect([run], [get_source(name) for name in names], cascade(emulator, [*names.values()], 300, 0.9, 2.2, since))
     for name, market in names.items():
         found = streamed(run, name)
         assert len(found) == len(set(found)) > 5 and set(found) <= truth(emulator, since - 600_000, market)

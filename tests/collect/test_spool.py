@@ -42,7 +42,7 @@ def session(heard_to: int) -> bytes:
 
 
 def sealer(home: Path) -> Sealer:
-    return Sealer(Settings(home=home), known_streams(), "synthetic; seed=7", "synthetic-7")
+    return Sealer(Settings(home=home), known_streams(), "synthetic; seed=7")
 
 
 def landed(home: Path) -> list[tuple[Entry, bytes]]:

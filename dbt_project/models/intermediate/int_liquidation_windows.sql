@@ -16,16 +16,4 @@ given as (
     select source, instrument_id, window_start, window_end from listened
 )
 
-select source, instrument_id, min(window_start) as window_start, max(window_end) as window_end
-from (
-    select *, sum(starts) over (partition by source, instrument_id order by window_start, window_end) as island
-    from (
-        select
-            *,
-            (window_start > coalesce(max(window_end) over (
-                partition by source, instrument_id order by window_start, window_end rows between unbounded preceding and 1 preceding
-            ), '-infinity'))::integer as starts
-        from given
-    )
-)
-group by source, instrument_id, island
+{{ merged_windows(relation='given', keys='source, instrument_id') }}

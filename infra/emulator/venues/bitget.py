@@ -36,9 +36,7 @@ class LiquidationTopic(Channel):
     every = 1.0
     patience = 120
 
-    def opened(self) -> list[Frame]:
-        self.subscribed = False
-        return []
+    subscribed = False
 
     def receive(self, message: str) -> Iterable[Frame]:
         if message == "ping":

@@ -46,9 +46,7 @@ class LiquidationOrders(Channel):
     every = 1.0
     patience = 30
 
-    def opened(self) -> list[Frame]:
-        self.subscribed = False
-        return []
+    subscribed = False
 
     def receive(self, text: str) -> Iterable[Frame]:
         if text == "ping":
