@@ -13,10 +13,11 @@ import hashlib
 import logging
 import os
 import sys
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from operator import attrgetter
@@ -58,9 +59,11 @@ class LoadResult:
     quarantined: list[Entry] = field(default_factory=list)
     #: Rows that were left out of a page, with the page's entry.
     flaws: list[tuple[Entry, Flaw]] = field(default_factory=list)
+    #: The answers (endpoint, run, context) with a page or a row that could not be read: they don't tell what there isn't.
+    unread: set[tuple[Any, ...]] = field(default_factory=set)
     unchanged: list[str] = field(default_factory=list)
-    #: By endpoint of events: the time of the oldest one in the pages, in milliseconds.
-    oldest_event: dict[str, int] = field(default_factory=dict)
+    #: By endpoint of events and run: the time of the oldest one in the run's pages, in milliseconds.
+    oldest_event: dict[tuple[str, str], int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -88,8 +91,7 @@ def load(run: Run, source: Source, entries: Iterable[Entry] | None = None) -> Lo
     with warehouse.connect(run.settings.database) as connection:
         warehouse.prepare(connection, run.settings.market)
         for endpoint in source.tables:
-            # What came later counts, also under a clock that stands still.
-            ordered = sorted(pages[endpoint.name], key=lambda e: (e.observed_at, e.run, e.sha256, e.window or ()))
+            ordered = sorted(pages[endpoint.name], key=in_order)
             task = _Task(endpoint, ordered, _digest(endpoint, run.window, ordered))
             if not ordered or _is_loaded(connection, source, task):
                 result.unchanged.append(endpoint.name)
@@ -108,14 +110,31 @@ def load(run: Run, source: Source, entries: Iterable[Entry] | None = None) -> Lo
         warehouse.note_quarantine(connection, read_pages, rows)
         quarantined = {e.endpoint_name for e in [*result.quarantined, *(e for e, _ in result.flaws)]}
         for task in tasks:
-            if task.endpoint.name in quarantined:  # loaded again once the parser is fixed
-                continue
-            row = [source.name, task.endpoint.name, task.digest]
-            connection.execute("INSERT OR IGNORE INTO meta.loads VALUES (?, ?, ?)", row)
-            _note_silent_windows(connection, source, task)
-            if task.endpoint.is_event:
-                _note_complete_windows(connection, source, task, result.oldest_event.get(task.endpoint.name, sys.maxsize))
+            name = task.endpoint.name
+            if name not in quarantined:  # else loaded again once the parser is fixed
+                row = [source.name, name, task.digest]
+                connection.execute("INSERT OR IGNORE INTO meta.loads VALUES (?, ?, ?)", row)
+            # What a run's answers tell is the same whether other runs are loaded with it or not.
+            by_run: dict[str, list[Entry]] = defaultdict(list)
+            for e in task.entries:
+                if (name, *_answer(e)) not in result.unread:
+                    by_run[e.run].append(e)
+            for fetched_by, answers in by_run.items():
+                _note_silent_windows(connection, source, answers)
+                if task.endpoint.is_event:
+                    oldest = result.oldest_event.get((name, fetched_by), sys.maxsize)
+                    _note_complete_windows(connection, source, task.endpoint, answers, oldest)
     return result
+
+
+def in_order(entry: Entry) -> tuple[Any, ...]:
+    """The order of pages: what came later counts, also under a clock that stands still."""
+    return entry.observed_at, entry.run, entry.sha256, entry.window or ()
+
+
+def _answer(entry: Entry) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """What the pages that answer one plan have in common: the run and the context."""
+    return entry.run, tuple(entry.context.items())
 
 
 def _changed_window(task: _Task, window: Window) -> Window:
@@ -140,34 +159,36 @@ def _is_loaded(connection: duckdb.DuckDBPyConnection, source: Source, task: _Tas
     return connection.execute(sql, [source.name, task.endpoint.name, task.digest]).fetchone() is not None
 
 
-def _note_complete_windows(connection: duckdb.DuckDBPyConnection, source: Source, task: _Task, oldest: int) -> None:
-    """For events, where a window without rows can be complete: note the windows that were read to their last page.
+def _note_complete_windows(
+    connection: duckdb.DuckDBPyConnection, source: Source, endpoint: Endpoint, entries: Sequence[Entry], oldest: int
+) -> None:
+    """For events, where a window without rows can be complete: note the windows that a run read to their last page.
 
     They begin where the venue is proven to keep its events, or else at the oldest event of any instrument: before it, silence may
     be forgetting. An instrument with empty pages alone is left out: the venue may have no data about it.
     """
-    with_records = {tuple(e.context.items()) for e in task.entries if not e.empty}
-    for e in task.entries:
+    with_records = {tuple(e.context.items()) for e in entries if not e.empty}
+    for e in entries:
         if e.last and e.window and not e.problem and not e.flaws and tuple(e.context.items()) in with_records:
-            proven_from = int(max(0, e.observed_at - task.endpoint.proven_days * DAY))
+            proven_from = int(max(0, e.observed_at - endpoint.proven_days * DAY))
             window = Window(*e.window).after(min(oldest, proven_from))
             if not window:
                 continue
             symbol = e.context.get("symbol", "")
-            row = [source.name, task.endpoint.name, symbol, warehouse.naive(window.start), warehouse.naive(window.end)]
+            row = [source.name, endpoint.name, symbol, warehouse.naive(window.start), warehouse.naive(window.end)]
             connection.execute("INSERT OR IGNORE INTO meta.loaded_windows VALUES (?, ?, ?, ?, ?)", row)
 
 
-def _note_silent_windows(connection: duckdb.DuckDBPyConnection, source: Source, task: _Task) -> None:
-    """For bars: note the windows of which the venue was asked a second time for what was missing, and had nothing more.
+def _note_silent_windows(connection: duckdb.DuckDBPyConnection, source: Source, entries: Sequence[Entry]) -> None:
+    """For bars: note the windows of which the venue was asked in a run a second time for what was missing, and had nothing more.
 
     Where it has no bar of any instrument, it may have none to give now.
     """
-    answers = any(not e.empty for e in task.entries)
-    for e in task.entries:
+    answers = any(not e.empty for e in entries)
+    for e in entries:
         if e.silent and e.window and answers:
             start, end = map(warehouse.naive, e.window)
-            row = [source.name, task.endpoint.name, e.context.get("venue", source.venue), e.silent, start, end]
+            row = [source.name, e.endpoint_name, e.context.get("venue", source.venue), e.silent, start, end]
             connection.execute("INSERT OR IGNORE INTO meta.silent_windows VALUES (?, ?, ?, ?, ?, ?)", row)
 
 
@@ -226,6 +247,7 @@ def arrow_tables(run: Run, endpoint: Endpoint, entries: Sequence[Entry], result:
             reading = read(endpoint, body)
             table = _clip(endpoint, run.window, entry, page_table(endpoint, entry, reading.rows))
         except Exception as problem:  # no page may stop the load of the others, in this run or a later one
+            result.unread.add((entry.endpoint_name, *_answer(entry)))
             if any(_replaces(later, entry) for later in entries):
                 log.info("%s %s: page %s can't be read; it was requested again since", entry.source, entry.path_label, entry.page)
                 continue
@@ -236,8 +258,10 @@ def arrow_tables(run: Run, endpoint: Endpoint, entries: Sequence[Entry], result:
             continue
         result.bytes += len(body)
         if endpoint.is_event and endpoint.time and reading.rows:
-            oldest = min(map(attrgetter(endpoint.time), reading.rows))
-            result.oldest_event[endpoint.name] = min(oldest, result.oldest_event.get(endpoint.name, oldest))
+            oldest, of_run = min(map(attrgetter(endpoint.time), reading.rows)), (endpoint.name, entry.run)
+            result.oldest_event[of_run] = min(oldest, result.oldest_event.get(of_run, oldest))
+        if reading.flaws:
+            result.unread.add((entry.endpoint_name, *_answer(entry)))
         result.flaws += [(entry, flaw) for flaw in reading.flaws]
         if table.num_rows:
             pending.append(table)
@@ -320,10 +344,10 @@ def latest(endpoint: Endpoint, table: pa.Table) -> pa.Table:
 def _merge(run: Run, source: Source, batch: Batch, result: LoadResult) -> None:
     """One dlt run. Packages of an earlier, killed run are dropped first: dlt would load those instead."""
     dlt = _dlt()
-    given: dict[str, tuple[Endpoint, pa.Table]] = {}
+    batch_tables: dict[str, tuple[Endpoint, pa.Table]] = {}
     for endpoint in {e.name: e for e, _ in batch}.values():
-        given[source.raw_table(endpoint)] = (endpoint, pa.concat_tables([t for e, t in batch if e.name == endpoint.name]))
-    tables = {name: (endpoint, latest(endpoint, table)) for name, (endpoint, table) in given.items()}
+        batch_tables[source.raw_table(endpoint)] = (endpoint, pa.concat_tables([t for e, t in batch if e.name == endpoint.name]))
+    tables: dict[str, tuple[Endpoint, pa.Table]] = {}
     pipeline = dlt.pipeline(
         pipeline_name=source.name,
         pipelines_dir=str(run.settings.database.parent.resolve() / ".dlt" / run.settings.database.stem),
@@ -333,13 +357,9 @@ def _merge(run: Run, source: Source, batch: Batch, result: LoadResult) -> None:
     pipeline.abort_packages()
     resources = []
     with warehouse.connect(run.settings.database) as connection:
-        for name, (endpoint, table) in tables.items():
-            all_new = _all_new(connection, name, endpoint, table)
-            if not all_new or table is not given[name][1]:
-                _note_versions(connection, source, endpoint, given[name][1])
-            if not all_new:
-                table = _without_older(connection, name, endpoint, table)
-                tables[name] = (endpoint, table)
+        for name, (endpoint, given) in batch_tables.items():
+            table, all_new = _to_merge(connection, run, source, endpoint, given)
+            tables[name] = (endpoint, table)
             resources.append(_resource(dlt, name, endpoint, table, all_new))
     pipeline.run(resources, loader_file_format="parquet")
     counts = pipeline.last_trace.last_normalize_info.row_counts
@@ -356,51 +376,95 @@ def _all_new(connection: duckdb.DuckDBPyConnection, name: str, endpoint: Endpoin
     return connection.execute(f'SELECT 1 FROM raw."{name}" SEMI JOIN given USING ({keys}) LIMIT 1').fetchone() is None
 
 
+def _to_merge(
+    connection: duckdb.DuckDBPyConnection, run: Run, source: Source, endpoint: Endpoint, given: pa.Table
+) -> tuple[pa.Table, bool]:
+    """The rows that the raw table lacks, of each key the last observation, and whether all of their keys are new.
+
+    Other observations that differ are noted before, so that a killed load notes them again.
+    """
+    table, name = latest(endpoint, given), source.raw_table(endpoint)
+    all_new = _all_new(connection, name, endpoint, table)
+    if not all_new or table is not given:
+        _note_versions(connection, run, source, endpoint, given)
+    return (table, True) if all_new else (_without_older(connection, name, endpoint, table), False)
+
+
 def _without_older(connection: duckdb.DuckDBPyConnection, name: str, endpoint: Endpoint, table: pa.Table) -> pa.Table:
     """The rows except those of which the raw table has a version that was observed later."""
     same = " AND ".join(f'given."{key}" = stored."{key}"' for key in endpoint.primary_key)
     given = connection.from_arrow(table)  # noqa: F841, DuckDB finds it by its name
-    later = f"{same} AND (stored._observed_at, stored._run) > (given._observed_at, given._run)"
+    order = "({0}._observed_at, {0}._run, {0}._page)".format
+    later = f"{same} AND {order('stored')} > {order('given')}"
     return connection.execute(f'FROM given ANTI JOIN raw."{name}" stored ON {later}').to_arrow_table().cast(table.schema)
 
 
-def _note_versions(connection: duckdb.DuckDBPyConnection, source: Source, endpoint: Endpoint, table: pa.Table) -> None:
-    """Keep the versions of values that differ between two pages, or between a page and the stored row (`meta.versions`).
+def _note_versions(connection: duckdb.DuckDBPyConnection, run: Run, source: Source, endpoint: Endpoint, table: pa.Table) -> None:
+    """Keep all observations of a value that differs between two pages, or between a page and the stored row (`meta.versions`).
 
-    Noted before the rows are merged, so that a killed load notes them again. A page that is read anew is no other version.
+    Raw has the last observation alone. The others are read from landing when a value differs for the first time, and are noted
+    from then on, so that the result is the same in whatever order pages are loaded. A page that is read anew is no other version.
     """
     fields = [f'"{n}"' for n in endpoint.schema.names if n not in endpoint.primary_key and not n.startswith("_")]
     if endpoint.snapshot or endpoint.streamed or not fields:
         return
     assert endpoint.time
     keys, values = ", ".join(f'"{key}"' for key in endpoint.primary_key), ", ".join(fields)
-    given = connection.from_arrow(table.append_column("_row", pa.array(range(table.num_rows))))  # noqa: F841, read by its name
+    given = connection.from_arrow(table)  # noqa: F841, DuckDB finds it by its name
+    stored = f'FROM raw."{source.raw_table(endpoint)}" SEMI JOIN given USING ({keys})'
+    differing = connection.execute(
+        f"""
+        SELECT {keys} FROM (SELECT {keys}, {values} FROM given UNION ALL SELECT {keys}, {values} {stored})
+        GROUP BY ALL HAVING count(DISTINCT hash({values})) > 1
+        """
+    ).to_arrow_table()
+    seen = pa.concat_tables([_observations(run, source, endpoint, differing), table])
+    seen = connection.from_arrow(seen.append_column("_row", pa.array(range(seen.num_rows))))
     connection.execute(
         f"""
-        INSERT OR IGNORE INTO meta.versions
-        WITH versions AS (
-            SELECT {keys}, {values}, _observed_at, _run, _page, _row FROM given
-            UNION ALL
-            SELECT {keys}, {values}, _observed_at, _run, _page, -1
-            FROM raw."{source.raw_table(endpoint)}" SEMI JOIN given USING ({keys})
-        ),
-        changed AS (
+        INSERT OR REPLACE INTO meta.versions
+        WITH known AS (SELECT row_key, field FROM meta.versions WHERE source = $1 AND dataset = $2),
+        pages AS (
             SELECT "{endpoint.key[0]}" AS symbol, make_timestamp("{endpoint.time}" * 1000) AS happened_at,
                 concat_ws(' ', {keys}) AS row_key, {", ".join(f"{field}::VARCHAR AS {field}" for field in fields)},
-                _observed_at, _run, _page, _row
-            FROM versions
-            SEMI JOIN (SELECT {keys} FROM versions GROUP BY ALL HAVING count(DISTINCT hash({values})) > 1) USING ({keys})
+                _observed_at, _run, _page
+            FROM (FROM seen UNION ALL BY NAME SELECT *, -1 AS _row {stored})
+            QUALIFY row_number() OVER (PARTITION BY row_key, _observed_at, _run, _page ORDER BY _row DESC) = 1
+        ),
+        observed AS (FROM pages UNPIVOT INCLUDE NULLS (value FOR field IN ({values}))),
+        changed AS (
+            SELECT row_key, field FROM observed GROUP BY ALL HAVING count(DISTINCT value) + bool_or(value IS NULL)::INTEGER > 1
         )
         SELECT $1, $2, symbol, happened_at, row_key, field, value, _observed_at, _run, _page
-        FROM (
-            SELECT *, (_page, _observed_at) AS sent FROM changed UNPIVOT INCLUDE NULLS (value FOR field IN ({values}))
-        )
-        WINDOW version AS (PARTITION BY row_key, field ORDER BY _observed_at, _run, _row)
-        QUALIFY (value IS DISTINCT FROM lag(value) OVER version AND sent <> lag(sent) OVER version)
-            OR (value IS DISTINCT FROM lead(value) OVER version AND sent <> lead(sent) OVER version)
+        FROM observed SEMI JOIN (FROM known UNION FROM changed) USING (row_key, field)
         """,
         [source.name, endpoint.name],
     )
+
+
+def _observations(run: Run, source: Source, endpoint: Endpoint, keys: pa.Table) -> pa.Table:
+    """The rows of all pages in landing at the times of these keys."""
+    found = [endpoint.schema.empty_table()]
+    symbol, times = endpoint.key[0], sorted(set(keys[endpoint.time].to_pylist()))
+    if not times:
+        return found[0]
+    symbols = {symbol, *keys[symbol].to_pylist()}
+    read_already = set()
+    for entry in run.landing.iterate():
+        if (entry.source, entry.endpoint_name, entry.market) != (source.name, endpoint.name, run.settings.market):
+            continue
+        start, end = entry.window or (times[0], times[-1] + 1)
+        page = (entry.sha256, entry.observed_at, *_answer(entry), start, end)
+        has_keys = bisect_left(times, start) < bisect_left(times, end) and entry.context.get(symbol, symbol) in symbols
+        if not has_keys or page in read_already:
+            continue
+        read_already.add(page)
+        with suppress(Exception):  # a page that can't be read is in quarantine since it was loaded
+            table = page_table(endpoint, entry, read(endpoint, run.landing.body(entry)).rows)
+            found.append(
+                _clip(endpoint, Window(start, end), entry, table.filter(pc.is_in(table[endpoint.time], pa.array(times))))
+            )
+    return pa.concat_tables(found)
 
 
 def _resource(dlt: Any, name: str, endpoint: Endpoint, table: pa.Table, all_new: bool) -> Any:

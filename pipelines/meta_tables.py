@@ -105,7 +105,7 @@ META_TABLES = {
         key=("source", "dataset", "venue", "symbol", "window_start", "window_end"),
     ),
     "versions": Table(
-        "One row per version of a value that a source sent again with another value. The mart `corrections` counts them.",
+        "One row per observation of a value that a source sent again with another value; `corrections` counts its changes.",
         {
             "source": _SOURCE,
             "dataset": _DATASET,

@@ -5,14 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
 
 from pipelines import load as loading
 from pipelines import warehouse
@@ -216,6 +222,22 @@ def test_complete_windows_of_events_are_noted(once: Once) -> None:
     ]
 
 
+def test_what_a_run_tells_of_windows_does_not_depend_on_what_is_loaded_with_it(tmp_path: Path) -> None:
+    """Of three runs the first had events, the second none of any instrument, the third a page that can't be read."""
+    days = [Window(T0 + n * DAY, T0 + (n + 1) * DAY) for n in range(3)]
+    runs = [begin(tmp_path / "one", day) for day in days]
+    xbt: dict[str, Any] = {"source": KRAKEN, "context": {"symbol": "PF_XBTUSD"}}
+    land(runs[0], "liquidations", {"elements": []}, days[0], **xbt)
+    land(runs[1], "liquidations", {"elements": []}, days[1], empty=True, **xbt)
+    land(runs[2], "liquidations", {"elements": "none"}, days[2], params={"day": 2}, **xbt)
+    for run in runs:
+        load(run, KRAKEN)
+    whole = replace(begin(tmp_path / "other", Window(days[0].start, days[2].end)), landing=runs[0].landing)
+    load(whole, KRAKEN)
+    sql = "SELECT window_start, window_end FROM meta.loaded_windows"
+    assert query(whole, sql) == query(runs[0], sql) == [(datetime(2025, 10, 10), datetime(2025, 10, 11))]
+
+
 def test_windows_of_which_a_venue_had_nothing_more_are_noted(tmp_path: Path) -> None:
     run = begin(tmp_path)
     entries = [land(run, "candles", bars(DAY_ONE)), land(run, "candles", [], DAY_ONE, silent="BTCUSDT", empty=True)]
@@ -282,34 +304,57 @@ def test_a_replay_keeps_corrections_under_a_clock_that_stands_still(tmp_path: Pa
     assert query(replayed, sql) == [(1e-3,)]
 
 
-def versions(run: Run, batches: list[list[tuple[float, int]]]) -> list[tuple[Any, ...]]:
-    """What is noted of a rate's versions, given as (rate, day of the request) in one load after another."""
-    endpoint, name = BINANCE.endpoint("funding_rates"), "raw.binance_usdm__funding_rates"
-    last = endpoint.schema.empty_table()
-    with duckdb.connect() as connection:
-        connection.execute(create_meta_tables() + f"; CREATE SCHEMA raw; CREATE TABLE {name} AS FROM last")
-        for batch in batches:
-            entries = [
-                land(run, "funding_rates", rates(DAY_ONE, rate, step=DAY), observed_at=T0 + day * DAY) for rate, day in batch
-            ]
-            table = pa.concat_tables(loading.arrow_tables(run, endpoint, entries, loading.LoadResult("binance_usdm")))
-            loading._note_versions(connection, BINANCE, endpoint, table)
-            last = loading.latest(endpoint, table)  # noqa: F841, DuckDB finds it by its name
-            connection.execute(f"CREATE OR REPLACE TABLE {name} AS FROM last")
-        sql = "SELECT symbol, happened_at, row_key, field, value, observed_at FROM meta.versions ORDER BY observed_at"
-        return connection.execute(sql).fetchall()
+class Observed:
+    """Observations of one rate in landing, each (value, day of the request), and loads of them into a warehouse in memory."""
+
+    endpoint, name = BINANCE.endpoint("funding_rates"), "binance_usdm__funding_rates"
+    connection = duckdb.connect()
+
+    def __init__(self, home: Path, seen: Sequence[tuple[float, int]]) -> None:
+        self.run = begin(home)
+        rows = self.endpoint.schema.empty_table()  # noqa: F841, DuckDB finds it by its name
+        tables = f"CREATE SCHEMA IF NOT EXISTS raw; CREATE TABLE IF NOT EXISTS raw.{self.name} AS FROM rows"
+        self.connection.execute(f"{create_meta_tables()}; {tables}")
+        body = [(rates(DAY_ONE, rate, step=DAY), T0 + day * DAY) for rate, day in seen]
+        self.pages = [land(self.run, "funding_rates", each, observed_at=at) for each, at in body]
+
+    def loaded(self, *loads: Sequence[int]) -> list[tuple[Any, ...]]:
+        """What is known of the value after loads of these pages, by their numbers: the raw row, and the versions."""
+        connection = self.connection
+        connection.execute(f"DELETE FROM meta.versions; DELETE FROM raw.{self.name}")
+        for numbers in loads:
+            entries = sorted((self.pages[n] for n in numbers), key=loading.in_order)
+            given = pa.concat_tables(loading.arrow_tables(self.run, self.endpoint, entries, loading.LoadResult("binance_usdm")))
+            rows = loading._to_merge(connection, self.run, BINANCE, self.endpoint, given)[0]
+            if rows.num_rows:  # all have one key
+                connection.execute(f"DELETE FROM raw.{self.name}; INSERT INTO raw.{self.name} FROM rows")
+        raw = f"SELECT funding_rate, _observed_at, _page FROM raw.{self.name}"
+        versions = "SELECT symbol, happened_at, row_key, field, value, observed_at FROM meta.versions ORDER BY observed_at, page"
+        return [*connection.execute(raw).fetchall(), *connection.execute(versions).fetchall()]
 
 
-def test_corrections_are_kept_and_the_same_after_a_replay(tmp_path: Path) -> None:
-    """A rate is 1e-4 on the 12th and 13th, 2e-4 on the 14th and 15th, 3e-4 on the 16th; the mark price stays absent."""
-    seen = [(1e-4, 2), (1e-4, 3), (2e-4, 4), (2e-4, 5), (3e-4, 6)]
-    run = begin(tmp_path)
-    replayed = versions(run, [seen])
-    assert replayed == versions(run, [[each] for each in seen]) == versions(run, [seen[:1], seen[1:4], seen[4:]])
-    assert replayed == [
+def test_corrections_have_every_observation_of_a_value_that_changed(tmp_path: Path) -> None:
+    """A rate is 1e-4 on the 12th and 13th, 2e-4 on the 14th, 1e-4 on the 15th; the mark price stays absent."""
+    observed = Observed(tmp_path, [(1e-4, 2), (1e-4, 3), (2e-4, 4), (1e-4, 5)])
+    assert observed.loaded(range(4))[1:] == [
         ("BTCUSDT", datetime(2025, 10, 10), f"BTCUSDT {T0} Regular", "funding_rate", value, datetime(2025, 10, 10 + day))
-        for value, day in (("0.0001", 3), ("0.0002", 4), ("0.0002", 5), ("0.0003", 6))
+        for value, day in (("0.0001", 2), ("0.0001", 3), ("0.0002", 4), ("0.0001", 5))
     ]
+    assert Observed(tmp_path / "same", [(1e-4, 2), (1e-4, 3)]).loaded([0], [1])[1:] == []
+
+
+@examples(max_examples=12, deadline=None)
+@given(st.data())
+def test_corrections_depend_on_landing_and_not_on_the_order_of_loads(data: st.DataObject) -> None:
+    """Any number of observations, two at a time under a clock that stands still, in any order, several in a load or twice."""
+    seen = data.draw(st.lists(st.tuples(st.sampled_from((1e-4, 2e-4, 3e-4)), st.integers(2, 6)), min_size=1, max_size=6))
+    order = data.draw(st.permutations(range(len(seen))))
+    cuts = [0, *sorted(data.draw(st.sets(st.integers(1, len(seen))))), len(seen)]
+    again = data.draw(st.lists(st.sampled_from(order), max_size=2))
+    with TemporaryDirectory() as home:
+        observed = Observed(Path(home), seen)
+        loads = [order[start:end] for start, end in pairwise(cuts) if start < end] + [[n] for n in again]
+        assert observed.loaded(*loads) == observed.loaded(range(len(seen)))
 
 
 def test_no_raw_column_has_the_name_of_one_of_the_versions() -> None:
