@@ -131,6 +131,8 @@ class Client:
         self._problem: VenueError | None = None
         self._skew = 0
         self._instruments_by_body: dict[tuple[str, str], str] = {}
+        #: By endpoint: pairs of instruments that were sent the same bytes, again when asked a second time.
+        self.alike: defaultdict[str, list[str]] = defaultdict(list)
         self._timeout = aiohttp.ClientTimeout(total=timeout * 4, sock_connect=timeout, sock_read=timeout)
         self._session: aiohttp.ClientSession | None = None
         self._transport: Transport | None = None
@@ -185,6 +187,8 @@ class Client:
                 # Confirm with a second request what may be another's answer: no row, no JSON, another instrument's bytes.
                 if not confirmed and self._is_doubtful(endpoint, page):
                     page, confirmed = await self._once(request, endpoint, when_leaving), True
+        if other := self._instrument_of_same_bytes(endpoint, page):
+            self.alike[endpoint.name].append(f"{request.instrument} and {other}")
         return page
 
     def _wait(self, state: RetryCallState) -> float:
@@ -299,10 +303,15 @@ class Client:
             return not is_json(page.body)
         if endpoint.is_empty(page.content, page.rows):
             return True
-        if not page.rows or endpoint.allow_identical_pages:
-            return False
+        return bool(self._instrument_of_same_bytes(endpoint, page))
+
+    def _instrument_of_same_bytes(self, endpoint: Endpoint, page: Page) -> str:
+        """The other instrument that was sent these bytes in this run; empty where there is none, or equal bytes are usual."""
+        if not page.rows or endpoint.allow_identical_pages or endpoint.is_empty(page.content, page.rows):
+            return ""
         instrument = page.request.instrument if page.request else ""
-        return self._instruments_by_body.setdefault((endpoint.name, page.sha256), instrument) != instrument
+        first = self._instruments_by_body.setdefault((endpoint.name, page.sha256), instrument)
+        return "" if first == instrument else first
 
     async def http(self, method: str, url: str | URL, **content: Any) -> Answer:
         """One request by HTTP, its answer without this source's key. Raises `TimeoutError`, `ConnectionError`, `Rejected`.

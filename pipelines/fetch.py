@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import pairwise
@@ -113,7 +113,7 @@ def _end(day: date) -> int:
 
 async def fetch(run: Run, sources: list[Source], progress: Progress = lambda source, done, total: None) -> list[FetchResult]:
     """Fetch all sources at the same time. Raises `LandingFull`; every other problem is in the results."""
-    remembered = _final_entries(run)
+    remembered = _final_entries(run, {source.name: source for source in sources})
     jobs = [_SourceFetch(run, source, remembered, progress) for source in sources]
     named = {name: getattr(run.settings, name) for name in ("ccxt_venues", "vendor_venues", "subgraphs")}
     run.landing.note_scope(Scope(sorted({source.name for source in sources}), run.settings.assets, **named))
@@ -137,14 +137,26 @@ async def fetch(run: Run, sources: list[Source], progress: Progress = lambda sou
     return list(results.values())
 
 
-def _final_entries(run: Run) -> dict[str, Entry]:
-    """Final responses of earlier runs, by the fingerprint of their request."""
+def _final_entries(run: Run, sources: Mapping[str, Source]) -> dict[str, Entry]:
+    """Final responses of earlier runs, by the fingerprint of their request.
+
+    Not those whose bytes came for several instruments: one may have been sent another's.
+    """
     if run.settings.refetch:
         return {}
     runs = [each for each in run.landing.runs() if not each.endswith(COLLECTED)][-RUNS_REMEMBERED:]
-    return {
-        _fingerprint(e): e for e in run.landing.iterate(runs) if e.final and not e.problem and e.market == run.settings.market
+    found = {
+        _fingerprint(e): e
+        for e in run.landing.iterate(runs)
+        if e.source in sources and e.final and not e.problem and e.market == run.settings.market
     }
+    contexts: defaultdict[tuple[str, str, str], set[tuple[str, ...]]] = defaultdict(set)
+    for e in found.values():
+        if not e.empty:
+            contexts[e.source, e.endpoint_name, e.sha256].add(tuple(e.context.values()))
+    usual = {(name, e.name) for name, source in sources.items() for e in source.endpoints if e.allow_identical_pages}
+    doubtful = {key for key, several in contexts.items() if len(several) > 1 and key[:2] not in usual}
+    return {key: e for key, e in found.items() if (e.source, e.endpoint_name, e.sha256) not in doubtful}
 
 
 def _fingerprint(entry: Entry) -> str:
@@ -212,6 +224,9 @@ class _SourceFetch:
         for name, times in self.result.times_outside.items():
             example = f"such as one of {iso(times[0])}"
             self._warn_once(f"{self.source.name} {name}: {len(times)} rows outside the requested windows are left out, {example}")
+        for name, pairs in client.alike.items():
+            message = f"{len(pairs)} answers are byte for byte those about other instruments, such as {pairs[0]}"
+            self._warn_once(f"{self.source.name} {name}: {message}; the next run requests them again")
         self.result.usage = client.usage
         self.result.seconds = time.monotonic() - begun
 

@@ -106,6 +106,26 @@ def test_a_page_that_the_venue_cut_is_completed(kept: slice, tmp_path: Path) -> 
     assert venue.requests == [], "what is known is not requested again"
 
 
+def test_bytes_that_came_for_two_instruments_are_requested_again_by_the_next_run(tmp_path: Path) -> None:
+    """A proxy that repeats an answer, also when asked a second time; two quiet markets have the same bytes in truth."""
+    wrong = True
+
+    def answer(path: str, params: Mapping[str, Any]) -> Any:
+        price = 1 if wrong else {"A": 1, "B": 2}[params["symbol"]]
+        return [[*bar[:4], price] for bar in bars(params["startTime"], params["endTime"])]
+
+    day, both = Window(NOW - DAY, NOW), (Instrument("A", "A"), Instrument("B", "A"))
+    venue = Venue(answer, (BARS,), both)
+    [told] = venue.fetch(tmp_path, day).warnings
+    assert (
+        told.startswith("x candles: 1 answers are byte for byte those about other instruments, such as ")
+        and len(venue.requests) == 3
+    )
+    wrong = False
+    assert not venue.fetch(tmp_path, day).warnings and len(venue.requests) == 2
+    assert not venue.fetch(tmp_path, day).warnings and not venue.requests
+
+
 def test_hours_without_trades_are_requested_once_more_and_stay_missing(tmp_path: Path) -> None:
     def answer(path: str, params: Mapping[str, Any]) -> Any:
         return [bar for bar in bars(params["startTime"], params["endTime"]) if bar[0] // HOUR % 24 not in (0, 3, 20)]
