@@ -44,6 +44,7 @@ HISTORY_MARGIN_MS = 60_000
 SETTLED_LATE_MS = 60_000
 
 Progress = Callable[[str, int, int], None]
+Put = Callable[[Entry, bytes], None]
 
 
 @dataclass
@@ -122,10 +123,7 @@ async def fetch(run: Run, sources: list[Source], progress: Progress = lambda sou
             for job in jobs:
                 group.create_task(job.fetch())
     except* Exception as several:
-        problem: BaseException = several
-        while isinstance(problem, BaseExceptionGroup):
-            problem = problem.exceptions[0]
-        raise problem from None
+        raise _first(several) from None
     finally:
         run.landing.flush()
     results: dict[str, FetchResult] = {}
@@ -135,6 +133,25 @@ async def fetch(run: Run, sources: list[Source], progress: Progress = lambda sou
         if (known := results.setdefault(job.source.name, job.result)) is not job.result:
             known.add(job.result)
     return list(results.values())
+
+
+async def poll(run: Run, source: Source, instruments: Sequence[Instrument], put: Put) -> FetchResult:
+    """Fetch the present of a source's instruments, with `run.started` as the time of observation of them all.
+
+    `put` takes the pages in landing's place, and what it raises is raised. Of lists of all instruments these alone are loaded.
+    """
+    job = _SourceFetch(run, source, {}, lambda source, done, total: None, put)
+    try:
+        await job.poll(instruments)
+    except* Exception as several:
+        raise _first(several) from None
+    return job.result
+
+
+def _first(several: BaseException) -> BaseException:
+    while isinstance(several, BaseExceptionGroup):
+        several = several.exceptions[0]
+    return several
 
 
 def _final_entries(run: Run, sources: Mapping[str, Source]) -> dict[str, Entry]:
@@ -196,8 +213,11 @@ def _requests(endpoint: Endpoint, instrument: Instrument, window: Window) -> lis
 class _SourceFetch:
     """One source in one run."""
 
-    def __init__(self, run: Run, source: Source, remembered: dict[str, Entry], progress: Progress) -> None:
+    def __init__(
+        self, run: Run, source: Source, remembered: dict[str, Entry], progress: Progress, put: Put | None = None
+    ) -> None:
         self.run, self.source, self.remembered, self.progress = run, source, remembered, progress
+        self._put = put or run.landing.put
         self.result = FetchResult(source.name)
         self._stopped = False
         #: Failed requests in a row: unanswered ones of the source (under ""), refused ones by endpoint.
@@ -208,6 +228,8 @@ class _SourceFetch:
         self._given_up: dict[str, VenueError] = {}
         self._not_found: defaultdict[str, list[VenueError]] = defaultdict(list)
         self._done = self._total = 0
+        #: Of a poll, the symbols that are asked for.
+        self._only: tuple[str, ...] = ()
 
     async def fetch(self) -> None:
         begun = time.monotonic()
@@ -228,6 +250,17 @@ class _SourceFetch:
             message = f"{len(pairs)} answers are byte for byte those about other instruments, such as {pairs[0]}"
             self._warn_once(f"{self.source.name} {name}: {message}; the next run requests them again")
         self.result.usage = client.usage
+        self.result.seconds = time.monotonic() - begun
+
+    async def poll(self, instruments: Sequence[Instrument]) -> None:
+        """Request the present of these instruments, all endpoints at the same time."""
+        begun = time.monotonic()
+        self._only = tuple(instrument.symbol for instrument in instruments)
+        async with self.run.client(self.source) as client, asyncio.TaskGroup() as group:
+            for endpoint in self.source.polled:
+                about = [Instrument("", "")] if endpoint.bulk else list(instruments)
+                group.create_task(self._fetch_endpoint(client, endpoint, about))
+        self.result.warnings += client.warnings
         self.result.seconds = time.monotonic() - begun
 
     def _chosen_instruments(self, client: Client) -> list[Instrument]:
@@ -449,7 +482,7 @@ class _SourceFetch:
                 next_request, problem = None, each
         last = next_request is None and problem is None
         entry = self._entry(endpoint, request, page, chain, last)
-        await asyncio.to_thread(self.run.landing.put, entry, page.body)
+        await asyncio.to_thread(self._put, entry, page.body)
         self.result.entries.append(entry)
         if entry.flaws and entry.window:
             chain.add_incomplete(entry)
@@ -530,6 +563,7 @@ class _SourceFetch:
             field=page.field,
             value=page.value,
             flaws=tuple(page.flaws),
+            only=self._only if endpoint.bulk else (),
         )
 
     def _stop(self, problem: VenueError, client: Client) -> None:

@@ -61,7 +61,8 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `final`: the window was over when the response came, so that the same request would give the same page. `last`: no page
     follows, so the window is covered. `whole`: with it, the pages of the window have all rows that they should have. `silent`:
-    the instrument whose missing bars of this window were requested a second time, and none came.
+    the instrument whose missing bars of this window were requested a second time, and none came. `only`: of a page about all
+    instruments, those whose rows are loaded; empty: all.
     `clip_end`: the window was not part of the request, as in pages that are counted from the newest row. `empty`: the page has no
     records. `problem`, `field`, `value`: why the page could not be read. `flaws`: rows that were left out.
     """
@@ -92,6 +93,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     whole: bool = False
     silent: str = ""
     flaws: tuple[Flaw, ...] = ()
+    only: tuple[str, ...] = ()
 
     @property
     def page(self) -> str:

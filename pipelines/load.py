@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, groupby
 from operator import attrgetter
 from typing import Any
 
@@ -92,11 +92,14 @@ def load(run: Run, source: Source, entries: Iterable[Entry] | None = None) -> Lo
         warehouse.prepare(connection, run.settings.market)
         for endpoint in source.tables:
             ordered = sorted(pages[endpoint.name], key=in_order)
-            task = _Task(endpoint, ordered, _digest(endpoint, run.window, ordered))
-            if not ordered or _is_loaded(connection, source, task):
+            new = [
+                task
+                for part in _parts(endpoint, ordered)
+                if not _is_loaded(connection, source, task := _Task(endpoint, part, _digest(endpoint, run.window, part)))
+            ]
+            tasks += new
+            if not new:
                 result.unchanged.append(endpoint.name)
-            else:
-                tasks.append(task)
         for task in tasks:
             warehouse.mark_changed(connection, _changed_window(task, run.window))
     with _without_garbage_collection():
@@ -135,6 +138,13 @@ def in_order(entry: Entry) -> tuple[Any, ...]:
 def _answer(entry: Entry) -> tuple[str, tuple[tuple[str, str], ...]]:
     """What the pages that answer one plan have in common: the run and the context."""
     return entry.run, tuple(entry.context.items())
+
+
+def _parts(endpoint: Endpoint, entries: Sequence[Entry]) -> list[Sequence[Entry]]:
+    """The pages that are loaded together: all of an endpoint; of a snapshot, which may come each minute, those of an hour."""
+    if not endpoint.snapshot:
+        return [entries] if entries else []
+    return [list(part) for _, part in groupby(entries, lambda entry: entry.observed_at // HOUR)]
 
 
 def _changed_window(task: _Task, window: Window) -> Window:
@@ -245,7 +255,10 @@ def arrow_tables(run: Run, endpoint: Endpoint, entries: Sequence[Entry], result:
         try:
             body = run.landing.body(entry)
             reading = read(endpoint, body)
-            table = _clip(endpoint, run.window, entry, page_table(endpoint, entry, reading.rows))
+            rows = reading.rows
+            if entry.only:
+                rows = [row for row in rows if getattr(row, endpoint.key[0]) in entry.only]
+            table = _clip(endpoint, run.window, entry, page_table(endpoint, entry, rows))
         except Exception as problem:  # no page may stop the load of the others, in this run or a later one
             result.unread.add((entry.endpoint_name, *_answer(entry)))
             if any(_replaces(later, entry) for later in entries):

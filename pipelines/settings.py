@@ -96,6 +96,9 @@ class Settings(BaseSettings):
     emulator_url: str | None = Field(None, description="URL of a running emulator; default: start one")
     liquidation_days: float = Field(3, ge=0, description="days of liquidations to fetch, at the end of the window")
     collect_seconds: float = Field(60, gt=0, description="seconds after which the collector puts what it heard into landing")
+    poll_seconds: float = Field(
+        60, ge=0, description="seconds between two rounds of the collector's requests for what venues don't keep; 0: none"
+    )
     collect_port: int = Field(
         9187, ge=0, le=65535, description="port on loopback of the collector's `/metrics` and `/health`; 0: none"
     )

@@ -370,6 +370,13 @@ class Source:
         return self.pool or urlsplit(self.base_url).netloc or self.base_url
 
     @property
+    def polled(self) -> tuple[Endpoint, ...]:
+        """What `perps collect` asks for again and again: the present of listed instruments, but for the lists themselves."""
+        if not self.parse_instruments:
+            return ()
+        return tuple(e for e in self.endpoints if e.snapshot and e.name not in ("instruments", "funding_info"))
+
+    @property
     def tables(self) -> tuple[Endpoint, ...]:
         """All endpoints that have a raw table: those of requests, those of streams."""
         heard = dict.fromkeys(stream.endpoint for stream in self.streams)

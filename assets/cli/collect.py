@@ -31,7 +31,8 @@ def collect(
 ) -> None:
     """Hear what venues send once and don't keep, until Ctrl-C or SIGTERM; `perps run` loads it, or a sensor in the UI.
 
-    All instruments, or those of `--assets`. Exit status 1 of `--status` when no collector runs or one isn't well.
+    Streams of all instruments, or of those of `--assets`; polled are the assets in the settings. Exit status 1 of `--status`
+    when no collector runs or one isn't well.
     """
     from assets.cli import printing
     from pipelines.collect.collector import root
@@ -79,22 +80,27 @@ def _begun(settings: Settings) -> Iterator[Run]:
 
 async def _collect(run: Run) -> bool:
     """Collect until a signal; True where a thread is left that can't end."""
-    from pipelines.collect.collector import Collector
+    from pipelines.collect.collector import Collector, polls
     from pipelines.collect.watching import watched
 
     stop = asyncio.Event()
     for which in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(which, stop.set)
     chosen, notes = run.chosen_sources()
-    sources = [source for source in chosen if source.streams]
+    sources = [source for source in chosen if source.streams or polls(run.settings, source)]
     for note in notes:
         typer.echo(note, err=True)
     if not sources:
-        raise ValueError(f"{', '.join(run.settings.venues)}: none of these venues has a stream; see docs/collecting.md")
+        raise ValueError(
+            f"{', '.join(run.settings.venues)}: none of these venues has a stream or something to poll; see docs/collecting.md"
+        )
     collector = Collector(run, sources)
     async with watched(collector, run.settings.collect_port) as address:
         streams = ", ".join(listener.tag for listener in collector.listeners)
         where = f"; {address}/health and /metrics" if address else ""
-        typer.echo(f"hearing {streams}{where}; spool {collector.spool.folder}", err=True)
+        polled = ", ".join(poller.source.name for poller in collector.pollers)
+        typer.echo(
+            f"hearing {streams or 'no stream'}; polling {polled or 'nothing'}{where}; spool {collector.spool.folder}", err=True
+        )
         await collector.collect(stop)
     return collector.seals

@@ -41,7 +41,7 @@ console = _Plain(highlight=False, width=max(100, shutil.get_terminal_size((140, 
 
 
 def collectors(found: Sequence[tuple[Mapping[str, Any], bool]]) -> None:
-    """How collectors go, by stream."""
+    """How collectors go, by stream and by polled source."""
     if not found:
         console.print("no collector runs: start one with `perps collect`")
     for state, lives in found:
@@ -59,6 +59,13 @@ def collectors(found: Sequence[tuple[Mapping[str, Any], bool]]) -> None:
             symbols = f"{stream['symbols']:,}" if stream["symbols"] else "all"
             table.add_row(tag, escape(heard), symbols, *numbers, f"{stream['bytes'] / 1e6:.1f}", last, *losses)
         console.print(table)
+        table = Table("source", "polled", "instruments", "rounds", "pages", "failed", "last round, UTC", box=None)
+        for source, poll in state.get("polls", {}).items():
+            polled = "yes" if poll["polled"] and lives else f"no: {poll['last_problem'] or 'not yet'}"
+            numbers = [f"{poll[name]:,}" for name in ("instruments", "rounds", "pages", "failures")]
+            table.add_row(source, escape(polled), *numbers, _ms(poll["last_round"]) if poll["last_round"] else "none")
+        if table.row_count:
+            console.print(table)
 
 
 def _ms(moment: int) -> str:

@@ -1,4 +1,4 @@
-"""The collector: listeners, spool and sealing of one process, until it is told to end.
+"""The collector: listeners, pollers, spool and sealing of one process, until it is told to end.
 
 Each second: every session's state is put, and the spool is brought to the disk. Each `collect_seconds`, or where the spool has
 grown: it is sealed into landing, by a thread, so that a slow storage stops nothing. What can't be sealed, because landing is full
@@ -20,6 +20,7 @@ import aiohttp
 import msgspec
 
 from pipelines.collect.listener import Listener
+from pipelines.collect.polling import PAGES, Poller
 from pipelines.collect.sealing import Sealer, tag
 from pipelines.collect.session import now_ms
 from pipelines.collect.spool import Spool
@@ -48,13 +49,18 @@ def known_streams() -> dict[str, tuple[Source, Stream]]:
     return {tag(source, stream): (source, stream) for source in sources for stream in source.streams}
 
 
+def polls(settings: Settings, source: Source) -> bool:
+    """True if a source is asked for what its venue doesn't keep; vendors of data are not, who count each request."""
+    return bool(settings.poll_seconds and source.polled and source_rows()[source.name].venue)
+
+
 def root(settings: Settings) -> Path:
     """The folder of all collectors' spools of a market."""
     return settings.folder / "collect"
 
 
 class Collector:
-    """One collector of a run's sources. `listeners` are those of their streams."""
+    """One collector of a run's sources. `listeners` are those of their streams, `pollers` those of their present."""
 
     def __init__(self, run: Run, sources: Sequence[Source]) -> None:
         self.run, self.settings = run, run.settings
@@ -67,6 +73,8 @@ class Collector:
             for source in sources
             for stream in source.streams
         ]
+        polled = [source for source in sources if polls(run.settings, source)]
+        self.pollers = [Poller(run, source, self._putter(PAGES)) for source in polled]
         self.sealed_pages = 0
         self.sealed_at = self.flushed_at = now_ms()
         self.problem = ""
@@ -88,6 +96,7 @@ class Collector:
         await asyncio.to_thread(self._seal_abandoned)
         async with aiohttp.ClientSession(trust_env=self.run.emulator is None, headers={"User-Agent": "perplake"}) as http:
             tasks = [asyncio.create_task(listener.hear(http)) for listener in self.listeners]
+            tasks += [asyncio.create_task(poller.poll()) for poller in self.pollers]
             try:
                 await self._keep_spool(stop, tasks)
             finally:
@@ -102,7 +111,7 @@ class Collector:
         while not stop.is_set():
             for task in tasks:
                 if task.done():
-                    task.result()  # a listener never ends: what it raises ends the collector
+                    task.result()  # a listener or poller never ends: what it raises ends the collector
             begun = time.monotonic()
             for listener in self.listeners:
                 listener.tell()
@@ -168,9 +177,10 @@ class Collector:
 
     @property
     def is_healthy(self) -> bool:
-        """True while all streams are heard, the spool is written and landing takes the segments."""
+        """True while all streams are heard, all sources are polled, the spool is written and landing takes the segments."""
         fresh = now_ms() - self.flushed_at < 10_000
-        return fresh and not self.problem and all(listener.is_heard for listener in self.listeners)
+        works = [*(listener.is_heard for listener in self.listeners), *(poller.is_polled for poller in self.pollers)]
+        return fresh and not self.problem and all(works)
 
     def state(self) -> dict[str, Any]:
         """The state of the collector and of its streams, in plain values; times in milliseconds, UTC."""
@@ -196,6 +206,7 @@ class Collector:
                 }
                 for listener in self.listeners
             },
+            "polls": {poller.source.name: poller.state() for poller in self.pollers},
         }
 
     def line(self) -> str:
@@ -203,7 +214,10 @@ class Collector:
         heard = sum(listener.is_heard for listener in self.listeners)
         counts = {name: sum(listener.count(name) for listener in self.listeners) for name in ("events", "messages", "dropped")}
         silent = [listener.tag for listener in self.listeners if not listener.is_heard]
+        late = [poller.source.name for poller in self.pollers if not poller.is_polled]
+        polled = f"{len(self.pollers) - len(late)} of {len(self.pollers)} sources polled"
         return (
+            f"{polled}{' (not ' + ', '.join(late) + ')' if late else ''}; "
             f"{heard} of {len(self.listeners)} streams heard{' (not ' + ', '.join(silent) + ')' if silent else ''}; "
             f"{counts['events']:,} events in {counts['messages']:,} messages, {counts['dropped']:,} dropped; "
             f"{self.sealed_pages:,} pages in landing, {self._spooled / 1e6:.1f} MB in the spool"

@@ -1,8 +1,9 @@
 """Sealing: spooled lines become pages of landing, each complete or absent, and the spooled file is deleted after them.
 
 A page is a stream's lines as a JSON list, with the last state of each session; its entry in the manifest is there once for the
-events and once for the sessions. A file that is sealed twice, because the collector was killed between the manifest and the
-deletion, gives the same page, and the same rows. A run in landing is what one collector sealed of one day.
+events and once for the sessions. A page that was polled is a line with its entry, and is put into landing as it came.
+A file that is sealed twice, because the collector was killed between the manifest and the deletion, gives the same pages, and
+the same rows. A run in landing is what one collector sealed of one day.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from pipelines.collect import spool
+from pipelines.collect.polling import PAGES, PageLine
 from pipelines.landing import COLLECTED, Entry, Landing
 from pipelines.reading import Unreadable, read
 from pipelines.settings import Settings
@@ -83,6 +85,9 @@ class Sealer:
         for line in file.read_bytes().split(b"\n")[:-1]:  # what follows the last line's end is no whole line
             of, _, content = line.partition(b"\t")
             by_stream[of.decode(errors="replace")].append(content)
+        for content in by_stream.pop(PAGES, []):
+            page = msgspec.json.decode(content, type=PageLine)
+            yield page.entry, page.body
         for name, lines in by_stream.items():
             if name not in self.streams:
                 raise ValueError(f"{file} has lines of {name!r}, a stream that this version doesn't know: keep the file")

@@ -1,6 +1,6 @@
 """How a collector goes: Prometheus' metrics and a health check on loopback, and the state that it leaves in its folder.
 
-`/metrics` in Prometheus' text format; `/health` is 200 with the state as JSON while all streams are heard and written, else 503.
+`/metrics` in Prometheus' text format; `/health` is 200 with the state as JSON while all is heard, polled and written, else 503.
 Alone: `curl http://127.0.0.1:9187/health` while `perps collect` runs; `perps collect --status` reads the files alone.
 """
 
@@ -36,6 +36,16 @@ GAUGES = {
     "connections": "Connections that are up or coming up.",
     "symbols": "Instruments subscribed to by name; 0 of a stream of everything.",
 }
+POLL_COUNTERS = {
+    "rounds": "Rounds of requests.",
+    "pages": "Answers kept.",
+    "failures": "Requests that gave no answer.",
+}
+POLL_GAUGES = {
+    "polled": "1 while rounds are answered whole.",
+    "instruments": "Instruments that are asked for.",
+    "last_round": "When the last round began, Unix time in milliseconds.",
+}
 
 
 class _Metrics(Metrics):
@@ -50,11 +60,17 @@ class _Metrics(Metrics):
                 for tag, stream in state["streams"].items():
                     family.add_metric([tag], float(stream[name]))
                 yield family
+        for kind, named in ((CounterMetricFamily, POLL_COUNTERS), (GaugeMetricFamily, POLL_GAUGES)):
+            for name, text in named.items():
+                family = kind(f"perplake_collect_poll_{name}", text, labels=["source"])
+                for source, poll in state["polls"].items():
+                    family.add_metric([source], float(poll[name]))
+                yield family
         last = GaugeMetricFamily("perplake_collect_last_event_seconds", "Unix time of the last event.", labels=["stream"])
         for tag, stream in state["streams"].items():
             last.add_metric([tag], stream["last_event"] / 1000)
         yield last
-        yield GaugeMetricFamily("perplake_collect_healthy", "1 while all is heard and written.", float(state["healthy"]))
+        yield GaugeMetricFamily("perplake_collect_healthy", "1 while all is heard, polled and written.", float(state["healthy"]))
         yield GaugeMetricFamily("perplake_collect_spooled_bytes", "Bytes that wait for landing.", state["spooled_bytes"])
         yield GaugeMetricFamily("perplake_collect_flushed_seconds", "Unix time of the last flush.", state["flushed_at"] / 1000)
         yield GaugeMetricFamily("perplake_collect_sealed_seconds", "Unix time of the last segment.", state["sealed_at"] / 1000)

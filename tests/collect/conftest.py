@@ -36,7 +36,7 @@ def now() -> int:
 def begin(emulator: Served, home: Path, **settings: Any) -> Run:
     """A run of the collector's, today."""
     today = datetime.now(UTC).date()
-    chosen = Settings(**{"home": home, "collect_seconds": 0.5, "collect_port": 0, **settings})
+    chosen = Settings(**{"home": home, "collect_seconds": 0.5, "collect_port": 0, "poll_seconds": 0, **settings})
     run = Run.begin(chosen, Window.of_days(today, today), Clock(None), EmulatorInfo(emulator.url, "synthetic; seed=7"))
     run.landing.release()
     return run

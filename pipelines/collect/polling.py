@@ -1,0 +1,118 @@
+"""Polling: what venues state and don't keep, asked each `poll_seconds` by the same requests as a fetch, into the spool.
+
+Each source has a round of its own, at whole multiples of `poll_seconds`, so that one that fails or is slow stops no other; a
+round that takes longer than that leaves the next one out. Limits and pauses are those of the client: during a venue's ban
+nothing is sent. Of the assets in the settings. Nothing to run alone: `collector` has a poller for each source.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from pipelines.collect.listener import listed
+from pipelines.errors import LandingFull, VenueError
+from pipelines.fetch import poll
+from pipelines.landing import Entry
+from pipelines.reading import Unreadable
+from pipelines.run import Run
+from pipelines.source import Instrument, Source
+
+log = logging.getLogger("perplake.collect")
+
+#: How spooled lines name pages, which no stream is called.
+PAGES = "pages"
+#: Seconds between two looks at the list of instruments.
+LISTING_SECONDS = 3600.0
+
+
+class PageLine(msgspec.Struct):
+    """A page in the spool."""
+
+    entry: Entry
+    body: bytes
+
+
+class Poller:
+    """One source. `put` adds a line to the spool, and is False where there is no room."""
+
+    def __init__(self, run: Run, source: Source, put: Callable[[bytes], bool]) -> None:
+        self.run, self.source, self._put = run, source, put
+        self.seconds = run.settings.poll_seconds
+        self.instruments: list[Instrument] = []
+        self.rounds = self.pages = self.failures = 0
+        #: When the last round began, in milliseconds; when one without a failure did, by the machine's own clock.
+        self.last_round = 0
+        self.last_problem = ""
+        self._whole_at = self._listed_at = float("-inf")
+
+    @property
+    def is_polled(self) -> bool:
+        """True while rounds are answered whole: the last one was, and it is no more than two rounds and half a minute old."""
+        return not self.last_problem and time.monotonic() - self._whole_at < 3 * self.seconds + 30
+
+    def state(self) -> dict[str, Any]:
+        """How it goes, in plain values."""
+        return {
+            "polled": self.is_polled,
+            "instruments": len(self.instruments),
+            "rounds": self.rounds,
+            "pages": self.pages,
+            "failures": self.failures,
+            "last_round": self.last_round,
+            "last_problem": self.last_problem,
+        }
+
+    async def poll(self) -> None:
+        """Poll for ever."""
+        while True:
+            begun = time.monotonic()
+            problems = await self._round()
+            self.rounds += 1
+            self.failures += len(problems)
+            if not problems:
+                self._whole_at = begun
+            self._tell(problems)
+            await asyncio.sleep(self.seconds - time.time() % self.seconds)
+
+    async def _round(self) -> list[str]:
+        """One round; what failed of it."""
+        self.last_round = self.run.clock.now()
+        try:
+            if time.monotonic() - self._listed_at > LISTING_SECONDS:
+                self.instruments = await self._chosen()
+                self._listed_at = time.monotonic()
+            result = await poll(replace(self.run, started=self.last_round), self.source, self.instruments, self._page)
+        except (VenueError, Unreadable, LandingFull, OSError, ValueError) as problem:
+            return [str(problem)]
+        self.pages += len(result.entries)
+        return list(map(str, result.failures))
+
+    async def _chosen(self) -> list[Instrument]:
+        wanted = self.run.settings.assets
+        return [i for i in await listed(self.run, self.source) if "all" in wanted or i.base_asset in wanted]
+
+    def _page(self, entry: Entry, body: bytes) -> None:
+        if not self._put(msgspec.json.encode(PageLine(entry, body))):
+            raise LandingFull("the spool has no room: free the disk, or landing, which takes what is in the spool")
+
+    def _tell(self, problems: list[str]) -> None:
+        """Log a problem once: a ban of hours is one line, however its end is written."""
+        problem = "; ".join(problems[:3]) + (f"; and {len(problems) - 3} more" if len(problems) > 3 else "")
+        if _words(problem) != _words(self.last_problem):
+            if problem:
+                log.error("%s is not polled whole: %s; the next round asks again", self.source.name, problem)
+            else:
+                log.info("%s is polled whole again", self.source.name)
+        self.last_problem = problem
+
+
+def _words(text: str) -> str:
+    return re.sub(r"[\d:.-]+", "", text)
