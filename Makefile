@@ -39,7 +39,7 @@ bench: $(READY)  ## speed as ratios against peers and limits, in one run (about 
 	$(BIN)/python -m infra.bench
 
 torture: $(READY)  ## a small job killed at 50 random moments, then run again (about 45 minutes)
-	$(BIN)/python -m pytest tests/torture --kills 50
+	$(BIN)/python -m pytest tests/torture --kills 50 --forecasts
 
 SEEDS ?= 0:180
 simulate: $(READY)  ## histories of faults, kills and damage, 10,000 simulated days (about 3 hours); SEEDS=17 or SEEDS=0:40

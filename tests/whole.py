@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ PRELOAD = """
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(PRELOAD)
+_NUMBERS = count()
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,8 @@ def begin(home: Path, url: str, *arguments: str, point: Point | None = None, **s
             file.write(IN_MEMORY)
     environment = {f"PERPLAKE_{name.upper()}": str(value) for name, value in settings.items()}
     environment |= {"PERPLAKE_HOME": str(home), "PERPLAKE_EMULATOR_URL": url}
-    return Running(list(arguments), environment, home / "output.txt", point)
+    # One file a command: two may run at once.
+    return Running(list(arguments), environment, home / f"output-{next(_NUMBERS)}.txt", point)
 
 
 def perps(home: Path, url: str, *arguments: str, point: Point | None = None, **settings: object) -> Finished:

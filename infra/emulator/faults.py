@@ -98,6 +98,8 @@ def _in_json(fault: Fault, body: Any) -> Any:
     row = rows[min(fault.row, len(rows) - 1)] if rows else None
     if name == "":
         name = next(iter(row)) if isinstance(row, dict) else 0
+        if fault.kind == "unreadable_field" and isinstance(row, dict):  # a text in place of a text would be another name
+            name = next((key for key, value in row.items() if not isinstance(value, str) or value[:1].isdigit()), name)
     holder = _holder(row, name)
     if holder is None:
         raise ValueError(f"no row has a field {name!r}")

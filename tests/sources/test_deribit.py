@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from infra.emulator.limits import Limits
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served, serve
 from pipelines.source import Instrument
@@ -70,7 +72,9 @@ def test_inverse_open_interest_is_dollars_in_whole_contracts_linear_is_coins(emu
     assert rate is not None and linear["PEPE"]["current_funding"] == 8 * rate
 
 
-def test_the_list_of_instruments_has_a_limit_of_its_own(store: SyntheticMarket) -> None:
+def test_the_list_of_instruments_has_a_limit_of_its_own(store: SyntheticMarket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under a clock that stands still, so that no limit is filled up again meanwhile."""
+    monkeypatch.setattr("infra.emulator.server.Limits", partial(Limits, clock=lambda: NOW / 1000))
     with serve(store, as_of=NOW, days=5) as emulator:
         for _ in range(12):
             assert ask(emulator, "deribit", f"{PUBLIC}get_book_summary_by_currency?currency=BTC").status_code == 200

@@ -1,4 +1,7 @@
-"""`--kills N`: how many times the small job is killed: at the named points first, then at random moments."""
+"""`--kills N`: how many times the small job is killed: at the named points first, then at random moments.
+
+`--forecasts`: the job makes forecasts too, which are published with the rest.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--kills", type=int, default=IN_SUITE, help="kill the small job this many times: at named points, then at random"
     )
+    parser.addoption("--forecasts", action="store_true", help="the job that is killed makes forecasts, too")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

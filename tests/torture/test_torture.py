@@ -2,7 +2,7 @@
 
 One venue, one asset, a day at a time; after a random kill the days that follow are run first. Even kills meet an empty home
 (this day is the first ever loaded), odd ones a warehouse that has a day already. `python -m pytest tests/torture --kills 50`
-takes about a minute each.
+takes about a minute each; with `--forecasts` the job makes forecasts, too.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ SMALL = {"assets": "BTC", "venues": "kraken"}  # Kraken pages liquidations: of a
 
 @dataclass
 class Undisturbed:
-    """What marts say after three days without a kill, a home with the first day in it, and how long a run takes."""
+    """What marts say after three days without a kill, a home with the first day in it, how long a run takes, its options."""
 
     marts: dict[str, tuple[int, int]]
     started: Path
     seconds: float
+    options: tuple[str, ...]
 
 
 @pytest.fixture(scope="module")
@@ -41,15 +42,16 @@ def emulator() -> Iterator[Served]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(emulator: Served, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+def undisturbed(emulator: Served, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Undisturbed:
+    options = ("--forecasts",) if pytestconfig.getoption("--forecasts", default=False) else ()
     home, started = tmp_path_factory.mktemp("undisturbed"), tmp_path_factory.mktemp("torture") / "started"
     keep_history(home)
     before = time.monotonic()
-    _whole(perps(home, emulator.url, *window(DAYS[0]), **SMALL))
+    _whole(perps(home, emulator.url, *window(DAYS[0]), *options, **SMALL))
     seconds = time.monotonic() - before
     shutil.copytree(home, started, symlinks=True)
-    _whole(perps(home, emulator.url, *window(DAYS[1], DAYS[2]), **SMALL))
-    return Undisturbed(marts(database(home)), started, seconds)
+    _whole(perps(home, emulator.url, *window(DAYS[1], DAYS[2]), *options, **SMALL))
+    return Undisturbed(marts(database(home)), started, seconds, options)
 
 
 def test_a_kill_leaves_no_trace(kill: int, emulator: Served, undisturbed: Undisturbed, tmp_path: Path) -> None:
@@ -61,7 +63,7 @@ def test_a_kill_leaves_no_trace(kill: int, emulator: Served, undisturbed: Undist
     else:
         keep_history(home)
     point = POINTS[kill] if kill < len(POINTS) else None
-    run = begin(home, emulator.url, *window(killed), point=point, **SMALL)
+    run = begin(home, emulator.url, *window(killed), *undisturbed.options, point=point, **SMALL)
     if point is None:
         _kill_at_random(run, kill, undisturbed.seconds)
     ended = run.wait()
@@ -70,8 +72,8 @@ def test_a_kill_leaves_no_trace(kill: int, emulator: Served, undisturbed: Undist
         with duckdb.connect(str(published(home)), read_only=True) as reader:
             reader.execute("select count(*) from marts.regime_labels").fetchall()
     if point is None:  # another window may come first
-        _whole(perps(home, emulator.url, *window(following[0], following[-1]), **SMALL))
-    _whole(perps(home, emulator.url, *window(killed, following[-1]), **SMALL))
+        _whole(perps(home, emulator.url, *window(following[0], following[-1]), *undisturbed.options, **SMALL))
+    _whole(perps(home, emulator.url, *window(killed, following[-1]), *undisturbed.options, **SMALL))
     assert not different(marts(database(home)), undisturbed.marts)
     assert not different(marts(published(home)), undisturbed.marts)
 
