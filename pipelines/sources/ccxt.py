@@ -5,7 +5,8 @@ one limit for the whole machine, counted as ccxt counts it, in milliseconds of t
 
 Landing gets one JSON body a call: `answers`, the URL, status and text of every body that the venue sent; and `rows`, the result
 of ccxt's unified method, cut to the window. Loading reads `rows`, so a replay needs no ccxt; what a later ccxt reads better has
-to be fetched again. Where ccxt fails on an answer `rows` is null, and the page goes to quarantine. Times are milliseconds.
+to be fetched again. A row on which ccxt fails is kept as sent, and goes to
+quarantine; where it fails on all of an answer `rows` is null, and the page does. Times are milliseconds.
 
 What ccxt doesn't state are facts without proof (`venue_facts.csv`): sides of open interest, the meaning of a stamp, coins or
 contracts (known only where a contract is one coin), stocks or coins. A fact about one venue is called `<fact> of <venue>`.
@@ -16,7 +17,7 @@ the precedence of sources decides. Alone: `PERPLAKE_CCXT_VENUES=phemex perps run
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import replace
@@ -52,6 +53,8 @@ OLD = 2 * DAY
 BARS = 1000
 #: The most answers in one call of ccxt's, which follows cursors by itself; the markets of the largest venues take about ten.
 MOST_ANSWERS = 100
+#: How often ccxt reads parts of an answer in which it fails, until the answer is given up.
+MOST_TRIES = 200
 INSTALL = "ccxt_venues needs the package ccxt: install perplake with its extra, `pip install 'perplake[ccxt]'`"
 
 
@@ -127,6 +130,8 @@ def instruments(page: Any) -> list[Instrument]:
 _answers: ContextVar[list[dict[str, Any]]] = ContextVar("answers")
 #: Rows of these answers in which ccxt reads no time.
 _untimed: ContextVar[list[Any]] = ContextVar("untimed")
+#: The answers that stand for the venue's while its bad rows are searched for.
+_replayed: ContextVar[Iterator[Any] | None] = ContextVar("replayed", default=None)
 
 
 class Transport:
@@ -179,7 +184,8 @@ class Transport:
         except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as problem:
             if not answers:
                 raise
-            content |= {"rows": None, "ccxt": repr(problem)}  # an answer that ccxt can't read
+            rows = await self._without_bad_rows(method, request.params, [answer["body"] for answer in answers])
+            content |= {"rows": rows, "ccxt": repr(problem)}  # an answer that ccxt can't read, or rows of it
         content["answers"] = [{name: answer[name] for name in ("url", "status", "body")} for answer in answers]
         last = answers[-1] if answers else {"headers": {}, "url": url}
         return 200, last["headers"], msgspec.json.encode(content), last["url"]
@@ -216,6 +222,42 @@ class Transport:
             raise Absent("ccxt", f"/{exchange.id}/{method}", problem, OLDER)
         return [row for time, row in sorted(timed, key=lambda both: both[0]) if since <= time <= until] + untimed
 
+    async def _without_bad_rows(self, method: str, params: Mapping[str, Any], bodies: Sequence[str]) -> list[Any] | None:
+        """The rows of answers in which ccxt fails, the bad ones as sent and without a time; None where it reads none of them."""
+        parse = self._exchange.parse_json
+        lists = [_longest_list(parse(body)) for body in bodies]
+        tries = 0
+
+        async def read(kept: Sequence[tuple[int, int]]) -> list[Any] | None:
+            nonlocal tries
+            pages = [parse(body) for body in bodies]
+            for number, page in enumerate(pages):
+                _longest_list(page)[:] = [lists[n][row] for n, row in kept if n == number]
+            tries += 1
+            _untimed.set([])
+            token = _replayed.set(iter(pages))
+            try:
+                return await self._rows(method, params) if tries < MOST_TRIES else None
+            except Exception:  # the row that ccxt can't read, or no page that fits
+                return None
+            finally:
+                _replayed.reset(token)
+
+        async def bad(among: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+            if await read(among) is not None:
+                return []
+            half = len(among) // 2
+            return [*await bad(among[:half]), *await bad(among[half:])] if half else list(among)
+
+        every = [(n, row) for n, rows in enumerate(lists) for row in range(len(rows))]
+        lost = set(await bad(every))
+        tries = 0
+        rows = await read([each for each in every if each not in lost])
+        if not rows:
+            return None
+        sent = [lists[n][row] for n, row in sorted(lost)]
+        return rows + [[None, row] if method == "fetchOHLCV" else {"id": None, "timestamp": None, "sent": row} for row in sent]
+
     def _sort_by(self, array: list[Any], key: str | int, *options: Any) -> Any:
         """ccxt's own, without the rows of no time: ccxt drops them later on, and here they are kept for quarantine."""
         if key in (0, "timestamp"):
@@ -226,6 +268,8 @@ class Transport:
     async def _fetch(self, url: str, method: str = "GET", headers: dict[str, Any] | None = None, body: str | None = None) -> Any:
         """ccxt's own `fetch`, through our client: to the venue, or to the emulator in its place."""
         exchange, client = self._exchange, self._client
+        if (replayed := _replayed.get()) is not None:
+            return next(replayed, None)
         if len(_answers.get()) >= MOST_ANSWERS:
             raise self._ccxt.ExchangeError(f"more than {MOST_ANSWERS} pages follow each other")
         address = url
@@ -262,6 +306,19 @@ class Transport:
         elif isinstance(problem, ccxt.OperationFailed) and not 400 <= status < 500:  # it calls a 404 a lost connection
             kind = "transient"
         return Problem(kind, f"{type(problem).__name__}: {problem}"[:300])  # type: ignore[arg-type]
+
+
+def _longest_list(page: Any) -> list[Any]:
+    """The longest of the lists of an answer that are in no other list; an empty one where it has none."""
+    longest: list[Any] = []
+    waiting = [page]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            waiting += part.values()
+        elif isinstance(part, list) and len(part) > len(longest):
+            longest = part
+    return longest
 
 
 def _snake(method: str) -> str:

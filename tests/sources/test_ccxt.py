@@ -350,6 +350,19 @@ def test_a_row_in_which_ccxt_reads_no_time_costs_that_row(
     assert set(flaws) == {("candles", "Expected `int`, got `null`")} and not result.quarantined
 
 
+def test_a_row_on_which_ccxt_fails_costs_that_row(emulator: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parse = ccxt.bybit.parse_ohlcv
+
+    def at_five(self: Any, row: Any, market: Any = None) -> Any:
+        return parse(self, row if int(row[0]) % DAY != 5 * HOUR else {}["volume"], market)
+
+    monkeypatch.setattr(ccxt.bybit, "parse_ohlcv", at_five)
+    run, result = fetch_by_ccxt(emulator, tmp_path, "bybit", assets=["BTC"])
+    sent = [json.loads(run.landing.body(entry))["rows"][-len(entry.flaws) :] for entry in result.entries if entry.flaws]
+    lost = {int(row[1][0]) for rows in sent for row in rows}
+    assert lost and {time % DAY // HOUR for time in lost} == {5} and not result.quarantined
+
+
 # --- settings ---------------------------------------------------------------------------------------------------------------
 
 
