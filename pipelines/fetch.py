@@ -602,6 +602,11 @@ class _Chain:
         self._pages = 0
 
     @property
+    def _step(self) -> int | None:
+        """The distance of two rows where it is known before, in milliseconds: of bars, and of points at regular times."""
+        return self.endpoint.bar or self.endpoint.every
+
+    @property
     def has_expected_rows(self) -> bool:
         """True if the rows of the window are expected at regular times: not events, and of one instrument."""
         return bool(self.endpoint.time and self.planned.window and not self.endpoint.is_event and self.planned.instrument)
@@ -616,7 +621,7 @@ class _Chain:
 
     def add_incomplete(self, entry: Entry) -> None:
         self.incomplete.append(entry)
-        if self.has_expected_rows and not self.endpoint.bar:
+        if self.has_expected_rows and not self._step:
             self._lost += len(entry.flaws)
 
     def is_whole(self, now: int, settle: int) -> bool:
@@ -625,12 +630,12 @@ class _Chain:
 
     def mends_incomplete(self, now: int) -> bool:
         """True if the rows that single pages lost came, or were none of the window's."""
-        return bool(self.times) and (self._has_all(now) or (not self.endpoint.bar and not self._lost))
+        return bool(self.times) and (self._has_all(now) or (not self._step and not self._lost))
 
     def _has_all(self, now: int) -> bool:
         """True if no row can be missing: all bars came, or rows equally far apart, and fewer were lost than these have gaps."""
         hole = self.hole(now, 0)
-        if hole or self.endpoint.bar:
+        if hole or self._step:
             return hole is None
         gaps = [after - before for before, after in pairwise(sorted(self.times))]
         return len(gaps) > self._lost and max(gaps) - min(gaps) <= SETTLED_LATE_MS
@@ -643,11 +648,11 @@ class _Chain:
         return min(window.end, now) - window.start > 8 * HOUR
 
     def is_silent(self, empty: bool) -> bool:
-        """True if bars that were missing were requested again, and this row of pages had none of them.
+        """True if bars or points that were missing were requested again, and this row of pages had none of them.
 
-        The client requests an `empty` page again, so a window without any bar was requested twice in its first round.
+        The client requests an `empty` page again, so a window without any was requested twice in its first round.
         """
-        again = bool(self.endpoint.bar) and self.has_expected_rows and (self._rounds > 1 or empty)
+        again = bool(self._step) and self.has_expected_rows and (self._rounds > 1 or empty)
         return again and self._before_pages == (len(self.times), len(self.incomplete))
 
     def begin_round(self) -> None:
@@ -713,8 +718,9 @@ class _Chain:
     def hole(self, now: int, settle: int) -> Window | None:
         """The hull of what the rows leave out of the window; None where they leave nothing out, or there are none at all.
 
-        Bars lie on a grid. Other rows are at most eight hours apart, or as far as most of these rows are where that is more: a
-        longer way between two rows is a hole, and so is a way to an end of the window that is longer than any between these rows.
+        Bars lie on a grid, points `every` so many milliseconds. Other rows are at most eight hours apart, or as far as most of
+        these rows are where that is more: a longer way between two rows is a hole, and so is a way to an end of the window longer
+        than any between these rows.
         The newest row may come late until `settle` milliseconds after the window's end.
         """
         window, bar = self.planned.window, self.endpoint.bar
@@ -722,8 +728,9 @@ class _Chain:
             return None
         times = sorted(self.times)
         gaps = [(after - before, before, after) for before, after in pairwise(times)]
-        most = bar or _longest_usual([gap for gap, _, _ in gaps])
-        step = bar or max((gap for gap, _, _ in gaps if gap <= most), default=8 * HOUR)
+        every = self.endpoint.every
+        most = bar or (every + 60_000 if every else _longest_usual([gap for gap, _, _ in gaps]))
+        step = bar or every or max((gap for gap, _, _ in gaps if gap <= most), default=8 * HOUR)
         start = -(-window.start // bar) * bar if bar else window.start
         end = min(window.end, now // bar * bar) if bar else window.end
         late = step if window.end + settle > now else 0

@@ -127,7 +127,8 @@ class Endpoint:
 
     Rows: `key` identifies one, together with the time of observation for a snapshot. `time` is the column, in milliseconds, that
     a window selects by; a snapshot has none. `bar` is the length of a bar in milliseconds: bars that were not over when they
-    were observed are not loaded. `is_event`: rows are events, so a window without rows can be complete: silence counts as zero
+    were observed are not loaded. `every` is the distance in milliseconds of points that are requested so: a longer way between
+    two of them is a hole. `is_event`: rows are events, so a window without rows can be complete: silence counts as zero
     for `proven_days` back, for which a witness says that the venue keeps its events, and else after the oldest row seen.
     `numbered`: events have no id, so equal ones of a page are several; the column `nth` numbers them.
 
@@ -151,6 +152,7 @@ class Endpoint:
     context: tuple[str, ...] = ()
     bulk: bool = False
     bar: int | None = None
+    every: int | None = None
     history_days: float | None = None
     is_event: bool = False
     proven_days: float = 0

@@ -244,6 +244,7 @@ def endpoints(
             "timestamp",
             hourly(500, history),
             key=open_interest_key,
+            every=HOUR,
             history_days=30,
             ignored_fields="CMCCirculatingSupply",
         ),

@@ -24,6 +24,7 @@ from pipelines.shapes import Bar, PriceBar, enveloped
 from pipelines.source import Endpoint, Heard, Instrument, Limit, Plan, Request, Source, Stream, Subscription, VenueProblem
 from pipelines.streams import frames
 from pipelines.symbols import base_asset
+from pipelines.windows import HOUR
 
 BASE_URL = "https://api.bybit.com"
 LIMITS = {"requests": Limit(600, 5)}
@@ -150,7 +151,14 @@ def endpoints(category: str) -> tuple[Endpoint, ...]:
             "singleOpenInterestValue turnover24h volume24h predictedDeliveryPrice basisRate deliveryFeeRate deliveryTime "
             "ask1Size bid1Price ask1Price bid1Size basis preOpenPrice preQty curPreListingPhase fundingCap basisRateYear",
         ),
-        series("open_interest", OpenInterest, "timestamp", plan("open-interest", 200, intervalTime="1h"), **body(OpenInterest)),
+        series(
+            "open_interest",
+            OpenInterest,
+            "timestamp",
+            plan("open-interest", 200, intervalTime="1h"),
+            every=HOUR,
+            **body(OpenInterest),
+        ),
         series("funding_rates", FundingRate, "funding_rate_timestamp", plan("funding/history", 200), **body(FundingRate)),
         bars("candles", "kline", Kline),
         bars("mark_candles", "mark-price-kline", PriceBar),

@@ -177,6 +177,7 @@ SOURCE = Source(
             Statistics,
             "time",
             hourly(PAGE, _statistics),
+            every=HOUR,
             next_page=_later,
             ignored_fields="lsr_taker lsr_account top_lsr_account top_lsr_size long_liq_size long_liq_amount long_liq_usd "
             "short_liq_size short_liq_amount short_liq_usd",

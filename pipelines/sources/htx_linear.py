@@ -21,6 +21,7 @@ from pipelines.records import Labels, MaybeMs, MaybeNumber, Ms, Number, Record, 
 from pipelines.shapes import Stamped, decode_or_none, enveloped
 from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
 from pipelines.symbols import base_asset
+from pipelines.windows import HOUR
 
 BASE_URL = "https://api.hbdm.com"
 LIMITS = {"reference": Limit(240, 3), "market": Limit(800, 1)}
@@ -188,6 +189,7 @@ def market_series(prefix: str, marks: str) -> tuple[Endpoint, ...]:
             OpenInterest,
             "ts",
             history,
+            every=HOUR,
             rows_at="data.tick",
             history_days=POINTS / 24,
             ignored_fields="amount_type",

@@ -310,6 +310,7 @@ SOURCE = Source(
             OpenInterest,
             "timestamp",
             hourly(500, _open_interest),
+            every=HOUR,
             page=Analytics,
             rows=_open_interest_rows,
             aligned=("$.result.timestamp", "$.result.data"),

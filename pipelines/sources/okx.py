@@ -304,6 +304,7 @@ SOURCE = Source(
             100,
             {"period": "1H"},
             bounds=("begin", "end"),
+            every=HOUR,
             history_days=60,
         ),
         _history(

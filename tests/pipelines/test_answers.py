@@ -126,6 +126,26 @@ def test_bytes_that_came_for_two_instruments_are_requested_again_by_the_next_run
     assert not venue.fetch(tmp_path, day).warnings and not venue.requests
 
 
+@pytest.mark.parametrize("stays", [False, True])
+def test_points_at_regular_times_that_are_left_out_are_requested_again(stays: bool, tmp_path: Path) -> None:
+    """Three points of open interest in the middle of a day; where the venue has none it is asked once more, then no more."""
+    points = series("open_interest", Rate, "time", hourly(1000, windowed("/points", 1000, WEIGHTS)), every=HOUR)
+    answered: list[int] = []
+
+    def answer(path: str, params: Mapping[str, Any]) -> Any:
+        answered.append(1)
+        times = range(-(-params["startTime"] // HOUR) * HOUR, params["endTime"] + 1, HOUR)
+        left_out = (3, 9, 10) if stays or len(answered) == 1 else ()
+        return [{"time": time, "rate": 1} for time in times if time // HOUR % 24 not in left_out]
+
+    day = Window(NOW - DAY, NOW)
+    venue = Venue(answer, (points,))
+    assert not venue.fetch(tmp_path, day).failures
+    assert len(venue.times) == (21 if stays else 24) and len(venue.requests) == 2
+    result = venue.fetch(tmp_path, day)
+    assert venue.requests == [] and bool(silent(result)) == stays
+
+
 def test_hours_without_trades_are_requested_once_more_and_stay_missing(tmp_path: Path) -> None:
     def answer(path: str, params: Mapping[str, Any]) -> Any:
         return [bar for bar in bars(params["startTime"], params["endTime"]) if bar[0] // HOUR % 24 not in (0, 3, 20)]

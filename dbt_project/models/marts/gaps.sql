@@ -7,15 +7,15 @@ with missing as (select * from {{ ref('int_coverage') }} where seen < expected),
 sources as (select * from ({{ sources_table() }})),
 
 unusable as (  -- what the venue sent, and what can't be
-    select instrument_id, 'candles' as dataset, opened_at as starts
+    select instrument_id, 'candles' as dataset, opened_at as starts, 'unusable' as reason
     from {{ ref('fct_candles') }}
     where close is null and nulled is not null
     union all
-    select instrument_id, 'open_interest', observed_at
+    select instrument_id, 'open_interest', observed_at, case when nulled is null then 'unpriced' else 'unusable' end
     from {{ ref('fct_open_interest') }}
-    where oi_base is null and nulled is not null
+    where oi_base is null
     union all
-    select instrument_id, 'funding_rates', unnest({{ paid_hours }})
+    select instrument_id, 'funding_rates', unnest({{ paid_hours }}), 'unusable'
     from {{ ref('fct_funding_rates') }}
     where rate_interval is null and nulled is not null
 ),
@@ -75,7 +75,7 @@ placed as (  -- the part that can't be fetched is a gap of its own, by the reaso
             when r.origin = 'recorded' then 'recording'
             when s.instrument_id in (select instrument_id from {{ ref('int_calendar') }} where unlisted_at is not null) then 'not_listed'
             when s.gap_end + to_hours((g.history_days * 24)::bigint) <= r.as_of then 'forgotten'
-            when u.starts is not null then 'unusable'
+            when u.reason is not null then u.reason
             when exists (
                 from silent as w
                 where s.instrument_id = w.instrument_id and s.dataset = w.dataset and g.source = w.source

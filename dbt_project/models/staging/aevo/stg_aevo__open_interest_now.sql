@@ -6,4 +6,3 @@ select
     mark_price,
     _observed_at
 from {{ source('aevo', 'statistics') }}
-where open_interest > 0

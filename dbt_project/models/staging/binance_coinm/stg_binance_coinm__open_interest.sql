@@ -7,4 +7,4 @@ select
     'contracts' as raw_unit,
     _observed_at
 from {{ source('binance_coinm', 'open_interest') }}
-where sum_open_interest > 0 and contract_type = 'PERPETUAL'
+where contract_type = 'PERPETUAL'

@@ -8,4 +8,3 @@ select
     nullif(sum_open_interest_value, 0) as venue_usd,
     _observed_at
 from {{ source('binance_usdm', 'open_interest') }}
-where sum_open_interest > 0

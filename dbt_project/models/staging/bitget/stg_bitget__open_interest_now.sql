@@ -8,4 +8,4 @@ select
     _observed_at
 from {{ source('bitget', 'tickers') }} as t
 inner join {{ source('bitget', 'instruments') }} as i using (symbol, _observed_at)
-where i.symbol_type = 'perpetual' and t.holding_amount > 0
+where i.symbol_type = 'perpetual'

@@ -5,4 +5,4 @@ select
     'contracts' as raw_unit,
     _observed_at
 from {{ source('coinbase', 'instruments') }}
-where funding_interval is not null and open_interest > 0
+where funding_interval is not null

@@ -7,4 +7,4 @@ select
     mark_price,
     _observed_at
 from {{ source('deribit', 'summaries') }}
-where instrument_name like '%-PERPETUAL' and open_interest > 0
+where instrument_name like '%-PERPETUAL'

@@ -7,4 +7,3 @@ select
     'listed_base' as raw_unit,
     _observed_at
 from {{ source('dydx', 'candles') }}
-where starting_open_interest > 0

@@ -6,4 +6,3 @@ select
     oracle_price as mark_price,
     _observed_at
 from {{ source('dydx', 'instruments') }}
-where open_interest > 0

@@ -6,4 +6,4 @@ select
     mark_price,
     _observed_at
 from {{ source('gate', 'instruments') }}
-where type = 'direct' and position_size > 0
+where type = 'direct'

@@ -15,4 +15,3 @@ left join (
     group by all
 ) as m on o.symbol = m.market_token_address
 left join {{ ref('gmx_tokens') }} as t on lower(m.index_token_address) = lower(t.address)
-where greatest(o.long_open_interest_usd, o.short_open_interest_usd) > 0

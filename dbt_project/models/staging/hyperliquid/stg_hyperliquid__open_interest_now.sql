@@ -6,4 +6,3 @@ select
     mark_px as mark_price,
     _observed_at
 from {{ source('hyperliquid', 'contexts') }}
-where open_interest > 0

@@ -7,4 +7,3 @@ select
     mark_px as mark_price,
     _observed_at
 from {{ source('hyperliquid_archive', 'asset_ctxs') }}
-where open_interest > 0

@@ -7,4 +7,3 @@ select
     'listed_base' as raw_unit,
     _observed_at
 from {{ source('kraken_futures', 'open_interest') }}
-where open > 0

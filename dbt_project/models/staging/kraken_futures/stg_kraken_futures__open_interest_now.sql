@@ -6,4 +6,4 @@ select
     mark_price,
     _observed_at
 from {{ source('kraken_futures', 'tickers') }}
-where tag = 'perpetual' and symbol like 'PF\_%' escape '\' and open_interest > 0
+where tag = 'perpetual' and symbol like 'PF\_%' escape '\'

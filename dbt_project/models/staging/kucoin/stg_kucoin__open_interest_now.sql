@@ -6,4 +6,4 @@ select
     mark_price,
     _observed_at
 from {{ source('kucoin', 'instruments') }}
-where type = 'FFWCSX' and open_interest > 0
+where type = 'FFWCSX'

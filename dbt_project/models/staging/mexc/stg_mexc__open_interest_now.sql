@@ -6,4 +6,3 @@ select
     fair_price as mark_price,
     _observed_at
 from {{ source('mexc', 'tickers') }}
-where hold_vol > 0

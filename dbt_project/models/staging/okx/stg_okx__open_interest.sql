@@ -8,4 +8,3 @@ select
     nullif(oi_usd, 0) as venue_usd,
     _observed_at
 from {{ source('okx', 'open_interest') }}
-where oi_ccy > 0

@@ -10,4 +10,3 @@ select
     o._observed_at
 from {{ source('okx', 'open_interest_now') }} as o
 left join {{ source('okx', 'mark_prices') }} as m using (symbol, _observed_at)
-where o.oi > 0
