@@ -15,7 +15,7 @@ import os
 import sys
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -425,23 +425,30 @@ def _note_versions(connection: duckdb.DuckDBPyConnection, run: Run, source: Sour
     keys, values = ", ".join(f'"{key}"' for key in endpoint.primary_key), ", ".join(fields)
     given = connection.from_arrow(table)  # noqa: F841, DuckDB finds it by its name
     stored = f'FROM raw."{source.raw_table(endpoint)}" SEMI JOIN given USING ({keys})'
+    symbol, time = endpoint.key[0], endpoint.time
     differing = connection.execute(
         f"""
-        SELECT {keys} FROM (SELECT {keys}, {values} FROM given UNION ALL SELECT {keys}, {values} {stored})
-        GROUP BY ALL HAVING count(DISTINCT hash({values})) > 1
+        WITH alike AS (FROM given UNION ALL BY NAME SELECT * {stored})
+        SELECT DISTINCT "{symbol}" AS symbol, "{time}" AS at FROM alike
+        SEMI JOIN (SELECT {keys} FROM alike GROUP BY {keys} HAVING count(DISTINCT hash({values})) > 1) USING ({keys})
         """
-    ).to_arrow_table()
-    seen = pa.concat_tables([_observations(run, source, endpoint, differing), table])
+    ).fetchall()
+    noted, of_dataset = "FROM meta.versions WHERE source = $1 AND dataset = $2", [source.name, endpoint.name]
+    if not differing and not connection.execute(f"SELECT 1 {noted} LIMIT 1", of_dataset).fetchone():
+        return
+    times = sorted({at for _, at in differing})
+    seen = pa.concat_tables([_observations(run, source, endpoint, dict(differing).keys(), times), table])
     seen = connection.from_arrow(seen.append_column("_row", pa.array(range(seen.num_rows))))
     connection.execute(
         f"""
         INSERT OR REPLACE INTO meta.versions
-        WITH known AS (SELECT row_key, field FROM meta.versions WHERE source = $1 AND dataset = $2),
+        WITH known AS (SELECT row_key, field {noted}),
         pages AS (
-            SELECT "{endpoint.key[0]}" AS symbol, make_timestamp("{endpoint.time}" * 1000) AS happened_at,
+            SELECT "{symbol}" AS symbol, make_timestamp("{time}" * 1000) AS happened_at,
                 concat_ws(' ', {keys}) AS row_key, {", ".join(f"{field}::VARCHAR AS {field}" for field in fields)},
                 _observed_at, _run, _page
             FROM (FROM seen UNION ALL BY NAME SELECT *, -1 AS _row {stored})
+            WHERE "{time}" IN (SELECT unnest($3::BIGINT[])) OR concat_ws(' ', {keys}) IN (SELECT row_key FROM known)
             QUALIFY row_number() OVER (PARTITION BY row_key, _observed_at, _run, _page ORDER BY _row DESC) = 1
         ),
         observed AS (FROM pages UNPIVOT INCLUDE NULLS (value FOR field IN ({values}))),
@@ -451,24 +458,23 @@ def _note_versions(connection: duckdb.DuckDBPyConnection, run: Run, source: Sour
         SELECT $1, $2, symbol, happened_at, row_key, field, value, _observed_at, _run, _page
         FROM observed SEMI JOIN (FROM known UNION FROM changed) USING (row_key, field)
         """,
-        [source.name, endpoint.name],
+        [*of_dataset, times],
     )
 
 
-def _observations(run: Run, source: Source, endpoint: Endpoint, keys: pa.Table) -> pa.Table:
-    """The rows of all pages in landing at the times of these keys."""
+def _observations(run: Run, source: Source, endpoint: Endpoint, symbols: Collection[str], times: Sequence[int]) -> pa.Table:
+    """The rows of all pages in landing about these symbols at these times (milliseconds, in order)."""
     found = [endpoint.schema.empty_table()]
-    symbol, times = endpoint.key[0], sorted(set(keys[endpoint.time].to_pylist()))
     if not times:
         return found[0]
-    symbols = {symbol, *keys[symbol].to_pylist()}
+    assert endpoint.time
     read_already = set()
     for entry in run.landing.iterate():
         if (entry.source, entry.endpoint_name, entry.market) != (source.name, endpoint.name, run.settings.market):
             continue
         start, end = entry.window or (times[0], times[-1] + 1)
         page = (entry.sha256, entry.observed_at, *_answer(entry), start, end)
-        has_keys = bisect_left(times, start) < bisect_left(times, end) and entry.context.get(symbol, symbol) in symbols
+        has_keys = bisect_left(times, start) < bisect_left(times, end) and entry.context.get(endpoint.key[0]) in (None, *symbols)
         if not has_keys or page in read_already:
             continue
         read_already.add(page)

@@ -343,7 +343,7 @@ def test_corrections_have_every_observation_of_a_value_that_changed(tmp_path: Pa
     assert Observed(tmp_path / "same", [(1e-4, 2), (1e-4, 3)]).loaded([0], [1])[1:] == []
 
 
-@examples(max_examples=12, deadline=None)
+@examples(max_examples=8, deadline=None)
 @given(st.data())
 def test_corrections_depend_on_landing_and_not_on_the_order_of_loads(data: st.DataObject) -> None:
     """Any number of observations, two at a time under a clock that stands still, in any order, several in a load or twice."""
@@ -355,6 +355,31 @@ def test_corrections_depend_on_landing_and_not_on_the_order_of_loads(data: st.Da
         observed = Observed(Path(home), seen)
         loads = [order[start:end] for start, end in pairwise(cuts) if start < end] + [[n] for n in again]
         assert observed.loaded(*loads) == observed.loaded(range(len(seen)))
+
+
+def test_versions_of_rows_can_be_noted_whose_key_has_no_time(tmp_path: Path) -> None:
+    """Such as an event with an id of its own: a row of each of these endpoints that is sent with another value."""
+    run, noted = begin(tmp_path), set()
+    with duckdb.connect() as connection:
+        connection.execute(create_meta_tables() + "; CREATE SCHEMA raw")
+        for source in map(get_source, source_rows()):
+            for endpoint in (e for e in source.endpoints if e.time and e.time not in e.primary_key):
+                one = {
+                    pa.int64(): 1,
+                    pa.float64(): 1.0,
+                    pa.string(): "x",
+                    pa.bool_(): True,
+                    pa.timestamp("us"): datetime(2025, 1, 1),
+                }
+                another = {pa.int64(): 2, pa.float64(): 2.0, pa.string(): "y", pa.bool_(): False}
+                row = {field.name: one[field.type] for field in endpoint.schema}
+                values = [n for n in row if n not in endpoint.primary_key and not n.startswith("_")]
+                rows = pa.Table.from_pylist([row], endpoint.schema)  # noqa: F841, DuckDB finds it by its name
+                connection.execute(f'CREATE TABLE raw."{source.raw_table(endpoint)}" AS FROM rows')
+                other = row | {n: another[endpoint.schema.field(n).type] for n in [*values[-1:], "_page"]}
+                loading._to_merge(connection, run, source, endpoint, pa.Table.from_pylist([other], endpoint.schema))
+                noted |= {(source.name, endpoint.name)} if values else set()
+        assert set(connection.execute("SELECT DISTINCT source, dataset FROM meta.versions").fetchall()) == noted != set()
 
 
 def test_no_raw_column_has_the_name_of_one_of_the_versions() -> None:
