@@ -11,6 +11,7 @@ is one by instrument, `okx.py` one of everything. Try it with `perps collect --v
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from operator import attrgetter
@@ -20,6 +21,9 @@ import msgspec
 
 from pipelines.records import Ms, Record
 from pipelines.source import Endpoint, Heard
+
+#: The most bytes of a frame that was compressed by the venue.
+MOST_UNPACKED = 8_000_000
 
 
 def frames(
@@ -60,6 +64,15 @@ def frames(
         streamed=True,
         ignored_fields=frozenset("*"),
     )
+
+
+def gunzip(frame: bytes) -> bytes:
+    """A frame sent as gzip, `MOST_UNPACKED` bytes at most. Raises `zlib.error`, `ValueError` where it is longer or cut."""
+    unpacking = zlib.decompressobj(wbits=31)
+    content = unpacking.decompress(frame, MOST_UNPACKED)
+    if not unpacking.eof:
+        raise ValueError(f"a frame of {len(frame)} bytes is cut, or has more than {MOST_UNPACKED} bytes unpacked")
+    return content
 
 
 def by_argument(name: str) -> Callable[[Any], Heard]:

@@ -61,7 +61,7 @@ from {{ source(source_name, 'open_interest_now') }}
 where volume > 0
 {%- endmacro %}
 
-{# `unit` is what `size` counts. #}
+{# `unit` is what `size` counts. Rows of the stream have no id: what makes an event one, and its number among equals. #}
 {% macro htx_liquidations(source_name, size, unit) -%}
 select
     contract_code as symbol,
@@ -71,6 +71,19 @@ select
     price,
     {{ size }} as raw_size,
     '{{ unit }}' as raw_unit,
+    '' as heard_as,
     _observed_at
 from {{ source(source_name, 'liquidations') }}
+union all
+select
+    contract_code as symbol,
+    concat_ws(':', created_at, direction, price, volume, nullif(nth, 0)) as event_id,
+    created_at as raw_ms,
+    direction as raw_side,
+    price,
+    {{ size }} as raw_size,
+    '{{ unit }}' as raw_unit,
+    null as heard_as,
+    _observed_at
+from {{ source(source_name, 'liquidations_stream') }}
 {%- endmacro %}

@@ -34,7 +34,7 @@ from infra.emulator.store import Liquidations, Listing
 
 #: Seconds between two looks at what has happened.
 BEAT = 0.05
-#: How long ago, in milliseconds, an event may have happened that is still sent.
+#: How long before the last look, in milliseconds, an event may have happened that is still sent: the clock may be set ahead.
 LATE = 2000
 GARBAGE: tuple[str | bytes, ...] = (
     "<html>502 Bad Gateway</html>",
@@ -87,7 +87,11 @@ class Close(NamedTuple):
     reason: str = ""
 
 
-Frame = str | bytes | Close
+class Ping(NamedTuple):
+    """A ping of the protocol."""
+
+
+Frame = str | bytes | Close | Ping
 
 
 class Channel:
@@ -269,6 +273,9 @@ class Streams:
             if isinstance(frame, Close):
                 await connection.socket.close(code=frame.code, message=frame.reason.encode())
                 return
+            if isinstance(frame, Ping):
+                await connection.socket.ping()
+                continue
             await (connection.socket.send_str(frame) if isinstance(frame, str) else connection.socket.send_bytes(frame))
 
     # --- events -------------------------------------------------------------------------------------------------------------
@@ -298,7 +305,9 @@ class Streams:
             await self._send(connection, channel.idle(seconds))
         if now - connection.pushed < channel.every:
             return
-        connection.pushed, since = now, max(connection.since, self._now() - LATE)
+        # What happened while this loop was held up, by an answer that takes seconds, is sent all the same.
+        latest = LATE + int((time.monotonic() - connection.pushed) * 1000)
+        connection.pushed, since = now, max(connection.since, self._now() - latest)
         channel.now = connection.since = self._now()
         events = happened(channel.markets, since, connection.since)
         if connection.silent or self._is("stall", venue):

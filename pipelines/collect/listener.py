@@ -135,7 +135,7 @@ class Listener:
             current = None if current is connection else current
             self.reconnections += 1
             failures = 0 if time.monotonic() - begun > HELD else failures + 1
-            await asyncio.sleep(min(LONGEST_WAIT, FIRST_WAIT * 2 ** max(0, failures - 1)) * random.uniform(0.75, 1.25))
+            await asyncio.sleep(pause(failures) * random.uniform(0.75, 1.25))
 
     async def _connect(self, group: list[str]) -> Connection:
         async with self._turn:
@@ -166,6 +166,11 @@ class Listener:
             if connection.ended not in (ENDED, REPLACED):
                 self.last_problem = connection.ended
                 log.warning("%s (%s): %s; connecting again", self.tag, self.url, connection.ended)
+
+
+def pause(failures: int) -> float:
+    """Seconds before a reconnection after so many failures in a row, however many: a venue may be away for days."""
+    return min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(max(0, failures - 1), 30))
 
 
 async def listed(run: Run, source: Source) -> list[Instrument]:

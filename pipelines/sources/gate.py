@@ -3,13 +3,15 @@
 Facts: `shared/venues/gate.md`. Times are seconds (milliseconds in our tables), prices text, sizes whole contracts or, newer,
 decimal text. `quanto_multiplier` is coins in a contract; coins are listed whole, PEPE by contracts of ten million. The list of
 contracts is the present too: mark, index, running rate and open interest. Errors are `{"label", "message"}` with a status.
-Liquidations are asked an hour at a time: how complete the venue's list is, and how far it goes back, is not documented.
+Liquidations are asked an hour at a time: how complete the venue's list is, and how far it goes back, is not documented. They come
+by stream too, since 2026-08-20 all of them, by the order's size and price, where the list has the position's size and the fill's.
 Bars go back 10,000 hours since 2026-02-06: a window that begins earlier is refused whole.
 Alone: `perps fetch --venues gate --from 2025-10-10 --to 2025-10-10`.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -19,9 +21,10 @@ import msgspec
 from pipelines.endpoints import hourly_bars, series, snapshot
 from pipelines.error_bodies import error_reader
 from pipelines.paging import WindowRequest, hourly, rest_of_window, windowed
-from pipelines.records import MaybeNumber, Number, Record, Seconds
+from pipelines.records import MaybeNumber, Ms, Number, Record, Seconds
 from pipelines.shapes import Stamped
-from pipelines.source import Instrument, Limit, Plan, Request, Source, UsageHeaders
+from pipelines.source import Heard, Instrument, Limit, Plan, Request, Source, Stream, Subscription, UsageHeaders
+from pipelines.streams import frames
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR, Window
 
@@ -34,6 +37,8 @@ BARS_DAYS = 416
 ROOT = "/api/v4/futures/usdt/"
 #: The parameters for the ends of a window, and the milliseconds in their unit.
 BOUNDS, SECOND = ("from", "to"), 1000
+#: The channel of all liquidations.
+LIQUIDATES = "futures.public_liquidates"
 
 
 class Contract(Record):
@@ -90,6 +95,35 @@ class Liquidation(Stamped):
     order_price: MaybeNumber = None
 
 
+class StreamedLiquidation(Record):
+    """`size` is the order's, in contracts: negative, a sale, where a long was closed; `price` is the order's too."""
+
+    contract: str
+    time: Ms
+    size: Number
+    price: Number
+    nth: int = 0
+
+
+class Liquidated(msgspec.Struct):
+    """A row of a frame: its time is called `time` since 2026-08-20, and `time_ms` before; a row may have both."""
+
+    contract: str
+    size: Number
+    price: Number
+    time_ms: Ms | None = None
+    time: int | None = None
+
+    @property
+    def row(self) -> StreamedLiquidation:
+        at = self.time if self.time_ms is None else self.time_ms
+        return StreamedLiquidation(self.contract, msgspec.convert(at, Ms), self.size, self.price)
+
+
+class Liquidates(msgspec.Struct):
+    result: list[Liquidated]
+
+
 error = error_reader(
     "label",
     "message",
@@ -141,6 +175,15 @@ def _more_contracts(request: Request, page: Any, rows: Sequence[Any]) -> Request
     """All of them come at once as far as is known; a page of exactly a hundred may have been cut."""
     offset = int(request.params.get("offset", 0)) + PAGE
     return replace(request, params={"limit": PAGE, "offset": offset}) if len(rows) == PAGE else None
+
+
+def _hear(frame: Any) -> Heard:
+    """A refusal has an `error`: `{"code": 2, "message": "…"}`; without one, any result of a subscription is its success."""
+    if frame.get("error"):
+        return Heard("refused", frame["channel"], f"{frame['error'].get('code')} {frame['error'].get('message')}")
+    if frame.get("event") == "subscribe":
+        return Heard("acknowledged", frame["channel"])
+    return Heard("event" if frame.get("channel") == LIQUIDATES and frame["event"] == "update" else "other")
 
 
 def _bars(price: str = "") -> Plan:
@@ -197,5 +240,26 @@ SOURCE = Source(
         hourly_bars("candles", Candle, _bars(), time="time", history_days=BARS_DAYS),
         hourly_bars("mark_candles", PriceCandle, _bars("mark_"), time="time", history_days=BARS_DAYS),
         hourly_bars("index_candles", PriceCandle, _bars("index_"), time="time", history_days=BARS_DAYS),
+    ),
+    streams=(
+        Stream(
+            "liquidations",
+            "wss://fx-ws.gateio.ws/v4/ws/usdt",
+            frames(
+                "liquidations_stream",
+                StreamedLiquidation,
+                Liquidates,
+                lambda frame: [row.row for row in frame.result],
+                key=("contract", "time", "size", "price", "nth"),
+                time="time",
+            ),
+            subscribe=lambda symbols, number: Subscription(
+                {"time": int(time.time()), "channel": LIQUIDATES, "event": "subscribe", "payload": ["!all"]}, LIQUIDATES
+            ),
+            hear=_hear,
+            delay=2,  # a second is gathered before it is sent
+            silence=3600,
+            silent="Gate sends liquidations of all contracts here: a newer version of perplake may know another address",
+        ),
     ),
 )

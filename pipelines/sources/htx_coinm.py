@@ -27,6 +27,7 @@ from pipelines.sources.htx_linear import (
     by_code,
     error,
     instruments,
+    liquidations_stream,
     list_of_contracts,
     market_series,
 )
@@ -108,4 +109,5 @@ SOURCE = Source(
         ),
         *market_series("swap", "swap"),
     ),
+    streams=(liquidations_stream("swap"),),
 )

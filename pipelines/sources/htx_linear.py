@@ -5,6 +5,7 @@ of bars seconds. A contract is `contract_size` coins. Klines count both sides of
 or both, the documentation states both ways: the table of venue facts decides. The history of open interest and the bars of the
 mark price are the latest 200 and 2000 rows, whatever the window. Rates, the present open interest and liquidations are those of
 version 5, one contract in a request: the end of their older forms, which had all contracts in one, was announced for 2026-07-13.
+Liquidations come by stream too, without an id, of all contracts, in frames of gzip; the server's ping is answered as it came.
 Most listings are stocks, metals and indices: `tradfi_labels` tells them from coins.
 Alone: `perps fetch --venues htx --from 2025-10-10 --to 2025-10-10`.
 """
@@ -19,7 +20,8 @@ from pipelines.endpoints import hourly_bars, series, snapshot, snapshot_by_instr
 from pipelines.paging import hourly, latest, present, rest_of_window, windowed
 from pipelines.records import Labels, MaybeMs, MaybeNumber, Ms, Number, Record, Seconds
 from pipelines.shapes import Stamped, decode_or_none, enveloped
-from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
+from pipelines.source import Endpoint, Heard, Instrument, Limit, Request, Source, Stream, Subscription, VenueProblem
+from pipelines.streams import frames, gunzip
 from pipelines.symbols import base_asset
 from pipelines.windows import HOUR
 
@@ -115,6 +117,23 @@ class Liquidation(Record):
     volume: Number
     amount: MaybeNumber = None
     trade_turnover: MaybeNumber = None
+
+
+class StreamedLiquidation(Record):
+    """As `Liquidation`, without an id; `amount` is coins."""
+
+    contract_code: str
+    created_at: Ms
+    direction: str
+    price: Number
+    volume: Number
+    amount: MaybeNumber = None
+    trade_turnover: MaybeNumber = None
+    nth: int = 0
+
+
+class Notice(msgspec.Struct):
+    data: list[StreamedLiquidation]
 
 
 class ErrorBody(msgspec.Struct, rename={"market_code": "err-code", "market_message": "err-msg"}):
@@ -226,6 +245,42 @@ def _history(name: str, endpoint: str, record: type[Record], time: str, hours: i
     )
 
 
+def _hear(frame: Any) -> Heard:
+    """A ping's `ts` is text where an answer's is a number: it is sent back as it came. Five unanswered ones end a connection."""
+    match frame.get("op"):
+        case "ping":
+            return Heard("other", reply={"op": "pong", "ts": frame["ts"]})
+        case "notify":
+            return Heard("event")
+        case "sub" if not frame.get("err-code"):
+            return Heard("acknowledged", frame["topic"])
+        case "sub" | "error":
+            return Heard("refused", frame.get("topic", ""), f"{frame.get('err-code')} {frame.get('err-msg')}")
+    return Heard("other")
+
+
+def liquidations_stream(prefix: str, **business: str) -> Stream:
+    """The stream of one kind of swap; `business` selects swaps where it has more."""
+    topic = "public.*.liquidation_orders"
+    return Stream(
+        "liquidations",
+        f"wss://api.hbdm.com/{prefix}-notification",
+        frames(
+            "liquidations_stream",
+            StreamedLiquidation,
+            Notice,
+            lambda frame: frame.data,
+            key=("contract_code", "created_at", "direction", "price", "volume", "nth"),
+            time="created_at",
+        ),
+        subscribe=lambda symbols, number: Subscription({"op": "sub", "cid": str(number), "topic": topic, **business}, topic),
+        hear=_hear,
+        unpack=gunzip,
+        silence=6 * 3600,
+        silent="HTX has moved its hosts before: a newer version of perplake may know the new address",
+    )
+
+
 SOURCE = Source(
     name="htx_linear",
     venue="htx",
@@ -265,4 +320,5 @@ SOURCE = Source(
         ),
         *market_series("linear-swap", "linear_swap"),
     ),
+    streams=(liquidations_stream("linear-swap", business_type="swap"),),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 import urllib.request
 from collections import Counter
@@ -20,6 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from infra.emulator.testing import Served
 from pipelines.collect import watching
 from pipelines.collect.collector import Collector, root
+from pipelines.collect.listener import pause
 from pipelines.collect.sealing import Sealer
 from pipelines.reading import read
 from pipelines.run import Run
@@ -34,6 +36,8 @@ COLUMNS = {
     "okx": ("-USDT-SWAP", "symbol ts side bk_px", "sell"),
     "bitget": ("USDT", "symbol ts side price", "buy"),
     "dydx": ("-USD", "ticker created_at side price", "SELL"),
+    "htx_linear": ("-USDT", "contract_code created_at direction price", "sell"),
+    "htx_coinm": ("-USD", "contract_code created_at direction price", "sell"),
 }
 BYBIT, OKX = get_source("bybit_linear"), get_source("okx")
 
@@ -113,15 +117,23 @@ def test_what_happened_while_it_was_heard_is_there_once(emulator: Served, tmp_pa
 
 
 def test_streams_of_trades_keep_the_liquidations_alone(emulator: Served, tmp_path: Path) -> None:
-    """Deribit's, dYdX's and Bitget's: all that happened while they were heard, but for what lies within the venue's delay."""
+    """Deribit's, dYdX's, Kraken's and Bitget's: what happened while they were heard, but for the venue's delay."""
     since = now()
 
     run = begin(emulator, tmp_path, assets=["BTC", "SOL"])
-    venues = ("deribit", "dydx", "bitget")
-    collect([run], [get_source(name) for name in venues], cascade(emulator, venues, 200, 0.5, 2, since))
+    venues = ("deribit", "dydx", "bitget", "kraken")
+    sources = [get_source(name) for name in (*venues[:3], "kraken_futures")]
+    collect([run], sources, cascade(emulator, venues, 200, 0.5, 2, since))
     for name in ("dydx", "bitget"):
         happened = {row for row in truth(emulator, since, name) if name == "bitget" or row[0] in ("BTC", "SOL")}
         assert happened <= set(streamed(run, name)) and len(happened) > 20
+    kraken = {
+        (t.product_id.removeprefix("PF_").removesuffix("USD").replace("XBT", "BTC"), t.time, t.side, t.price)
+        for t in stored(run, "kraken_futures", "liquidations_stream")
+    }
+    sides = {"long": "sell", "short": "buy"}
+    happened = {(coin, at, sides[side], price) for coin, at, side, price in truth(emulator, since, "kraken")}
+    assert {row for row in happened if row[0] in ("BTC", "SOL")} <= kraken
     trades = stored(run, "deribit", "liquidations_stream")
     longs = [(t.liquidation == "T") == (t.direction == "sell") for t in trades]
     found = {
@@ -132,6 +144,29 @@ def test_streams_of_trades_keep_the_liquidations_alone(emulator: Served, tmp_pat
     assert {t.liquidation for t in trades} == {"M", "T"}
     [deribit], [dydx] = stored(run, "deribit", "sessions"), stored(run, "dydx", "sessions")
     assert deribit.missing == dydx.missing == 0 and deribit.events < deribit.messages
+
+
+def test_gate_and_htx_are_heard_whole(emulator: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gate's seconds of at most twenty orders, by the order's side, and HTX's frames of gzip of both kinds of swap.
+
+    The emulator sends what happened while it was held up: here for longer than it takes an event to be late.
+    """
+    monkeypatch.setattr("infra.emulator.streams.LATE", 100)
+    since = now()
+
+    run = begin(emulator, tmp_path)
+    names = ("gate", "htx_linear", "htx_coinm")
+    collect([run], [get_source(name) for name in names], cascade(emulator, ("gate", "htx"), 300, 0.5, 2.2, since))
+    for name in names[1:]:
+        happened = truth(emulator, since, name.removesuffix("_linear"))
+        assert happened <= set(streamed(run, name)) and len(happened) > 200
+    rows = stored(run, "gate", "liquidations_stream")
+    found = {(r.contract.removesuffix("_USDT"), r.time, "long" if r.size < 0 else "short", r.price) for r in rows}
+    assert truth(emulator, since, "gate") <= found
+    coins = {"BTC": 0.0001, "SOL": 1}
+    sizes = {tuple(e[1:3]): e[5] for e in emulator.events(since) if e[0] == "gate" and e[1] in coins}
+    ours = {(r.contract.removesuffix("_USDT"), r.time): abs(r.size) for r in rows}
+    assert all(ours[coin, at] * coins[coin] == pytest.approx(size) for (coin, at), size in sizes.items())
 
 
 def test_a_connection_is_replaced_without_a_gap(emulator: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,6 +194,52 @@ def test_sampled_and_merged_streams(emulator: Served, tmp_path: Path) -> None:
         found = streamed(run, name)
         assert len(found) == len(set(found)) > 5 and set(found) <= truth(emulator, since - 600_000, market)
         assert len([row for row in found if row[1] >= since]) <= 4 * len({row[0] for row in found})
+
+
+def test_each_close_is_named_and_the_stream_is_heard_again(
+    emulator: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The codes of RFC 6455 with which a server ends a connection, one of its own, and a connection that is cut without one."""
+    monkeypatch.setattr("pipelines.collect.listener.FIRST_WAIT", 0.01)
+    monkeypatch.setattr("pipelines.collect.listener.LONGEST_WAIT", 0.05)
+    monkeypatch.setattr("pipelines.collect.listener.APART", 0.01)
+    monkeypatch.setattr(logging.getLogger("perplake.collect"), "propagate", True)
+    okx = replace(OKX, streams=tuple(replace(stream, delay=0) for stream in OKX.streams))
+    closes = {
+        1000: "Bye",
+        1001: "going away",
+        1003: "",
+        1008: "Too many requests",
+        1011: "",
+        1012: "service restart",
+        1013: "",
+        4001: "x",
+    }
+    run = begin(emulator, tmp_path)
+
+    async def ends(collectors: Sequence[Collector]) -> None:
+        [listener] = collectors[0].listeners
+        for number, (code, reason) in enumerate([*closes.items(), (0, "")]):
+            do = {"do": "close", "code": code, "reason": reason} if code else {"do": "drop"}
+            await asyncio.to_thread(emulator.streams, **do, venue="okx")  # type: ignore[arg-type]
+            async with asyncio.timeout(5):
+                while listener.reconnections <= number or not listener.is_heard:
+                    await asyncio.sleep(0.01)
+
+    collect([run], [okx], ends)
+    sessions = sorted(stored(run, "okx", "sessions"), key=attrgetter("connected_at"))
+    assert [each.ended for each in sessions[: len(closes)]] == [
+        f"closed by the venue: {c} {r}".rstrip() for c, r in closes.items()
+    ]
+    assert sessions[-2].ended.startswith("broken: ") and sessions[-1].ended == "the collector ended"
+    assert all(f"): {each.ended}; connecting again" in caplog.text for each in sessions[:-1])
+    assert all(0 <= each.ended_at - each.heard_to <= 1500 and each.heard_from <= each.heard_to for each in sessions)
+    assert all(before.ended_at <= after.heard_from for before, after in pairwise(sessions))
+
+
+def test_reconnections_back_off_and_go_on_for_days() -> None:
+    assert [pause(failures) for failures in (0, 1, 2, 3)] == [0.2, 0.2, 0.4, 0.8]
+    assert pause(12) == pause(100_000) == 60
 
 
 def test_it_tells_how_it_goes(emulator: Served, tmp_path: Path) -> None:

@@ -71,8 +71,15 @@ where expected > 0
 union all
 select
     c.day, c.venue, c.source, c.instrument_id, c.base_asset, 'liquidations', c.due_from, c.due_to, 24, 1,
-    (l.instrument_id is not null)::bigint, (l.instrument_id is not null and coalesce(k.value = 'complete', false))::bigint
+    (l.instrument_id is not null)::bigint, coalesce(
+        (l.instrument_id is not null and k.value = 'complete') or (s.instrument_id is not null and ks.value = 'complete'), false
+    )::bigint
 from {{ ref('int_calendar') }} as c
 {{ join_fact('k', 'c', 'liquidations', "'completeness_class'", 'c.day') }}
+{{ join_fact('ks', 'c', 'liquidations', "'completeness_class of stream'", 'c.day') }}
 left join {{ ref('int_liquidation_windows') }} as l
     on c.source = l.source and c.instrument_id = l.instrument_id and l.window_start <= c.due_from and l.window_end >= c.due_to
+    and l.facts_of is null
+left join {{ ref('int_liquidation_windows') }} as s
+    on c.source = s.source and c.instrument_id = s.instrument_id and s.window_start <= c.due_from and s.window_end >= c.due_to
+    and s.facts_of = 'stream'

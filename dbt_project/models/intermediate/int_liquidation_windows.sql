@@ -1,4 +1,5 @@
--- Windows whose liquidations a source gave completely, or that the collector heard; adjacent and overlapping windows merged.
+-- Windows whose liquidations a source gave completely, or that the collector heard; adjacent and overlapping windows merged. Of a stream
+-- whose facts differ from those of requests, what was heard stands again by itself (`facts_of`).
 with listened as (  -- an instrument each
     select w.source, i.instrument_id, w.heard_from as window_start, w.heard_to as window_end
     from {{ ref('int_stream_windows') }} as w
@@ -8,12 +9,16 @@ with listened as (  -- an instrument each
 ),
 
 given as (
-    select w.source, s.venue || ':' || w.symbol as instrument_id, w.window_start, w.window_end
+    select null::varchar as facts_of, w.source, s.venue || ':' || w.symbol as instrument_id, w.window_start, w.window_end
     from {{ ref('stg_meta__loaded_windows') }} as w
     inner join ({{ sources_table() }}) as s on w.source = s.source and w.dataset = s.dataset
     where w.dataset = 'liquidations'
     union all
-    select source, instrument_id, window_start, window_end from listened
+    select null as facts_of, * from listened
+    union all
+    select 'stream' as facts_of, l.*
+    from listened as l
+    semi join {{ ref('venue_facts') }} as f on l.source = f.source and f.dataset = 'liquidations' and f.fact = 'completeness_class of stream'
 )
 
-{{ merged_windows(relation='given', keys='source, instrument_id') }}
+{{ merged_windows(relation='given', keys='facts_of, source, instrument_id') }}

@@ -1,6 +1,6 @@
 -- The same event by request and by stream is one event: where ids differ (`heard_as`), the rows of a request are left out within what was
 -- heard of the instrument, in favour of the stream's. At the ends of what was heard, an event whose two stamps differ can be there twice
--- or not at all.
+-- or not at all. What is true of a row may depend on the way it came (`facts_of`).
 with events as (
     select * replace (lower(raw_side) as raw_side), {{ from_ms('raw_ms') }} as liquidated_at
     from ({{ union_staged('liquidations') }})
@@ -25,7 +25,8 @@ select
     completeness.value as completeness_class
 from events as e
 asof left join heard as h on e.source = h.source and e.heard_as = h.heard_as and e.liquidated_at >= h.heard_from
-{{ join_fact(alias='side', relation='e', dataset='liquidations', fact="'side_meaning'", at='e.liquidated_at') }}
-{{ join_fact(alias='kind', relation='e', dataset='liquidations', fact="'price_kind'", at='e.liquidated_at') }}
-{{ join_fact(alias='completeness', relation='e', dataset='liquidations', fact="'completeness_class'", at='e.liquidated_at') }}
+{%- for alias, fact in {'side': 'side_meaning', 'kind': 'price_kind', 'completeness': 'completeness_class'}.items() %}
+{%- set of_its_way = "'" ~ fact ~ "' || coalesce(' of ' || e.facts_of, '')" %}
+{{ join_fact(alias=alias, relation='e', dataset='liquidations', fact=of_its_way, at='e.liquidated_at') }}
+{%- endfor %}
 where h.heard_to is null or e.liquidated_at >= h.heard_to

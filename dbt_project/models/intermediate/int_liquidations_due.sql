@@ -1,7 +1,10 @@
 -- The calendar of the tables on liquidations: without what `int_series_faults` sets apart.
-select c.day, c.venue, c.source, c.instrument_id, c.base_asset, c.due_from, c.due_to, k.value as completeness_class
+select
+    c.day, c.venue, c.source, c.instrument_id, c.base_asset, c.due_from, c.due_to, k.value as completeness_class,
+    s.value as completeness_class_of_stream
 from {{ ref('int_calendar') }} as c
 {{ join_fact('k', 'c', 'liquidations', "'completeness_class'", 'c.day') }}
+{{ join_fact('s', 'c', 'liquidations', "'completeness_class of stream'", 'c.day') }}
 where not exists (
     select 1 from {{ ref('int_series_faults') }} as f
     where f.instrument_id = c.instrument_id and c.day between f.first_day and f.last_day and (f.kind = 'identity' or f.dataset = 'liquidations')

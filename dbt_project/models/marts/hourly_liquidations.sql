@@ -6,11 +6,19 @@ with covered as (
         base_asset as asset,
         instrument_id,
         -- whole numbers: their sum doesn't depend on the order
-        sum(date_diff('millisecond', greatest(begins, hour), least(ends, hour + interval 1 hour))) as milliseconds
+        {%- set milliseconds = "sum(date_diff('millisecond', greatest(begins, hour), least(ends, hour + interval 1 hour)))" %}
+        {{ milliseconds }} filter (facts_of is null) as milliseconds,
+        {{ milliseconds }} filter (facts_of = 'stream') as of_stream
     from (
         select *, unnest(generate_series(date_trunc('hour', begins), ends - interval 1 microsecond, interval 1 hour)) as hour
         from (
-            select d.venue, d.base_asset, d.instrument_id, greatest(d.due_from, w.window_start) as begins, least(d.due_to, w.window_end) as ends
+            select
+                w.facts_of,
+                d.venue,
+                d.base_asset,
+                d.instrument_id,
+                greatest(d.due_from, w.window_start) as begins,
+                least(d.due_to, w.window_end) as ends
             from {{ ref('int_liquidations_due') }} as d
             inner join {{ ref('int_liquidation_windows') }} as w
                 on d.source = w.source and d.instrument_id = w.instrument_id and d.due_from < w.window_end and d.due_to > w.window_start
@@ -50,9 +58,11 @@ hours as (  -- over the venue's instruments of the asset; those that were not he
         d.hour,
         d.venue,
         d.base_asset as asset,
+        -- The class of the stream holds where all that was covered was heard.
+        {%- set class = 'case when c.milliseconds = c.of_stream then d.completeness_class_of_stream else d.completeness_class end' %}
         case
-            when bool_and(coalesce(d.completeness_class = 'complete', false)) then 'complete'
-            when bool_or(d.completeness_class = 'sampled') then 'sampled'
+            when bool_and(coalesce({{ class }} = 'complete', false)) then 'complete'
+            when bool_or({{ class }} = 'sampled') then 'sampled'
         end as completeness_class,
         sum(c.milliseconds) / count(*) / 1000 as seconds_covered
     from (

@@ -3,12 +3,14 @@
 PEPE is listed whole, ten million to a contract. Funding comes newest first, the rest oldest first. Candles take either both
 ends or a limit, statistics a start and a limit. The settle currencies `btc` and `usd1` are empty, the bar in progress is left
 out.
+The stream has liquidations as orders of a second, those of a contract together, twenty at most; the server pings by the protocol.
 Alone: `python -m infra.emulator` and `curl "$URL/gate/api/v4/futures/usdt/contracts"`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from infra.emulator.market import Snapshot
 from infra.emulator.messages import Ask, InvalidParameter, Usage
 from infra.emulator.rendering import Rows, plain, text, tick
 from infra.emulator.store import MS_HOUR, Candles, Floats, Funding, Liquidations, Listing, OpenInterest, PriceKind, Profile
+from infra.emulator.streams import Channel, Forced, Frame, Ping, as_json, json
 from infra.emulator.venue import Refused, Venue, route
 
 #: Coins in one contract, as the venue has them; one of every other coin.
@@ -37,8 +40,54 @@ def contracts(sizes: Floats, listing: Listing) -> list[int | None]:
     return [None if size != size else round(size / coins_a_contract(listing)) for size in sizes.tolist()]
 
 
+class PublicLiquidates(Channel):
+    """`futures.public_liquidates` of contracts or of `!all`; `size` is the order's, `time` milliseconds since 2026-08-20."""
+
+    path = "/v4/ws/{settle:usdt|btc|usd1}"
+    every = 1.0
+    patience = 30
+    pings = True
+    most = 20
+
+    def opened(self) -> Iterable[Frame]:
+        self.wanted: set[str] = set()
+        return ()
+
+    def _said(self, asked: Mapping[str, Any], event: str, **content: object) -> str:
+        times = {"time": self.now // 1000, "time_ms": self.now}
+        return json({**times, "channel": asked.get("channel", ""), "event": event, **content})
+
+    def receive(self, text: str) -> Iterable[Frame]:
+        asked = as_json(text)
+        names, event = set(asked.get("payload") or []), str(asked.get("event"))
+        if asked.get("channel") == "futures.ping":
+            yield self._said({"channel": "futures.pong"}, "", result=None)
+        elif not isinstance(asked.get("time"), int) or event != "subscribe":
+            yield self._said(asked, event, error={"code": 1, "message": "invalid argument struct"}, result=None)
+        elif asked.get("channel") != "futures.public_liquidates":
+            yield self._said(asked, event, error={"code": 2, "message": "unknown channel"}, result=None)
+        elif unknown := names - {"!all"} - {self.venue.symbol(x) for x in self.venue.trading(self.now)}:
+            yield self._said(asked, event, error={"code": 2, "message": f"unknown contract {min(unknown)}"}, result=None)
+        else:
+            self.wanted |= names
+            yield self._said(asked, event, result={"status": "success"})
+
+    def push(self, events: Sequence[Forced]) -> Iterable[Frame]:
+        rows: dict[str, list[dict[str, object]]] = defaultdict(list)
+        for e in events if self.parts["settle"] == "usdt" else ():
+            name, order = self.venue.symbol(e.listing), (-1 if e.long else 1) * e.size / coins_a_contract(e.listing)
+            rows[name].append({"price": e.price, "size": order, "time": e.time, "contract": name})
+        for name in rows if "!all" in self.wanted else self.wanted & rows.keys():
+            for first in range(0, len(rows[name]), self.most):
+                yield self._said({"channel": "futures.public_liquidates"}, "update", result=rows[name][first : first + self.most])
+
+    def idle(self, seconds: float) -> Iterable[Frame]:
+        return [Ping()] if seconds % 10 == 0 else []
+
+
 class Gate(Venue):
     name = "gate"
+    channels = (PublicLiquidates,)
     root = "/api/v4/futures"
     profile = Profile(0.12, tilt=0.00003, decimals=6, four_hourly=("PEPE",))
 

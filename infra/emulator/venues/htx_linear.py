@@ -4,12 +4,14 @@ Klines and open interest count both sides, except the present open interest of c
 stamped in seconds. Rates, the present open interest and liquidations of linear swaps are those of version 5 alone, of
 coin-margined swaps those of versions 1 and 3, their funding in numbered pages from the newest row. The history of open interest
 is its latest 200 rows, the bars of the mark price the latest 2000. PEPE is listed in units, a million to a contract.
+The streams of liquidations send frames of gzip, and end a connection after five pings without an answer.
 Alone: `python -m infra.emulator` and `curl "$URL/htx/linear-swap-api/v1/swap_contract_info"`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import gzip
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -19,6 +21,7 @@ from infra.emulator.market import Market, Snapshot, World, interval_hours
 from infra.emulator.messages import Ask, InvalidParameter
 from infra.emulator.rendering import Rows, number, plain, text
 from infra.emulator.store import MS_HOUR, Candles, Floats, Funding, Liquidations, Listing, OpenInterest, Profile
+from infra.emulator.streams import Channel, Close, Forced, Frame, as_json, json
 from infra.emulator.venue import Refused, Venue, route
 
 INVERSE = Profile(0.02, tilt=0.00001, lists=("BTC", "ETH", "XRP", "DOGE", "LINK"))
@@ -74,8 +77,76 @@ class Product:
         return rounded
 
 
+class LiquidationOrders(Channel):
+    """`public.{contract}.liquidation_orders` of contracts or of `*`, without a login; in frames of gzip, as a ping is too.
+
+    A ping each five seconds has its time as text, which an answer repeats; a close frame says `Bye` (recorded on 2026-09-18).
+    """
+
+    path = f"/{SWAP}-notification"
+    pinged = 5
+
+    def opened(self) -> Iterable[Frame]:
+        self.product: Product = self.venue.products[self.parts["prefix"]]
+        self.wanted: set[str] = set()
+        self.unanswered: list[str] = []
+        return ()
+
+    @property
+    def markets(self) -> Mapping[str, Market]:
+        return {"htx" if self.product.linear else "htx_coinm": self.product.market}
+
+    @staticmethod
+    def _packed(**content: object) -> bytes:
+        return gzip.compress(
+            json({name.replace("_", "-") if name.startswith("err") else name: x for name, x in content.items()}).encode()
+        )
+
+    def receive(self, text: str) -> Iterable[Frame]:
+        asked = as_json(text)
+        topic = str(asked.get("topic"))
+        same = {"op": "sub", "cid": asked.get("cid", ""), "topic": topic, "ts": self.now}
+        known = {"*", *map(self.product.symbol, self.product.market.listings(self.now))}
+        public, _, rest = topic.partition(".")
+        code, _, name = rest.rpartition(".")
+        if asked.get("op") == "pong":
+            if asked.get("ts") in self.unanswered:
+                self.unanswered.clear()
+        elif asked.get("op") != "sub":
+            yield self._packed(op="error", err_code=2001, err_msg="Invalid authentication or command", ts=self.now)
+        elif public != "public" or name != "liquidation_orders" or code not in known:
+            yield self._packed(**same, err_code=2011, err_msg="invalid topic")
+        elif {"*", code} & self.wanted:
+            yield self._packed(**same, err_code=2014, err_msg="Repeated subscription")
+        else:
+            self.wanted.add(code)
+            yield self._packed(**same, err_code=0)
+
+    def push(self, events: Sequence[Forced]) -> Iterable[Frame]:
+        for e in events:
+            code, listing = self.product.symbol(e.listing), e.listing
+            if self.wanted & {"*", code}:
+                value = e.size * e.price
+                volume = e.size if self.product.linear else value
+                sizes = {"volume": volume / self.product.face(listing), "price": e.price, "created_at": e.time, "amount": e.size}
+                turnover = {"trade_turnover": value, "pair": code} if self.product.linear else {}
+                side = {"direction": "sell" if e.long else "buy", "offset": "close"}
+                row = {**self.product.names(listing), **side, **sizes, **turnover, **self.product.types()}
+                yield self._packed(op="notify", topic=f"public.{code}.liquidation_orders", ts=self.now, data=[row])
+
+    def idle(self, seconds: float) -> Iterable[Frame]:
+        if seconds % self.pinged == 0:
+            if len(self.unanswered) == 5:
+                yield self._packed(op="close", ts=self.now)
+                yield Close(1000, "Bye")
+                return
+            self.unanswered.append(str(self.now))
+            yield self._packed(op="ping", ts=self.unanswered[-1])
+
+
 class Htx(Venue):
     name = "htx"
+    channels = (LiquidationOrders,)
     profile = Profile(0.06, tilt=0.00001, decimals=6, four_hourly=("PEPE",))
     beside: Mapping[str, Profile] = {"htx_coinm": INVERSE}
 
