@@ -7,8 +7,9 @@ Daily rows go in, features and labels come out; both are pure functions of the r
 `thresholds` holds every regime and number, `schemas` the schema of each frame, `tables` all published tables. A row of day d is
 computed from rows with day <= d, and its trailing quantiles from the 180 days before d: no label uses the future.
 
-`MARKET` is an additional asset: the average of the others. `METHOD` is the version of the rules; v2 separates a crash (a low
-10 % or more under the last close, without evidence of forced closing) from stress.
+`MARKET` is an additional asset: the average of the others. `METHOD` is the version of the rules; v2 separated a crash (a low
+10 % or more under the last close, without evidence of forced closing) from stress, v3 takes a cascade's forced closing from
+liquidations where they are heard (`cascade_evidence`), from open interest where not.
 
 Alone: ``features, labels = regimes.label(duckdb.connect(path).sql("from marts.daily_assets").df())``.
 """

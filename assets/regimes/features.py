@@ -12,25 +12,27 @@ import numpy as np
 import pandas as pd
 
 from assets.regimes.schemas import KEY
-from assets.regimes.thresholds import INPUTS, MIN_HISTORY_DAYS, THRESHOLDS, WINDOW_DAYS, Threshold
+from assets.regimes.thresholds import INPUTS, KNOWN_OI_SHARE, MIN_HISTORY_DAYS, THRESHOLDS, WINDOW_DAYS, Threshold
 
 _UNCHANGED = (
     "realised_vol_7d", "realised_vol_1d", "low_vs_prev_close", "drawdown_7d",
-    "liq_over_oi", "oi_change_1d", "funding_8h", "oi_to_volume",
+    "oi_change_1d", "funding_8h", "oi_to_volume",
 )  # fmt: skip
+_LIQUIDATIONS = ("liq_complete_over_oi", "liq_complete_oi_share", "liq_at_least_over_oi")
 _OI_DAYS = 5
 
 
 def build(daily: pd.DataFrame) -> pd.DataFrame:
     """Features of `schemas.DAILY` rows, one row per row given, sorted by day and asset (`schemas.FEATURES`)."""
     rows = daily.set_index(KEY).sort_index()
-    rows["_partial"] = _liquidations_partial(rows)
-    wide = {name: rows[name].unstack("asset").asfreq("D") for name in (*_UNCHANGED, "high", "close", "_partial")}
+    wide = {name: rows[name].unstack("asset").asfreq("D") for name in (*_UNCHANGED, *_LIQUIDATIONS, "high", "close")}
 
     features = {name: wide[name] for name in _UNCHANGED}
     features["high_vs_prev_close"] = wide["high"] / wide["close"].shift() - 1
     change = features["oi_change_1d"]
-    features["oi_change_liq_incomplete"] = change.where(wide["_partial"] == 1.0)
+    features["liq_over_oi"] = wide["liq_complete_over_oi"].where(wide["liq_complete_oi_share"] >= KNOWN_OI_SHARE)
+    features["liq_over_oi_at_least"] = wide["liq_at_least_over_oi"]
+    features["oi_change_liq_incomplete"] = change.where(features["liq_over_oi"].isna())
     growth = math.prod((1 + change.shift(n) for n in range(1, _OI_DAYS)), start=1 + change)
     features["oi_change_5d"] = growth - 1
     features["oi_falling_days_5d"] = change.lt(0).rolling(_OI_DAYS).sum().where(growth.notna())
@@ -42,20 +44,13 @@ def build(daily: pd.DataFrame) -> pd.DataFrame:
     history = features["realised_vol_7d"].notna().rolling(WINDOW_DAYS, min_periods=1).sum().shift(fill_value=0)
     columns["history_days"] = history
 
-    evidence = ["venues_total", *(i.venues_column for i in INPUTS), *(i.coverage_column for i in INPUTS), "funding_weighting"]
+    evidence = ["venues_total", *(i.venues_column for i in INPUTS), *(i.coverage_column for i in INPUTS)]
+    evidence += ["liq_complete_oi_share", "funding_weighting"]
     evidence += ["oi_venue_names"] if "oi_venue_names" in rows else []
     days, assets = (rows.index.get_level_values(level) for level in KEY)
     at = change.index.get_indexer(days), change.columns.get_indexer(assets)
     long = pd.DataFrame({name: frame.to_numpy()[at] for name, frame in columns.items()}, index=rows.index)
     return long.join(rows[evidence]).reset_index()
-
-
-def _liquidations_partial(rows: pd.DataFrame) -> pd.Series:
-    """1.0 where liquidations are unknown or come from fewer than half of the venues.
-
-    Such a total is a lower bound: it can show forced closing but not rule it out, so a fall of open interest counts as well.
-    """
-    return (rows["liq_over_oi"].isna() | (2 * rows["liq_venues"] < rows["venues_total"])).astype(float)
 
 
 def _limits(threshold: Threshold, feature: pd.DataFrame) -> dict[str, pd.DataFrame]:

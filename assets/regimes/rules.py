@@ -24,7 +24,7 @@ from assets.regimes.thresholds import (
     Threshold,
 )
 
-METHOD = "rule_v2"
+METHOD = "rule_v3"
 _COMPLETE = 0.98
 """Under this share of the observations expected of the venues present, the reasons state the coverage."""
 _SHOWN_WITHOUT_RULE = ("realised_vol_7d", "low_vs_prev_close", "oi_change_1d", "funding_8h", "oi_to_volume")
@@ -43,6 +43,7 @@ def apply(features: pd.DataFrame) -> pd.DataFrame:
         label=pd.Series(label, features.index, dtype=str),
         confidence=confidence(features),
         reasons=pd.Series(_reasons(features, label, holds), features.index, dtype=str),
+        cascade_evidence=pd.Series(_cascade_evidence(label, holds), features.index, dtype=object),
         method=METHOD,
     )
 
@@ -64,6 +65,14 @@ def confidence(features: pd.DataFrame) -> pd.Series:
 def _holds(features: pd.DataFrame, threshold: Threshold) -> np.ndarray:
     excess = features[threshold.feature] - features[f"{threshold.name}_limit"]
     return (excess * threshold.side >= 0).to_numpy()
+
+
+def _cascade_evidence(label: np.ndarray, holds: dict[str, np.ndarray]) -> np.ndarray:
+    """`liquidations` where they show a cascade, `open_interest` of any other cascade, None of another label."""
+    by_liquidations = holds["liquidations_high"] | holds["listed_liquidations_high"]
+    evidence = np.where(by_liquidations, "liquidations", "open_interest").astype(object)
+    evidence[label != "cascade"] = None
+    return evidence
 
 
 def _reasons(features: pd.DataFrame, label: np.ndarray, holds: dict[str, np.ndarray]) -> list[str]:

@@ -45,6 +45,9 @@ def text(description: str, *allowed: str, nullable: bool = False, required: bool
 _ASSET = text("Base asset, such as `BTC`; `MARKET` is the average of all assets.")
 _EVIDENCE = {
     "venues_total": count("Selected venues that list the asset on the day.", low=1),
+    "liq_complete_oi_share": number(
+        "Share of the asset's open interest on the venues whose liquidations of the day are known completely, fraction.", 0, 1
+    ),
     **{i.venues_column: count(f"Venues behind the {i.name} of the day.") for i in INPUTS},
     **{
         i.coverage_column: number(f"Observations of {i.name} seen, over those expected of the selected venues, fraction.", 0, 1)
@@ -71,7 +74,8 @@ DAILY = pa.DataFrameSchema(
         "drawdown_7d": number(RULE_FEATURES["drawdown_7d"].description, -1, 0),
         "low_vs_prev_close": number(RULE_FEATURES["low_vs_prev_close"].description, -1),
         "oi_to_volume": number(RULE_FEATURES["oi_to_volume"].description, 0),
-        "liq_over_oi": number(RULE_FEATURES["liq_over_oi"].description, 0),
+        "liq_complete_over_oi": number("Liquidations over open interest on the venues with complete lists, fraction.", 0),
+        "liq_at_least_over_oi": number(RULE_FEATURES["liq_over_oi_at_least"].description, 0),
         **_EVIDENCE,
     },
     unique=KEY,
@@ -125,6 +129,11 @@ LABELS = pa.DataFrameSchema(
         "reasons": pa.Column(
             str, pa.Check.str_length(min_value=1),
             description="Comparisons that gave the label, with values and limits, and the missing inputs; separated by `; `.",
+        ),
+        "cascade_evidence": text(
+            "What shows the forced closing of a `cascade`: `liquidations`, known completely or a lower bound that is high by "
+            "itself; or `open_interest`, its fall, where liquidations aren't known completely. Null: another label.",
+            "liquidations", "open_interest", nullable=True,
         ),
         "method": text("Version of the rules."),
     },

@@ -20,6 +20,13 @@ WINDOW_DAYS = 180
 """Days of a trailing quantile."""
 MIN_HISTORY_DAYS = 20
 """Under this many days of history a limit is the fixed value."""
+KNOWN_OI_SHARE = 0.5
+"""Liquidations are known where the venues with complete lists hold at least this share of the asset's open interest. Such a total
+can refute forced closing; any other is a lower bound, which can show it, and open interest counts beside it."""
+FORCED_SHARE = 0.08
+"""Share of open interest, closed by force in a day, that is a cascade's: the least of the limits tried by which nine days in ten
+that are named are a cascade's, on synthetic markets whose cascades are known (`infra.bench.streams`). It is fixed, as a quantile
+would compare days on which other venues were heard, and would change when a collector begins."""
 
 Format = Literal["percent", "signed", "rate", "ratio", "days"]
 
@@ -48,7 +55,8 @@ THRESHOLDS = {
         Threshold("low_deep", "low_vs_prev_close", -1, -0.08, quantile=0.05, bound=-0.08),
         Threshold("high_steep", "high_vs_prev_close", 1, 0.08, quantile=0.95, bound=0.08),
         Threshold("drawdown_deep", "drawdown_7d", -1, -0.20, quantile=0.05, bound=-0.12),
-        Threshold("liquidations_high", "liq_over_oi", 1, 0.03, quantile=0.95, bound=0.02),
+        Threshold("liquidations_high", "liq_over_oi", 1, FORCED_SHARE),
+        Threshold("listed_liquidations_high", "liq_over_oi_at_least", 1, FORCED_SHARE),
         Threshold("oi_collapse", "oi_change_liq_incomplete", -1, -0.15, quantile=0.05, bound=-0.15),
         Threshold("oi_shrinking", "oi_change_5d", -1, -0.15, quantile=0.10, bound=-0.10),
         Threshold("oi_falls_often", "oi_falling_days_5d", 1, 3),
@@ -84,7 +92,7 @@ REGIMES = {
         Regime(
             "cascade",
             "A violent fall or rise with forced closing: high liquidations or a collapse of open interest.",
-            (("low_deep", "high_steep", "vol_1d_extreme"), ("liquidations_high", "oi_collapse")),
+            (("low_deep", "high_steep", "vol_1d_extreme"), ("liquidations_high", "listed_liquidations_high", "oi_collapse")),
             "#bb1133", "bold red", is_shock=True,
         ),
         Regime(
@@ -160,7 +168,16 @@ RULE_FEATURES = {
         "close vs 7-day high", "signed", "Close over the highest high of the last 7 days, less one, fraction, zero or below."
     ),
     "liq_over_oi": Feature(
-        "liquidations over open interest", "percent", "Liquidations of both sides over open interest, both USD, fraction."
+        "liquidations over open interest",
+        "percent",
+        "Liquidations of both sides over open interest, over the venues whose liquidations are known completely for the whole "
+        f"day, fraction; null where those venues hold under {KNOWN_OI_SHARE:.0%} of the asset's open interest.",
+    ),
+    "liq_over_oi_at_least": Feature(
+        "liquidations over open interest, at least",
+        "percent",
+        "All liquidations that venues listed, of both sides, over the open interest of all venues, fraction: a lower bound, as "
+        "some lists are sampled, partial or absent.",
     ),
     "oi_change_1d": Feature(
         "1-day change of open interest", "signed", "Change of open interest over one day, in contracts (not in USD), fraction."
@@ -168,7 +185,7 @@ RULE_FEATURES = {
     "oi_change_liq_incomplete": Feature(
         "1-day change of open interest",
         "signed",
-        "`oi_change_1d` on days whose liquidations are unknown or come from fewer than half of the venues; null on other days.",
+        "`oi_change_1d` on days whose liquidations are not known completely (`liq_over_oi` is null); null on other days.",
     ),
     "oi_change_5d": Feature(
         "5-day change of open interest", "signed", "Change of open interest over five days, in contracts (not in USD), fraction."
@@ -204,7 +221,7 @@ INPUTS = (
     ),
     Input("open interest", 0.25, "oi_venues", "coverage_oi", ("oi_change_1d", "oi_change_5d", "oi_to_volume"), "oi_venue_names"),
     Input("funding", 0.20, "funding_venues", "coverage_funding", ("funding_8h",)),
-    Input("liquidations", 0.15, "liq_venues", "coverage_liquidations", ("liq_over_oi",)),
+    Input("liquidations", 0.15, "liq_venues", "coverage_liquidations", ("liq_over_oi_at_least",)),
 )  # fmt: skip
 """Confidence = history x sum over inputs of weight x coverage x share of the input's features that are known, where history
 = 0.5 + 0.5 x min(1, days of history / 180). Funding with equal weights counts `EQUAL_WEIGHT_FACTOR`."""

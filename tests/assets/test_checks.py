@@ -81,7 +81,8 @@ select instant::date as day, asset, price as close, price * 1.01 as high, price 
 from hours where venue = 'binance' and hour % 24 = 0;
 
 create table marts.regime_labels as
-select day, asset, 'neutral' as label, 0.8 as confidence, 'nothing stands out' as reasons, 'rule_v2' as method
+select day, asset, 'neutral' as label, 0.8 as confidence, 'nothing stands out' as reasons,
+    null::varchar as cascade_evidence, 'rule_v3' as method
 from marts.daily_assets;
 """
 

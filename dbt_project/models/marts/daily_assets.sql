@@ -78,6 +78,11 @@ select
     t.basis,
     t.oi_to_volume,
     t.liq_over_oi,
+    f.complete_over_oi as liq_complete_over_oi,
+    case when t.oi_usd > 0 then least(coalesce(f.complete_oi_usd, 0) / t.oi_usd, 1) end as liq_complete_oi_share,
+    case when f.complete_oi_usd is not null or f.lower_bound_oi_usd is not null then (
+        coalesce(f.complete_over_oi * f.complete_oi_usd, 0) + coalesce(f.lower_bound_over_oi * f.lower_bound_oi_usd, 0)
+    ) / nullif(t.oi_usd, 0) end as liq_at_least_over_oi,
     c.venues_total,
     t.price_venues,
     t.funding_venues,
@@ -93,4 +98,5 @@ select
 from with_past as t
 left join ({{ coverage_by('day, base_asset') }}) as c on t.day = c.day and t.asset = c.base_asset
 left join chained as l on t.day = l.day and t.asset = l.base_asset
+left join {{ ref('daily_liquidations') }} as f on t.day = f.day and t.asset = f.asset
 cross join {{ ref('stg_meta__scope') }} as r

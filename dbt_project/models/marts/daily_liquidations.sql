@@ -21,20 +21,53 @@ venues as (
     from {{ ref('int_daily') }} as d
     inner join {{ ref('int_coverage') }} as c on d.instrument_id = c.instrument_id and d.day = c.day and c.dataset = 'liquidations'
     group by all
+),
+
+assets as (
+    select
+        v.day,
+        v.asset,
+        v.venue,
+        case when l.is_known then l.long_usd end as long_usd,
+        case when l.is_known then l.short_usd end as short_usd,
+        l.day is not null as is_listed,
+        coalesce(l.is_known, false) as is_known,
+        coalesce(l.is_known and v.is_complete, false) as is_complete,
+        -- Of a ratio, the same venues and assets are above and below.
+        case when l.is_known and v.oi_usd > 0 then coalesce(l.long_usd, 0) + coalesce(l.short_usd, 0) end as usd_with_oi,
+        case when l.is_known and v.oi_usd > 0 then v.oi_usd end as oi_usd
+    from venues as v
+    left join listed as l on v.day = l.day and v.asset = l.asset and v.venue = l.venue
+),
+
+parts as (
+    select * from assets
+    union all by name
+    select
+        day,
+        'MARKET' as asset,
+        venue,
+        {%- for measure in ('long_usd', 'short_usd', 'usd_with_oi', 'oi_usd') %}
+        sum({{ measure }} order by asset) as {{ measure }},
+        {%- endfor %}
+        bool_or(is_listed) as is_listed,
+        bool_or(is_known) as is_known,
+        bool_and(is_complete) as is_complete
+    from assets
+    group by day, venue
 )
 
 select
-    l.day,
-    l.asset,
-    {%- for kind, is_kind in {'complete': 'l.is_known and v.is_complete', 'lower_bound': 'l.is_known and not v.is_complete'}.items() %}
-    sum(l.long_usd order by l.venue) filter ({{ is_kind }}) as {{ kind }}_long_usd,
-    sum(l.short_usd order by l.venue) filter ({{ is_kind }}) as {{ kind }}_short_usd,
+    day,
+    asset,
+    {%- for kind, is_kind in {'complete': 'is_complete', 'lower_bound': 'is_known and not is_complete'}.items() %}
+    sum(long_usd order by venue) filter ({{ is_kind }}) as {{ kind }}_long_usd,
+    sum(short_usd order by venue) filter ({{ is_kind }}) as {{ kind }}_short_usd,
     count(*) filter ({{ is_kind }}) as {{ kind }}_venues,
-    sum(coalesce(l.long_usd, 0) + coalesce(l.short_usd, 0) order by l.venue) filter ({{ is_kind }} and v.oi_usd > 0)
-        / sum(v.oi_usd order by l.venue) filter ({{ is_kind }} and v.oi_usd > 0) as {{ kind }}_over_oi,
+    sum(oi_usd order by venue) filter ({{ is_kind }}) as {{ kind }}_oi_usd,
+    sum(usd_with_oi order by venue) filter ({{ is_kind }}) / sum(oi_usd order by venue) filter ({{ is_kind }}) as {{ kind }}_over_oi,
     {%- endfor %}
-    any_value(t.venues_total) as venues_total
-from listed as l
-inner join venues as v on l.day = v.day and l.asset = v.asset and l.venue = v.venue
-inner join (select day, asset, count(*) as venues_total from venues group by all) as t on l.day = t.day and l.asset = t.asset
-group by l.day, l.asset
+    count(*) as venues_total
+from parts
+group by day, asset
+having bool_or(is_listed)

@@ -56,7 +56,7 @@ weighted as (  -- rates are averaged with the day's open interest in US dollars 
 pairs as (
     -- by instrument: the source's name and the venue's symbol match if their letters and digits are equal
     select
-        s.source, s.metric, s.unit, s.day, s.period_start, s.period_end, s.covers, s.venue, s.base_asset,
+        s.source, s.metric, s.unit, s.day, s.period_start, s.period_end, s.covers, s.venue, s.base_asset, null as our_class,
         sum(s.value) filter (o.value is not null) as reported_value,
         sum(o.value) as our_value,
         coalesce(sum(s.value) filter (o.value is null), 0) as unmatched,
@@ -74,7 +74,7 @@ pairs as (
     having count(o.value) > 0 or s.base_asset in (select distinct base_asset from {{ ref('daily_instruments') }})
     union all
     select
-        s.source, s.metric, s.unit, s.day, s.period_start, s.period_end, s.covers, s.venue, s.base_asset,
+        s.source, s.metric, s.unit, s.day, s.period_start, s.period_end, s.covers, s.venue, s.base_asset, null,
         any_value(s.value) as reported_value,
         case
             when any_value(s.unit) = 'base' then sum(o.coins)
@@ -89,9 +89,25 @@ pairs as (
         on s.metric = o.metric and s.period_end = o.period_end and s.period_start = o.period_start
         -- a sum over all venues would jump at the hours at which venues without history have a snapshot
         and (s.covers is null and not o.is_snapshot or s.venue = o.venue) and (s.base_asset is null or s.base_asset = o.base_asset)
-    where s.symbol is null and (s.covers is null or s.venue is not null)
+    where s.symbol is null and (s.covers is null and s.metric not in ('long_liquidations', 'short_liquidations') or s.venue is not null)
         and (s.base_asset is null or s.base_asset in (select distinct base_asset from {{ ref('daily_instruments') }}))
     group by all
+    -- liquidations of all venues: complete lists and lower bounds, a row each
+    {%- for kind in ('complete', 'lower_bound') %}
+    union all
+    select
+        s.source, s.metric, s.unit, s.day, s.period_start, s.period_end, s.covers, s.venue, s.base_asset, '{{ kind }}',
+        s.value,
+        case s.metric when 'long_liquidations' then o.{{ kind }}_long_usd else o.{{ kind }}_short_usd end,
+        0,
+        null,
+        coalesce(o.{{ kind }}_venues, 0)
+    from reported as s
+    left join {{ ref('daily_liquidations') }} as o
+        on coalesce(s.base_asset, 'MARKET') = o.asset and s.period_start = o.day::timestamp and s.period_end = o.day + interval 1 day
+    where s.symbol is null and s.covers is null and s.metric in ('long_liquidations', 'short_liquidations')
+        and (s.base_asset is null or s.base_asset in (select distinct base_asset from {{ ref('daily_instruments') }}))
+    {%- endfor %}
 ),
 
 means as (  -- for rates the mean over the instruments that both have, instead of the sum
@@ -115,7 +131,7 @@ compared as (
     from means as m
     inner join {{ ref('reference_tolerances') }} as t using (metric)
     window sides as (
-        partition by m.source, m.covers, m.base_asset, m.day, m.metric in ('long_liquidations', 'short_liquidations') order by m.metric
+        partition by m.source, m.covers, m.base_asset, m.our_class, m.day, m.metric in ('long_liquidations', 'short_liquidations') order by m.metric
     )
 )
 
@@ -126,6 +142,7 @@ select
     c.covers,
     c.venue,
     c.base_asset,
+    c.our_class,
     c.unit,
     c.period_start,
     c.period_end,

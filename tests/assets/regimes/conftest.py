@@ -29,6 +29,9 @@ def daily_rows(series: Path) -> pd.DataFrame:
     rows = rows.join(_funding(pd.read_parquet(series / "funding_rates.parquet")))
     rows = rows.join(_liquidations(pd.read_parquet(series / "liquidations_1d.parquet"))).reset_index()
     rows["liq_over_oi"] = (rows.liq_long_usd + rows.liq_short_usd) / rows.oi_usd
+    # Hyperliquid's fills are complete, and its open interest is all that is known.
+    rows["liq_complete_over_oi"] = rows["liq_at_least_over_oi"] = rows.liq_over_oi
+    rows["liq_complete_oi_share"] = rows.liq_over_oi.notna().astype(float)
     volume = rows.groupby("asset").volume_usd.rolling(7).mean().droplevel(0)
     rows["oi_to_volume"] = rows.oi_usd / volume
     for dataset in ("funding", "oi", "liq"):

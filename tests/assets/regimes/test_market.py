@@ -23,6 +23,7 @@ def rows(asset: str, close: list[float], volume: list[float], oi: list[float], *
     table["volume_usd"], table["oi_usd"], table["oi_change_1d"] = volume, oi, pd.Series(oi).pct_change()
     table["drawdown_7d"], table["liq_over_oi"], table["oi_to_volume"] = 0.0, np.nan, 0.5
     table["liq_long_usd"], table["liq_short_usd"], table["basis"] = np.nan, np.nan, 0.0
+    table["liq_complete_over_oi"], table["liq_complete_oi_share"], table["liq_at_least_over_oi"] = np.nan, 0.0, np.nan
     table["realised_vol_1d"], table["realised_vol_7d"], table["funding_8h"] = 0.5, 0.5, 0.0001
     return table.assign(funding_weighting="oi", origin="recorded", oi_venue_names=None, **COUNTS, **SHARES, **more)
 

@@ -17,15 +17,17 @@ from assets.regimes.thresholds import INPUTS, MIN_HISTORY_DAYS, REGIMES, RULE_FE
 
 CALM = {
     "close": 100.0, "high": 101.0, "low": 99.0, "realised_vol_1d": 0.45, "realised_vol_7d": 0.50, "drawdown_7d": -0.01,
-    "low_vs_prev_close": -0.01, "liq_over_oi": 0.001, "oi_change_1d": 0.0, "funding_8h": 0.00005, "oi_to_volume": 0.5,
+    "low_vs_prev_close": -0.01, "oi_change_1d": 0.0, "liq_complete_over_oi": 0.001, "liq_complete_oi_share": 1.0,
+    "liq_at_least_over_oi": 0.001, "funding_8h": 0.00005, "oi_to_volume": 0.5,
     "funding_weighting": "oi", "venues_total": 4, "price_venues": 4, "funding_venues": 4, "oi_venues": 4, "liq_venues": 4,
     "coverage_price": 1.0, "coverage_funding": 1.0, "coverage_oi": 1.0, "coverage_liquidations": 1.0,
 }  # fmt: skip
 """A day on which no rule holds, by the fixed limits: volatility between 0.30 and 0.60, everything else small."""
 
-NO_LIQUIDATIONS = {"liq_over_oi": np.nan, "liq_venues": 0, "coverage_liquidations": 0.0}
-NULLABLE = ["realised_vol_1d", "realised_vol_7d", "drawdown_7d", "low_vs_prev_close", "liq_over_oi", "oi_change_1d",
-            "funding_8h", "oi_to_volume"]  # fmt: skip
+NO_LIQUIDATIONS = {"liq_complete_over_oi": np.nan, "liq_complete_oi_share": 0.0, "liq_at_least_over_oi": np.nan, "liq_venues": 0,
+                   "coverage_liquidations": 0.0}  # fmt: skip
+NULLABLE = ["realised_vol_1d", "realised_vol_7d", "drawdown_7d", "low_vs_prev_close", "liq_at_least_over_oi",
+            "oi_change_1d", "funding_8h", "oi_to_volume"]  # fmt: skip
 
 
 def calm(days: int, asset: str = "BTC") -> pd.DataFrame:
@@ -50,7 +52,9 @@ def market(days: int, seed: int, asset: str = "BTC") -> pd.DataFrame:
         realised_vol_7d=state * rng.uniform(0.8, 1.2, days),
         drawdown_7d=-np.abs(rng.normal(0, 0.08, days) * state).clip(0, 0.9),
         low_vs_prev_close=-np.abs(rng.normal(0, 0.05, days) * state).clip(0, 0.9),
-        liq_over_oi=np.abs(rng.normal(0, 0.02, days) * state),
+        liq_complete_over_oi=(forced := np.abs(rng.normal(0, 0.04, days) * state)),
+        liq_complete_oi_share=(known := rng.uniform(0, 1, days)),
+        liq_at_least_over_oi=forced * (known + 1) / 2,
         oi_change_1d=(rng.normal(-0.01, 0.06, days) * state).clip(-0.9, 1),
         funding_8h=rng.normal(0.00005, 0.0001, days),
         oi_to_volume=rng.uniform(0.2, 1.0, days),
@@ -65,14 +69,20 @@ def market(days: int, seed: int, asset: str = "BTC") -> pd.DataFrame:
     ("label", "changed", "reason"),
     [
         ("neutral", {}, "no rule met: 7-day volatility 50 %"),
-        ("cascade", {"low_vs_prev_close": -0.12, "liq_over_oi": 0.05},
-         "yesterday's close -12.0 % ≤ limit -8.0 % (fixed, under 20 days of history); liquidations over open interest 5 % ≥"),
-        ("cascade", {"high": 115.0, "liq_over_oi": 0.05}, "high vs yesterday's close +15.0 % ≥ limit +8.0 %"),
+        ("cascade", {"low_vs_prev_close": -0.12, "liq_complete_over_oi": 0.09},
+         "yesterday's close -12.0 % ≤ limit -8.0 % (fixed, under 20 days of history); liquidations over open interest 9 % ≥"),
+        ("cascade", {"high": 115.0, "liq_complete_over_oi": 0.09}, "high vs yesterday's close +15.0 % ≥ limit +8.0 %"),
         ("cascade", {"low_vs_prev_close": -0.12, "oi_change_1d": -0.3, **NO_LIQUIDATIONS},
          "1-day change of open interest -30.0 % ≤ limit -15.0 %"),
-        # Liquidations of one venue in four are a lower bound and do not refute the fall of open interest.
-        ("cascade", {"low_vs_prev_close": -0.12, "oi_change_1d": -0.3, "liq_venues": 1}, "liquidations from 1 of 4 venues"),
-        # Liquidations of all venues refute it.
+        # A lower bound that is high shows forced closing; one that is low does not refute the fall of open interest.
+        ("cascade", {"low_vs_prev_close": -0.12, "liq_complete_oi_share": 0.1, "liq_at_least_over_oi": 0.09},
+         "liquidations over open interest, at least 9 % ≥ limit 8 % (fixed)"),
+        ("cascade", {"low_vs_prev_close": -0.12, "oi_change_1d": -0.3, "liq_complete_oi_share": 0.49, "liq_venues": 1},
+         "liquidations from 1 of 4 venues"),
+        # Complete lists of venues with a small part of the open interest do not stand for the market.
+        ("crash", {"low_vs_prev_close": -0.12, "liq_complete_oi_share": 0.1, "liq_complete_over_oi": 0.9},
+         "-12.0 % ≤ limit -10.0 % (fixed)"),
+        # Liquidations that are known refute it.
         ("crash", {"low_vs_prev_close": -0.12, "oi_change_1d": -0.3}, "low vs yesterday's close -12.0 % ≤ limit -10.0 % (fixed)"),
         ("crash", {"low_vs_prev_close": -0.12, "oi_change_1d": -0.1, **NO_LIQUIDATIONS}, "liquidations missing"),
         ("stress", {"low_vs_prev_close": -0.09}, "low vs yesterday's close -9.0 % ≤ limit -8.0 %"),
@@ -91,6 +101,26 @@ def test_each_label_by_hand(label: str, changed: dict[str, object], reason: str)
     row = last_day(**changed)
     assert (row.label, row.method) == (label, regimes.METHOD)
     assert reason in row.reasons
+
+
+@pytest.mark.parametrize(
+    ("evidence", "changed"),
+    [
+        ("liquidations", {"liq_complete_over_oi": 0.08}),
+        ("liquidations", {"liq_complete_oi_share": 0.2, "liq_at_least_over_oi": 0.08}),
+        ("liquidations", {"liq_complete_oi_share": 0.2, "liq_at_least_over_oi": 0.08, "oi_change_1d": -0.3}),
+        ("open_interest", {"liq_complete_oi_share": 0.2, "liq_at_least_over_oi": 0.079, "oi_change_1d": -0.3}),
+        ("open_interest", {**NO_LIQUIDATIONS, "oi_change_1d": -0.3}),
+    ],
+)
+def test_a_cascade_says_what_shows_it(evidence: str, changed: dict[str, object]) -> None:
+    row = last_day(low_vs_prev_close=-0.12, **changed)
+    assert (row.label, row.cascade_evidence) == ("cascade", evidence)
+
+
+def test_another_label_has_no_evidence_of_a_cascade() -> None:
+    assert pd.isna(last_day(liq_complete_over_oi=0.5).cascade_evidence)  # forced closing without a violent move
+    assert pd.isna(last_day(low_vs_prev_close=-0.12).cascade_evidence)
 
 
 def test_deleveraging_needs_a_fall_over_several_days() -> None:
@@ -232,7 +262,9 @@ missing_or = st.none() | st.floats(0, 3)
                 "low_vs_prev_close": st.none() | st.floats(-1, 0.2),
                 "drawdown_7d": st.none() | st.floats(-1, 0),
                 "oi_change_1d": st.none() | st.floats(-1, 1),
-                "liq_over_oi": missing_or,
+                "liq_complete_over_oi": missing_or,
+                "liq_complete_oi_share": st.none() | st.floats(0, 1),
+                "liq_at_least_over_oi": missing_or,
                 "funding_8h": st.none() | st.floats(-0.01, 0.01),
                 "oi_to_volume": missing_or,
                 "liq_venues": st.integers(0, 4),

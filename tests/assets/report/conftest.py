@@ -48,6 +48,7 @@ def daily_assets(asset: str, seed: int, price: float, origin: str) -> pd.DataFra
     rows.loc[no_liquidations, ["liq_venues", "coverage_liquidations"]] = 0
     rows.loc[90:96, ["oi_usd", "oi_usd_chained", "oi_base", "oi_change_1d", "oi_to_volume", "liq_over_oi"]] = np.nan
     rows.loc[90:96, ["oi_venues", "coverage_oi"]] = 0
+    rows = rows.assign(liq_complete_over_oi=np.nan, liq_complete_oi_share=0.0, liq_at_least_over_oi=rows["liq_over_oi"])
     rows.loc[:6, "realised_vol_7d"] = np.nan
     return rows
 
