@@ -26,8 +26,8 @@ run: $(READY)  ## the main job on the synthetic market: fetch, load, transform, 
 test: $(READY)  ## all tests but the slow ones
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-test-slow: $(READY)  ## the tests that `make test` leaves out: a new source's skeleton and ccxt's replay as whole runs
-	$(BIN)/python -m pytest -m slow tests/assets/cli tests/sources
+test-slow: $(READY)  ## the tests that `make test` leaves out: a new source's skeleton and ccxt's replay as whole runs, a job killed at eight points
+	$(BIN)/python -m pytest -m slow tests/assets/cli tests/sources tests/torture
 
 ui: $(READY)  ## the Dagster UI on http://127.0.0.1:3000, the venue emulator running
 	$(BIN)/perps ui
@@ -39,7 +39,7 @@ bench: $(READY)  ## speed as ratios against peers and limits, in one run (about 
 	$(BIN)/python -m infra.bench
 
 torture: $(READY)  ## a small job killed at 50 random moments, then run again (about 45 minutes)
-	$(BIN)/python -m pytest tests/torture --kills 50 --forecasts
+	$(BIN)/python -m pytest -m slow tests/torture --kills 50 --forecasts
 
 SEEDS ?= 0:180
 simulate: $(READY)  ## histories of faults, kills and damage, 10,000 simulated days (about 3 hours); SEEDS=17 or SEEDS=0:40

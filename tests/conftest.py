@@ -14,7 +14,6 @@ settings.register_profile("perplake", deadline=None)
 settings.load_profile("perplake")
 
 SLOW = (
-    "tests/torture/",
     "tests/simulation/",
     "tests/assets/test_job.py",
     "tests/assets/test_ui.py",

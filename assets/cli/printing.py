@@ -197,7 +197,8 @@ def run_end(outcome: RunOutcome) -> None:
     console.print(f"\nrequests  {outcome.requested:,} sent, {outcome.reused:,} answered from landing")
     _durations(outcome.seconds)
     console.print(f"window    {outcome.window}")
-    _paths(warehouse=settings.database, published=published, report=settings.published / "report.html")
+    report = {"report": settings.published / "report.html"} if settings.report else {}
+    _paths(warehouse=settings.database, published=published, **report)
 
 
 def fetch_end(run: Run, results: list[FetchResult], notes: list[str]) -> list[str]:

@@ -14,6 +14,7 @@ import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from assets.defs.landing import landing_key
+from assets.defs.publish import REPORT
 from assets.defs.regimes import ON_DEMAND
 from pipelines.registry import source_rows
 from pipelines.settings import Settings
@@ -34,7 +35,8 @@ def chosen_assets(settings: Settings, *, fetch: bool = True) -> dg.AssetSelectio
     selection = dg.AssetSelection.all() - dg.AssetSelection.assets(*not_fetched)
     if others:
         selection -= dg.AssetSelection.groups(*others)
-    return selection if settings.forecasts else selection - dg.AssetSelection.assets(*ON_DEMAND)
+    not_asked = [*([] if settings.forecasts else ON_DEMAND), *([] if settings.report else [REPORT])]
+    return selection - dg.AssetSelection.assets(*not_asked)
 
 
 def first_missing(instance: dg.DagsterInstance, settings: Settings, last: date) -> date:

@@ -41,7 +41,7 @@ from tests.whole import (
     window,
 )
 
-SMALL = {"assets": "BTC,ETH"}
+SMALL = {"assets": "BTC,ETH", "report": False}
 WHOLE = window(DAYS[0], DAYS[2])
 NOWHERE = "http://127.0.0.1:9"
 
@@ -68,7 +68,7 @@ def _no_faults(emulator: Served) -> None:
 @pytest.fixture(scope="module")
 def reference(emulator: Served, tmp_path_factory: pytest.TempPathFactory) -> Reference:
     home = tmp_path_factory.mktemp("reference")
-    ended = perps(home, emulator.url, *WHOLE, **SMALL)
+    ended = perps(home, emulator.url, *WHOLE, **{**SMALL, "report": True})
     assert ended.status == 0, ended.output
     return Reference(home, marts(database(home)))
 
@@ -118,13 +118,20 @@ def test_a_second_run_requests_loads_and_builds_nothing(reference: Reference, em
     assert not different(marts(database(reference.home)), reference.marts)
 
 
-def test_a_full_landing_stops_and_days_may_come_in_reverse_and_overlap(
+def test_days_may_come_in_reverse_and_overlap_and_fetch_and_load_may_come_alone(
     reference: Reference, emulator: Served, tmp_path: Path
 ) -> None:
-    full = perps(tmp_path, emulator.url, *WHOLE, landing_max_gb=1e-5, **SMALL)
-    assert full.status == 1 and "raise landing_max_gb, or free room with `perps prune" in full.output, full.output
-    ended = perps(tmp_path, emulator.url, *window(DAYS[1], DAYS[2]), **SMALL)
-    assert ended.status == 0, ended.output
+    later = window(DAYS[1], DAYS[2])
+    full = perps(tmp_path, emulator.url, "fetch", *later[1:], landing_max_gb=1e-5, **SMALL)
+    assert full.status == 2 and "raise landing_max_gb, or free room with `perps prune" in full.output, full.output
+    fetched = perps(tmp_path, emulator.url, "fetch", *later[1:], **SMALL)
+    assert fetched.status == 0 and not database(tmp_path).exists(), fetched.output
+    loaded = perps(tmp_path, NOWHERE, "load", **SMALL)
+    assert loaded.status == 0, loaded.output
+    bars = "select count(*) from raw.kraken_futures__candles"
+    assert query(database(tmp_path), bars) == [(2 * 24 * 2,)]
+    ended = perps(tmp_path, emulator.url, *later, **SMALL)
+    assert ended.status == 0 and "0 sent" in ended.output, ended.output
     count = "select count(*) from marts.fct_candles"
     with duckdb.connect(str(published(tmp_path)), read_only=True) as reader:
         [before] = reader.execute(count).fetchall()
@@ -177,6 +184,13 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+def test_a_kill_while_publishing_leaves_a_whole_copy(reference: Reference, emulator: Served, interrupted: Path) -> None:
+    point = Point("publish", "pathlib:Path.symlink_to", after=True)
+    ended = perps(interrupted, emulator.url, *WHOLE, point=point, **SMALL)
+    assert ended.status == -signal.SIGKILL, ended.output
+    assert not published(interrupted).exists() or query(published(interrupted), "select count(*) from marts.regime_labels")
+
+
 def test_the_next_run_completes_also_in_shanghai(reference: Reference, emulator: Served, interrupted: Path) -> None:
     mine = {name: value for name, value in os.environ.items() if not name.startswith(("PERPLAKE_", "DAGSTER_"))}
     mine |= {"TZ": "Asia/Shanghai", "PERPLAKE_HOME": str(interrupted), "PERPLAKE_ASSETS": SMALL["assets"]}
@@ -196,7 +210,7 @@ def test_faults_are_reported_and_the_next_run_completes(reference: Reference, em
     emulator.fault("truncated", venue="bybit", path_contains="funding", times=2)
     emulator.fault("missing_field", venue="hyperliquid", path_contains="fundingHistory", field="fundingRate")
     emulator.fault("missing_field", venue="binance", path_contains="v1/fundingRate", field="fundingRate", times=1000)
-    ended = perps(tmp_path, emulator.url, *WHOLE, **SMALL)
+    ended = perps(tmp_path, emulator.url, *WHOLE, **{**SMALL, "report": True})
     faults = {request["fault"] for request in emulator.requests()} - {None}
     assert faults == {"region", "429", "empty_page", "html", "truncated", "missing_field"}
     assert ended.status == 1, ended.output
@@ -228,7 +242,7 @@ def test_faults_are_reported_and_the_next_run_completes(reference: Reference, em
 
 
 def test_one_source_alone_leaves_every_table_there(reference: Reference, emulator: Served, tmp_path: Path) -> None:
-    ended = perps(tmp_path, emulator.url, *window(DAYS[1]), venues="hyperliquid", assets="BTC")
+    ended = perps(tmp_path, emulator.url, *window(DAYS[1]), venues="hyperliquid", assets="BTC", report=False)
     assert ended.status == 0, ended.output
     tables = marts(published(tmp_path))
     assert tables.keys() == reference.marts.keys()
@@ -282,22 +296,6 @@ def test_a_failed_dbt_test_keeps_what_was_published(copy: Path, emulator: Served
     ended = perps(copy, emulator.url, *WHOLE, **SMALL)
     assert ended.status == 0, ended.output
     assert not different(marts(published(copy)), marts(database(copy)))
-
-
-def test_fetch_and_load_alone(reference: Reference, emulator: Served, tmp_path: Path) -> None:
-    """The first two steps by hand, and a run that needs neither."""
-    options = WHOLE[1:]
-    keep_history(tmp_path)
-    fetched = perps(tmp_path, emulator.url, "fetch", *options, **SMALL)
-    assert fetched.status == 0 and not database(tmp_path).exists(), fetched.output
-    loaded = perps(tmp_path, NOWHERE, "load", **SMALL)
-    assert loaded.status == 0, loaded.output
-    bars = query(database(tmp_path), "select count(*) from raw.kraken_futures__candles")
-    assert bars == query(database(reference.home), "select count(*) from raw.kraken_futures__candles")
-    ended = perps(tmp_path, emulator.url, "run", *options, **SMALL)
-    assert ended.status == 0 and "0 sent" in ended.output, ended.output
-    assert latest(tmp_path, "raw", "kraken_futures__candles")["unchanged"].value is True
-    assert not different(marts(database(tmp_path)), reference.marts)
 
 
 def test_fetch_and_load_fail_where_something_is_missing(emulator: Served, tmp_path: Path) -> None:

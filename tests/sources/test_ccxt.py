@@ -72,7 +72,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]
     store = SyntheticMarket(seed=7, until=int(np.datetime64(AS_OF.rstrip("Z"), "ms").astype(int)))
     with serve(store, as_of=AS_OF, days=10, limits_scale=1e6) as served:
         chosen = {"venues": "binance,bybit,kraken,okx", "assets": "BTC,PEPE"}
-        ended = perps(home, served.url, *window(DAYS[0], DAYS[2]), ccxt_venues=f"{ALL},phemex", **chosen)
+        ended = perps(home, served.url, *window(DAYS[0], DAYS[2]), ccxt_venues=f"{ALL},phemex", report=False, **chosen)
         assert ended.status == 0, ended.output
         yield home, ended.output
 

@@ -48,7 +48,7 @@ def marts(emulator: Served, tmp_path_factory: pytest.TempPathFactory, request: p
     names = {item.callspec.params["name"] for item in tests}
     venues = sorted(source_rows()[name].venue or "all" for name in names)
     chosen = "all" if names == set(SOURCES) or "all" in venues else ",".join(dict.fromkeys(venues))
-    ended = perps(home, emulator.url, *window(DAYS[0], DAYS[2]), venues=chosen, assets=",".join(ASSETS))
+    ended = perps(home, emulator.url, *window(DAYS[0], DAYS[2]), venues=chosen, assets=",".join(ASSETS), report=False)
     assert ended.status == 0, ended.output
     return database(home)
 

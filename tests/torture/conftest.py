@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.torture.points import IN_SUITE, POINTS
+from tests.torture.points import POINTS
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--kills", type=int, default=IN_SUITE, help="kill the small job this many times: at named points, then at random"
+        "--kills", type=int, default=len(POINTS), help="kill the small job this many times: at named points, then at random"
     )
     parser.addoption("--forecasts", action="store_true", help="the job that is killed makes forecasts, too")
 
@@ -20,6 +20,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "kill" in metafunc.fixturenames:
         # Pytest reads this file too late for the option to exist when all of tests/ runs.
-        kills = metafunc.config.getoption("--kills", default=IN_SUITE)
+        kills = metafunc.config.getoption("--kills", default=len(POINTS))
         names = [point.name for point in POINTS[:kills]]
         metafunc.parametrize("kill", range(kills), ids=[*names, *(f"random-{n}" for n in range(len(names), kills))])

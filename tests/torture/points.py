@@ -14,6 +14,3 @@ POINTS = [
     Point("load-extracted", "dlt:Pipeline.normalize"),
     Point("regimes", "assets.defs.regimes:write_table", after=True),
 ]
-#: How many of them the suite meets: the steps that the simulation, whose seeds kill fetches and loads, does not run.
-#: `make torture` meets all, and random moments.
-IN_SUITE = 2

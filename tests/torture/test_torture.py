@@ -22,7 +22,12 @@ from infra.emulator.testing import Served
 from tests.torture.points import POINTS
 from tests.whole import DAYS, Finished, Running, begin, database, different, keep_history, market, marts, perps, published, window
 
-SMALL = {"assets": "BTC", "venues": "kraken"}  # Kraken pages liquidations: of all venues the one with most kinds of page
+pytestmark = pytest.mark.slow
+SMALL = {
+    "assets": "BTC",
+    "venues": "kraken",
+    "report": False,
+}  # Kraken pages liquidations: of all venues the one with most kinds of page
 
 
 @dataclass

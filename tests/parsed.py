@@ -1,0 +1,10 @@
+"""dbt's project, parsed once for all runs of a test session (`tests.whole`): they are forked from a process that imported this."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from assets.defs import dbt
+
+dbt.parse = cache(dbt.parse)
+dbt.parse(dbt.CATALOG)
