@@ -1,8 +1,8 @@
 """Load: decode pages from landing into Arrow tables, and merge them on their natural keys into `raw` with dlt.
 
 Loading depends on the pages alone, whether they came from a venue, a replay or an archive: once a bug in a parser is fixed, the
-same pages are loaded again. There is one dlt pipeline per source, with its endpoints as resources and tables of many pages. A
-page, or a row, that can't be read goes to quarantine; the others are loaded.
+same pages are loaded again. One dlt pipeline has the endpoints of all sources as resources and tables of many pages: most of what
+dlt costs is by run. A page, or a row, that can't be read goes to quarantine; the others are loaded.
 Alone: `perps load --venues binance --from 2025-10-10 --to 2025-10-10`.
 """
 
@@ -15,7 +15,7 @@ import os
 import sys
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -41,7 +41,7 @@ log = logging.getLogger("perplake.load")
 ROWS_A_TABLE = 100_000
 ROWS_A_LOAD = 600_000
 
-Batch = list[tuple[Endpoint, pa.Table]]
+Batch = list[tuple[Source, Endpoint, pa.Table]]
 
 
 class LoadIncomplete(RuntimeError):
@@ -68,66 +68,83 @@ class LoadResult:
 
 @dataclass(frozen=True)
 class _Task:
-    """An endpoint with pages to load; `digest` identifies all that the result depends on."""
+    """An endpoint of a source with pages to load; `digest` identifies all that the result depends on."""
 
+    source: Source
     endpoint: Endpoint
     entries: Sequence[Entry]
     digest: str
 
 
 def load(run: Run, source: Source, entries: Iterable[Entry] | None = None) -> LoadResult:
-    """Merge a source's pages for the run's window into the warehouse.
+    """Merge one source's pages for the run's window into the warehouse: `load_sources` of it alone."""
+    return load_sources(run, [source], {} if entries is None else {source.name: entries})[source.name]
 
-    `entries` are the pages of this run, to which those of the collector are added; without them all pages in landing are
-    searched. Raises `LoadIncomplete` when dlt stored
-    fewer rows than it was given.
+
+def load_sources(run: Run, sources: Sequence[Source], fetched: Mapping[str, Iterable[Entry]]) -> dict[str, LoadResult]:
+    """Merge the pages of sources for the run's window into the warehouse; the results by the source's name.
+
+    `fetched` are the pages of this run by source, to which those of the collector are added; for sources that are not in it all
+    pages in landing are searched. Raises `LoadIncomplete` when dlt stored fewer rows than it was given.
     """
-    result = LoadResult(source.name)
-    pages: dict[str, list[Entry]] = defaultdict(list)
-    for entry in run.landing.iterate() if entries is None else chain(entries, run.collected.get(source.name, ())):
-        if entry.source == source.name and entry.market == run.settings.market and entry.overlaps(run.window):
-            pages[entry.endpoint_name].append(entry)
+    results = {source.name: LoadResult(source.name) for source in sources}
+    pages: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    for entry in _pages(run, set(results), fetched):
+        if entry.market == run.settings.market and entry.overlaps(run.window):
+            pages[entry.source, entry.endpoint_name].append(entry)
     tasks: list[_Task] = []
     with warehouse.connect(run.settings.database) as connection:
         warehouse.prepare(connection, run.settings.market)
-        for endpoint in source.tables:
-            ordered = sorted(pages[endpoint.name], key=in_order)
-            new = [
-                task
-                for part in _parts(endpoint, ordered)
-                if not _is_loaded(connection, source, task := _Task(endpoint, part, _digest(endpoint, run.window, part)))
-            ]
-            tasks += new
-            if not new:
-                result.unchanged.append(endpoint.name)
+        for source in sources:
+            for endpoint in source.tables:
+                parts = _parts(endpoint, sorted(pages[source.name, endpoint.name], key=in_order))
+                of_endpoint = [_Task(source, endpoint, part, _digest(endpoint, run.window, part)) for part in parts]
+                new = [task for task in of_endpoint if not _is_loaded(connection, task)]
+                tasks += new
+                if not new:
+                    results[source.name].unchanged.append(endpoint.name)
         for task in tasks:
             warehouse.mark_changed(connection, _changed_window(task, run.window))
     with _without_garbage_collection():
-        for batch in _read_ahead(_batches(run, tasks, result)):
-            _merge(run, source, batch, result)
+        for batch in _read_ahead(_batches(run, tasks, results)):
+            _merge(run, batch, results)
     with warehouse.connect(run.settings.database) as connection:
-        rows = [_quarantine_row(e, Flaw(e.field, e.value, e.problem)) for e in result.quarantined]
-        rows += [_quarantine_row(e, flaw) for e, flaw in result.flaws]
-        read_pages = {(source.name, e.endpoint_name, e.page) for task in tasks for e in task.entries}
-        read_pages |= _mended(run, source, tasks, warehouse.quarantined(connection, source.name) - read_pages)
-        warehouse.note_quarantine(connection, read_pages, rows)
-        quarantined = {e.endpoint_name for e in [*result.quarantined, *(e for e, _ in result.flaws)]}
-        for task in tasks:
-            name = task.endpoint.name
-            if name not in quarantined:  # else loaded again once the parser is fixed
-                row = [source.name, name, task.digest]
-                connection.execute("INSERT OR IGNORE INTO meta.loads VALUES (?, ?, ?)", row)
-            # What a run's answers tell is the same whether other runs are loaded with it or not.
-            by_run: dict[str, list[Entry]] = defaultdict(list)
-            for e in task.entries:
-                if (name, *_answer(e)) not in result.unread:
-                    by_run[e.run].append(e)
-            for fetched_by, answers in by_run.items():
-                _note_silent_windows(connection, source, answers)
-                if task.endpoint.is_event:
-                    oldest = result.oldest_event.get((name, fetched_by), sys.maxsize)
-                    _note_complete_windows(connection, source, task.endpoint, answers, oldest)
-    return result
+        for source in sources:
+            _note(connection, run, source, [task for task in tasks if task.source is source], results[source.name])
+    return results
+
+
+def _pages(run: Run, names: set[str], fetched: Mapping[str, Iterable[Entry]]) -> Iterator[Entry]:
+    """The pages of these sources: those given and collected, else all that landing has."""
+    for name in names & fetched.keys():
+        yield from (e for e in chain(fetched[name], run.collected.get(name, ())) if e.source == name)
+    if searched := names - fetched.keys():
+        yield from (e for e in run.landing.iterate() if e.source in searched)
+
+
+def _note(connection: duckdb.DuckDBPyConnection, run: Run, source: Source, tasks: Sequence[_Task], result: LoadResult) -> None:
+    """Note what of a source could not be read, which pages are loaded, and what its answers say that there isn't."""
+    rows = [_quarantine_row(e, Flaw(e.field, e.value, e.problem)) for e in result.quarantined]
+    rows += [_quarantine_row(e, flaw) for e, flaw in result.flaws]
+    read_pages = {(source.name, e.endpoint_name, e.page) for task in tasks for e in task.entries}
+    read_pages |= _mended(run, source, tasks, warehouse.quarantined(connection, source.name) - read_pages)
+    warehouse.note_quarantine(connection, read_pages, rows)
+    quarantined = {e.endpoint_name for e in [*result.quarantined, *(e for e, _ in result.flaws)]}
+    for task in tasks:
+        name = task.endpoint.name
+        if name not in quarantined:  # else loaded again once the parser is fixed
+            row = [source.name, name, task.digest]
+            connection.execute("INSERT OR IGNORE INTO meta.loads VALUES (?, ?, ?)", row)
+        # What a run's answers tell is the same whether other runs are loaded with it or not.
+        by_run: dict[str, list[Entry]] = defaultdict(list)
+        for e in task.entries:
+            if (name, *_answer(e)) not in result.unread:
+                by_run[e.run].append(e)
+        for fetched_by, answers in by_run.items():
+            _note_silent_windows(connection, source, answers)
+            if task.endpoint.is_event:
+                oldest = result.oldest_event.get((name, fetched_by), sys.maxsize)
+                _note_complete_windows(connection, source, task.endpoint, answers, oldest)
 
 
 def in_order(entry: Entry) -> tuple[Any, ...]:
@@ -164,9 +181,9 @@ def _digest(endpoint: Endpoint, window: Window, entries: Sequence[Entry]) -> str
     return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
 
-def _is_loaded(connection: duckdb.DuckDBPyConnection, source: Source, task: _Task) -> bool:
+def _is_loaded(connection: duckdb.DuckDBPyConnection, task: _Task) -> bool:
     sql = "SELECT 1 FROM meta.loads WHERE source = ? AND dataset = ? AND digest = ?"
-    return connection.execute(sql, [source.name, task.endpoint.name, task.digest]).fetchone() is not None
+    return connection.execute(sql, [task.source.name, task.endpoint.name, task.digest]).fetchone() is not None
 
 
 def _note_complete_windows(
@@ -207,13 +224,13 @@ def _quarantine_row(e: Entry, flaw: Flaw) -> tuple[Any, ...]:
     return (e.source, e.endpoint_name, e.path_label, flaw.place, flaw.value, flaw.problem, e.page, e.run, at)
 
 
-def _batches(run: Run, tasks: Iterable[_Task], result: LoadResult) -> Iterator[Batch]:
-    """The tables of all endpoints, in batches of about `ROWS_A_LOAD` rows."""
+def _batches(run: Run, tasks: Iterable[_Task], results: Mapping[str, LoadResult]) -> Iterator[Batch]:
+    """The tables of all sources' endpoints, in batches of about `ROWS_A_LOAD` rows."""
     batch: Batch = []
     rows = 0
     for task in tasks:
-        for table in arrow_tables(run, task.endpoint, task.entries, result):
-            batch.append((task.endpoint, table))
+        for table in arrow_tables(run, task.endpoint, task.entries, results[task.source.name]):
+            batch.append((task.source, task.endpoint, table))
             rows += table.num_rows
             if rows >= ROWS_A_LOAD:
                 yield batch
@@ -354,32 +371,32 @@ def latest(endpoint: Endpoint, table: pa.Table) -> pa.Table:
     return table.take(numbered.group_by(keys).aggregate([("_row", "max")])["_row_max"].combine_chunks().sort())
 
 
-def _merge(run: Run, source: Source, batch: Batch, result: LoadResult) -> None:
+def _merge(run: Run, batch: Batch, results: Mapping[str, LoadResult]) -> None:
     """One dlt run. Packages of an earlier, killed run are dropped first: dlt would load those instead."""
     dlt = _dlt()
-    batch_tables: dict[str, tuple[Endpoint, pa.Table]] = {}
-    for endpoint in {e.name: e for e, _ in batch}.values():
-        batch_tables[source.raw_table(endpoint)] = (endpoint, pa.concat_tables([t for e, t in batch if e.name == endpoint.name]))
-    tables: dict[str, tuple[Endpoint, pa.Table]] = {}
+    given: dict[str, list[tuple[Source, Endpoint, pa.Table]]] = defaultdict(list)
+    for source, endpoint, table in batch:
+        given[source.raw_table(endpoint)].append((source, endpoint, table))
     pipeline = dlt.pipeline(
-        pipeline_name=source.name,
+        pipeline_name="raw",
         pipelines_dir=str(run.settings.database.parent.resolve() / ".dlt" / run.settings.database.stem),
         destination=dlt.destinations.duckdb(str(run.settings.database)),
         dataset_name="raw",
     )
     pipeline.abort_packages()
-    resources = []
+    resources, rows = [], {}
     with warehouse.connect(run.settings.database) as connection:
-        for name, (endpoint, given) in batch_tables.items():
-            table, all_new = _to_merge(connection, run, source, endpoint, given)
-            tables[name] = (endpoint, table)
+        for name, parts in given.items():
+            source, endpoint, _ = parts[0]
+            table, all_new = _to_merge(connection, run, source, endpoint, pa.concat_tables([part for _, _, part in parts]))
+            rows[name] = table.num_rows
+            results[source.name].rows[endpoint.name] += table.num_rows
             resources.append(_resource(dlt, name, endpoint, table, all_new))
     pipeline.run(resources, loader_file_format="parquet")
     counts = pipeline.last_trace.last_normalize_info.row_counts
-    for name, (endpoint, table) in tables.items():
-        if counts.get(name, 0) != table.num_rows:
-            raise LoadIncomplete(f"{name}: {table.num_rows} rows given, {counts.get(name, 0)} stored; run again")
-        result.rows[endpoint.name] += table.num_rows
+    for name, count in rows.items():
+        if counts.get(name, 0) != count:
+            raise LoadIncomplete(f"{name}: {count} rows given, {counts.get(name, 0)} stored; run again")
 
 
 def _all_new(connection: duckdb.DuckDBPyConnection, name: str, endpoint: Endpoint, table: pa.Table) -> bool:

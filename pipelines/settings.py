@@ -94,9 +94,7 @@ class Settings(BaseSettings):
         description="factor for the rate limits of client and emulator; default: 1 live, 500 on the emulator",
     )
     emulator_url: str | None = Field(None, description="URL of a running emulator; default: start one")
-    report: bool = Field(
-        True, description="draw the report at the end of a run; `false` saves some seconds where nobody reads it"
-    )
+    report: bool = Field(True, description="draw the report at the end of a run; `false` saves some seconds")
     liquidation_days: float = Field(3, ge=0, description="days of liquidations to fetch, at the end of the window")
     collect_seconds: float = Field(60, gt=0, description="seconds after which the collector puts what it heard into landing")
     poll_seconds: float = Field(

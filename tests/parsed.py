@@ -1,4 +1,4 @@
-"""dbt's project, parsed once for all runs of a test session (`tests.whole`): they are forked from a process that imported this."""
+"""dbt's project, parsed once for all runs of a test session: they are forked from a process that imported this."""
 
 from __future__ import annotations
 

@@ -36,7 +36,8 @@ ROOT = Path(__file__).parents[1]
 AS_OF = "2025-06-10T00:00:00Z"
 DAYS = ("2025-06-07", "2025-06-08", "2025-06-09")
 TIMEOUT_SECONDS = 600
-#: The imports of a run and dbt's parsed project, so that forks have them already. None of these modules starts a thread, so forking is safe.
+#: The imports of a run and dbt's parsed project, so that forks have them already. None of these modules starts a thread, so
+#: forking is safe.
 PRELOAD = """
     tests.whole assets.cli assets.cli.printing assets.definitions assets.runtime.job assets.report.page
     dlt dlt.destinations.impl.duckdb.factory dbt.cli.main dbt.adapters.duckdb dagster._core.instance tests.parsed

@@ -219,7 +219,7 @@ def examine(settings: Settings, facts: bool = False) -> tuple[list[Verdict], lis
     """Fetch, load and transform one day in the settings' home; the verdicts, and a note for each source that was left out."""
     from assets.cli.run import progress_bars
     from assets.runtime.job import prepared
-    from assets.runtime.stages import load_source
+    from assets.runtime.stages import load_chosen
     from pipelines.fetch import fetch
 
     with prepared(settings) as ready:
@@ -228,7 +228,8 @@ def examine(settings: Settings, facts: bool = False) -> tuple[list[Verdict], lis
         with progress_bars() as progress:
             results = asyncio.run(fetch(run, sources, progress))
         with warehouse.one_writer(settings.database):
-            loads = [load_source(run, get_source(result.source), result.entries) for result in results]
+            sources = [get_source(result.source) for result in results]
+            loads = list(load_chosen(run, sources, {result.source: result.entries for result in results}).values())
         found = [*answers(results, loads), *limits(results, settings.scale)]
         if problem := _build(settings):
             found.append(Verdict("all", "tables", Colour.bad, problem))

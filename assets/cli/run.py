@@ -84,14 +84,13 @@ def load(settings: Settings) -> None:
     """
     from assets.cli import printing
     from assets.runtime.job import from_landing
-    from assets.runtime.stages import load_source
+    from assets.runtime.stages import load_chosen
     from pipelines import warehouse
     from pipelines.sources import get_source
 
     ready = from_landing(settings)
     run = ready.begin()
-    entries = list(run.landing.iterate())
     with warehouse.one_writer(ready.settings.database):
-        results = [load_source(run, get_source(name), entries) for name in ready.settings.sources]
+        results = list(load_chosen(run, [get_source(name) for name in ready.settings.sources], {}).values())
     printing.load_end(run, results)
     raise typer.Exit(1 if any(result.quarantined for result in results) else 0)

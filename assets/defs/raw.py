@@ -1,6 +1,6 @@
 """Load as assets: `raw/<source>__<endpoint>` has the typed rows of a source's pages, merged on their natural keys.
 
-One step for each source, under the one-writer lock. Partitioned by UTC day; a range of days is one step.
+One step loads all chosen sources, under the one-writer lock. Partitioned by UTC day; a range of days is one step.
 Alone: `perps load --venues binance --from 2025-10-10 --to 2025-10-10`.
 """
 
@@ -14,10 +14,11 @@ from assets.defs.days import is_partitioned, materialized
 from assets.defs.landing import landing_key, share
 from assets.defs.resources import DAYS, SettingsResource
 from assets.runtime.session import Session
-from assets.runtime.stages import load_source
+from assets.runtime.stages import load_chosen
 from pipelines import warehouse
 from pipelines.fetch import FetchResult
 from pipelines.landing import Entry
+from pipelines.load import LoadResult
 from pipelines.registry import source_rows
 from pipelines.run import Run
 from pipelines.source import Endpoint, Source
@@ -46,46 +47,59 @@ def _spec(source: Source, endpoint: Endpoint) -> dg.AssetSpec:
     )
 
 
-def _load_step(source: Source) -> dg.AssetsDefinition:
-    @dg.multi_asset(
-        name=f"load_{source.name}",
-        specs=[_spec(source, endpoint) for endpoint in source.tables],
-        backfill_policy=dg.BackfillPolicy.single_run(),
-    )
-    def load_step(
-        context: dg.AssetExecutionContext, settings: SettingsResource, session: dg.ResourceParam[Session]
-    ) -> Iterator[dg.MaterializeResult[None]]:
-        run = session.run(context, settings.resolve())
-        fetched = session.fetched.get(context.run_id, {}).get(source.name)
-        database = run.settings.database
-        with warehouse.one_writer(database):
-            loaded = load_source(run, source, fetched.entries if fetched else None)
-            with warehouse.connect(database, read_only=True) as connection:
-                content = {endpoint.name: _content(connection, run, source, endpoint) for endpoint in source.tables}
-                rows = {endpoint.name: _rows_by_day(connection, run, source, endpoint) for endpoint in source.tables}
-        result = fetched or FetchResult(source.name, _landed(run, source) if is_partitioned(context) else [])
-        for endpoint in source.tables:
-            # A list as of now belongs to the days that the source answered. So do what streams gave, and the days on which they
-            # were heard: a backfill fails where a day is missing. What was not heard is in `coverage_streams`.
-            whole = result.whole_days(run, "" if endpoint.snapshot or endpoint.streamed else endpoint.name)
-            whole = sorted({*whole, *(rows[endpoint.name] if endpoint.streamed else ())})
-            counts = {} if endpoint.snapshot else rows[endpoint.name]
-            days = {day: {"dagster/partition_row_count": counts.get(day, 0)} if counts else {} for day in whole}
-            yield materialized(
-                context,
-                raw_key(source, endpoint),
-                days,
-                {
-                    **content[endpoint.name],
-                    "merged": loaded.rows.get(endpoint.name, 0),
-                    "unchanged": endpoint.name in loaded.unchanged,
-                    "window": str(run.window),
-                    **({"bytes": sum(e.size for e in fetched.entries if e.endpoint_name == endpoint.name)} if fetched else {}),
-                    "quarantined": sum(e.endpoint_name == endpoint.name for e in loaded.quarantined),
-                },
-            )
+@dg.multi_asset(
+    name="load",
+    specs=[_spec(get_source(name), endpoint) for name in source_rows() for endpoint in get_source(name).tables],
+    can_subset=True,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+)
+def load_tables(
+    context: dg.AssetExecutionContext, settings: SettingsResource, session: dg.ResourceParam[Session]
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Load all tables of the sources of which a table is selected."""
+    run, selected = session.run(context, settings.resolve()), context.selected_asset_keys
+    sources = [source for source in map(get_source, source_rows()) if any(raw_key(source, e) in selected for e in source.tables)]
+    fetched = {name: f for name, f in session.fetched.get(context.run_id, {}).items() if any(s.name == name for s in sources)}
+    database = run.settings.database
+    with warehouse.one_writer(database):
+        loaded = load_chosen(run, sources, {name: result.entries for name, result in fetched.items()})
+        with warehouse.connect(database, read_only=True) as connection:
+            for source in sources:
+                yield from _materialized(context, connection, run, source, fetched.get(source.name), loaded[source.name])
 
-    return load_step
+
+def _materialized(
+    context: dg.AssetExecutionContext,
+    connection: duckdb.DuckDBPyConnection,
+    run: Run,
+    source: Source,
+    fetched: FetchResult | None,
+    loaded: LoadResult,
+) -> Iterator[dg.MaterializeResult[None]]:
+    """The selected tables of a source, with what they have and on which days."""
+    result = fetched or FetchResult(source.name, _landed(run, source) if is_partitioned(context) else [])
+    for endpoint in source.tables:
+        key = raw_key(source, endpoint)
+        if key not in context.selected_asset_keys:
+            continue
+        rows = _rows_by_day(connection, run, source, endpoint)
+        # A list as of now belongs to the days that the source answered. So do what streams gave, and the days on which they
+        # were heard: a backfill fails where a day is missing. What was not heard is in `coverage_streams`.
+        whole = result.whole_days(run, "" if endpoint.snapshot or endpoint.streamed else endpoint.name)
+        whole = sorted({*whole, *(rows if endpoint.streamed else ())})
+        yield materialized(
+            context,
+            key,
+            {day: {} if endpoint.snapshot else {"dagster/partition_row_count": rows.get(day, 0)} for day in whole},
+            {
+                **_content(connection, run, source, endpoint),
+                "merged": loaded.rows.get(endpoint.name, 0),
+                "unchanged": endpoint.name in loaded.unchanged,
+                "window": str(run.window),
+                **({"bytes": sum(e.size for e in fetched.entries if e.endpoint_name == endpoint.name)} if fetched else {}),
+                "quarantined": sum(e.endpoint_name == endpoint.name for e in loaded.quarantined),
+            },
+        )
 
 
 def _content(connection: duckdb.DuckDBPyConnection, run: Run, source: Source, endpoint: Endpoint) -> dict[str, object]:
@@ -124,6 +138,3 @@ def _rows_by_day(connection: duckdb.DuckDBPyConnection, run: Run, source: Source
 
 def _time(name: str, moment: datetime | None) -> dict[str, object]:
     return {name: dg.MetadataValue.timestamp(moment.replace(tzinfo=UTC))} if moment else {}
-
-
-load_steps = [_load_step(get_source(source)) for source in source_rows()]

@@ -230,7 +230,7 @@ def _window(run: dg.DagsterRun) -> str:
 
 
 def reason(context: dg.RunFailureSensorContext) -> str:
-    """`run 1a2b3c4d of run (2026-11-21) failed at load_binance_usdm: <message>`; one message of many steps once."""
+    """`run 1a2b3c4d of run (2026-11-21) failed at load: <message>`; one message of many steps once."""
     run = context.dagster_run
     steps: dict[str, list[str]] = {}
     for event in context.get_step_failure_events():

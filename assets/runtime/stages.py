@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pipelines import warehouse
 from pipelines.fetch import FetchResult
 from pipelines.landing import Entry
-from pipelines.load import LoadResult, load
+from pipelines.load import LoadResult, load_sources
 from pipelines.registry import source_rows
 from pipelines.run import Run
 from pipelines.source import Source
@@ -45,15 +45,21 @@ def unlisted_assets(run: Run, results: Sequence[FetchResult]) -> list[str]:
     return [f"no chosen venue lists {names}: correct --assets or add --venues; {listed} prints what a run has found"]
 
 
-def load_source(run: Run, source: Source, entries: Iterable[Entry] | None) -> LoadResult:
-    """Merge a source's pages into raw, and note what the warehouse is now expected to cover. The caller has the writer's lock."""
+def load_chosen(run: Run, sources: Sequence[Source], fetched: Mapping[str, Iterable[Entry]]) -> dict[str, LoadResult]:
+    """Merge the pages of sources into raw, and note what the warehouse is now expected to cover; the results by source.
+
+    `fetched` as in `load_sources`. The caller has the writer's lock.
+    """
     settings = run.settings
-    if source.name in settings.sources:
-        venues = [source.venue] if source.venue else [part.venue for part in run.chosen_sources()[0] if part.name == source.name]
-        if source_rows()[source.name].is_reference_only:
-            venues = []  # references have no expected coverage
-        with warehouse.connect(settings.database) as connection:
-            warehouse.prepare(connection, settings.market)
+    with warehouse.connect(settings.database) as connection:
+        warehouse.prepare(connection, settings.market)
+        for source in sources:
+            if source.name not in settings.sources:
+                continue
+            parts = [source] if source.venue else run.chosen_sources()[0]
+            venues = [part.venue for part in parts if part.name == source.name]
+            if source_rows()[source.name].is_reference_only:
+                venues = []  # references have no expected coverage
             warehouse.note_run(
                 connection,
                 settings.market,
@@ -65,4 +71,4 @@ def load_source(run: Run, source: Source, entries: Iterable[Entry] | None) -> Lo
                 venues,
                 source.name,
             )
-    return load(run, source, entries)
+    return load_sources(run, sources, fetched)

@@ -1,8 +1,8 @@
 """The small job killed at a named point or at a random moment, then run again: the same marts as undisturbed.
 
 One venue, one asset, a day at a time; after a random kill the days that follow are run first. Even kills meet an empty home
-(this day is the first ever loaded), odd ones a warehouse that has a day already. `python -m pytest tests/torture --kills 50`
-takes about a minute each; with `--forecasts` the job makes forecasts, too.
+(this day is the first ever loaded), odd ones a warehouse that has a day already. With `--forecasts` the job makes forecasts, too.
+Alone, a minute a kill: `python -m pytest -m slow tests/torture --kills 50`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,8 @@ from tests.torture.points import POINTS
 from tests.whole import DAYS, Finished, Running, begin, database, different, keep_history, market, marts, perps, published, window
 
 pytestmark = pytest.mark.slow
-SMALL = {
-    "assets": "BTC",
-    "venues": "kraken",
-    "report": False,
-}  # Kraken pages liquidations: of all venues the one with most kinds of page
+#: Kraken pages liquidations: of all venues the one with most kinds of page
+SMALL = {"assets": "BTC", "venues": "kraken", "report": False}
 
 
 @dataclass
