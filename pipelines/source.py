@@ -345,6 +345,8 @@ class Source:
     endpoints: tuple[Endpoint, ...]
     #: What the collector hears.
     streams: tuple[Stream, ...] = ()
+    #: Snapshots by instrument that the collector alone asks for, and no run.
+    collected: tuple[Endpoint, ...] = ()
     #: The venue's error in a status and a body; None for a response that is no error.
     error: Callable[[int, bytes], VenueProblem | None] = lambda status, body: None
     #: The perpetuals in a page of the endpoint `instruments`.
@@ -376,13 +378,14 @@ class Source:
         """What `perps collect` asks for again and again: the present of listed instruments, but for the lists themselves."""
         if not self.parse_instruments:
             return ()
-        return tuple(e for e in self.endpoints if e.snapshot and e.name not in ("instruments", "funding_info"))
+        lists = ("instruments", "funding_info")
+        return (*(e for e in self.endpoints if e.snapshot and e.name not in lists), *self.collected)
 
     @property
     def tables(self) -> tuple[Endpoint, ...]:
-        """All endpoints that have a raw table: those of requests, those of streams."""
+        """All endpoints that have a raw table: those of runs, those of the collector's requests, those of streams."""
         heard = dict.fromkeys(stream.endpoint for stream in self.streams)
-        return (*self.endpoints, *heard, SESSIONS) if heard else self.endpoints
+        return (*self.endpoints, *self.collected, *((*heard, SESSIONS) if heard else ()))
 
     def endpoint(self, name: str) -> Endpoint:
         return next(endpoint for endpoint in self.tables if endpoint.name == name)

@@ -14,7 +14,7 @@ from typing import Any
 from pipelines.records import MaybeNumber, Ms, Number, Record
 from pipelines.shapes import Bar
 from pipelines.source import Instrument, Limit, Source, UsageHeaders
-from pipelines.sources.binance_usdm import POOL, delivered_at, endpoints, error, liquidations
+from pipelines.sources.binance_usdm import POOL, delivered_at, endpoints, error, liquidations, order_books
 from pipelines.symbols import base_asset
 
 
@@ -95,4 +95,5 @@ SOURCE = Source(
         funding={"weight": 1},
     ),
     streams=(liquidations("wss://dstream.binance.com/ws", lambda symbol: symbol.endswith("_PERP")),),
+    collected=(order_books("/dapi/v1"),),
 )

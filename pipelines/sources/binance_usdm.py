@@ -19,6 +19,7 @@ import msgspec
 
 from pipelines.endpoints import hourly_bars, series, snapshot
 from pipelines.error_bodies import error_reader
+from pipelines.order_books import Level, book, order_book
 from pipelines.paging import by_symbol, hourly, present, windowed
 from pipelines.records import MaybeNumber, Ms, Number, Record
 from pipelines.shapes import Bar, PriceBar
@@ -35,6 +36,8 @@ QUOTES = ("USDT", "USDC")
 NEVER = 4_133_404_800_000
 #: Rows in a page of funding rates, and hours in a request for bars: 499 cost 2, 1500 would cost 10.
 RATES, BARS = 1000, 499
+#: Levels of a side of the order book.
+DEPTH = 1000
 
 InstrumentParams = Callable[[Instrument], Mapping[str, str]]
 
@@ -265,6 +268,26 @@ def endpoints(
     )
 
 
+class Depth(msgspec.Struct):
+    """`E` is when the answer was made."""
+
+    time: Ms = msgspec.field(name="E")
+    bids: list[Level]
+    asks: list[Level]
+
+
+def order_books(api: str) -> Endpoint:
+    """1000 levels a side, of 5, 10, 20, 50, 100, 500 and 1000 that may be asked for, at a weight of 20.
+
+    By `UMFutures.depth` of the venue's connector 4.2.0; weights by ccxt 4.5.90 (`binance.py`, `depth`, 2 to 20 by limit).
+    """
+    return order_book(
+        present(f"{api}/depth", {"weight": 20}, limit=DEPTH),
+        Depth,
+        lambda page: [book(page.time, page.bids, page.asks, DEPTH)],
+    )
+
+
 def _hear(frame: Any) -> Heard:
     if frame.get("e") == "forceOrder":
         return Heard("event")
@@ -319,4 +342,5 @@ SOURCE = Source(
         funding_of_all=True,
     ),
     streams=(liquidations("wss://fstream.binance.com/market/ws", lambda symbol: "_" not in symbol),),
+    collected=(order_books("/fapi/v1"),),
 )

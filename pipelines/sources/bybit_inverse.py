@@ -8,7 +8,7 @@ Alone: `perps fetch --venues bybit --from 2025-10-10 --to 2025-10-10`.
 from __future__ import annotations
 
 from pipelines.source import Source
-from pipelines.sources.bybit_linear import BASE_URL, LIMITS, endpoints, error, instruments, liquidations
+from pipelines.sources.bybit_linear import BASE_URL, LIMITS, endpoints, error, instruments, liquidations, order_books
 
 SOURCE = Source(
     name="bybit_inverse",
@@ -19,4 +19,5 @@ SOURCE = Source(
     parse_instruments=lambda page: instruments(page, "InversePerpetual", "USD"),
     endpoints=endpoints("inverse"),
     streams=(liquidations("inverse"),),
+    collected=(order_books("inverse"),),
 )

@@ -18,7 +18,8 @@ import msgspec
 
 from pipelines.endpoints import hourly_bars, series, snapshot
 from pipelines.error_bodies import error_reader
-from pipelines.paging import hourly, windowed
+from pipelines.order_books import Level, book, order_book
+from pipelines.paging import hourly, present, windowed
 from pipelines.records import MaybeNumber, Ms, Number, Record
 from pipelines.shapes import Bar, PriceBar, enveloped
 from pipelines.source import Endpoint, Heard, Instrument, Limit, Plan, Request, Source, Stream, Subscription, VenueProblem
@@ -29,6 +30,8 @@ from pipelines.windows import HOUR
 BASE_URL = "https://api.bybit.com"
 LIMITS = {"requests": Limit(600, 5)}
 WEIGHTS = {"requests": 1}
+#: The most levels of a side of the order book.
+DEPTH = 500
 
 
 class Symbol(Record, rename="camel"):
@@ -166,6 +169,24 @@ def endpoints(category: str) -> tuple[Endpoint, ...]:
     )
 
 
+class Levels(msgspec.Struct):
+    symbol: str = msgspec.field(name="s")
+    bids: list[Level] = msgspec.field(name="b")
+    asks: list[Level] = msgspec.field(name="a")
+    time: Ms = msgspec.field(name="ts")
+
+
+def order_books(category: str) -> Endpoint:
+    """1 to 500 levels a side, by ccxt 4.5.90 (`bybit.py`, `fetch_order_book`) and the venue's page of 2025-11."""
+
+    def params(instrument: Instrument) -> Mapping[str, str]:
+        return {"category": category, "symbol": instrument.symbol}
+
+    body = msgspec.defstruct("Body", [("result", Levels)])
+    plan = present("/v5/market/orderbook", WEIGHTS, instrument_params=params, limit=DEPTH)
+    return order_book(plan, body, lambda page: [book(page.result.time, page.result.bids, page.result.asks, DEPTH)])
+
+
 def _hear(frame: Any) -> Heard:
     if "topic" in frame:
         return Heard("event")
@@ -203,4 +224,5 @@ SOURCE = Source(
     parse_instruments=lambda page: instruments(page, "LinearPerpetual", "USDT", "USDC"),
     endpoints=endpoints("linear"),
     streams=(liquidations("linear"),),
+    collected=(order_books("linear"),),
 )

@@ -30,4 +30,4 @@ def test_every_source_with_its_key_limits_and_unproven_facts(tmp_path: Path, mon
     assert by_name["hyperliquid_archive"].cells()[6] == "`ARCHIVE_AWS_ACCESS_KEY_ID` (set), live only"
     assert "2,400 in 60 s (weight)" in by_name["binance_usdm"].limits
     assert "open_interest.sides_of_openInterest" in by_name["kraken_futures"].unproven, "taken by analogy"
-    assert by_name["kraken_futures"].record.history == {"funding_rates": 365}
+    assert by_name["kraken_futures"].record.history == {"funding_rates": 365, "order_book_depth": 0}

@@ -16,7 +16,7 @@ ROW = {"venue": "okx", "title": "OKX", "datasets": ["candles"]}
 def test_a_row_has_defaults() -> None:
     assert decode_sources({"okx": ROW}) == {"okx": SourceRow(venue="okx", title="OKX", datasets=("candles",))}
     row = source_rows()["kraken_futures"]
-    assert (row.core, row.key, row.precedence, row.history) == (True, None, 1, {"funding_rates": 365})
+    assert (row.core, row.key, row.precedence, row.history) == (True, None, 1, {"funding_rates": 365, "order_book_depth": 0})
     assert source_rows()["coingecko"].is_reference_only and not row.is_reference_only
 
 

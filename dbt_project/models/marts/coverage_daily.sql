@@ -3,7 +3,7 @@
 with nulled as (  -- rows of instruments in scope with a number that can't be
     select f.day, c.source, f.venue, f.dataset, count(*) as rows_nulled
     from (
-        {%- for name, dataset in var('datasets').items() if dataset.expected_per_day %}
+        {%- for name, dataset in var('datasets').items() if dataset.expected_per_day or name == 'order_book_depth' %}
         select {{ dataset.time }}::date as day, venue, instrument_id, '{{ name }}' as dataset from {{ ref(dataset.fact) }} where nulled is not null
         {{ "union all" if not loop.last }}
         {%- endfor %}
@@ -40,6 +40,20 @@ second as (  -- such a source in scope owes what the venue's own owes, of the in
 ),
 {%- endif %}
 
+polled as (  -- order books: each instrument from its first book of a day on, in the rounds in which any book of its source came
+    select b.day, b.venue, b.source, count(*) as expected, count(f.mid) as seen
+    from (
+        select venue, source, instrument_id, observed_at::date as day, min(observed_at) as first_at
+        from {{ ref('fct_order_book_depth') }}
+        group by all
+    ) as b
+    inner join (select distinct venue, source, observed_at from {{ ref('fct_order_book_depth') }}) as r
+        on b.venue = r.venue and b.source = r.source and b.day = r.observed_at::date and b.first_at <= r.observed_at
+    left join {{ ref('fct_order_book_depth') }} as f
+        on b.instrument_id = f.instrument_id and b.source = f.source and r.observed_at = f.observed_at
+    group by all
+),
+
 silent as (  -- sources in scope that list instruments, and listed none: every asset in scope counts as missing
     select
         unnest(generate_series(r.window_start, r.window_end - interval 1 day, interval 1 day))::date as day,
@@ -69,6 +83,8 @@ from (
     union all
     select day, venue, source, dataset, expected, seen, seen from second
     {%- endif %}
+    union all
+    select day, venue, source, 'order_book_depth', expected, seen, seen from polled
     union all
     select u.day, u.venue, u.source, due.dataset, u.assets * due.per_day, 0, 0
     from silent as u

@@ -41,6 +41,9 @@ class BinanceCoinM(Binance):
     def pair(self, listing: Listing) -> str:
         return listing.listed + "USD"
 
+    def _counted(self, listing: Listing, size: float, price: float) -> str:
+        return str(max(1, round(size * price / face(listing.listed))))
+
     @route("fundingInfo", weight=1)
     def funding_info(self, ask: Ask) -> object:
         return super().funding_info(ask)

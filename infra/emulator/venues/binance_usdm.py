@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from infra.emulator.books import books
 from infra.emulator.market import Market, Snapshot, interval_hours
 from infra.emulator.messages import Answer, Ask, InvalidParameter, Usage
 from infra.emulator.rendering import Rows, encode, merged, plain, text, tick
@@ -20,6 +21,7 @@ from infra.emulator.venue import Refused, Venue, route
 
 OPEN_INTEREST_DAYS = 30
 NEVER = 4133404800000  # the delivery date of what has none
+DEPTHS = (5, 10, 20, 50, 100, 500, 1000)
 PERIODS = ("5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d")
 KLINES: dict[str, tuple[PriceKind, str]] = {
     "klines": ("trade", "symbol"),
@@ -248,6 +250,22 @@ class Binance(Venue):
             "openInterest": plain(self.market.snapshot(listing, ask.now).size),
             "time": ask.now,
         }
+
+    def _counted(self, listing: Listing, size: float, price: float) -> str:
+        """A size of the order book in the unit of the contract."""
+        return plain(size)
+
+    @route("depth")
+    def depth(self, ask: Ask) -> Answer:
+        limit = int(ask.choice("limit", *map(str, DEPTHS))) if "limit" in ask.query else 500
+        listing = self._trading(ask)
+        found = books(self.market.snapshot(listing, ask.now))
+        sides = {
+            name: [[plain(price), self._counted(listing, size, price)] for price, size in levels[:limit]]
+            for name, levels in (("bids", found.bids), ("asks", found.asks))
+        }
+        weight = 2 if limit <= 50 else 5 if limit == 100 else 10 if limit == 500 else 20
+        return Answer(encode({"lastUpdateId": ask.now, "E": ask.now, "T": ask.now, **sides}), charges={"weight": weight})
 
     def _open_interest_rows(self, listing: Listing, oi: OpenInterest) -> Rows:
         """How the history of open interest is rendered."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
+from infra.emulator.books import books
 from infra.emulator.market import Market, Snapshot, World, latest
 from infra.emulator.messages import Ask, InvalidParameter, Usage
 from infra.emulator.rendering import Rows, contracts, encode, plain, text, tick
@@ -195,6 +196,19 @@ class Bybit(Venue):
             "ask1Price": "",
             "bid1Price": "",
         }
+
+    @route("orderbook", requests=1)
+    def order_book(self, ask: Ask) -> object:
+        (category, listing), limit = self._instrument(ask), ask.limit(25, 500)
+        found = books(category.market.snapshot(listing, ask.now))
+        sides = {
+            name: [
+                [plain(price), str(max(1, round(size * price))) if category.inverse else plain(size)]
+                for price, size in levels[:limit]
+            ]
+            for name, levels in (("b", found.bids), ("a", found.asks))
+        }
+        return {"s": category.symbol(listing), **sides, "ts": ask.now, "u": ask.now, "seq": ask.now, "cts": ask.now}
 
     @route("funding/history", requests=1)
     def funding(self, ask: Ask) -> object:

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from infra.emulator.books import books
 from infra.emulator.market import Snapshot, latest
 from infra.emulator.messages import Answer, Ask, InvalidParameter
 from infra.emulator.rendering import Rows, encode, plain, text
@@ -19,6 +20,7 @@ from infra.emulator.venue import Refused, Venue, route
 
 FUNDING_ROWS = 500
 CANDLES_KEPT = 5000
+BOOK_LEVELS = 20
 USDC = {
     "name": "USDC",
     "szDecimals": 8,
@@ -44,6 +46,7 @@ class Body(Parameters, rename="camel", frozen=True, forbid_unknown_fields=True):
 
     type: str = ""
     dex: str = ""
+    n_sig_figs: int | None = None
     req: Parameters = Parameters()
 
 
@@ -74,6 +77,8 @@ class Hyperliquid(Venue):
             case "allMids":
                 mids = {at.listing.listed: plain(at.last) for at in snapshots if at.last == at.last}
                 return Answer(encode(mids), charges={"weight": 2})
+            case "l2Book":
+                return self._order_book(ask, body)
             case "fundingHistory":
                 return self._funding(ask, body)
             case "candleSnapshot":
@@ -106,6 +111,14 @@ class Hyperliquid(Venue):
             "impactPxs": None,
             "dayBaseVlm": None if day is None else plain(float(day.volume.sum())) or None,
         }
+
+    def _order_book(self, ask: Ask, body: Body) -> Answer:
+        """20 levels at full precision; coarser ones aren't shown."""
+        if body.n_sig_figs is not None:
+            raise InvalidParameter("nSigFigs")
+        found = books(self.market.snapshot(self.listing(body.coin, ask.now), ask.now))
+        levels = [[{"px": plain(p), "sz": plain(s), "n": 1} for p, s in side[:BOOK_LEVELS]] for side in (found.bids, found.asks)]
+        return Answer(encode({"coin": body.coin, "time": ask.now, "levels": levels}), charges={"weight": 2})
 
     def _funding(self, ask: Ask, body: Body) -> Answer:
         coin = self.listing(body.coin, ask.now).listed

@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from infra.emulator.books import books
 from infra.emulator.market import Snapshot, latest
 from infra.emulator.messages import Ask, MissingParameter
 from infra.emulator.rendering import Lazy, Rows, encode, iso, plain, text, tick
@@ -159,6 +160,11 @@ class Kraken(Venue):
         }
         names = {"symbol": self.symbol(at.listing), "tag": "perpetual", "pair": f"{coin}:USD"}
         return {**names, **known(values), "suspended": False, "postOnly": False}
+
+    @route("/derivatives/api/v3/orderbook")
+    def order_book(self, ask: Ask) -> object:
+        found = books(self.market.snapshot(self.listing(ask.query.get("symbol", "").upper(), ask.now), ask.now))
+        return self._success(ask, orderBook={"bids": found.bids, "asks": found.asks})
 
     @route("/derivatives/api/v4/historicalfundingrates")
     def funding(self, ask: Ask) -> object:

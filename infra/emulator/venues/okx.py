@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from infra.emulator.books import books
 from infra.emulator.market import Snapshot, latest
 from infra.emulator.messages import Ask
 from infra.emulator.rendering import Rows, plain, text, tick
@@ -153,6 +154,24 @@ class Okx(Venue):
             "tickSz": plain(tick(at.last)),
             "uly": f"{coin}-USDT",
         }
+
+    @route("market/books-full", "order_book_depth")
+    def order_books(self, ask: Ask) -> object:
+        return self._order_books(ask, 5000, ["1"])
+
+    @route("market/books")
+    def short_order_books(self, ask: Ask) -> object:
+        return self._order_books(ask, 400, ["0", "1"])
+
+    def _order_books(self, ask: Ask, most: int, more: list[str]) -> object:
+        listing, limit = self._swap(ask), ask.limit(1, most, "sz")
+        found = books(self.market.snapshot(listing, ask.now))
+        coin = listing.listed
+        sides = {
+            name: [[plain(price), contracts(coin, np.array([size]))[0], *more] for price, size in levels[:limit]]
+            for name, levels in (("bids", found.bids), ("asks", found.asks))
+        }
+        return [{**sides, "ts": str(ask.now)}]
 
     @route("public/mark-price", "mark_prices")
     def mark_prices(self, ask: Ask) -> object:

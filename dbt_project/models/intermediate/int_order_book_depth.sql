@@ -1,0 +1,1 @@
+{{ union_staged('order_book_depth') }}

@@ -1,0 +1,1 @@
+{{ order_book_depth(source_name='bybit_linear', unit='listed_base') }}
