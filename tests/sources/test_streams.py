@@ -1,22 +1,33 @@
-"""Streams against implementations that nobody here wrote: ccxt's WebSocket classes, unmodified but for the host, at the emulator.
+"""Streams against implementations that nobody here wrote, at the emulator: ccxt's WebSocket classes and the venues' own clients.
 
-ccxt subscribes in its own words, so the emulator has to take them; what it makes of a frame is compared with our rows of the same
-frame. ccxt gives the side as sent, so that sides are compared by the meaning that the venue's page states.
+They are unmodified but for the host, and subscribe in their own words, so the emulator has to take them; what they make of a
+frame is compared with our rows of the same frame. ccxt gives the side as sent, so that sides are compared by the meaning that
+the venue's page states.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gzip
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib import import_module
+from importlib.util import find_spec, module_from_spec
+from threading import Event
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 import pytest
+import websockets
 
+from infra.emulator.streams import BEAT
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served, serve
+from infra.emulator.venues import venues
 from pipelines.collect.spool import line
 from pipelines.reading import read
 from pipelines.registry import source_rows
@@ -41,14 +52,18 @@ TRADES: dict[str, tuple[str, str, str, str]] = {
     "dydx": ("dydx", "https://indexer.dydx.trade", "BTC/USDC:USDC", "created_at price size side trade_id"),
     "kraken_futures": ("krakenfutures", "https://futures.kraken.com", "BTC/USD:USD", "time price qty side uid"),
 }
-#: A recorded frame alone stands behind these.
+#: Venues whose stream ccxt has no method for: recorded or documented frames stand behind these.
 ALONE = {"bitget", "gate", "htx_linear", "htx_coinm"}
 
 
 @pytest.fixture(scope="module")
 def emulator() -> Iterator[Served]:
-    with serve(SyntheticMarket(seed=7, until=int(time.time() * 1000)), days=1, limits_scale=1e6) as served:
-        yield served
+    """The emulator; it sends what has happened at once, where venues gather a second or half."""
+    with pytest.MonkeyPatch.context() as patched:
+        for channel in (channel for venue in venues() for channel in venue.channels):
+            patched.setattr(channel, "every", BEAT)
+        with serve(SyntheticMarket(seed=7, until=int(time.time() * 1000)), days=1, limits_scale=1e6) as served:
+            yield served
 
 
 def test_the_table_of_sources_knows_the_streams() -> None:
@@ -224,6 +239,169 @@ def test_of_kraken_the_liquidations_alone_are_kept() -> None:
     assert [stream.hear(frame).kind for frame in frames] == ["other", "acknowledged", "refused", *["other"] * 3, "event"]
     assert stream.hear(frames[1]).key == asked.key and stream.numbers
     assert [stream.numbers(frame) for frame in frames] == [[]] * 4 + [[("PF_XBTUSD", 9)]] * 3
+
+
+# --- the venues' own clients ------------------------------------------------------------------------------------------------
+
+#: Takes a frame, as a client passes it on, and the time, price, size and side of its events by the names that the client, or the
+#: venue's page, gives them.
+Told = Callable[[Any, list[list[Any]]], None]
+#: A client that is subscribed at an address, and passes on what it hears, until the block ends.
+Client = Callable[[str, Told], AbstractAsyncContextManager[None]]
+
+
+@asynccontextmanager
+async def binance_sdk(url: str, told: Told) -> AsyncIterator[None]:
+    """binance-sdk-derivatives-trading-usds-futures: a connection to each of the path classes, `/stream`, typed events.
+
+    It waits for half a second before it subscribes, which is left out, as is its REST client, whose import takes a second.
+    """
+    from binance_common.configuration import ConfigurationWebSocketStreams
+
+    name = "binance_sdk_derivatives_trading_usds_futures"
+    spec = find_spec(name)
+    assert spec
+    sys.modules.setdefault(name, module_from_spec(spec))
+    streams = import_module(f"{name}.websocket_streams")
+
+    def hear(event: Any) -> None:
+        order = event.o
+        # `st`: 1 is USD-M, 2 COIN-M; either host sends both.
+        told(event.to_dict(), [[order.T, float(order.ap), float(order.z), order.S]] if event.st == 1 else [])
+
+    with patch("binance_common.websocket.SUBSCRIBE_MESSAGE_DELAY_SECONDS", 0):
+        client = streams.DerivativesTradingUsdsFuturesWebSocketStreams(ConfigurationWebSocketStreams(stream_url=url))
+        assert await client.create_connection() and len(client.connections) == 3
+        (await client.all_market_liquidation_order_streams()).on("message", hear)
+        yield
+        await client.close_connection()
+
+
+@asynccontextmanager
+async def binance_connector(url: str, told: Told) -> AsyncIterator[None]:
+    """binance-futures-connector. Its client of USD-M asks at the path that is retired there, and hears nothing."""
+    from binance.websocket.cm_futures.websocket_client import CMFuturesWebsocketClient
+
+    def hear(_: object, text: str) -> None:
+        frame = msgspec.json.decode(text)
+        order = frame.get("o")
+        if order:
+            told(frame, [[order["T"], float(order["ap"]), float(order["z"]), order["S"]]] if frame["st"] == 2 else [])
+
+    client = CMFuturesWebsocketClient(stream_url=url, on_message=hear)
+    client.liquidation_order(None)
+    yield
+    client.stop()
+
+
+def pybit(category: str, symbol: str) -> Client:
+    """pybit. An answer that comes before it has noted the subscription ends it, as happens on loopback: it reads later here."""
+
+    @asynccontextmanager
+    async def client(url: str, told: Told) -> AsyncIterator[None]:
+        from pybit.unified_trading import WebSocket
+
+        def hear(frame: Any) -> None:
+            told(frame, [[row["T"], float(row["p"]), float(row["v"]), row["S"]] for row in frame["data"]])
+
+        class Patient(WebSocket):
+            noted = Event()
+
+            def _on_message(self, message: str) -> None:
+                self.noted.wait(10)
+                super()._on_message(message)
+
+        with patch("pybit.unified_trading.PUBLIC_WSS", url + "/v5/public/{CHANNEL_TYPE}"):
+            connected = Patient(category, testnet=False)
+        connected.all_liquidation_stream(symbol, hear)
+        connected.noted.set()
+        yield
+        connected.exit()
+
+    return client
+
+
+@asynccontextmanager
+async def python_okx(url: str, told: Told) -> AsyncIterator[None]:
+    """python-okx: the caller names channel and kind. Its connection is always TLS, which the emulator has not."""
+    from okx.websocket import WebSocketFactory
+    from okx.websocket.WsPublicAsync import WsPublicAsync
+
+    def hear(text: str) -> None:
+        frame = msgspec.json.decode(text)
+        told(
+            frame,
+            [
+                [int(each["ts"]), float(each["bkPx"]), float(each["sz"]), each["side"]]
+                for row in frame.get("data", [])
+                for each in row["details"]
+            ],
+        )
+
+    plain = SimpleNamespace(connect=lambda address, ssl: websockets.connect(address))
+    client = WsPublicAsync(url + "/ws/v5/public")
+    with patch.object(WebSocketFactory, "websockets", plain):
+        consuming = await client.start()
+    await client.subscribe([{"channel": "liquidation-orders", "instType": "SWAP"}], hear)
+    yield
+    await client.stop()
+    await consuming
+
+
+@asynccontextmanager
+async def gate_ws(url: str, told: Told) -> AsyncIterator[None]:
+    """gate-ws, which has no class for the public channel: it is one of its base class, as all of its classes are."""
+    from gate_ws.client import BaseChannel, Configuration, Connection
+
+    class PublicLiquidates(BaseChannel):
+        name = "futures.public_liquidates"
+
+    async def hear(_: object, response: Any) -> None:
+        rows = response.result if response.event == "update" else []
+        told(
+            msgspec.json.decode(response.body),
+            [[row["time"], float(row["price"]), float(row["size"]), row["contract"]] for row in rows],
+        )
+
+    connection = Connection(Configuration(app="futures", settle="usdt", host=url + "/v4/ws/usdt"))
+    PublicLiquidates(connection, hear).subscribe(["!all"])
+    running = asyncio.create_task(connection.run())
+    yield
+    connection.close()
+    await running
+
+
+#: By source: the venue's own client, and our columns of time, price, size and side; Gate's side is the size's sign.
+CLIENTS: dict[str, tuple[Client, str]] = {
+    "binance_usdm": (binance_sdk, "trade_time average_price filled side"),
+    "binance_coinm": (binance_connector, "trade_time average_price filled side"),
+    "bybit_linear": (pybit("linear", "BTCUSDT"), "time price size side"),
+    "bybit_inverse": (pybit("inverse", "BTCUSD"), "time price size side"),
+    "okx": (python_okx, "ts bk_px sz side"),
+    "gate": (gate_ws, "time price size contract"),
+}
+
+
+@pytest.mark.parametrize("name", CLIENTS)
+def test_the_venues_own_client_hears_what_we_hear(name: str, emulator: Served) -> None:
+    client, columns = CLIENTS[name]
+    [stream] = get_source(name).streams
+    found: list[tuple[Any, list[list[Any]]]] = []
+
+    async def hear() -> None:
+        async with client(emulator.url.replace("http", "ws") + prefix(name), lambda *each: found.append(each)):
+            async with asyncio.timeout(10):
+                while not any(events for _, events in list(found)):
+                    await asyncio.to_thread(emulator.streams, "cascade", events=50, seconds=0.1, venue=prefix(name).lstrip("/"))
+                    await asyncio.sleep(0.1)
+
+    asyncio.run(hear())
+    for frame, events in found:
+        if stream.hear(frame).kind == "event":
+            rows = read(stream.endpoint, b"[%b]" % line(events[0][0] if events else 0, msgspec.json.encode(frame))[0]).rows
+            assert [[getattr(row, column) for column in columns.split()] for row in rows] == events
+        else:
+            assert stream.hear(frame).kind in ("acknowledged", "other") and not events
 
 
 def watched(name: str, emulator: Served, exchange_name: str, host: str, symbol: str, method: str) -> list[Any]:

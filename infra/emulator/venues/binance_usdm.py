@@ -85,10 +85,10 @@ class ForcedOrders(Channel):
                 yield json({"stream": stream, "data": frame} if self.wraps else frame)
 
 
-class RetiredForcedOrders(ForcedOrders):
-    """The path without a class: it takes what it is asked, and sends nothing."""
+class ElsewhereForcedOrders(ForcedOrders):
+    """The path without a class, retired for this stream, and those of other classes: what is asked is taken, nothing sent."""
 
-    path = "/{kind:ws|stream}{named:|/.+}"
+    path = "/{class_:|public/|private/}{kind:ws|stream}{named:|/.+}"
 
     def push(self, events: Sequence[Forced]) -> Iterable[Frame]:
         return ()
@@ -101,7 +101,7 @@ class Binance(Venue):
     root = "/fapi/v1"
     profile = Profile(0.46, jitter_ms=20, four_hourly=("HYPE",), changing={"LINK": 1}, thousand="1000")
     patience = 20
-    channels: tuple[type[Channel], ...] = (ForcedOrders, RetiredForcedOrders)
+    channels: tuple[type[Channel], ...] = (ForcedOrders, ElsewhereForcedOrders)
 
     def usage_headers(self, usages: Iterable[Usage]) -> Mapping[str, str]:
         return {"X-MBX-USED-WEIGHT-1M": str(next(u.used for u in usages if u.name == "weight"))}
