@@ -68,12 +68,13 @@ class LoadResult:
 
 @dataclass(frozen=True)
 class _Task:
-    """An endpoint of a source with pages to load; `digest` identifies all that the result depends on."""
+    """Pages to load of an endpoint, among all of its pages; `digest` identifies all that the result depends on."""
 
     source: Source
     endpoint: Endpoint
     entries: Sequence[Entry]
     digest: str
+    all_entries: Sequence[Entry]
 
 
 def load(run: Run, source: Source, entries: Iterable[Entry] | None = None) -> LoadResult:
@@ -97,8 +98,9 @@ def load_sources(run: Run, sources: Sequence[Source], fetched: Mapping[str, Iter
         warehouse.prepare(connection, run.settings.market)
         for source in sources:
             for endpoint in source.tables:
-                parts = _parts(endpoint, sorted(pages[source.name, endpoint.name], key=in_order))
-                of_endpoint = [_Task(source, endpoint, part, _digest(endpoint, run.window, part)) for part in parts]
+                ordered = sorted(pages[source.name, endpoint.name], key=in_order)
+                parts = [(part, _digest(endpoint, run.window, part)) for part in _parts(endpoint, ordered)]
+                of_endpoint = [_Task(source, endpoint, part, digest, ordered) for part, digest in parts]
                 new = [task for task in of_endpoint if not _is_loaded(connection, task)]
                 tasks += new
                 if not new:
@@ -229,7 +231,7 @@ def _batches(run: Run, tasks: Iterable[_Task], results: Mapping[str, LoadResult]
     batch: Batch = []
     rows = 0
     for task in tasks:
-        for table in arrow_tables(run, task.endpoint, task.entries, results[task.source.name]):
+        for table in arrow_tables(run, task.endpoint, task.entries, results[task.source.name], task.all_entries):
             batch.append((task.source, task.endpoint, table))
             rows += table.num_rows
             if rows >= ROWS_A_LOAD:
@@ -260,10 +262,12 @@ def _read_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
             yield batch
 
 
-def arrow_tables(run: Run, endpoint: Endpoint, entries: Sequence[Entry], result: LoadResult) -> Iterator[pa.Table]:
+def arrow_tables(
+    run: Run, endpoint: Endpoint, entries: Sequence[Entry], result: LoadResult, all_entries: Sequence[Entry] = ()
+) -> Iterator[pa.Table]:
     """An endpoint's pages as Arrow tables of about `ROWS_A_TABLE` rows, each page clipped to its window and to finished bars.
 
-    A page that can't be read is quarantined, unless its window was requested again since and came whole.
+    A page that can't be read is quarantined, unless one of these pages, or of `all_entries`, answers its request again.
     """
     pending: list[pa.Table] = []
     count = 0
@@ -278,7 +282,7 @@ def arrow_tables(run: Run, endpoint: Endpoint, entries: Sequence[Entry], result:
             table = _clip(endpoint, run.window, entry, page_table(endpoint, entry, rows))
         except Exception as problem:  # no page may stop the load of the others, in this run or a later one
             result.unread.add((entry.endpoint_name, *_answer(entry)))
-            if any(_replaces(later, entry) for later in entries):
+            if any(_replaces(later, entry) for later in all_entries or entries):
                 log.info("%s %s: page %s can't be read; it was requested again since", entry.source, entry.path_label, entry.page)
                 continue
             flaw = problem.flaw if isinstance(problem, Unreadable) else Flaw("$", "", str(problem) or type(problem).__name__)
@@ -307,7 +311,7 @@ def _mended(run: Run, source: Source, tasks: Iterable[_Task], noted: set[tuple[s
     """Those of the noted pages (source, endpoint's name, page) whose request was answered again by a page of these tasks."""
     if not noted:
         return set()
-    pages = {task.endpoint.name: task.entries for task in tasks}
+    pages = {task.endpoint.name: task.all_entries for task in tasks}
     earlier = (e for e in run.landing.iterate() if (source.name, e.endpoint_name, e.page) in noted)
     return {
         (source.name, e.endpoint_name, e.page)

@@ -501,6 +501,16 @@ def test_a_page_that_is_lost_costs_nothing_once_its_window_was_requested_again(t
     assert load(again, BINANCE, [lost, part, whole]).quarantined == []
 
 
+def test_a_lost_list_costs_nothing_once_it_was_requested_again_in_another_hour(tmp_path: Path) -> None:
+    """Lists as of now are loaded by the hour in which they were observed."""
+    known: dict[str, Any] = {"window": None, "context": {}}
+    lost = land(begin(tmp_path), "instruments", b"{", **known)
+    run = begin(tmp_path)
+    assert [e.page for e in load(run, BINANCE, [lost]).quarantined] == [lost.page]
+    again = land(run, "instruments", {"symbols": []}, observed_at=lost.observed_at + 2 * HOUR, **known)
+    assert load(run, BINANCE, [lost, again]).quarantined == [] and query(run, "FROM meta.quarantine") == []
+
+
 def test_days_are_utc_in_any_time_zone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import time
 
