@@ -1,6 +1,6 @@
 """The collector: listeners, pollers, spool and sealing of one process, until it is told to end.
 
-Each second: every session's state is put, and the spool is brought to the disk. Each `collect_seconds`, or where the spool has
+Each half second: every session's state is put and the spool is brought to the disk. Each `collect_seconds`, or where it has
 grown: it is sealed into landing, by a thread, so that a slow storage stops nothing. What can't be sealed, because landing is full
 or the storage doesn't answer, waits in the spool and is tried again; the spool itself stops growing at `MOST_SPOOLED`, and what
 is lost then is noted as a gap. Several collectors of one market may run at once. Alone: `perps collect`.
@@ -39,6 +39,8 @@ LARGEST_SEGMENT = 32_000_000
 MOST_SPOOLED = 2_000_000_000
 #: Seconds within which connections are closed at the end, and the last segment is sealed.
 CLOSING, LAST_SEAL = 1.5, 2.5
+#: Seconds between two flushes: a frame is on the disk within a second, also where a flush takes its time.
+FLUSHED_EACH = 0.5
 #: Seconds between two lines of the log.
 LOGGED_EACH = 60.0
 
@@ -124,7 +126,7 @@ class Collector:
             if begun - logged >= LOGGED_EACH:
                 logged = begun
                 log.info("%s", self.line())
-            await _wait(stop, max(0.05, 1 - (time.monotonic() - begun)))
+            await _wait(stop, max(0.05, FLUSHED_EACH - (time.monotonic() - begun)))
 
     def _flush(self) -> None:
         had_problem = self.spool.problem
