@@ -4,7 +4,7 @@ One step loads all chosen sources, under the one-writer lock. Partitioned by UTC
 Alone: `perps load --venues binance --from 2025-10-10 --to 2025-10-10`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 
 import dagster as dg
@@ -64,25 +64,29 @@ def load_tables(
     with warehouse.one_writer(database):
         loaded = load_chosen(run, sources, {name: result.entries for name, result in fetched.items()})
         with warehouse.connect(database, read_only=True) as connection:
-            for source in sources:
-                yield from _materialized(context, connection, run, source, fetched.get(source.name), loaded[source.name])
+            tables = [(source, e) for source in sources for e in source.tables if raw_key(source, e) in selected]
+            content = {raw_key(*table): _content(connection, run, *table) for table in tables}
+            rows = {raw_key(*table): _rows_by_day(connection, run, *table) for table in tables}
+    for source in sources:
+        yield from _materialized(context, run, source, fetched.get(source.name), loaded[source.name], content, rows)
 
 
 def _materialized(
     context: dg.AssetExecutionContext,
-    connection: duckdb.DuckDBPyConnection,
     run: Run,
     source: Source,
     fetched: FetchResult | None,
     loaded: LoadResult,
+    content: Mapping[dg.AssetKey, Mapping[str, object]],
+    rows_by_day: Mapping[dg.AssetKey, Mapping[date, int]],
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """The selected tables of a source, with what they have and on which days."""
+    """The selected tables of a source, with what they have and on which days. Each day is an event: after the writer's lock."""
     result = fetched or FetchResult(source.name, _landed(run, source) if is_partitioned(context) else [])
     for endpoint in source.tables:
         key = raw_key(source, endpoint)
-        if key not in context.selected_asset_keys:
+        if key not in content:
             continue
-        rows = _rows_by_day(connection, run, source, endpoint)
+        rows = rows_by_day[key]
         # A list as of now belongs to the days that the source answered. So do what streams gave, and the days on which they
         # were heard: a backfill fails where a day is missing. What was not heard is in `coverage_streams`.
         whole = result.whole_days(run, "" if endpoint.snapshot or endpoint.streamed else endpoint.name)
@@ -92,7 +96,7 @@ def _materialized(
             key,
             {day: {} if endpoint.snapshot else {"dagster/partition_row_count": rows.get(day, 0)} for day in whole},
             {
-                **_content(connection, run, source, endpoint),
+                **content[key],
                 "merged": loaded.rows.get(endpoint.name, 0),
                 "unchanged": endpoint.name in loaded.unchanged,
                 "window": str(run.window),
