@@ -3,8 +3,9 @@
     series = read_series(Path("my-series"))
     series.tables["candles_1h"], series.notes
 
-A file is read as text (CSV, by DuckDB's sniffer) or with its types (Parquet); then each column is typed here, so that a coin
-`007` or `NA` stays a name. The first value that can't be read raises `SeriesError` with file, line, column, value and remedy.
+A file is read as text (CSV and JSON, by DuckDB) or with its types (Parquet), whatever its suffix; then each column is typed here,
+so that a coin `007` or `NA` stays a name (`spellings`). The first value that can't be read raises `SeriesError` with file, line,
+column, value and remedy.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from __future__ import annotations
 import csv
 import re
 import tempfile
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,11 +28,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipelines.registry import source_rows
+from pipelines.spellings import SERVED, coin_name, column_name, decimal_mark, floats, instants, venue_name
+
+if TYPE_CHECKING:
+    import duckdb
 
 KEYS = ("timestamp", "venue", "coin")
-#: The venues whose wire format the emulator speaks from a recording.
-SERVED = ("binance", "bybit", "hyperliquid", "kraken")
 MS_HOUR, MS_DAY = 3_600_000, 86_400_000
 YEAR_2014, YEAR_2040 = 1_388_534_400_000, 2_208_988_800_000
 ROUNDING = 1e-6  # by how much a bar's high may fall short of its other prices, as columns of different precision do
@@ -72,11 +74,10 @@ FORMATS = (
     ),
 )  # fmt: skip
 
-_DATA = re.compile(r"(?i)(?P<stem>.+?)(?P<kind>\.parquet|\.pq|(?:\.csv|\.tsv|\.txt)(?:\.gz|\.zst)?)")
-_COLUMNS = {
-    "time": "timestamp", "date": "timestamp", "datetime": "timestamp", "ts": "timestamp", "open_time": "timestamp",
-    "exchange": "venue", "symbol": "coin", "asset": "coin", "ticker": "coin", "instrument": "coin",
-}  # fmt: skip
+_SUFFIXES = {"csv": "csv", "tsv": "csv", "txt": "csv", "json": "json", "jsonl": "json", "ndjson": "json"}
+_DATA = re.compile(rf"(?i)(?P<stem>.+?)\.(?P<kind>parquet|pq|{'|'.join(_SUFFIXES)})(?P<packed>\.gz|\.zst)?")
+#: How the content of a file begins: what it is, whatever its suffix says.
+_MAGIC = {b"PAR1": "parquet", b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "workbook"}
 #: A column without a name: what pandas writes for its index.
 _INDEX = re.compile(r"(?i)unnamed: ?\d+|column\d+|index|level_\d+|__index_level_\d+__|\s*")
 
@@ -127,16 +128,16 @@ def _read_state(folder: Path, _: str) -> Series:
     series = Series()
     found: dict[str, Path] = {}
     for path in series_files(folder):
-        form, kind = _recognised(path)
+        form, suffix = _recognised(path)
         if form is None:
             if path.suffix.lower() != ".md":
                 names = ", ".join(form.name for form in FORMATS)
-                series.notes.append(f"{path.name} is left out: a series is a .csv, .csv.gz, .csv.zst or .parquet named {names}")
+                series.notes.append(f"{path.name} is left out: a series is a .csv, .json or .parquet named {names}")
             continue
         if form.name in found:
             raise SeriesError(f"{found[form.name].name} and {path.name} are both {form.name}: keep one of them in {folder}")
         found[form.name] = path
-        table = _File(path, form).read(kind)
+        table = _File(path, form, suffix).read()
         if not table.num_rows:
             series.notes.append(f"{path.name} has no rows and is left out")
             continue
@@ -155,22 +156,27 @@ def _read_state(folder: Path, _: str) -> Series:
 
 
 def _recognised(path: Path) -> tuple[Format | None, str]:
-    """The format that a file's name stands for, and its suffix."""
+    """The format that a file's name stands for, and what its suffix says that it is: `csv`, `json` or `parquet`."""
     match = _DATA.fullmatch(path.name)
     if match and path.is_file():
-        stem = re.sub(r"[\s\-.]+", "_", match["stem"].strip().lower())
+        words = re.split(r"[\s\-._]+", match["stem"].strip().lower())
+        stem = "_".join(word for word in words if not re.fullmatch(r"1[hd]|60m(in)?|hourly|daily", word))
         for form in FORMATS:
-            if re.fullmatch(rf"(?:{form.names})(?:_?1[hd])?", stem):
-                return form, match["kind"].lower()
+            if re.fullmatch(form.names, stem):
+                return form, _SUFFIXES.get(match["kind"].lower(), "parquet")
     return None, ""
 
 
 @dataclass
 class _File:
-    """One file being read. Rows count from 0 here; messages name a CSV's line or a Parquet's row."""
+    """One file being read. Rows count from 0 here; messages name a CSV's line, else a row."""
 
     path: Path
     form: Format
+    kind: str
+    #: The sign before decimals, and a number that may be of either, where none decides.
+    mark: str = "."
+    doubtful: str = ""
 
     def error(self, what: str, remedy: str, row: int | None = None, more: int = 0) -> SeriesError:
         place = "" if row is None else f", {self._place(row)}"
@@ -178,16 +184,17 @@ class _File:
         return SeriesError(f"{self.path.name}{place}: {what}{others}; {remedy}")
 
     def _place(self, row: int) -> str:
-        return f"row {row + 1}" if self._is_parquet else f"line {row + 2}"
+        return f"line {row + 2}" if self.kind == "csv" else f"row {row + 1}"
 
-    @property
-    def _is_parquet(self) -> bool:
-        return self.path.suffix.lower() in (".parquet", ".pq")
-
-    def read(self, kind: str) -> pa.Table:
-        table = self._named(self._parquet() if self._is_parquet else self._csv(kind))
+    def read(self) -> pa.Table:
+        try:
+            table = self._named(self._stored())
+        except OSError as problem:
+            raise self.error(f"can't be read ({problem.strerror or _first_line(problem)})", "make it readable") from None
         if not table.num_rows:
             return table
+        texts = (_plain_text(table[name]) for name in table.column_names if name not in KEYS and not _is_number(table[name].type))
+        self.mark, self.doubtful = decimal_mark(text for column in texts for text in pc.unique(column.drop_null()).to_pylist())
         columns: dict[str, Any] = {"timestamp": self._times(table["timestamp"])}
         for name in ("venue", "coin"):
             columns[name] = self._names(name, table[name])
@@ -199,56 +206,67 @@ class _File:
 
     # --- the table as it is stored
 
+    def _stored(self) -> pa.Table:
+        with self.path.open("rb") as file:
+            head = file.read(4096)
+        if not head:
+            raise self.error("is empty", "a header with the columns' names is needed")
+        content = next((what for magic, what in _MAGIC.items() if head.startswith(magic)), "")
+        if content == "workbook":
+            raise self.error("is a workbook or an archive", "save its sheet as CSV, or unpack it")
+        if content == "parquet" or (self.kind == "parquet" and content == ""):
+            self.kind = "parquet"
+            table = self._parquet()
+        else:
+            table = self._text(content or "none", _encoding(head))
+        for name, column in zip(table.column_names, table.columns, strict=True):
+            if pa.types.is_nested(column.type):
+                raise self.error(f"column {name!r} holds {column.type}", "write one number or text for each row")
+        return table
+
     def _parquet(self) -> pa.Table:
         try:
             return pq.ParquetFile(self.path).read()
         except (pa.ArrowException, OSError) as problem:
             raise self.error(f"is no readable Parquet file ({_first_line(problem)})", "write it again") from None
 
-    def _csv(self, kind: str) -> pa.Table:
+    def _text(self, compression: str, encoding: str) -> pa.Table:
         import duckdb
 
-        if not self.path.stat().st_size:
-            raise self.error("is empty", "a header with the columns' names is needed")
-        options: dict[str, Any] = {"all_varchar": True, "header": True}
-        for suffix, compression in {".gz": "gzip", ".zst": "zstd"}.items():
-            if kind.endswith(suffix):
-                options["compression"] = compression
         # DuckDB takes a path for a pattern and its suffix for a format: both are kept from it.
-        with tempfile.TemporaryDirectory(prefix="perplake-") as folder:
-            link = Path(folder) / "series.csv"
-            with self.path.open("rb") as file:
-                is_utf16 = file.read(2) in (b"\xff\xfe", b"\xfe\xff")
-            if is_utf16:  # as spreadsheets save; DuckDB reads it with an extension only
-                link.write_text(self.path.read_text("utf-16"))
-            else:
+        with tempfile.TemporaryDirectory(prefix="perplake-") as folder, duckdb.connect() as connection:
+            link = Path(folder) / f"series.{self.kind}"
+            if encoding == "utf-8" or compression != "none":
                 link.symlink_to(self.path.resolve())
+            else:  # as spreadsheets save; DuckDB reads it with an extension only
+                try:
+                    link.write_text(self.path.read_text(encoding), "utf-8")
+                except UnicodeError as problem:
+                    raise self.error(f"can't be read ({_first_line(problem)})", "save it as text in UTF-8") from None
             try:
-                with duckdb.connect() as connection:
-                    table = connection.read_csv(str(link), **options).to_arrow_table()
-                    if table.num_columns == 1 and (delimiter := re.search(r"[,;\t|]", table.column_names[0])):
-                        # The sniffer takes lines of different lengths for one column: with the delimiter it names the line.
-                        table = connection.read_csv(str(link), sep=delimiter[0], **options).to_arrow_table()
-            except duckdb.Error as problem:
-                raise self._unread(str(problem)) from None
-        return table
+                return (_json if self.kind == "json" else _csv)(connection, str(link), compression)
+            except (duckdb.Error, ValueError) as problem:
+                raise self._unread(str(problem), folder, compression) from None
 
-    def _unread(self, problem: str) -> SeriesError:
-        """Why DuckDB can't read a CSV: the first line of another length than the header, else its own words."""
-        lines = self.path.read_bytes().decode("utf-8", "surrogateescape").splitlines()
-        if delimiter := re.search(r"[,;\t|]", lines[0]):
-            widths = [len(row) for row in csv.reader(lines, delimiter=delimiter[0])]
-            if row := next((row for row, width in enumerate(widths) if width not in (0, widths[0])), 0):
-                return self.error(f"{widths[row]} values under {widths[0]} columns", "mend the line", row - 1)
+    def _unread(self, problem: str, folder: str, compression: str) -> SeriesError:
+        """Why DuckDB can't read a file: the first line of another length than the header, else its own words."""
+        text = "not in UTF-8" if "utf-8" in problem.lower() else _first_line(problem).replace(f"{folder}/", "")[:150]
+        if self.kind == "json":
+            return self.error(f"can't be read as JSON ({text})", "write a list of objects, one for each row, or one in each line")
+        if compression == "none":
+            lines = self.path.read_bytes().decode("utf-8", "surrogateescape").splitlines()
+            if delimiter := _DELIMITER.search(lines[0]):
+                widths = [len(row) for row in csv.reader(lines, delimiter=delimiter[0])]
+                if row := next((row for row, width in enumerate(widths) if width not in (0, widths[0])), 0):
+                    return self.error(f"{widths[row]} values under {widths[0]} columns", "mend the line", row - 1)
         line = re.search(r"Line: (\d+)", problem)
-        text = "not in UTF-8" if "utf-8" in problem else _first_line(problem)[:150]
         return self.error(f"can't be read as CSV ({text})", "save it as CSV in UTF-8", int(line[1]) - 2 if line else None)
 
     def _named(self, table: pa.Table) -> pa.Table:
         """The table with the format's own column names, and without an index that pandas wrote."""
         known = (*KEYS, *self.form.required, *self.form.optional)
         names = [name.strip().lstrip("\ufeff").strip() for name in table.column_names]
-        named = [_COLUMNS.get(key, key) for key in (re.sub(r"[\s\-]+", "_", name.lower()) for name in names)]
+        named = [column_name(name) for name in names]
         columns: dict[str, Any] = {}
         index: list[Any] = []
         for original, name, column in zip(names, named, table.columns, strict=True):
@@ -292,7 +310,7 @@ class _File:
             texts = column
         else:
             texts = _plain_text(column)
-            read, at = self._texts(texts, _instants)
+            read, at = self._texts(texts, instants)
             found = pa.chunked_array([pa.array([None if i < 0 else read[i] for i in at], pa.int64())])
         unread = found.is_null().to_numpy()
         remedy = "write it as 2025-10-10T20:00:00Z, or as a number of seconds or milliseconds since 1970"
@@ -304,14 +322,17 @@ class _File:
         return times
 
     def _numbers(self, name: str, column: pa.ChunkedArray) -> NDArray[np.float64]:
-        if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
+        if _is_number(column.type):
             values: NDArray[np.float64] = column.cast(pa.float64(), safe=False).to_numpy().astype(np.float64)
         else:
             texts = _plain_text(column)
-            read, at = self._texts(texts, _floats)
+            self._refuse(pc.equal(pc.utf8_trim_whitespace(texts), self.doubtful).fill_null(False) if self.doubtful else [],
+                         f"column {name}: {{}} may have decimals or thousands after its comma",
+                         "write digits with a decimal point", texts)  # fmt: skip
+            read, at = self._texts(texts, lambda each: floats(each, self.mark))
             values = np.array([np.nan if i < 0 or read[i] is None else read[i] for i in at], np.float64)
             self._refuse([i >= 0 and read[i] is False for i in at], f"column {name}: {{}} is no number",
-                         "write digits with a decimal point, no percent sign and no separators of thousands", texts)  # fmt: skip
+                         "write digits with a decimal point, no percent sign and no unit", texts)  # fmt: skip
         texts = column
         self._refuse(np.isinf(values), f"column {name}: {{}} is infinite", "leave unknown values empty", texts)
         if name in self.form.required:
@@ -372,48 +393,6 @@ def _consistent(name: str, table: pa.Table, notes: list[str]) -> pa.Table:
     return table.filter(pa.array([key not in above for key in keys])) if above else table
 
 
-# --- names
-
-_ENDINGS = re.compile(r"(usdm|usdtm|usdt|usd|futures?|fapi|perpetuals?|perps?|linear|swaps?|global|exchange|com|v\d)$")
-_OTHER_NAMES = {"hl": "hyperliquid", "okex": "okx", "gateio": "gate", "huobi": "htx", "bnb": "binance", "bin": "binance"}
-
-
-@lru_cache(maxsize=1)
-def _venues() -> dict[str, str]:
-    known = {row.venue for row in source_rows().values() if row.venue} | set(SERVED)
-    return {re.sub(r"[^a-z0-9]", "", venue): venue for venue in known} | _OTHER_NAMES
-
-
-def venue_name(text: str) -> str:
-    """`Binance`, `BINANCE_USDM`, `binance-futures` -> `binance`; an unknown name in lower case."""
-    key = re.sub(r"[^a-z0-9]", "", text.lower())
-    while key not in _venues() and (shorter := _ENDINGS.sub("", key)) not in ("", key):
-        key = shorter
-    return _venues().get(key, text.strip().lower())
-
-
-#: Coins whose own name ends in USD.
-_STABLE = re.compile(r"(FD|PY|RL|AU|EU)USD")
-_PREFIX = re.compile(r"(?i)^(PF|PI|FF)_")
-_SEPARATED = re.compile(r"(?i)([^\s\-_/:]+)[\-_/:\s]+(USD[TCME]?|FDUSD|BUSD|PERP|SWAP|PERPETUAL|P)\b.*")
-_JOINED = re.compile(r"(.+?)(USDT|USDC|FDUSD|BUSD|PERP|(?<=[A-Z0-9]{2})USD)(\.P|M|PERP)?")
-#: Hyperliquid's coins of a thousand.
-_KILO = {"PEPE", "SHIB", "BONK", "FLOKI", "LUNC", "NEIRO", "DOGS"}
-
-
-def coin_name(text: str) -> str:
-    """The coin as a venue lists it: `BTCUSDT`, `BTC-USDT-SWAP`, `BTC/USDT:USDT`, `PF_XBTUSD` -> `BTC`; `kPEPE`, `007` stay."""
-    exchange, _, symbol = text.strip().partition(":")
-    coin = _PREFIX.sub("", symbol if symbol and venue_name(exchange) in _venues().values() else text.strip())
-    if match := _SEPARATED.fullmatch(coin):
-        coin = match[1]
-    is_kilo = re.fullmatch(r"k[A-Z][A-Z0-9]*", coin) is not None or (coin[:1] == "k" and coin[1:].upper() in _KILO)
-    coin = "k" + coin[1:].upper() if is_kilo else coin.upper()
-    if not _STABLE.fullmatch(coin) and (match := _JOINED.fullmatch(coin)):
-        coin = match[1]
-    return {"XBT": "BTC", "XDG": "DOGE"}.get(coin, coin)
-
-
 # --- values
 
 
@@ -424,94 +403,48 @@ def _plain_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(pa.string())
 
 
-def _floats(texts: list[str]) -> list[Any]:
-    """Numbers; None for nothing, False for what is no number. Commas are decimal where every value with one fits that."""
-    is_decimal_comma = all(re.fullmatch(r"[+-]?\d*(,\d+)?([eE][+-]?\d+)?", text) for text in texts if "," in text)
-    return [_float(text.replace(",", ".") if is_decimal_comma else text) for text in texts]
-
-
-def _float(text: str) -> float | bool | None:
-    if text.lower() in ("", "nan", "na", "n/a", "<na>", "null", "none", "nil", "-"):
-        return None
-    if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+|inf(inity)?)([eE][+-]?\d+)?", text, re.IGNORECASE):
-        return False
-    return float(text)
-
-
-def _instants(texts: list[str]) -> list[int | None]:
-    """UTC milliseconds by any unambiguous spelling; None where there is none."""
-    parts = [match for text in texts if (match := _DAY_FIRST.fullmatch(text))]
-    day_first = any(int(m[1]) > 12 or m[2] == "." for m in parts)
-    month_first = any(int(m[3]) > 12 for m in parts)
-    order = (1, 3) if day_first and not month_first else (3, 1) if month_first and not day_first else None
-    return [_instant(text, order) for text in texts]
-
-
-_DAY_FIRST = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4})(.*)")
-_ISO = re.compile(r"(\d{4})[-/.]?(\d{1,2})[-/.]?(\d{1,2})(?:[T\s_]+(.*))?", re.IGNORECASE)
-_TIME = re.compile(
-    r"(\d{1,2})(?::?(\d{2}))?(?::?(\d{2})(?:[.,](\d{1,9}))?)?\s*([ap]\.?m\.?)?\s*(z|utc|gmt|[+-]\d{2}:?(?:\d{2})?)?\s*([A-Za-z]+/\S+)?",
-    re.IGNORECASE,
-)
-
-
-def _instant(text: str, order: tuple[int, int] | None) -> int | None:
-    if re.fullmatch(r"\d{8}", text) and 2014 <= int(text[:4]) < 2040:
-        return _parsed(text)
-    if re.fullmatch(r"[+-]?\d+(\.\d*)?([eE]\+?\d+)?", text):
-        number = abs(float(text))
-        unit = next(factor for bound, factor in _UNITS if number < bound)
-        whole = int(text) if text.lstrip("+-").isdigit() else None
-        return (whole // int(1 / unit) if unit < 1 else whole * int(unit)) if whole is not None else round(float(text) * unit)
-    if match := _DAY_FIRST.fullmatch(text):
-        if order is None:
-            return None
-        text = f"{match[4]}-{match[order[1]]}-{match[order[0]]}{match[5]}"
-    return _parsed(text)
-
-
-#: Seconds, milliseconds, microseconds, nanoseconds since 1970: below which number, and the factor to milliseconds.
-_UNITS = ((1e11, 1e3), (1e14, 1.0), (1e17, 1e-3), (float("inf"), 1e-6))
-
-
-def _parsed(text: str) -> int | None:
-    try:
-        if not (match := _ISO.fullmatch(text)):
-            return _other(text)
-        year, month, day, rest = match.groups()
-        hour = minute = second = micro = 0
-        zone: Any = UTC
-        if rest and rest.strip():
-            if not (time := _TIME.fullmatch(rest.strip())):
-                return None
-            hour, minute, second = (int(time[i] or 0) for i in (1, 2, 3))
-            micro = int(f"{time[4] or 0:<09}"[:6]) if time[4] else 0
-            if time[5]:
-                hour = hour % 12 + (12 if time[5].lower().startswith("p") else 0)
-            if time[6] and time[6][0] in "+-":
-                zone = datetime.strptime(time[6].replace(":", "").ljust(5, "0"), "%z").tzinfo
-            if time[7]:
-                zone = ZoneInfo(time[7])
-        at = datetime(int(year), int(month), int(day), hour, minute, second, micro, zone)
-        if at.astimezone(UTC).astimezone(zone) != at or (at.replace(fold=1).utcoffset() != at.utcoffset()):
-            return None  # an hour that clocks skip or repeat
-        return int(at.timestamp() * 1000 + 0.5)
-    except (ValueError, KeyError, OSError):
-        return None
-
-
-def _other(text: str) -> int | None:
-    """Dates in words (`Oct 10, 2025 8:00 PM`, RFC 2822), as pandas reads them."""
-    import pandas as pd
-
-    if not re.search(r"[A-Za-z]{3}", text) or not re.search(r"\d{4}", text):
-        return None
-    found = pd.to_datetime(text, utc=True, errors="coerce")
-    return None if pd.isna(found) else int(found.timestamp() * 1000)
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
 
 
 def _iso(ms: int) -> str:
     return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+_DELIMITER = re.compile(r"[,;\t|^~]")
+
+
+def _csv(connection: duckdb.DuckDBPyConnection, path: str, compression: str) -> pa.Table:
+    options: dict[str, Any] = {"all_varchar": True, "header": True, "compression": compression}
+    table = connection.read_csv(path, **options).to_arrow_table()
+    if table.num_columns == 1 and (delimiter := _DELIMITER.search(table.column_names[0])):
+        # The sniffer takes lines of different lengths for one column: with the delimiter it names the line.
+        table = connection.read_csv(path, sep=delimiter[0], **options).to_arrow_table()
+    return table
+
+
+def _json(connection: duckdb.DuckDBPyConnection, path: str, compression: str) -> pa.Table:
+    """All values as text; what is nested keeps its type."""
+    packed: Any = "uncompressed" if compression == "none" else compression
+    found = connection.read_json(path, sample_size=-1, compression=packed)
+    if any(kind.id in ("struct", "list", "map") for kind in found.types):
+        return found.limit(1).to_arrow_table()
+    if found.columns == ["json"]:
+        raise ValueError("no list of objects")
+    names: Any = dict.fromkeys(found.columns, "VARCHAR")
+    return connection.read_json(path, columns=names, compression=packed).to_arrow_table()
+
+
+def _encoding(head: bytes) -> str:
+    """The encoding of a text by how it begins: its byte order mark, else where its zero bytes lie."""
+    for encoding, marks in {"utf-32": (BOM_UTF32_LE, BOM_UTF32_BE), "utf-16": (BOM_UTF16_LE, BOM_UTF16_BE)}.items():
+        if head.startswith(marks):
+            return encoding
+    if head.startswith(BOM_UTF8):
+        return "utf-8-sig"
+    if len(head) > 3 and not any(head[1:64:2]):
+        return "utf-32-le" if not any(head[2:64:4]) else "utf-16-le"
+    return "utf-16-be" if len(head) > 3 and not any(head[0:64:2]) else "utf-8"
 
 
 def _first_line(problem: object) -> str:

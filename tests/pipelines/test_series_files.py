@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 from datetime import UTC, datetime
 from decimal import Decimal
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from pipelines.series_files import Series, SeriesError, coin_name, read_series, venue_name
+from pipelines.series_files import Series, SeriesError, read_series
+from pipelines.spellings import coin_name, decimal_mark, floats, venue_name
 
 T0 = int(datetime(2025, 10, 10, 20, tzinfo=UTC).timestamp() * 1000)
 HOUR = 3_600_000
@@ -25,6 +27,11 @@ GOOD = pd.DataFrame(
     {"timestamp": [T0, T0 + HOUR], "venue": "binance", "coin": "BTC", "open": [1.5, 2.0], "high": [2.5, 3.5], "low": 1.0,
      "close": [2.0, 3.0]}
 )  # fmt: skip
+
+
+def parquet(frame: pd.DataFrame) -> bytes:
+    frame.to_parquet(buffer := BytesIO(), index=False)
+    return buffer.getvalue()
 
 
 def read(folder: Path, **files: bytes | str) -> Series:
@@ -60,6 +67,17 @@ def assert_good(series: Series) -> None:
         ("candles_1h.csv", CSV.replace("timestamp", "").encode()),
         ("candles_1h.csv", "\n".join(f"{line}," for line in CSV.splitlines()).encode()),
         ("candles_1h.csv", CSV.replace(HEADER, "Time,Exchange,Symbol,Open,High,Low,Close").encode()),
+        ("candles_1h.csv", CSV.replace(HEADER, "openTime,exchange_name,Base Asset,o,h,l,c").encode()),
+        ("hourly_candles.csv", CSV.replace(HEADER, "“Date (UTC)”,Exchange,pair,Open Price,high,low,close").encode()),
+        ("candles_1h.csv", CSV.replace(",", "^").encode()),
+        ("candles_1h.csv", CSV.encode("utf-16-le")),
+        ("candles_1h.csv", CSV.encode("utf-32")),
+        ("candles_1h.csv", gzip.compress(CSV.encode())),
+        ("candles_1h.csv.gz", CSV.encode()),
+        ("candles_1h.csv", parquet(GOOD)),
+        ("candles_1h.json", GOOD.to_json(orient="records").encode()),
+        ("candles_1h.json", b"\xef\xbb\xbf" + GOOD.astype(str).to_json(orient="records", indent=1).encode()),
+        ("candles_1h.jsonl.gz", gzip.compress(GOOD.to_json(orient="records", lines=True).encode())),
     ],
 )  # fmt: skip
 def test_a_csv_of_any_dialect_is_the_same(tmp_path: Path, name: str, content: bytes) -> None:
@@ -73,7 +91,10 @@ def test_a_csv_of_any_dialect_is_the_same(tmp_path: Path, name: str, content: by
         "{ms}", "{s}", "{s}.0", "{ms}000", "{ms}000000", "{iso}", "{iso}Z", "{space}", "{space}.000", "{space} UTC",
         "{space}+00:00", "2025-10-11T{next}:00:00+08:00", "2025-10-10 {berlin}:00 Europe/Berlin", "10.10.2025 {hour}:00",
         "2025/10/10 {hour}:00", "20251010T{hour}0000Z", "Oct 10, 2025 {hour}:00", "2025-10-10 {pm}:00 PM",
-        "Fri, 10 Oct 2025 {hour}:00:00 GMT",
+        "Fri, 10 Oct 2025 {hour}:00:00 GMT", "Fri, 10 Oct 2025 {hour}:00:00 -0000", "10-Oct-25 {hour}:00", "{hour}:00 10.10.2025",
+        "2025-10-10 0{pm}-PM", "20251010{hour}", "20251010{hour}0000", "2025-10-10-{hour}", "{serial}", "'{space}", "{commas}",
+        "{iso}.000+0000 UTC", "2025-10-10 {berlin}:00:00 GMT+2", "{space}\u221200:00",
+        "2025-10-10T{berlin}:00:00+02:00[Europe/Berlin]",
     ],
 )  # fmt: skip
 def test_time_in_any_spelling_is_the_same_instant(tmp_path: Path, stamp: str) -> None:
@@ -82,7 +103,7 @@ def test_time_in_any_spelling_is_the_same_instant(tmp_path: Path, stamp: str) ->
         ms = T0 + (hour - 20) * HOUR
         spelt = stamp.format(
             ms=ms, s=ms // 1000, hour=hour, next=f"{hour - 16:02d}", berlin=hour + 2, pm=hour - 12,
-            iso=f"2025-10-10T{hour}:00:00", space=f"2025-10-10 {hour}:00:00",
+            serial=repr(45_940 + hour / 24), commas=f"{ms:,}", iso=f"2025-10-10T{hour}:00:00", space=f"2025-10-10 {hour}:00:00",
         )  # fmt: skip
         text = text.replace(f"2025-10-10T{hour}:00:00Z", f'"{spelt}"')
     assert_good(read(tmp_path, candles_1h__csv=text))
@@ -119,6 +140,31 @@ def test_decimals_and_mixed_precision_are_no_breach(tmp_path: Path) -> None:
     assert read_series(tmp_path).tables["candles_1h"]["high"].to_pylist()[0] >= float(price)
 
 
+@pytest.mark.parametrize(
+    ("texts", "mark", "numbers"),
+    [
+        (["1,5", "117000,25"], ",", [1.5, 117000.25]),
+        (["1,234.5", "1,234,567"], ".", [1234.5, 1234567.0]),
+        (["1.234,5", "1.234.567"], ",", [1234.5, 1234567.0]),
+        (["0,123", "1,234"], ",", [0.123, 1.234]),
+        (["0.5", "1,234"], ".", [0.5, 1234.0]),
+        (["117\u00a0000.5", "117 000", "117'000", "117_000"], ".", [117000.5, 117000.0, 117000.0, 117000.0]),
+        (["1.234", "2.5"], ".", [1.234, 2.5]),
+        (["1e-7", "+2E3", "\u22123", "'4", "#N/A", "\\N", ""], ".", [1e-7, 2000.0, -3.0, 4.0, None, None, None]),
+        (["1,17,000.5", "0x10", ".", "1 2", "1,5", "$3"], ".", [False] * 6),
+    ],
+)  # fmt: skip
+def test_numbers_of_a_file_have_one_decimal_mark(texts: list[str], mark: str, numbers: list[float | None]) -> None:
+    assert decimal_mark(texts) == (mark, "")
+    assert floats(texts, mark) == numbers
+
+
+def test_a_comma_that_may_stand_before_decimals_or_thousands_is_refused(tmp_path: Path) -> None:
+    rows = ['1760126400,binance,BTC,"117,000","118,000","116,000","117,500"', ""]
+    with pytest.raises(SeriesError, match=r"candles_1h.csv, line 2: column open: '117,000' may have decimals or thousands"):
+        read(tmp_path, candles_1h__csv="\n".join([HEADER, *rows]))
+
+
 @pytest.mark.parametrize("coin", ["00", "007", "1E5", "TRUE", "0X1F", "NA", "NULL", "NAN", "4", "币安人生"])
 def test_a_coin_is_a_name_whatever_it_looks_like(tmp_path: Path, coin: str) -> None:
     series = read(tmp_path, candles_1h__csv=CSV.replace("BTC", coin))
@@ -131,11 +177,14 @@ def test_a_coin_is_a_name_whatever_it_looks_like(tmp_path: Path, coin: str) -> N
         *((spelling, "BTC") for spelling in (
             "BTC", "btc", " Btc ", "BTCUSDT", "btcusdt", "BTC-USDT", "BTC/USDT", "BTC/USDT:USDT", "BTC_USDT", "BTC-PERP",
             "BTC-USDT-SWAP", "BTC-USD-PERP", "BTC-PERPETUAL", "BTCUSD", "BTCUSDC", "BTCUSDTPERP", "XBTUSDTM", "XBTUSD",
-            "PF_XBTUSD", "XBT", "BINANCE:BTCUSDT.P", "BTCFDUSD",
+            "PF_XBTUSD", "XBT", "BINANCE:BTCUSDT.P", "BTCFDUSD", "btc_usdt_swap", "BTC_USDT_Perp", "PERP_BTC_USDT",
+            "BTC-PERP-INTX",
         )),
         ("1000PEPEUSDT", "1000PEPE"), ("1000PEPE", "1000PEPE"), ("kPEPE", "kPEPE"), ("kpepe", "kPEPE"), ("kPEPE-PERP", "kPEPE"),
         ("1MBABYDOGE", "1MBABYDOGE"), ("10000000AIDOGE", "10000000AIDOGE"), ("SHIB1000USDT", "SHIB1000"), ("1INCH", "1INCH"),
         ("SUSDT", "S"), ("TUSDT", "T"), ("TUSD", "TUSD"), ("TUSDUSDT", "TUSD"), ("FDUSDUSDT", "FDUSD"), ("FDUSD", "FDUSD"),
+       
+        ("BTC-USDT-261225", "BTC-USDT-261225"), ("KPEPE", "kPEPE"), ("PERP_USDT", "PERP"),
         ("USDCUSDT", "USDC"), ("USDC", "USDC"), ("PERP", "PERP"), ("PERPUSDT", "PERP"), ("kaito", "KAITO"), ("AUSDT", "A"),
     ],
 )  # fmt: skip
@@ -148,7 +197,8 @@ def test_a_coin_in_any_spelling(text: str, coin: str) -> None:
     [
         *((spelling, "binance") for spelling in ("Binance", "BINANCE", "binance_usdm", "binance-futures", "binanceusdm")),
         ("Bybit Linear", "bybit"), ("HyperLiquid", "hyperliquid"), ("HL", "hyperliquid"), ("krakenfutures", "kraken"),
-        ("Kraken Futures", "kraken"), ("OKX", "okx"), ("MyDesk", "mydesk"),
+        ("Kraken Futures", "kraken"), ("Bybit Derivatives", "bybit"),
+        ("binanceus", "binanceus"), ("OKX", "okx"), ("MyDesk", "mydesk"),
     ],
 )  # fmt: skip
 def test_a_venue_in_any_spelling(text: str, venue: str) -> None:
@@ -187,6 +237,11 @@ def test_liquidations_above_their_total_are_set_apart(tmp_path: Path) -> None:
     [
         ("3.0", "much", "candles_1h.csv, line 3: column close: 'much' is no number; write digits"),
         ("3.0", '"1.234,5"', "line 3: column close: '1.234,5' is no number"),
+        ("3.0", "1e999", "line 3: column close: '1e999' is infinite"),
+        ("2025-10-10T21:00:00Z", "9" * 40, f"line 3: timestamp '{'9' * 40}' can't be read"),
+        ("2025-10-10T21:00:00Z", "1e400", "line 3: timestamp '1e400' can't be read"),
+        ("2025-10-10T21:00:00Z", "2025-10-10 16:00 EST", "line 3: timestamp '2025-10-10 16:00 EST' can't be read"),
+        ("2025-10-10T21:00:00Z", "10/11/12 21:00", "line 3: timestamp '10/11/12 21:00' can't be read"),
         ("3.0", "5%", "line 3: column close: '5%' is no number"),
         ("3.0", "", "line 3: column close is empty; give the value"),
         ("3.0", "inf", "line 3: column close: 'inf' is infinite"),
@@ -234,6 +289,20 @@ def test_files_that_are_no_series_are_refused_in_one_line(tmp_path: Path) -> Non
         read(tmp_path, notes__csv="a,b\n1,2\n")
     with pytest.raises(SeriesError, match=r"candles_1h.parquet: is no readable Parquet file"):
         read(tmp_path, candles_1h__parquet=b"no")
+    for content, message in {
+        '[{"close":1,"close":2}]': "can't be read as JSON",
+        GOOD.to_json(): "column 'timestamp' holds struct",
+        "[]": "no list of objects",
+        "PK\x03\x04": "is a workbook or an archive",
+    }.items():
+        with pytest.raises(SeriesError, match=f"candles_1h.json: .*{message}") as refused:
+            read(tmp_path, candles_1h__json=content)
+        assert "\n" not in str(refused.value)
+    (tmp_path / "candles_1h.json").unlink()
+    (tmp_path / "candles_1h.csv.gz").write_bytes(gzip.compress(CSV.encode() * 1000)[:-200])
+    with pytest.raises(SeriesError, match=r"candles_1h.csv.gz"):
+        read_series(tmp_path)
+    (tmp_path / "candles_1h.csv.gz").unlink()
     with pytest.raises(SeriesError, match=r"candles.csv and candles_1h.parquet are both candles_1h: keep one of them"):
         GOOD.to_parquet(tmp_path / "candles_1h.parquet", index=False)
         read(tmp_path, candles__csv=CSV)
