@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 KEYS = ("timestamp", "venue", "coin")
 MS_HOUR, MS_DAY = 3_600_000, 86_400_000
-YEAR_2014, YEAR_2040 = 1_388_534_400_000, 2_208_988_800_000
+YEAR_2014 = 1_388_534_400_000
+QUOTED = 80  # the longest value that a message quotes
 ROUNDING = 1e-6  # by how much a bar's high may fall short of its other prices, as columns of different precision do
 
 
@@ -181,7 +182,7 @@ class _File:
     def error(self, what: str, remedy: str, row: int | None = None, more: int = 0) -> SeriesError:
         place = "" if row is None else f", {self._place(row)}"
         others = f" (and {more:,} more)" if more else ""
-        return SeriesError(f"{self.path.name}{place}: {what}{others}; {remedy}")
+        return SeriesError(f"{self.path.name}{place}: {what[:300]}{others}; {remedy[:300]}")
 
     def _place(self, row: int) -> str:
         return f"line {row + 2}" if self.kind == "csv" else f"row {row + 1}"
@@ -277,7 +278,9 @@ class _File:
             if name in columns or (name not in known and twice in columns):
                 raise self.error(f"column {twice!r} stands there twice", "keep one of them")
             if name not in known:
-                raise self.error(f"unknown column {original!r}", f"its columns are {', '.join(known)}: rename or remove it")
+                raise self.error(
+                    f"unknown column {original[:QUOTED]!r}", f"its columns are {', '.join(known)}: rename or remove it"
+                )
             columns[name] = column
         if "timestamp" not in columns and index:
             columns["timestamp"] = index[0]
@@ -316,7 +319,8 @@ class _File:
         remedy = "write it as 2025-10-10T20:00:00Z, or as a number of seconds or milliseconds since 1970"
         self._refuse(unread, "timestamp {} can't be read", remedy, texts)
         times: NDArray[np.int64] = found.to_numpy()
-        self._refuse((times < YEAR_2014) | (times > YEAR_2040), "timestamp {} lies before 2014 or after 2040", remedy, texts)
+        future = times > datetime.now(UTC).timestamp() * 1000 + MS_DAY
+        self._refuse((times < YEAR_2014) | future, "timestamp {} lies before 2014 or in the future", remedy, texts)
         grid = f"a stamp is {self.form.stamp} (UTC)"
         self._refuse(times % self.form.grid != 0, "timestamp {} is off the grid", grid, texts)
         return times
@@ -347,7 +351,7 @@ class _File:
         """Raises for the first bad row, with its value in `what`."""
         rows = np.flatnonzero(np.asarray(bad, np.bool_))
         if len(rows):
-            value = "" if texts is None else repr(str(texts[int(rows[0])].as_py()))
+            value = "" if texts is None else repr(str(texts[int(rows[0])].as_py())[:QUOTED])
             raise self.error(what.replace("{}", value), remedy, int(rows[0]), len(rows) - 1)
 
     def _check(self, columns: dict[str, Any]) -> None:

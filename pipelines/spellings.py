@@ -10,8 +10,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from math import isfinite
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -24,7 +26,9 @@ _QUOTES = "\"'`´‘’“”„«»"
 
 def plain(text: str) -> str:
     """A text without quotes and blanks around it; digits, blanks and signs as ASCII has them."""
-    return unicodedata.normalize("NFKC", text).replace("\u2212", "-").strip().strip(_QUOTES).strip()
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text).replace("\u2212", "-")
+    return text.strip().strip(_QUOTES).strip()
 
 
 # --- columns
@@ -139,6 +143,9 @@ def floats(texts: Iterable[str], mark: str = ".") -> list[Any]:
 
 
 def _float(text: str, number: re.Pattern[str], mark: str) -> float | bool | None:
+    with suppress(ValueError):  # nearly all, and fast
+        if mark == "." and "_" not in text and isfinite(value := float(text)):
+            return value
     if text.lower() in _NOTHING:
         return None
     if re.fullmatch(r"[+-]?inf(inity)?", text, re.IGNORECASE):
@@ -206,6 +213,10 @@ def _counted(text: str) -> int | None:
 
 
 def _parsed(text: str) -> int | None:
+    with suppress(ValueError):  # nearly all, and fast
+        if text[4:5] == "-" and text[10:11] in ("T", " ") and text[13:14] == ":":
+            at = datetime.fromisoformat(text)
+            return int(at.replace(tzinfo=at.tzinfo or UTC).timestamp() * 1000 + 0.5)
     try:
         if not (match := _ISO.fullmatch(text)):
             return _in_words(text)

@@ -91,20 +91,25 @@ def _contexts(page: tuple[Meta, list[Context]]) -> Sequence[Context]:
     return contexts
 
 
+def _weight(window: Window, hours: int) -> int:
+    """What a request for the hours of a window costs: 20, and one for so many rows."""
+    return 20 + -(-(window.end - window.start) // HOUR // hours)
+
+
 def _info(weight: int, window: Window | None = None, **body: object) -> Request:
     return Request("/info", body=body, window=window, weights={"weight": weight})
 
 
 def _funding(instrument: Instrument, window: Window) -> Request:
     body = {"type": "fundingHistory", "coin": instrument.symbol, "startTime": window.start, "endTime": window.end - 1}
-    return _info(45, window, **body)
+    return _info(_weight(window, 20), window, **body)
 
 
 def _candles(instrument: Instrument, window: Window) -> Request:
     """From the first bar that opens in the window: the venue sends the bar that contains the start as well."""
     start = -(-window.start // HOUR) * HOUR
     span = {"coin": instrument.symbol, "interval": "1h", "startTime": start, "endTime": window.end - 1}
-    return _info(20 + -(-(window.end - window.start) // HOUR // 60), window, type="candleSnapshot", req=span)
+    return _info(_weight(window, 60), window, type="candleSnapshot", req=span)
 
 
 class BookLevel(Level, array_like=False):

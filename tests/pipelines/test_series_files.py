@@ -257,6 +257,11 @@ def test_liquidations_above_their_total_are_set_apart(tmp_path: Path) -> None:
         ("2025-10-10T21:00:00Z", "1760", "line 3: timestamp '1760' lies before 2014"),
         (
             "2025-10-10T21:00:00Z",
+            "2039-10-10T21:00Z",
+            "line 3: timestamp '2039-10-10T21:00Z' lies before 2014 or in the future",
+        ),
+        (
+            "2025-10-10T21:00:00Z",
             "2025-10-26 02:00 Europe/Berlin",
             "line 3: timestamp '2025-10-26 02:00 Europe/Berlin' can't be read",
         ),
