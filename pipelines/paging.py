@@ -98,7 +98,8 @@ def present(
 
     def plan(instrument: Instrument, window: Window) -> Iterable[Request]:
         context = {"symbol": instrument.symbol}
-        yield Request(path, {**instrument_params(instrument), **params}, context=context, weights=weights)
+        asked = {**instrument_params(instrument), **params}
+        yield Request(path.format(symbol=instrument.symbol), asked, context=context, weights=weights)
 
     return plan
 

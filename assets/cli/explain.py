@@ -1,8 +1,9 @@
 """`perps explain`: from a number in the marts back to the bytes that a venue sent.
 
-A fact's row names its source, instrument and the venue's own timestamp; landing's manifest has the pages that can have it, with
-their requests; the newest page with such a record is the one that was loaded. Only the published copy and landing are read, so
-that a run may write the warehouse meanwhile.
+A fact's row names its source, instrument and the venue's own timestamp, or of a snapshot the time of the request; landing's
+manifest has the pages that can have it, with their requests; the newest page with such a record is the one that was loaded. An
+event that came by stream and by request is traced to both. Only the published copy and landing are read, so that a run may write
+the warehouse meanwhile.
 """
 
 from __future__ import annotations
@@ -10,17 +11,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow.compute as pc
 
 from assets.cli.base import reading
 from pipelines.landing import Entry, Landing
-from pipelines.load import page_table
+from pipelines.load import in_order, page_table
 from pipelines.reading import Unreadable, read
-from pipelines.registry import SNAPSHOTS, counted_datasets, source_rows
+from pipelines.registry import SNAPSHOTS, Dataset, datasets, source_rows
 from pipelines.settings import Settings
 from pipelines.source import Endpoint, Source
 from pipelines.sources import get_source
@@ -36,61 +37,95 @@ class Step:
 
 
 def explain(settings: Settings, published: Path, fact: str, instrument: str, at: datetime) -> Iterator[Step]:
-    """The steps from a fact's row to its bytes. Raises `ValueError` where a step finds nothing."""
-    facts = {dataset.fact: (name, dataset) for name, dataset in counted_datasets().items()}
+    """The steps from a fact's row, or rows of one time, to their bytes. Raises `ValueError` where a step finds nothing."""
+    facts = {d.fact: (name, d) for name, d in datasets().items() if d.fact.startswith("fct_") and "instrument_id" in d.grain}
     if fact not in facts:
         raise ValueError(f"{fact!r} is none of {', '.join(facts)}")
     name, dataset = facts[fact]
     with reading(published) as db:
-        row = _row(db.execute(f"SELECT * FROM marts.{fact} WHERE instrument_id = ? AND {dataset.time} = ?", [instrument, at]))
-    if not row:
+        rows = db.execute(
+            f"SELECT * FROM marts.{fact} WHERE instrument_id = ? AND {dataset.time} = ? ORDER BY ALL", [instrument, at]
+        ).to_arrow_table()
+    if not rows.num_rows:
         raise ValueError(f"marts.{fact} has no row of {instrument} at {at} UTC")
-    yield Step(f"marts.{fact}", row)
-    source, (venue, symbol), stamp = get_source(row["source"]), instrument.split(":", 1), row[dataset.stamp or dataset.time]
     landing = Landing(settings.landing_root)
-    pages = sorted((e for e in landing.iterate() if e.source == source.name), key=lambda e: e.observed_at, reverse=True)
-    for endpoint in _endpoints(source, name):
-        for entry in pages:
-            if entry.endpoint_name == endpoint.name and (record := _record(landing, endpoint, entry, venue, symbol, stamp)):
-                body = landing.body(entry)
-                yield Step(f"the record, as raw.{source.raw_table(endpoint)} has it", record)
-                request = {"method": entry.method, "url": entry.url, "body": entry.body, "status": entry.status, "run": entry.run}
-                yield Step("the request, in landing's manifest", request)
-                file = {"file": f"pages/{entry.sha256[:2]}/{entry.sha256}.zst", "bytes": len(body), "sha256": entry.sha256}
-                yield Step("the response, byte for byte", {**file, "begins": body[:160].decode(errors="replace")})
-                return
-    raise ValueError(f"landing {settings.landing_root} has no page any more with {instrument} at {stamp} UTC: it was pruned")
+    sources = set(rows["source"].to_pylist())
+    entries = sorted((e for e in landing.iterate() if e.source in sources), key=in_order, reverse=True)
+    for row in rows.to_pylist():
+        yield Step(f"marts.{fact}", row)
+        found = list(_found(landing, entries, row, dataset, _endpoints(get_source(row["source"]), name)))
+        if not found:
+            raise ValueError(f"landing {settings.landing_root} has no page any more with {instrument} at {at} UTC: it was pruned")
+        alike = max(alike for alike, *_ in found)
+        newest = {endpoint.name: (endpoint, entry, record) for each, endpoint, entry, record in reversed(found) if each == alike}
+        for endpoint, entry, record in reversed(newest.values()):
+            yield from _steps(landing, get_source(row["source"]), endpoint, entry, record)
+
+
+def _found(
+    landing: Landing, entries: list[Entry], row: dict[str, Any], dataset: Dataset, endpoints: list[Endpoint]
+) -> Iterator[tuple[int, Endpoint, Entry, dict[str, Any]]]:
+    """The records that a fact's row can be made of, each with how many of the row's numbers it has, the newest first.
+
+    Of events all pages are read: one time may have several, and one of them may be in pages of a request and of a stream.
+    """
+    for endpoint in endpoints:
+        stamp = row["known_at"] if endpoint.snapshot else row[dataset.stamp or dataset.time]
+        for entry in entries if stamp else ():
+            if (entry.source, entry.endpoint_name) != (row["source"], endpoint.name):
+                continue
+            if best := _record(landing, endpoint, entry, row, to_ms(stamp.replace(tzinfo=UTC))):
+                alike, record = best
+                yield alike, endpoint, entry, record
+                if not endpoint.is_event:
+                    return
+
+
+def _steps(landing: Landing, source: Source, endpoint: Endpoint, entry: Entry, record: dict[str, Any]) -> Iterator[Step]:
+    body = landing.body(entry)
+    yield Step(f"the record, as raw.{source.raw_table(endpoint)} has it", record)
+    request = {"method": entry.method, "url": entry.url, "body": entry.body, "status": entry.status, "run": entry.run}
+    yield Step("the stream" if endpoint.streamed else "the request, in landing's manifest", request)
+    file = {"file": f"pages/{entry.sha256[:2]}/{entry.sha256}.zst", "bytes": len(body), "sha256": entry.sha256}
+    about = "the frames, as they came" if endpoint.streamed else "the response, byte for byte"
+    yield Step(about, {**file, "begins": body[:160].decode(errors="replace")})
 
 
 def _endpoints(source: Source, dataset: str) -> list[Endpoint]:
-    """A source's endpoints and streams, those of the dataset first, then those that no canonical dataset is named after."""
-    others = set(source_rows()[source.name].datasets) - {dataset, SNAPSHOTS}
-    endpoints = [endpoint for endpoint in source.tables if endpoint.name not in others]
-    return sorted(endpoints, key=lambda endpoint: (not endpoint.name.startswith(dataset), endpoint.snapshot))
+    """A source's endpoints and streams, those of the dataset first, then those that no other dataset of events or series has."""
+    row = source_rows()[source.name]
+    others = set(row.datasets) - {dataset, row.endpoints.get(dataset, dataset), SNAPSHOTS, "instruments"}
+    streams = [s.endpoint for s in source.streams if s.endpoint.name.startswith(dataset)]
+    endpoints = [e for e in source.tables if e.name not in others and (not e.streamed or e in streams)]
+    return sorted(endpoints, key=lambda endpoint: (not endpoint.name.startswith(dataset), endpoint.streamed, endpoint.snapshot))
 
 
 def _record(
-    landing: Landing, endpoint: Endpoint, entry: Entry, venue: str, symbol: str, stamp: datetime
-) -> dict[str, Any] | None:
-    """The record of a symbol with a timestamp in a page; None where the page can't have it, or doesn't."""
-    at = to_ms(stamp.replace(tzinfo=UTC))
+    landing: Landing, endpoint: Endpoint, entry: Entry, row: dict[str, Any], at: int
+) -> tuple[int, dict[str, Any]] | None:
+    """The record in a page with a row's instrument and time (milliseconds); of several the one with the most of its numbers.
+
+    With it, how many these are. None where the page can't have it, or doesn't.
+    """
+    key, (venue, symbol) = endpoint.key[0], row["instrument_id"].split(":", 1)
     if endpoint.snapshot and entry.observed_at != at:
         return None
     if entry.window and not entry.window[0] <= at < entry.window[1]:
         return None
-    if entry.context.get("symbol", symbol) != symbol or entry.context.get("venue", venue) != venue:
+    about = {"symbol": symbol, key: symbol, "venue": venue}
+    if any(entry.context.get(name, value) != value for name, value in about.items()):
         return None
     try:
         table = page_table(endpoint, entry, read(endpoint, landing.body(entry)).rows)
     except (OSError, Unreadable):
         return None
-    mine = pc.equal(table[endpoint.key[0]], symbol)
+    mine = pc.equal(table[key], symbol)
     if endpoint.time:
         mine = pc.and_(mine, pc.equal(table[endpoint.time], at))
-    records = table.filter(mine).to_pylist()
-    return records[-1] if records else None
+    numbers = _numbers(row)
+    alike = [(len(numbers & _numbers(record)), record) for record in table.filter(mine).to_pylist()]
+    return max(reversed(alike), key=itemgetter(0), default=None)
 
 
-def _row(result: duckdb.DuckDBPyConnection) -> dict[str, Any] | None:
-    row = result.fetchone()
-    return dict(zip([c[0] for c in result.description], row, strict=True)) if row else None
+def _numbers(row: dict[str, Any]) -> set[float]:
+    return {abs(value) for value in row.values() if isinstance(value, float) and value == value}

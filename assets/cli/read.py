@@ -103,7 +103,7 @@ def gaps(settings: Settings, limit: Annotated[int, typer.Option(help="rows to pr
 @command(*COPY, "landing")
 def explain(
     settings: Settings,
-    fact: Annotated[str, typer.Argument(help="`fct_funding_rates`, `fct_open_interest`, `fct_candles` or `fct_liquidations`")],
+    fact: Annotated[str, typer.Argument(help="one of the facts: `fct_funding_rates`, `fct_liquidations`, …")],
     instrument: Annotated[str, typer.Argument(help="its `instrument_id`: `binance:BTCUSDT`")],
     at: Annotated[
         datetime,

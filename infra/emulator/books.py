@@ -7,6 +7,7 @@ is thinner and its spread wider. A recording has no books either: those that it 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,13 @@ class Books:
 
     bids: list[tuple[float, float]]
     asks: list[tuple[float, float]]
+
+    def sides(
+        self, level: Callable[[float, float], object], most: int | None = None, bids: str = "bids", asks: str = "asks"
+    ) -> dict[str, list[object]]:
+        """The best `most` levels of both sides under the venue's names, each as `level` renders price and size."""
+        named = {bids: self.bids, asks: self.asks}
+        return {name: [level(price, size) for price, size in levels[:most]] for name, levels in named.items()}
 
 
 def books(at: Snapshot) -> Books:

@@ -12,6 +12,7 @@ import msgspec
 
 from pipelines.endpoints import series, snapshot, snapshot_by_instrument
 from pipelines.error_bodies import error_reader
+from pipelines.order_books import UNTOLD, order_book, sides
 from pipelines.paging import hourly, present
 from pipelines.records import MaybeNumber, Nanoseconds, Number, Record
 from pipelines.source import Instrument, Limit, Request, Source
@@ -106,8 +107,15 @@ def _funding(instrument: Instrument, window: Window) -> Request:
     return Request("/funding-history", {**_by_name(instrument), **span}, window=window, weights=WEIGHTS)
 
 
+#: Sizes in coins, by the venue's page ("Get Orderbook"), which doesn't say how many levels come.
+ORDER_BOOKS = order_book(
+    present("/orderbook", WEIGHTS, instrument_params=_by_name),
+    **sides(UNTOLD, time="last_updated", stamp=Nanoseconds, unit=1 / NANO),
+)
+
 SOURCE = Source(
     name="aevo",
+    collected=(ORDER_BOOKS,),
     venue="aevo",
     base_url="https://api.aevo.xyz",
     # Not documented: few.

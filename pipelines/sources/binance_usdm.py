@@ -19,7 +19,7 @@ import msgspec
 
 from pipelines.endpoints import hourly_bars, series, snapshot
 from pipelines.error_bodies import error_reader
-from pipelines.order_books import Level, book, order_book
+from pipelines.order_books import order_book, sides
 from pipelines.paging import by_symbol, hourly, present, windowed
 from pipelines.records import MaybeNumber, Ms, Number, Record
 from pipelines.shapes import Bar, PriceBar
@@ -268,24 +268,13 @@ def endpoints(
     )
 
 
-class Depth(msgspec.Struct):
-    """`E` is when the answer was made."""
-
-    time: Ms = msgspec.field(name="E")
-    bids: list[Level]
-    asks: list[Level]
-
-
 def order_books(api: str) -> Endpoint:
     """1000 levels a side, of 5, 10, 20, 50, 100, 500 and 1000 that may be asked for, at a weight of 20.
 
-    By `UMFutures.depth` of the venue's connector 4.2.0; weights by ccxt 4.5.90 (`binance.py`, `depth`, 2 to 20 by limit).
+    By `UMFutures.depth` of the venue's connector 4.2.0; weights by ccxt 4.5.90 (`binance.py`, `depth`, 2 to 20 by limit). `E` is
+    when the answer was made.
     """
-    return order_book(
-        present(f"{api}/depth", {"weight": 20}, limit=DEPTH),
-        Depth,
-        lambda page: [book(page.time, page.bids, page.asks, DEPTH)],
-    )
+    return order_book(present(f"{api}/depth", {"weight": 20}, limit=DEPTH), **sides(DEPTH, time="E"))
 
 
 def _hear(frame: Any) -> Heard:

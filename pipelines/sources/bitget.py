@@ -21,7 +21,8 @@ import msgspec
 
 from pipelines.endpoints import hourly_bars, series, snapshot
 from pipelines.error_bodies import error_reader
-from pipelines.paging import from_newest, hourly, latest
+from pipelines.order_books import UNTOLD, order_book, sides
+from pipelines.paging import from_newest, hourly, latest, present
 from pipelines.records import MaybeMs, MaybeNumber, Ms, Number, Record
 from pipelines.shapes import Bar, PriceBar
 from pipelines.source import Endpoint, Instrument, Limit, Request, Source, Stream, Subscription
@@ -45,6 +46,7 @@ ENDPOINTS = (
     "history-candles",
     "history-mark-candles",
     "history-index-candles",
+    "merge-depth",
 )
 
 
@@ -143,8 +145,16 @@ def _bars(name: str, endpoint: str, record: type[Record]) -> Endpoint:
     return hourly_bars(name, record, hourly(BARS, request), rows_at="data")
 
 
+#: All levels that the venue gives, how many these are it doesn't say; not merged (`scale0`, the default). By the venue's page
+#: "Get Merge Depth"; ccxt 4.5.90 has the same path and parameters.
+ORDER_BOOKS = order_book(
+    present(ROOT + "merge-depth", _weights("merge-depth"), limit="max", productType="USDT-FUTURES"),
+    **sides(UNTOLD, "data", time="data.ts"),
+)
+
 SOURCE = Source(
     name="bitget",
+    collected=(ORDER_BOOKS,),
     venue="bitget",
     base_url="https://api.bitget.com",
     limits={"all": Limit(6000, 60), "liquidations": Limit(5, 1), **dict.fromkeys(ENDPOINTS, Limit(20, 1))},

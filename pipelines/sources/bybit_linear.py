@@ -18,7 +18,7 @@ import msgspec
 
 from pipelines.endpoints import hourly_bars, series, snapshot
 from pipelines.error_bodies import error_reader
-from pipelines.order_books import Level, book, order_book
+from pipelines.order_books import order_book, sides
 from pipelines.paging import hourly, present, windowed
 from pipelines.records import MaybeNumber, Ms, Number, Record
 from pipelines.shapes import Bar, PriceBar, enveloped
@@ -169,22 +169,14 @@ def endpoints(category: str) -> tuple[Endpoint, ...]:
     )
 
 
-class Levels(msgspec.Struct):
-    symbol: str = msgspec.field(name="s")
-    bids: list[Level] = msgspec.field(name="b")
-    asks: list[Level] = msgspec.field(name="a")
-    time: Ms = msgspec.field(name="ts")
-
-
 def order_books(category: str) -> Endpoint:
     """1 to 500 levels a side, by ccxt 4.5.90 (`bybit.py`, `fetch_order_book`) and the venue's page of 2025-11."""
 
     def params(instrument: Instrument) -> Mapping[str, str]:
         return {"category": category, "symbol": instrument.symbol}
 
-    body = msgspec.defstruct("Body", [("result", Levels)])
     plan = present("/v5/market/orderbook", WEIGHTS, instrument_params=params, limit=DEPTH)
-    return order_book(plan, body, lambda page: [book(page.result.time, page.result.bids, page.result.asks, DEPTH)])
+    return order_book(plan, **sides(DEPTH, "result", bids="b", asks="a", time="result.ts"))
 
 
 def _hear(frame: Any) -> Heard:

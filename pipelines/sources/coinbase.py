@@ -15,7 +15,8 @@ import msgspec
 
 from pipelines.endpoints import hourly_bars, snapshot
 from pipelines.error_bodies import error_reader
-from pipelines.paging import hourly, no_params, windowed
+from pipelines.order_books import UNTOLD, named_level, order_book, sides
+from pipelines.paging import hourly, no_params, present, windowed
 from pipelines.records import IsoMs, MaybeNumber, Number, Record, Seconds
 from pipelines.shapes import Stamped
 from pipelines.source import Instrument, Limit, Request, Source
@@ -110,8 +111,16 @@ _candles = windowed(
     unit=1000,
     granularity="ONE_HOUR",
 )
+#: Sizes count contracts, as volumes do (unverified); how many levels come without a limit the venue's page doesn't say.
+#: ccxt 4.5.90 has the same path and parameter.
+ORDER_BOOKS = order_book(
+    present(ROOT.removesuffix("s") + "_book", WEIGHTS, instrument_params=lambda instrument: {"product_id": instrument.symbol}),
+    **sides(UNTOLD, "pricebook", time="pricebook.time", stamp=IsoMs, level=named_level("price", "size")),
+)
+
 SOURCE = Source(
     name="coinbase",
+    collected=(ORDER_BOOKS,),
     venue="coinbase",
     base_url="https://api.coinbase.com",
     limits={"requests": Limit(10, 1)},

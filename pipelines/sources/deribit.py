@@ -18,7 +18,8 @@ import msgspec
 
 from pipelines.endpoints import hourly_bars, series, snapshot
 from pipelines.error_bodies import error_reader
-from pipelines.paging import WindowRequest, hourly
+from pipelines.order_books import order_book, sides
+from pipelines.paging import WindowRequest, hourly, present
 from pipelines.records import MaybeNumber, Ms, Number, Record
 from pipelines.shapes import rows_from_columns
 from pipelines.source import Heard, Instrument, Limit, Request, Source, Stream, Subscription
@@ -30,6 +31,8 @@ PUBLIC = "/api/v2/public"
 WEIGHTS = {"requests": 1}
 FUNDING_ROWS = 744
 BARS = 1000
+#: The most levels of a side of the order book, of 1, 5, 10, 20, 50, 100, 1000 and 10000.
+DEPTH = 10_000
 #: Currencies whose order books are summarised, one request each: inverse perpetuals belong to their coin, linear ones to the
 #: currency that they settle in.
 CURRENCIES = ("BTC", "ETH", "USDC", "USDT")
@@ -180,8 +183,20 @@ def _subscribe(symbols: Sequence[str], number: int) -> Subscription:
     return Subscription(message, str(number))
 
 
+#: Sizes are as in trades: coins, or US dollars of an inverse contract. By the venue's page and ccxt 4.5.90.
+ORDER_BOOKS = order_book(
+    present(
+        f"{PUBLIC}/get_order_book",
+        WEIGHTS,
+        instrument_params=lambda instrument: {"instrument_name": instrument.symbol},
+        depth=DEPTH,
+    ),
+    **sides(DEPTH, "result", time="result.timestamp"),
+)
+
 SOURCE = Source(
     name="deribit",
+    collected=(ORDER_BOOKS,),
     venue="deribit",
     base_url="https://www.deribit.com",
     # Half of what an address without an account sustains (unverified); the list of instruments has a limit of its own.

@@ -20,7 +20,8 @@ import msgspec
 
 from pipelines.endpoints import hourly_bars, series, snapshot
 from pipelines.error_bodies import error_reader
-from pipelines.paging import WindowRequest, hourly, rest_of_window, windowed
+from pipelines.order_books import named_level, order_book, sides
+from pipelines.paging import WindowRequest, hourly, present, rest_of_window, windowed
 from pipelines.records import MaybeNumber, Ms, Number, Record, Seconds
 from pipelines.shapes import Stamped
 from pipelines.source import Heard, Instrument, Limit, Plan, Request, Source, Stream, Subscription, UsageHeaders
@@ -32,6 +33,8 @@ from pipelines.windows import HOUR, Window
 PAGE = 100
 #: The most liquidations of a page, and no window of them is longer than an hour.
 EVENTS = 1000
+#: The most levels of a side of the order book, by ccxt 4.5.90.
+DEPTH = 300
 #: How far back bars go: 10,000 hours.
 BARS_DAYS = 416
 ROOT = "/api/v4/futures/usdt/"
@@ -191,12 +194,26 @@ def _bars(price: str = "") -> Plan:
     return hourly(1000, _windowed("candlesticks", price=price, interval="1h"))
 
 
+#: Sizes count contracts, times seconds. By the venue's page and ccxt 4.5.90, which always asks for the book's id.
+ORDER_BOOKS = order_book(
+    present(
+        ROOT + "order_book",
+        {"order_book": 1},
+        instrument_params=lambda instrument: {"contract": instrument.symbol},
+        limit=DEPTH,
+        with_id="true",
+    ),
+    **sides(DEPTH, time="current", unit=SECOND, level=named_level("p", "s")),
+)
+
 SOURCE = Source(
     name="gate",
+    collected=(ORDER_BOOKS,),
     venue="gate",
     base_url="https://api.gateio.ws",
     limits={
-        endpoint: Limit(200, 10) for endpoint in ("contracts", "funding_rate", "contract_stats", "candlesticks", "liq_orders")
+        endpoint: Limit(200, 10)
+        for endpoint in ("contracts", "funding_rate", "contract_stats", "candlesticks", "liq_orders", "order_book")
     },
     usage_headers=UsageHeaders(limit="X-Gate-RateLimit-Limit", remaining="X-Gate-RateLimit-Requests-Remain"),
     error=error,

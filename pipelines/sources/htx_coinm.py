@@ -30,6 +30,7 @@ from pipelines.sources.htx_linear import (
     liquidations_stream,
     list_of_contracts,
     market_series,
+    order_books,
 )
 
 API = "/swap-api/"
@@ -62,6 +63,7 @@ def _now(name: str, endpoint: str, record: type[Record], ignored_fields: str) ->
 
 SOURCE = Source(
     name="htx_coinm",
+    collected=(order_books("swap"),),
     venue="htx",
     base_url=BASE_URL,
     limits=LIMITS,

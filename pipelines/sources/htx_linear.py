@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from pipelines.endpoints import hourly_bars, series, snapshot, snapshot_by_instrument
+from pipelines.order_books import order_book, sides
 from pipelines.paging import hourly, latest, present, rest_of_window, windowed
 from pipelines.records import Labels, MaybeMs, MaybeNumber, Ms, Number, Record, Seconds
 from pipelines.shapes import Stamped, decode_or_none, enveloped
@@ -30,6 +31,8 @@ LIMITS = {"reference": Limit(240, 3), "market": Limit(800, 1)}
 REFERENCE = {"reference": 1}
 #: The most rows of a page of version 5 and of bars; all rows that there are of open interest and of the mark price.
 ROWS, BARS, POINTS, MARKS = 100, 2000, 200, 2000
+#: Levels of a side of the order book that is not merged.
+DEPTH = 150
 #: The ends of a window.
 BOUNDS = ("start_time", "end_time")
 #: Hours in a request for settled rates: a month, of which a page has the whole unless they are hourly.
@@ -226,6 +229,12 @@ def market_series(prefix: str, marks: str) -> tuple[Endpoint, ...]:
     )
 
 
+def order_books(prefix: str) -> Endpoint:
+    """150 levels a side, sizes in contracts: `step0` is not merged, by the venue's page and ccxt 4.5.90."""
+    plan = present(f"/{prefix}-ex/market/depth", {"market": 1}, instrument_params=by_code, type="step0")
+    return order_book(plan, **sides(DEPTH, "tick", time="tick.ts"))
+
+
 def _now(name: str, endpoint: str, record: type[Record], ignored_fields: str, **page: Any) -> Endpoint:
     plan = present(f"/v5/market/{endpoint}", REFERENCE, instrument_params=by_code)
     return snapshot_by_instrument(name, record, plan, key="contract_code", ignored_fields=ignored_fields, **page)
@@ -283,6 +292,7 @@ def liquidations_stream(prefix: str, **business: str) -> Stream:
 
 SOURCE = Source(
     name="htx_linear",
+    collected=(order_books("linear-swap"),),
     venue="htx",
     base_url=BASE_URL,
     limits=LIMITS,

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from pipelines.endpoints import hourly_bars, series, snapshot
-from pipelines.order_books import Level, book, order_book
+from pipelines.order_books import book, named_level, order_book
 from pipelines.paging import hourly
 from pipelines.records import Ms, Number, Record
 from pipelines.source import Instrument, Limit, Request, Source, VenueProblem
@@ -112,15 +112,13 @@ def _candles(instrument: Instrument, window: Window) -> Request:
     return _info(_weight(window, 60), window, type="candleSnapshot", req=span)
 
 
-class BookLevel(Level, array_like=False):
-    price: Number = msgspec.field(name="px")
-    size: Number = msgspec.field(name="sz")
+LEVELS: Any = list[named_level("px", "sz")]  # type: ignore[misc]
 
 
 class L2Book(msgspec.Struct):
     coin: str
     time: Ms
-    levels: tuple[list[BookLevel], list[BookLevel]]
+    levels: tuple[LEVELS, LEVELS]
 
 
 def _book(instrument: Instrument, window: Window) -> Iterable[Request]:

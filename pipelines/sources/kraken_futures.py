@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from pipelines.endpoints import hourly_bars, series, snapshot
-from pipelines.order_books import Level, book, order_book
+from pipelines.order_books import order_book, sides
 from pipelines.paging import WindowRequest, hourly, no_params, present, windowed
 from pipelines.records import IsoMs, Ms, Number, Record, Seconds
 from pipelines.shapes import decode_or_none, enveloped
@@ -265,21 +265,9 @@ def _hear(frame: Any) -> Heard:
     return Heard("event" if frame.get("feed") == "trade" and frame["type"] == LIQUIDATION else "other")
 
 
-class Levels(msgspec.Struct):
-    bids: list[Level]
-    asks: list[Level]
-
-
-class OrderBook(msgspec.Struct, rename="camel"):
-    order_book: Levels
-    server_time: IsoMs
-
-
 #: The whole book, by docs.kraken.com ("get-orderbook") and ccxt 4.5.90, which sends the symbol alone.
 ORDER_BOOKS = order_book(
-    present("/derivatives/api/v3/orderbook", WEIGHTS),
-    OrderBook,
-    lambda page: [book(page.server_time, page.order_book.bids, page.order_book.asks, None)],
+    present("/derivatives/api/v3/orderbook", WEIGHTS), **sides(None, "orderBook", time="serverTime", stamp=IsoMs)
 )
 
 

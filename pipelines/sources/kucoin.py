@@ -13,8 +13,9 @@ from typing import Any
 
 from pipelines.endpoints import hourly_bars, series, snapshot
 from pipelines.error_bodies import error_reader
-from pipelines.paging import hourly, windowed
-from pipelines.records import MaybeNumber, Ms, Number, Record
+from pipelines.order_books import order_book, sides
+from pipelines.paging import hourly, present, windowed
+from pipelines.records import MaybeNumber, Ms, Nanoseconds, Number, Record
 from pipelines.shapes import Bar
 from pipelines.source import Instrument, Limit, Request, Source, UsageHeaders
 from pipelines.symbols import base_asset
@@ -72,8 +73,14 @@ def instruments(page: Any) -> list[Instrument]:
     ]
 
 
+#: The whole book, sizes in lots. By the venue's page ("Get Full OrderBook") and ccxt 4.5.90.
+ORDER_BOOKS = order_book(
+    present("/api/v1/level2/snapshot", WEIGHTS), **sides(None, "data", time="data.ts", stamp=Nanoseconds, unit=1e-6)
+)
+
 SOURCE = Source(
     name="kucoin",
+    collected=(ORDER_BOOKS,),
     venue="kucoin",
     base_url="https://api-futures.kucoin.com",
     limits={"public": Limit(2000, 30)},

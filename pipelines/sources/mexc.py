@@ -16,7 +16,8 @@ import msgspec
 
 from pipelines.endpoints import hourly_bars, series, snapshot
 from pipelines.error_bodies import error_reader
-from pipelines.paging import from_newest, hourly, latest, no_params, windowed
+from pipelines.order_books import UNTOLD, order_book, sides
+from pipelines.paging import from_newest, hourly, latest, no_params, present, windowed
 from pipelines.records import Labels, MaybeMs, MaybeNumber, Ms, Number, Record, Seconds
 from pipelines.shapes import Bar, decode_or_none, rows_from_columns
 from pipelines.source import Endpoint, Instrument, Limit, Request, Source, VenueProblem
@@ -25,7 +26,7 @@ from pipelines.symbols import base_asset
 ROOT = "/api/v1/contract/"
 #: The most rows of a page.
 RATES, BARS = 100, 2000
-ENDPOINTS = ("ticker", "funding_rate", "funding_rate/history", "kline", "kline/fair_price", "kline/index_price")
+ENDPOINTS = ("depth", "ticker", "funding_rate", "funding_rate/history", "kline", "kline/fair_price", "kline/index_price")
 
 
 class Contract(Record, rename="camel"):
@@ -135,8 +136,14 @@ def _bars(name: str, endpoint: str) -> Endpoint:
     )
 
 
+#: Sizes count contracts; how many levels come without a limit the venue's page doesn't say. ccxt 4.5.90 has the same path.
+ORDER_BOOKS = order_book(
+    present(ROOT + "depth/{symbol}", {"depth": 1}, instrument_params=no_params), **sides(UNTOLD, "data", time="data.timestamp")
+)
+
 SOURCE = Source(
     name="mexc",
+    collected=(ORDER_BOOKS,),
     venue="mexc",
     base_url="https://api.mexc.com",
     limits={"detail": Limit(1, 5), **dict.fromkeys(ENDPOINTS, Limit(20, 2))},

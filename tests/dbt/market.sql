@@ -73,3 +73,15 @@ select 'PF_XBTUSD' as symbol, n::varchar as uid, ms + 1234 as timestamp, px as p
 from hours where hour(t) = 21;
 
 insert into meta.loaded_windows select 'kraken_futures', 'liquidations', 'PF_XBTUSD', min(t), max(t) + interval 1 hour from hours;
+
+-- Polled each hour, the order book of Bybit by an instrument in thousands of coins.
+insert into raw.binance_usdm__premium_index by name
+select 'BTCUSDT' as symbol, ms + 60000 as time, 0 as next_funding_time, px as mark_price, px - 1 as index_price, 1e-4 * cos(n) as last_funding_rate,
+    'page' as _page, 'run' as _run, t + interval 1 minute as _observed_at
+from hours;
+
+insert into raw.bybit_linear__order_book_depth by name
+select '1000PEPEUSDT' as symbol, ms + 60000 as time, px - 0.01 as best_bid, px + 0.01 as best_ask, 20 as bid_levels, 20 as ask_levels,
+    40 + n % 5 as bid_size_10, (40 + n % 5) * px as bid_value_10, (40 + n % 5) / px as bid_coins_10,
+    'page' as _page, 'run' as _run, t + interval 1 minute as _observed_at
+from hours;

@@ -52,10 +52,25 @@ def test_a_new_snapshot_of_an_instrument_updates_its_old_facts(dbt: Dbt, path: P
         connection.execute("delete from raw.bybit_linear__instruments")
     dbt(path, "run", *NO_VIEWS, changed=(START, "2025-10-03"))
     query = "select distinct base_asset, close > 1 from marts.fct_candles where venue = 'bybit'"
-    assert rows(path, query) == [(None, None)]
+    depth = "select distinct base_asset, bid_base_10bps >= 40000 from marts.fct_order_book_depth where venue = 'bybit'"
+    rates = (
+        "select interval_hours, count(*), min(observed_at) from marts.fct_running_rates where venue = 'binance'"
+        " group by all order by all"
+    )
+    first = datetime(2025, 10, 1, 0, 1)
+    assert (rows(path, query), rows(path, depth), rows(path, rates)) == ([(None, None)], [(None, None)], [(None, 48, first)])
     load(path, "2025-10-12", END)
+    listed = "'page' as _page, 'run' as _run, timestamp '2025-10-02' as _observed_at"
+    with duckdb.connect(str(path)) as connection:  # a list of the second day that comes late: the interval has changed by then
+        connection.execute(
+            f"insert into raw.binance_usdm__instruments by name select * exclude (_page, _run, _observed_at), {listed}"
+            " from raw.binance_usdm__instruments;"
+            "insert into raw.binance_usdm__funding_info by name"
+            f" select 'BTCUSDT' as symbol, 4 as funding_interval_hours, {listed}"
+        )
     dbt(path, "run", *NO_VIEWS, changed=("2025-10-12", END))
-    assert rows(path, query) == [("PEPE", False)]
+    assert (rows(path, query), rows(path, depth)) == ([("PEPE", False)], [("PEPE", True)])
+    assert rows(path, rates) == [(4.0, 72, first)], "the first list holds for the time before it, also outside of the window"
 
 
 def test_times_do_not_depend_on_the_time_zone_of_the_machine(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ from infra.emulator.market import Market
 from infra.emulator.store import MS_HOUR
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served
-from pipelines.order_books import BANDS, Level, book
+from pipelines.order_books import BANDS, UNTOLD, Level, book, named_level, sides
 from pipelines.registry import source_rows
 from pipelines.source import Instrument
 from pipelines.sources import get_source
@@ -26,7 +27,7 @@ from tests.sources.test_sources import written
 
 TIME = 1_795_305_600_000
 #: By source: the levels of a side that ccxt is told to ask for.
-LEVELS = {
+LEVELS: dict[str, int | str | None] = {
     "binance_usdm": 1000,
     "binance_coinm": 1000,
     "bybit_linear": 500,
@@ -34,7 +35,19 @@ LEVELS = {
     "okx": 5000,
     "hyperliquid": None,
     "kraken_futures": None,
+    "bitget": "max",
+    "gate": 300,
+    "htx_linear": None,
+    "htx_coinm": None,
+    "deribit": 10_000,
+    "kucoin": None,
+    "dydx": None,
+    "mexc": None,
+    "coinbase": None,
+    "aevo": None,  # which ccxt doesn't have
 }
+#: The levels that a side may have, where that is another number: `most` of `book`.
+MOST = {"hyperliquid": 20, "bitget": UNTOLD, "htx_linear": 150, "htx_coinm": 150, "dydx": 100, "mexc": UNTOLD, "coinbase": UNTOLD}
 
 
 def levels(*pairs: tuple[float, float]) -> list[Level]:
@@ -88,7 +101,7 @@ def test_every_source_that_lists_the_dataset_asks_for_it() -> None:
     assert listed == set(LEVELS) == {name for name, row in source_rows().items() if row.venue and get_source(name).collected}
 
 
-@pytest.mark.parametrize("name", LEVELS)
+@pytest.mark.parametrize("name", [name for name in LEVELS if cases(name).ccxt])
 def test_ccxt_asks_the_same_and_reads_the_same_levels(name: str, emulator: Served, exchanges: Callable[[str], Any]) -> None:
     case, [endpoint] = cases(name), get_source(name).collected
     assert case.ccxt
@@ -109,8 +122,32 @@ def test_ccxt_asks_the_same_and_reads_the_same_levels(name: str, emulator: Serve
         asked["body"].replace(" ", ""),
     )
     pairs = [[Level(float(price), float(size)) for price, size, *_ in found[side]] for side in ("bids", "asks")]
-    assert row == book(NOW, *pairs, LEVELS[name] or (20 if name == "hyperliquid" else None))
-    assert row.bid_levels >= 20 and row.bid_size_10 != 0 and found["timestamp"] in (NOW, None)
+    assert row == book(row.time, *pairs, MOST.get(name, LEVELS[name]))
+    assert row.bid_levels >= 20 and row.bid_size_10 != 0 and row.time == (None if name == "dydx" else NOW)
+    assert found["timestamp"] in (NOW, None)
+
+
+def test_a_book_of_aevo(emulator: Served) -> None:
+    """Of which ccxt has nothing."""
+    [endpoint] = get_source("aevo").collected
+    [request] = endpoint.plan(Instrument("BTC-PERP", ""), Window(NOW, NOW))
+    answer = ask(emulator, "aevo", written(request).partition(" ")[2])
+    [row] = endpoint.rows(endpoint.read(answer.content))
+    assert (row.time, row.bid_levels, row.ask_levels) == (NOW, 100, 100) and row.bid_reach > 0
+    assert row.bid_size_200 is None, "a hundred levels don't reach so far, and nothing says that these are all"
+
+
+def test_stamps_are_read_in_their_unit_and_one_that_cannot_be_is_refused() -> None:
+    """A book in seconds, read as such and as milliseconds."""
+    body = {"current": TIME / 1000, "bids": [{"p": "9", "s": 1}], "asks": [{"p": "10", "s": "2"}]}
+    for unit, times in ((1000, [TIME]), (1, None)):
+        shape = sides(None, time="current", unit=unit, level=named_level("p", "s"))
+        page = msgspec.convert(body, shape["page"], strict=False)
+        if times:
+            assert [row.time for row in shape["rows"](page)] == times
+        else:
+            with pytest.raises(msgspec.ValidationError):
+                shape["rows"](page)
 
 
 @pytest.mark.parametrize(
@@ -123,6 +160,17 @@ def test_ccxt_asks_the_same_and_reads_the_same_levels(name: str, emulator: Serve
         ("okx", "/api/v5/market/books-full?instId=BTC-USDT-SWAP&sz=5001", "invalid_parameter"),
         ("okx", "/api/v5/market/books?instId=BTC-USDT-SWAP&sz=401", "invalid_parameter"),
         ("kraken_futures", "/derivatives/api/v3/orderbook?symbol=PF_NOUSD", "unknown_instrument"),
+        ("bitget", "/api/v2/mix/market/merge-depth?productType=USDT-FUTURES&symbol=BTCUSDT&limit=150", "invalid_parameter"),
+        ("bitget", "/api/v2/mix/market/merge-depth?productType=USDT-FUTURES&symbol=NOPEUSDT&limit=max", "unknown_instrument"),
+        ("gate", "/api/v4/futures/usdt/order_book?contract=BTC_USDT&limit=301", "invalid_parameter"),
+        ("gate", "/api/v4/futures/usdt/order_book?contract=NOPE_USDT", "unknown_instrument"),
+        ("htx_linear", "/linear-swap-ex/market/depth?contract_code=BTC-USDT&type=step6", "invalid_parameter"),
+        ("htx_coinm", "/swap-ex/market/depth?contract_code=NOPE-USD&type=step0", "unknown_in_market_data"),
+        ("deribit", "/api/v2/public/get_order_book?instrument_name=BTC-PERPETUAL&depth=7", "invalid_parameter"),
+        ("dydx", "/v4/orderbooks/perpetualMarket/NOPE-USD", "unknown_instrument"),
+        ("mexc", "/api/v1/contract/depth/NOPE_USDT", "unknown_instrument"),
+        ("coinbase", "/api/v3/brokerage/market/product_book?product_id=NOPE", "unknown_instrument"),
+        ("aevo", "/orderbook?instrument_name=NOPE-PERP", "unknown_instrument"),
         ("hyperliquid", '/info {"type": "l2Book", "coin": "NOPE"}', "unknown_instrument"),
         ("hyperliquid", '/info {"type": "l2Book", "coin": "BTC", "limit": 5}', "invalid_parameter"),
     ],

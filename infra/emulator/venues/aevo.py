@@ -6,6 +6,7 @@ Alone: `python -m infra.emulator` and `curl "$URL/aevo/markets?instrument_type=P
 
 from __future__ import annotations
 
+from infra.emulator.books import books
 from infra.emulator.market import Snapshot
 from infra.emulator.messages import Ask
 from infra.emulator.rendering import Rows, plain, text
@@ -14,6 +15,8 @@ from infra.emulator.venue import Venue, route
 
 NANO = 1_000_000  # in a millisecond
 RATES = 50
+#: Levels of a side of an order book (unverified).
+LEVELS = 100
 
 
 class Aevo(Venue):
@@ -46,6 +49,13 @@ class Aevo(Venue):
             "is_active": True,
             "max_leverage": "20",
         }
+
+    @route("/orderbook", "requests")
+    def order_book(self, ask: Ask) -> object:
+        at = self._snapshot(ask.query.get("instrument_name", ""), ask.now)
+        about = {"type": "snapshot", "instrument_id": str(1 + len(at.listing.listed)), "instrument_name": self.symbol(at.listing)}
+        sides = books(at).sides(lambda price, size: [plain(price), plain(size)], LEVELS)
+        return {**about, "instrument_type": "PERPETUAL", **sides, "last_updated": str(ask.now * NANO), "checksum": "0"}
 
     @route("/funding", "requests")
     def running_rate(self, ask: Ask) -> object:

@@ -260,10 +260,7 @@ class Binance(Venue):
         limit = int(ask.choice("limit", *map(str, DEPTHS))) if "limit" in ask.query else 500
         listing = self._trading(ask)
         found = books(self.market.snapshot(listing, ask.now))
-        sides = {
-            name: [[plain(price), self._counted(listing, size, price)] for price, size in levels[:limit]]
-            for name, levels in (("bids", found.bids), ("asks", found.asks))
-        }
+        sides = found.sides(lambda price, size: [plain(price), self._counted(listing, size, price)], limit)
         weight = 2 if limit <= 50 else 5 if limit == 100 else 10 if limit == 500 else 20
         return Answer(encode({"lastUpdateId": ask.now, "E": ask.now, "T": ask.now, **sides}), charges={"weight": weight})
 

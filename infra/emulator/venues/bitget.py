@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from infra.emulator.books import books
 from infra.emulator.market import Snapshot
 from infra.emulator.messages import Ask, InvalidParameter
 from infra.emulator.rendering import Rows, plain, text
@@ -138,6 +139,17 @@ class Bitget(Venue):
             }
             for at in self._snapshots(ask)
         ]
+
+    @route("merge-depth", "all", "merge-depth")
+    def order_book(self, ask: Ask) -> object:
+        """`max` is every level that there is; the default is 100."""
+        self._product(ask)
+        most = ask.query.get("limit", "100")
+        if most not in ("1", "5", "15", "50", "100", "max"):
+            raise InvalidParameter("limit")
+        found = books(self.market.snapshot(self._listing(ask), ask.now))
+        sides = found.sides(lambda price, size: [plain(price), plain(size)], None if most == "max" else int(most))
+        return {**sides, "ts": str(ask.now), "scale": "0.1", "precision": "scale0", "isMaxPrecision": "NO"}
 
     @route("current-fund-rate", "all", "current-fund-rate")
     def running_rates(self, ask: Ask) -> object:

@@ -201,13 +201,11 @@ class Bybit(Venue):
     def order_book(self, ask: Ask) -> object:
         (category, listing), limit = self._instrument(ask), ask.limit(25, 500)
         found = books(category.market.snapshot(listing, ask.now))
-        sides = {
-            name: [
-                [plain(price), str(max(1, round(size * price))) if category.inverse else plain(size)]
-                for price, size in levels[:limit]
-            ]
-            for name, levels in (("b", found.bids), ("a", found.asks))
-        }
+
+        def level(price: float, size: float) -> object:
+            return [plain(price), str(max(1, round(size * price))) if category.inverse else plain(size)]
+
+        sides = found.sides(level, limit, "b", "a")
         return {"s": category.symbol(listing), **sides, "ts": ask.now, "u": ask.now, "seq": ask.now, "cts": ask.now}
 
     @route("funding/history", requests=1)

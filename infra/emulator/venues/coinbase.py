@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from infra.emulator.books import books
 from infra.emulator.market import Snapshot
 from infra.emulator.messages import Ask, InvalidParameter
 from infra.emulator.rendering import Rows, iso, plain, text
@@ -18,6 +19,8 @@ from infra.emulator.venue import Venue, route
 #: By coin: the contract's code and the coins in it.
 CONTRACTS = {"BTC": ("BIP", 0.01), "ETH": ("ETP", 0.1), "SOL": ("SLP", 5.0), "XRP": ("XPP", 500.0)}
 POINTS = 350
+#: Levels of a side that come without a limit (unverified).
+LEVELS = 1000
 
 
 class Coinbase(Venue):
@@ -78,6 +81,16 @@ class Coinbase(Venue):
                 **details,
             },
         }
+
+    @route("product_book", "requests")
+    def order_book(self, ask: Ask) -> object:
+        listing = self.listing(ask.required("product_id"), ask.now)
+        limit = ask.limit(LEVELS, LEVELS)
+        size = CONTRACTS[listing.listed][1]
+        sides = books(self.market.snapshot(listing, ask.now)).sides(
+            lambda price, coins: {"price": plain(price), "size": str(max(1, round(coins / size)))}, limit
+        )
+        return {"pricebook": {"product_id": self.symbol(listing), **sides, "time": iso(ask.now)}}
 
     @route("products/{product}/candles", "requests")
     def candles(self, ask: Ask, product: str) -> bytes:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from infra.emulator.books import books
 from infra.emulator.market import Snapshot, latest
 from infra.emulator.messages import Ask, InvalidParameter
 from infra.emulator.rendering import Rows, number, tick
@@ -23,6 +24,8 @@ INVERSE = {"BTC": 10.0, "ETH": 1.0}  # US dollars in a contract
 CURRENCIES = ("any", "BTC", "ETH", "USDC", "USDT", "EURR")
 FUNDING_ROWS = 744
 BARS = 5000
+#: The levels of a side of an order book that may be asked for.
+DEPTHS = (1, 5, 10, 20, 50, 100, 1000, 10000)
 COLUMNS = {name: name for name in ("open", "high", "low", "close", "volume")} | {"cost": "quote_volume"}
 
 
@@ -171,6 +174,16 @@ class Deribit(Venue):
             "volume_usd": 0.0 if at.day is None else number(float(at.day.quote_volume.sum())),
             "creation_timestamp": at.now,
         }
+
+    @route("get_order_book", requests=1)
+    def order_book(self, ask: Ask) -> object:
+        """Sizes in coins, of an inverse contract in US dollars."""
+        listing = self._listing(ask)
+        depth = int(ask.choice("depth", *map(str, DEPTHS))) if "depth" in ask.query else 5
+        at, linear = self.market.snapshot(listing, ask.now), "_" in self.symbol(listing)
+        sides = books(at).sides(lambda price, size: [price, size if linear else max(10, round(size * price, -1))], depth)
+        about = {"timestamp": ask.now, "state": "open", "instrument_name": self.symbol(listing), "change_id": ask.now}
+        return {**about, "mark_price": number(at.mark), "index_price": number(at.index), **sides}
 
     @route("get_funding_rate_history", requests=1)
     def funding(self, ask: Ask) -> bytes:

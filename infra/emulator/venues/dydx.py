@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from infra.emulator.books import books
 from infra.emulator.market import Snapshot, latest
 from infra.emulator.messages import Ask, Usage
 from infra.emulator.rendering import Rows, iso, plain, text, tick
@@ -17,6 +18,8 @@ from infra.emulator.streams import Channel, Forced, Frame, as_json, happened, js
 from infra.emulator.venue import Venue, route
 
 ROWS = 1000
+#: Levels of a side of an order book.
+DEPTH = 100
 
 
 class Trades(Channel):
@@ -125,6 +128,11 @@ class Dydx(Venue):
             "baseOpenInterest": plain(at.size) or None,
             "defaultFundingRate1H": "0",
         }
+
+    @route("orderbooks/perpetualMarket/{ticker}", requests=1)
+    def order_book(self, ask: Ask, ticker: str) -> object:
+        found = books(self.market.snapshot(self.listing(ticker, ask.now), ask.now))
+        return found.sides(lambda price, size: {"price": plain(price), "size": plain(size)}, DEPTH)
 
     @route("historicalFunding/{ticker}", requests=1)
     def funding(self, ask: Ask, ticker: str) -> bytes:

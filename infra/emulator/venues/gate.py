@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from infra.emulator.books import books
 from infra.emulator.market import Snapshot
 from infra.emulator.messages import Ask, InvalidParameter, Usage
 from infra.emulator.rendering import Rows, plain, text, tick
@@ -145,6 +146,18 @@ class Gate(Venue):
             "delisting_time": 0,
             "delisted_time": 0,
         }
+
+    @route(SETTLE + "/order_book", order_book=1)
+    def order_book(self, ask: Ask, settle: str) -> object:
+        limit, listing, with_id = ask.limit(10, 300), self._listing(ask, settle), ask.query.get("with_id", "false")
+        if with_id not in ("true", "false"):
+            raise InvalidParameter("with_id")
+        size = coins_a_contract(listing)
+        sides = books(self.market.snapshot(listing, ask.now)).sides(
+            lambda price, coins: {"s": max(1, round(coins / size)), "p": plain(price)}, limit
+        )
+        named = {"id": ask.now} if with_id == "true" else {}
+        return {**named, "current": ask.now / 1000, "update": ask.now / 1000, **sides}
 
     @route(SETTLE + "/funding_rate", funding_rate=1)
     def funding(self, ask: Ask, settle: str) -> bytes:

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
+from infra.emulator.books import books
 from infra.emulator.market import Market, Snapshot, World, interval_hours
-from infra.emulator.messages import Ask, InvalidParameter
-from infra.emulator.rendering import Rows, number, plain, text
+from infra.emulator.messages import Answer, Ask, InvalidParameter
+from infra.emulator.rendering import Rows, encode, number, plain, text
 from infra.emulator.store import MS_HOUR, Candles, Floats, Funding, Liquidations, Listing, OpenInterest, Profile
 from infra.emulator.streams import Channel, Close, Forced, Frame, as_json, json
 from infra.emulator.venue import Refused, Venue, route
@@ -41,6 +42,8 @@ DATED = {
     "contract_status": 1,
 }
 SIDES = 2
+#: Levels of a side of an order book that is not merged.
+DEPTH = 150
 #: The contracts that one request for running rates may name.
 MOST_CODES = 10
 SWAP = "{prefix:linear-swap|swap}"
@@ -167,7 +170,7 @@ class Htx(Venue):
         for listing in product.market.listings(ask.now):
             if product.symbol(listing) == code:
                 return listing
-        raise Refused("unknown_in_market_data" if "/market/history/" in ask.path else "unknown_instrument")
+        raise Refused("unknown_in_market_data" if "/market/" in ask.path and "/v5/" not in ask.path else "unknown_instrument")
 
     def _snapshots(self, ask: Ask, product: Product) -> list[Snapshot]:
         """Of the contract in the request, or of all that are trading."""
@@ -200,6 +203,22 @@ class Htx(Venue):
             **product.types(),
             **({"settlement_period": str(interval_hours(listing, now)), "tradfi_labels": []} if product.linear else {}),
         }
+
+    @route(f"/{SWAP}-ex/market/depth", market=1)
+    def order_book(self, ask: Ask, prefix: str) -> Answer:
+        """150 levels that are not merged; merged ones aren't shown."""
+        product = self.products[prefix]
+        listing = self._listing(ask, product)
+        ask.choice("type", "step0")
+        face = product.face(listing)
+
+        def level(price: float, size: float) -> object:
+            return [price, max(1, round((size if product.linear else size * price) / face))]
+
+        sides = books(product.market.snapshot(listing, ask.now)).sides(level, DEPTH)
+        channel = f"market.{product.symbol(listing)}.depth.step0"
+        tick = {"ch": channel, "id": ask.now // 1000, "mrid": ask.now, "ts": ask.now, "version": ask.now, **sides}
+        return Answer(encode({"ch": channel, "status": "ok", "tick": tick, "ts": ask.now}))
 
     @route("/swap-api/v1/swap_open_interest", reference=1)
     def open_interest(self, ask: Ask) -> object:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from infra.emulator.books import books
 from infra.emulator.market import Snapshot
 from infra.emulator.messages import Ask, MissingParameter, Usage
 from infra.emulator.rendering import Rows, number, tick
@@ -81,6 +82,14 @@ class Kucoin(Venue):
             "nextFundingRateDateTime": at.next_settlement,
             "maxLeverage": 100,
         }
+
+    @route("level2/snapshot", public=5)
+    def order_book(self, ask: Ask) -> object:
+        """All levels; the time in nanoseconds."""
+        listing = self.listing(ask.query.get("symbol", ""), ask.now)
+        found = books(self.market.snapshot(listing, ask.now))
+        sides = found.sides(lambda price, size: [price, max(1, lots(size, listing) or 0)])
+        return {"symbol": self.symbol(listing), "sequence": ask.now, **sides, "ts": ask.now * 1_000_000}
 
     @route("contract/funding-rates", public=5)
     def funding(self, ask: Ask) -> bytes:

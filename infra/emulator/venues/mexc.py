@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from infra.emulator.books import books
 from infra.emulator.market import Snapshot
 from infra.emulator.messages import Ask
 from infra.emulator.rendering import Rows, number
@@ -20,6 +21,8 @@ from infra.emulator.venue import Venue, route
 #: Coins in a contract; one of every other coin.
 COINS_A_CONTRACT = {"BTC": 0.0001, "ETH": 0.01, "XRP": 1.0, "DOGE": 100.0, "PEPE": 10_000_000.0}
 POINTS = 2000
+#: Levels of a side that come without a limit (unverified).
+LEVELS = 1000
 
 
 class Mexc(Venue):
@@ -83,6 +86,16 @@ class Mexc(Venue):
             "fundingRate": at.rate,
             "timestamp": at.now,
         }
+
+    @route("depth/{symbol}", "depth")
+    def order_book(self, ask: Ask, symbol: str) -> object:
+        """Price, contracts, orders."""
+        listing, limit = self.listing(symbol, ask.now), ask.limit(LEVELS, LEVELS)
+        size = COINS_A_CONTRACT.get(listing.base, 1)
+        sides = books(self.market.snapshot(listing, ask.now)).sides(
+            lambda price, coins: [price, max(1, round(coins / size)), 1], limit
+        )
+        return {**sides, "version": ask.now, "timestamp": ask.now}
 
     @route("funding_rate", "funding_rate")
     @route("funding_rate/{symbol:\\w+_USDT}", "funding_rate")

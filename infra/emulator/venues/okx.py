@@ -167,10 +167,7 @@ class Okx(Venue):
         listing, limit = self._swap(ask), ask.limit(1, most, "sz")
         found = books(self.market.snapshot(listing, ask.now))
         coin = listing.listed
-        sides = {
-            name: [[plain(price), contracts(coin, np.array([size]))[0], *more] for price, size in levels[:limit]]
-            for name, levels in (("bids", found.bids), ("asks", found.asks))
-        }
+        sides = found.sides(lambda price, size: [plain(price), contracts(coin, np.array([size]))[0], *more], limit)
         return [{**sides, "ts": str(ask.now)}]
 
     @route("public/mark-price", "mark_prices")

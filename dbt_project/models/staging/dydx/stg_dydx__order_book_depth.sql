@@ -1,0 +1,1 @@
+{{ order_book_depth(source_name='dydx', unit='listed_base', symbol='ticker') }}
