@@ -261,8 +261,8 @@ class Session(records.Record):
     """A part of a connection in which some instruments were heard without a gap.
 
     `symbols`: separated by blanks, empty: all of the venue's. Times in milliseconds, UTC: connected, all acknowledged, the last
-    frame or pong, the end and its cause (null while it goes on). Of the part: frames and bytes received, frames kept, sequence
-    numbers left out by the venue, frames dropped here because the disk was slow or full.
+    ping that was answered less the stream's delay, the end and its cause (null while it goes on). Of the part: frames and bytes
+    received, frames kept, sequence numbers left out by the venue, frames dropped here because the disk was slow or full.
     """
 
     session: str

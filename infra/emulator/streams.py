@@ -194,6 +194,8 @@ class _Connection:
         self.since = 0
         self.ticked = 0
         self.texts: list[float] = []
+        #: Held while what happened is sent, so that the answer to a ping comes after what is due by then.
+        self.turn = asyncio.Lock()
 
 
 class Streams:
@@ -255,6 +257,7 @@ class Streams:
     async def _receive(self, connection: _Connection, kind: WSMsgType, data: Any) -> None:
         now, channel = time.monotonic(), connection.channel
         if kind is WSMsgType.PING:
+            await self._turn(connection)
             await connection.socket.pong(data)
         if kind is WSMsgType.TEXT or channel.pings:
             connection.heard = now
@@ -291,6 +294,11 @@ class Streams:
                     await self._turn(connection)
 
     async def _turn(self, connection: _Connection) -> None:
+        """What is due on a connection by now."""
+        async with connection.turn:
+            await self._push(connection)
+
+    async def _push(self, connection: _Connection) -> None:
         now, channel = time.monotonic(), connection.channel
         venue = channel.venue
         if self._is("freeze", venue):

@@ -68,7 +68,7 @@ class Served:
     def _admin(self, method: str, name: str, content: object = None) -> Any:
         data = None if content is None else json.dumps(content).encode()
         request = urllib.request.Request(f"{self.url}/admin/{name}", data, {TOKEN_HEADER: self.token}, method=method)
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
 
 

@@ -1,9 +1,10 @@
 """One connection to a stream: handshake, subscription, frames, pings, until it ends.
 
-What is heard is told in parts: from the moment at which the venue has acknowledged all that a part is about, to the last frame or
-pong that came (a connection that dies says nothing more), less the time within which the venue sends what happens, without a gap
-in between. A dropped frame, a number that the venue left out, or instruments that are added end a part and begin another.
-Nothing to run alone: `listener` keeps sessions up.
+What is heard is told in parts: from the moment at which the venue has acknowledged all that a part is about, to the last ping
+that the venue has answered (a connection that dies says nothing more), less the time within which the venue sends what happens,
+without a gap in between. A ping and not a frame, because a frame may have waited, here or on its way: what the venue sent before
+its answer has come, whatever the load. A dropped frame, a number that the venue left out, or instruments that are added end a
+part and begin another. Nothing to run alone: `listener` keeps sessions up.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from pipelines.source import Session, Source, Stream
 
 log = logging.getLogger("perplake.collect")
 
-#: A connection that is silent for so many seconds is asked for a sign of life (a ping of the protocol), so that what was heard
-#: is known to the second.
+#: Each so many seconds a connection is asked for a sign of life (a ping of the protocol with the time), so that what was heard is
+#: known to the second.
 SIGN_OF_LIFE = 1.0
 #: Seconds without any frame or pong after which a connection is dead.
 DEAD_AFTER = 10.0
@@ -59,6 +60,8 @@ class Connection:
         self.connected_at = 0
         self.counts: Counter[str] = Counter()
         self.last_event = self.last_frame = 0
+        #: When the last ping that is answered was sent, milliseconds; 0 where none is.
+        self.last_answered = 0
         self.parts: list[Session] = []
         self._to_send: deque[tuple[str, ...]] = deque(_batches(symbols, stream) if stream.by_instrument else [()])
         #: By the key of a subscription that waits for its answer: its symbols, and when it was sent.
@@ -118,7 +121,8 @@ class Connection:
     async def _hear(self, socket: aiohttp.ClientWebSocketResponse) -> str:
         """Frames until the end; why it ended."""
         begun = time.monotonic()
-        last_ping = last_own_ping = last_turn = begun
+        last_own_ping = last_turn = begun
+        last_ping = begun - SIGN_OF_LIFE
         while True:
             now = time.monotonic()
             if self._closing:
@@ -132,9 +136,9 @@ class Connection:
                 silent = now_ms() - self.last_frame
                 if silent > DEAD_AFTER * 1000:
                     return f"dead: nothing came for {silent / 1000:.0f} s, not even an answer to a ping"
-                if silent >= SIGN_OF_LIFE * 1000 and now - last_ping >= SIGN_OF_LIFE:
+                if now - last_ping >= SIGN_OF_LIFE:
                     last_ping = now
-                    await socket.ping()
+                    await socket.ping(b"%d" % now_ms())
                 if self.stream.ping and now - last_own_ping >= self.stream.ping_seconds:
                     last_own_ping = now
                     await self._send(socket, self.stream.ping)
@@ -156,6 +160,8 @@ class Connection:
                     await socket.pong(message.data)
                 case aiohttp.WSMsgType.PONG:
                     self._alive()
+                    if message.data.isdigit():  # ours: anyone may send others
+                        self.last_answered = max(self.last_answered, min(int(message.data[:20]), self.last_frame))
                 case aiohttp.WSMsgType.CLOSE:
                     return f"closed by the venue: {message.data} {message.extra or ''}".rstrip()
                 case aiohttp.WSMsgType.ERROR:
@@ -308,8 +314,13 @@ class Connection:
             self._put_state(part)
 
     def _until(self, part: Session) -> int:
-        """The time up to which all that happened has been sent, if the connection ends now."""
-        return max(part.heard_from, self.last_frame - int(self.stream.delay * 1000))
+        """The time up to which all that happened has been sent, if the connection ends now.
+
+        Of a venue that answers no ping, it is that of the last frame.
+        """
+        answers = self.last_answered or now_ms() - self.connected_at < DEAD_AFTER * 1000
+        last = self.last_answered if answers else self.last_frame
+        return max(part.heard_from, last - int(self.stream.delay * 1000))
 
     def _count_part(self, part: Session) -> None:
         before = self._before[part.part]

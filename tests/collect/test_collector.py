@@ -88,15 +88,22 @@ async def nothing(collectors: Sequence[Collector]) -> None:
     await asyncio.sleep(0)
 
 
-def test_what_happened_while_it_was_heard_is_there_once(emulator: Served, tmp_path: Path) -> None:
+def test_what_happened_while_it_was_heard_is_there_once(
+    emulator: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two collectors; frames twice, in another order, beside garbage; connections closed, dropped, refused."""
-    since = now()
+    monkeypatch.setattr("pipelines.collect.session.SIGN_OF_LIFE", 0.1)
+    since, bybit = now(), replace(BYBIT, streams=tuple(replace(stream, delay=0.5) for stream in BYBIT.streams))
 
     async def faults(collectors: Sequence[Collector]) -> None:
         await asyncio.to_thread(emulator.streams, "cascade", events=600, seconds=3, venue="bybit", seed=since)
         for each in ("repeat", "reorder", "garbage"):
             await asyncio.to_thread(emulator.streams, each, seconds=2.5, venue="bybit")
-        await asyncio.sleep(1.2)
+        connections = [c for collector in collectors for listener in collector.listeners for c in listener.connections]
+        begun = now()
+        async with asyncio.timeout(10):  # however slow all is, some of it was heard
+            while not all(connection.last_answered > begun + 1200 for connection in connections):
+                await asyncio.sleep(0.02)
         await asyncio.to_thread(emulator.streams, "close", code=1012, reason="service restart", venue="bybit")
         await asyncio.to_thread(emulator.streams, "refuse", seconds=0.3, venue="bybit")
         await asyncio.sleep(1)
@@ -104,7 +111,7 @@ def test_what_happened_while_it_was_heard_is_there_once(emulator: Served, tmp_pa
         await asyncio.sleep(1)
 
     runs = [begin(emulator, tmp_path) for _ in range(2)]
-    collect(runs, [BYBIT], faults)
+    collect(runs, [bybit], faults)
     happened, found = truth(emulator, since, "bybit"), Counter(streamed(runs[0], "bybit_linear"))
     assert set(found.values()) == {1} and found.keys() <= happened
     heard = windows(runs[0], "bybit_linear")

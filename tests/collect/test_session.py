@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,12 +16,19 @@ from infra.emulator.testing import Served
 from pipelines.collect.session import Connection
 from pipelines.source import Session, Stream
 from pipelines.sources import get_source
+from tests.collect.conftest import now
 
 
 def hear(
-    emulator: Served, name: str, seconds: float, symbols: list[str] | None = None, path: str = "", **changes: Any
+    emulator: Served,
+    name: str,
+    seconds: float,
+    symbols: list[str] | None = None,
+    path: str = "",
+    until: Callable[[Connection], bool] = lambda connection: False,
+    **changes: Any,
 ) -> tuple[Connection, list[Any]]:
-    """A connection to a source's stream for some seconds, and the lines that it put."""
+    """A connection to a source's stream for some seconds, or until something is true, and the lines that it put."""
     lines: list[Any] = []
 
     def put(content: bytes) -> bool:
@@ -34,7 +44,9 @@ def hear(
     async def main() -> None:
         async with aiohttp.ClientSession() as http:
             task = asyncio.create_task(connection.run(http))
-            await asyncio.wait([task], timeout=seconds)
+            ends = time.monotonic() + seconds
+            while not task.done() and not until(connection) and time.monotonic() < ends:
+                await asyncio.sleep(0.02)
             connection.tell()
             connection.end("the test is over")
             await task
@@ -67,7 +79,7 @@ def test_a_stream_that_the_venue_refuses_ends_with_its_words(emulator: Served) -
 def test_pings_of_the_venues_own_forms_are_answered_and_not_kept(emulator: Served, monkeypatch: Any) -> None:
     monkeypatch.setattr("pipelines.collect.session.SIGN_OF_LIFE", 0.1)
     for name, symbols in (("okx", None), ("bybit_linear", ["BTCUSDT"])):
-        connection, lines = hear(emulator, name, 0.8, symbols, ping_seconds=0.05)
+        connection, lines = hear(emulator, name, 5, symbols, until=lambda c: c.counts["messages"] > 2, ping_seconds=0.05)
         assert connection.counts["messages"] > 2 and connection.ended == "the test is over"
         assert not [line for line in lines if "pong" in str(line.get("frame", ""))]
 
@@ -100,6 +112,38 @@ def test_a_connection_that_says_nothing_more_is_dead(emulator: Served, monkeypat
     assert connection.ended.startswith("dead: nothing came for")
     last = msgspec.convert(lines[-1]["session"], Session)
     assert last.ended_at and last.ended_at - last.heard_to >= 600
+
+
+def test_frames_that_wait_here_say_nothing_of_what_was_heard(emulator: Served) -> None:
+    """A collector that is held up reads what came, and a connection's end, seconds later: it did not hear meanwhile."""
+    source, lines, ended = get_source("bybit_linear"), list[Any](), list[int]()
+    stream = replace(source.streams[0], delay=0)
+    url = f"{emulator.url.replace('http', 'ws')}/bybit/v5/public/linear"
+
+    def put(content: bytes) -> bool:
+        lines.append(msgspec.json.decode(content))
+        return True
+
+    def end() -> None:
+        emulator.streams("cascade", events=200, seconds=0.5, venue="bybit")
+        time.sleep(0.8)
+        ended.append(now())
+        emulator.streams("close", code=1012, venue="bybit")
+
+    async def main() -> None:
+        async with aiohttp.ClientSession() as http:
+            task = asyncio.create_task(Connection(source, stream, url, "test", ["BTCUSDT", "ETHUSDT"], put).run(http))
+            await asyncio.sleep(0.4)
+            thread = threading.Thread(target=end)
+            thread.start()
+            thread.join()  # the loop is held up
+            time.sleep(0.5)
+            await task
+
+    asyncio.run(main())
+    last = msgspec.convert(lines[-1]["session"], Session)
+    assert last.ended == "closed by the venue: 1012" and last.events > 0
+    assert last.heard_from <= last.heard_to <= ended[0] < (last.ended_at or 0) - 400
 
 
 def test_a_number_that_the_venue_leaves_out_is_a_gap() -> None:
