@@ -135,14 +135,17 @@ async def fetch(run: Run, sources: list[Source], progress: Progress = lambda sou
     return list(results.values())
 
 
-async def poll(run: Run, source: Source, instruments: Sequence[Instrument], put: Put) -> FetchResult:
+async def poll(
+    run: Run, source: Source, instruments: Sequence[Instrument], put: Put, turns: Mapping[str, Sequence[Instrument]]
+) -> FetchResult:
     """Fetch the present of a source's instruments, with `run.started` as the time of observation of them all.
 
-    `put` takes the pages in landing's place, and what it raises is raised. Of lists of all instruments these alone are loaded.
+    `put` takes the pages in landing's place, and what it raises is raised. Of lists of all instruments these alone are loaded;
+    `turns` are those that an endpoint is asked about, where it is asked by instrument.
     """
     job = _SourceFetch(run, source, {}, lambda source, done, total: None, put)
     try:
-        await job.poll(instruments)
+        await job.poll(instruments, turns)
     except* Exception as several:
         raise _first(several) from None
     return job.result
@@ -252,13 +255,13 @@ class _SourceFetch:
         self.result.usage = client.usage
         self.result.seconds = time.monotonic() - begun
 
-    async def poll(self, instruments: Sequence[Instrument]) -> None:
+    async def poll(self, instruments: Sequence[Instrument], turns: Mapping[str, Sequence[Instrument]]) -> None:
         """Request the present of these instruments, all endpoints at the same time."""
         begun = time.monotonic()
         self._only = tuple(instrument.symbol for instrument in instruments)
         async with self.run.client(self.source) as client, asyncio.TaskGroup() as group:
             for endpoint in self.source.polled:
-                about = [Instrument("", "")] if endpoint.bulk else list(instruments)
+                about = [Instrument("", "")] if endpoint.bulk else list(turns.get(endpoint.name, ()))
                 group.create_task(self._fetch_endpoint(client, endpoint, about))
         self.result.warnings += client.warnings
         self.result.seconds = time.monotonic() - begun

@@ -62,6 +62,7 @@ def collectors(found: Sequence[tuple[Mapping[str, Any], bool]]) -> None:
         table = Table("source", "polled", "instruments", "rounds", "pages", "failed", "last round, UTC", box=None)
         for source, poll in state.get("polls", {}).items():
             polled = "yes" if poll["polled"] and lives else f"no: {poll['last_problem'] or 'not yet'}"
+            polled += "".join(f"; {endpoint} of {turn} in a round" for endpoint, turn in poll.get("in_turn", {}).items())
             numbers = [f"{poll[name]:,}" for name in ("instruments", "rounds", "pages", "failures")]
             table.add_row(source, escape(polled), *numbers, _ms(poll["last_round"]) if poll["last_round"] else "none")
         if table.row_count:

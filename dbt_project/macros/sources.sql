@@ -114,3 +114,8 @@ where {{ has_time }}
     asof left join {{ ref('int_instrument_versions') }} as i
         on {{ relation }}.instrument_id = i.instrument_id and {{ at }} >= i.valid_from
 {%- endmacro %}
+
+{# A list of instruments that has the present too: as a run requested it, and as the collector polled it. #}
+{% macro listed(source_name) -%}
+    (select * from {{ source(source_name, 'instruments') }} union all by name select * from {{ source(source_name, 'listed_now') }})
+{%- endmacro %}

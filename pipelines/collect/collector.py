@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -76,7 +77,8 @@ class Collector:
             for stream in source.streams
         ]
         polled = [source for source in sources if polls(run.settings, source)]
-        self.pollers = [Poller(run, source, self._putter(PAGES)) for source in polled]
+        pools = Counter(source.limit_pool for source in polled)
+        self.pollers = [Poller(run, source, self._putter(PAGES), pools[source.limit_pool]) for source in polled]
         self.sealed_pages = 0
         self.sealed_at = self.flushed_at = now_ms()
         self.problem = ""

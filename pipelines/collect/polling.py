@@ -2,7 +2,8 @@
 
 Each source has a round of its own, at whole multiples of `poll_seconds`, so that one that fails or is slow stops no other; a
 round that takes longer than that leaves the next one out. Limits and pauses are those of the client: during a venue's ban
-nothing is sent. Of the assets in the settings. Nothing to run alone: `collector` has a poller for each source.
+nothing is sent. Of the assets in the settings; where a round of all their instruments would take more of a limit than `SHARE`,
+those of the default assets are asked in each, the others in turn. Nothing to run alone: `collector` has a poller for each source.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from pipelines.fetch import poll
 from pipelines.landing import Entry
 from pipelines.reading import Unreadable
 from pipelines.run import Run
-from pipelines.source import Instrument, Source
+from pipelines.settings import Settings
+from pipelines.source import Endpoint, Instrument, Source
 
 log = logging.getLogger("perplake.collect")
 
@@ -31,6 +33,11 @@ log = logging.getLogger("perplake.collect")
 PAGES = "pages"
 #: Seconds between two looks at the list of instruments.
 LISTING_SECONDS = 3600.0
+#: Of a limit, what the requests by instrument of one endpoint may use, over all sources that share it; the rest is for what else
+#: is polled, and for runs.
+SHARE = 0.5
+#: The assets that are asked in each round where others are asked in turn: those that are traded most.
+FIRST = frozenset(Settings.model_fields["assets"].default)
 
 
 class PageLine(msgspec.Struct):
@@ -41,10 +48,10 @@ class PageLine(msgspec.Struct):
 
 
 class Poller:
-    """One source. `put` adds a line to the spool, and is False where there is no room."""
+    """One source. `put` adds a line to the spool, and is False where there is no room; `sharing` sources share its limits."""
 
-    def __init__(self, run: Run, source: Source, put: Callable[[bytes], bool]) -> None:
-        self.run, self.source, self._put = run, source, put
+    def __init__(self, run: Run, source: Source, put: Callable[[bytes], bool], sharing: int = 1) -> None:
+        self.run, self.source, self._put, self._sharing = run, source, put, sharing
         self.seconds = run.settings.poll_seconds
         self.instruments: list[Instrument] = []
         self.rounds = self.pages = self.failures = 0
@@ -63,6 +70,7 @@ class Poller:
         return {
             "polled": self.is_polled,
             "instruments": len(self.instruments),
+            "in_turn": {name: len(turn) for name, turn in self.turns().items() if len(turn) < len(self._trading)},
             "rounds": self.rounds,
             "pages": self.pages,
             "failures": self.failures,
@@ -89,11 +97,40 @@ class Poller:
             if time.monotonic() - self._listed_at > LISTING_SECONDS:
                 self.instruments = await self._chosen()
                 self._listed_at = time.monotonic()
-            result = await poll(replace(self.run, started=self.last_round), self.source, self.instruments, self._page)
+            now = replace(self.run, started=self.last_round)
+            result = await poll(now, self.source, self.instruments, self._page, self.turns())
         except (VenueError, Unreadable, LandingFull, OSError, ValueError) as problem:
             return [str(problem)]
         self.pages += len(result.entries)
         return list(map(str, result.failures))
+
+    @property
+    def _trading(self) -> list[Instrument]:
+        return [i for i in self.instruments if i.trading]
+
+    def turns(self) -> dict[str, list[Instrument]]:
+        """By endpoint, the instruments that it is asked about in this round, where it is asked by instrument."""
+        turns, trading = {}, self._trading
+        for endpoint in self.source.polled if trading else ():
+            if endpoint.bulk:
+                continue
+            most = self._most(endpoint, trading[0])
+            first = [i for i in trading if i.base_asset in FIRST]
+            if 2 * len(first) > most:
+                first = []
+            others, room = [i for i in trading if not first or i.base_asset not in FIRST], most - len(first)
+            if room < len(others):
+                begin = self.rounds * room % len(others)
+                others = (others + others)[begin : begin + room]
+            turns[endpoint.name] = first + others
+        return turns
+
+    def _most(self, endpoint: Endpoint, instrument: Instrument) -> int:
+        """How many requests of an endpoint a round may have."""
+        of_round = self.seconds * self.run.settings.scale * SHARE / self._sharing
+        [request, *_] = endpoint.plan(instrument, self.run.window)
+        limits = [(self.source.limits[name], cost) for name, cost in request.weights.items()]
+        return max(1, int(min(limit.weight / limit.seconds * of_round / cost for limit, cost in limits)))
 
     async def _chosen(self) -> list[Instrument]:
         wanted = self.run.settings.assets

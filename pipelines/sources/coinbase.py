@@ -10,6 +10,7 @@ Alone: `perps fetch --venues coinbase --from 2025-10-10 --to 2025-10-10`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
 
@@ -118,28 +119,31 @@ ORDER_BOOKS = order_book(
     **sides(UNTOLD, "pricebook", time="pricebook.time", stamp=IsoMs, level=named_level("price", "size")),
 )
 
+#: The list has the present too: the collector asks for it again and again, as `listed_now`.
+LISTED = snapshot(
+    "instruments",
+    Contract,
+    "product_id",
+    Request(ROOT, {"product_type": "FUTURE"}, weights=WEIGHTS),
+    page=Products,
+    rows=_flat,
+    wire_type=Details,
+    ignored_fields="venue contract_code group_description contract_expiry_timezone group_short_description "
+    "risk_managed_by contract_expiry_type perpetual_details contract_display_name time_to_expiry_ms non_crypto "
+    "contract_expiry_name twenty_four_by_seven display_name region_enabled intraday_margin_rate overnight_margin_rate "
+    "settlement_price contract_code_display_name product_group_cbrn",
+)
+
 SOURCE = Source(
     name="coinbase",
-    collected=(ORDER_BOOKS,),
+    collected=(ORDER_BOOKS, replace(LISTED, name="listed_now")),
     venue="coinbase",
     base_url="https://api.coinbase.com",
     limits={"requests": Limit(10, 1)},
     error=error,
     parse_instruments=instruments,
     endpoints=(
-        snapshot(
-            "instruments",
-            Contract,
-            "product_id",
-            Request(ROOT, {"product_type": "FUTURE"}, weights=WEIGHTS),
-            page=Products,
-            rows=_flat,
-            wire_type=Details,
-            ignored_fields="venue contract_code group_description contract_expiry_timezone group_short_description "
-            "risk_managed_by contract_expiry_type perpetual_details contract_display_name time_to_expiry_ms non_crypto "
-            "contract_expiry_name twenty_four_by_seven display_name region_enabled intraday_margin_rate overnight_margin_rate "
-            "settlement_price contract_code_display_name product_group_cbrn",
-        ),
+        LISTED,
         hourly_bars("candles", Candle, hourly(BARS, _candles), time="time", rows_at="candles"),
     ),
 )

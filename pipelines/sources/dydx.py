@@ -178,9 +178,24 @@ def _hear(frame: Any) -> Heard:
     return Heard("other")
 
 
+#: The list has the present too: the collector asks for it again and again, as `listed_now`.
+LISTED = snapshot(
+    "instruments",
+    Market,
+    "ticker",
+    Request("/v4/perpetualMarkets", weights={"requests": 1}),
+    **enveloped("markets", dict[str, Market]) | {"rows": _markets},
+    ignored_fields="clobPairId priceChange24H volume24H trades24H initialMarginFraction maintenanceMarginFraction "
+    "atomicResolution quantumConversionExponent tickSize stepSize stepBaseQuantums subticksPerTick marketType "
+    "openInterestLowerCap openInterestUpperCap baseOpenInterest defaultFundingRate1H",
+)
+
 SOURCE = Source(
     name="dydx",
-    collected=(order_book(_order_book, symbol="ticker", **sides(DEPTH, level=named_level("price", "size"))),),
+    collected=(
+        order_book(_order_book, symbol="ticker", **sides(DEPTH, level=named_level("price", "size"))),
+        replace(LISTED, name="listed_now"),
+    ),
     venue="dydx",
     base_url="https://indexer.dydx.trade",
     retry_after_unit=0.001,  # msBeforeNext of its limiter (comlink, rate-limit.ts)
@@ -189,16 +204,7 @@ SOURCE = Source(
     error=error,
     parse_instruments=instruments,
     endpoints=(
-        snapshot(
-            "instruments",
-            Market,
-            "ticker",
-            Request("/v4/perpetualMarkets", weights={"requests": 1}),
-            **enveloped("markets", dict[str, Market]) | {"rows": _markets},
-            ignored_fields="clobPairId priceChange24H volume24H trades24H initialMarginFraction maintenanceMarginFraction "
-            "atomicResolution quantumConversionExponent tickSize stepSize stepBaseQuantums subticksPerTick marketType "
-            "openInterestLowerCap openInterestUpperCap baseOpenInterest defaultFundingRate1H",
-        ),
+        LISTED,
         series(
             "funding_rates",
             FundingRate,

@@ -206,9 +206,24 @@ ORDER_BOOKS = order_book(
     **sides(DEPTH, time="current", unit=SECOND, level=named_level("p", "s")),
 )
 
+#: The list has the present too: the collector asks for it again and again, as `listed_now`.
+LISTED = snapshot(
+    "instruments",
+    Contract,
+    "name",
+    Request(ROOT + "contracts", weights={"contracts": 1}),
+    next_page=_more_contracts,
+    ignored_fields="config_change_time cross_leverage_default delisting_time enable_bonus enable_circuit_breaker "
+    "enable_credit enable_decimal funding_cap_ratio funding_impact_value funding_offset funding_rate_indicative "
+    "funding_rate_limit interest_rate is_pre_market last_price leverage_max leverage_min long_users maintenance_rate "
+    "maker_fee_rate mark_price_round mark_type market_order_size_max market_order_slip_ratio order_price_deviate "
+    "order_price_round order_size_max order_size_min orderbook_id orders_limit ref_discount_rate ref_rebate_rate "
+    "risk_limit_base risk_limit_max risk_limit_step short_users taker_fee_rate trade_id trade_size voucher_leverage",
+)
+
 SOURCE = Source(
     name="gate",
-    collected=(ORDER_BOOKS,),
+    collected=(ORDER_BOOKS, replace(LISTED, name="listed_now")),
     venue="gate",
     base_url="https://api.gateio.ws",
     limits={
@@ -219,19 +234,7 @@ SOURCE = Source(
     error=error,
     parse_instruments=instruments,
     endpoints=(
-        snapshot(
-            "instruments",
-            Contract,
-            "name",
-            Request(ROOT + "contracts", weights={"contracts": 1}),
-            next_page=_more_contracts,
-            ignored_fields="config_change_time cross_leverage_default delisting_time enable_bonus enable_circuit_breaker "
-            "enable_credit enable_decimal funding_cap_ratio funding_impact_value funding_offset funding_rate_indicative "
-            "funding_rate_limit interest_rate is_pre_market last_price leverage_max leverage_min long_users maintenance_rate "
-            "maker_fee_rate mark_price_round mark_type market_order_size_max market_order_slip_ratio order_price_deviate "
-            "order_price_round order_size_max order_size_min orderbook_id orders_limit ref_discount_rate ref_rebate_rate "
-            "risk_limit_base risk_limit_max risk_limit_step short_users taker_fee_rate trade_id trade_size voucher_leverage",
-        ),
+        LISTED,
         series(
             "open_interest",
             Statistics,

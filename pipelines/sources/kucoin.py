@@ -9,6 +9,7 @@ Alone: `perps fetch --venues kucoin --from 2025-10-10 --to 2025-10-10`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from pipelines.endpoints import hourly_bars, series, snapshot
@@ -78,9 +79,24 @@ ORDER_BOOKS = order_book(
     present("/api/v1/level2/snapshot", WEIGHTS), **sides(None, "data", time="data.ts", stamp=Nanoseconds, unit=1e-6)
 )
 
+#: The list has the present too: the collector asks for it again and again, as `listed_now`.
+LISTED = snapshot(
+    "instruments",
+    Contract,
+    "symbol",
+    Request("/api/v1/contracts/active", weights=WEIGHTS),
+    ignored_fields="baseMaxSize baseMinSize fairMethod fundingBaseSymbol fundingBaseSymbol1M fundingQuoteSymbol "
+    "fundingQuoteSymbol1M fundingRateSymbol highPrice indexPriceTickSize indexSymbol initialMargin isDeleverage "
+    "isQuanto lastTradePrice lotSize lowPrice maintainMargin makerFeeRate makerFixFee markMethod maxLeverage "
+    "maxOrderQty maxPrice maxRiskLimit minRiskLimit predictedFundingFeeRate premiumsSymbol1M premiumsSymbol8H "
+    "priceChg priceChgPct riskStep rootSymbol settleDate settlementFee settlementFeeRate settlementFixFee "
+    "settlementSymbol sourceExchanges takerFeeRate takerFixFee tickSize turnoverOf24h volumeOf24h",
+    rows_at="data",
+)
+
 SOURCE = Source(
     name="kucoin",
-    collected=(ORDER_BOOKS,),
+    collected=(ORDER_BOOKS, replace(LISTED, name="listed_now")),
     venue="kucoin",
     base_url="https://api-futures.kucoin.com",
     limits={"public": Limit(2000, 30)},
@@ -88,19 +104,7 @@ SOURCE = Source(
     error=error,
     parse_instruments=instruments,
     endpoints=(
-        snapshot(
-            "instruments",
-            Contract,
-            "symbol",
-            Request("/api/v1/contracts/active", weights=WEIGHTS),
-            ignored_fields="baseMaxSize baseMinSize fairMethod fundingBaseSymbol fundingBaseSymbol1M fundingQuoteSymbol "
-            "fundingQuoteSymbol1M fundingRateSymbol highPrice indexPriceTickSize indexSymbol initialMargin isDeleverage "
-            "isQuanto lastTradePrice lotSize lowPrice maintainMargin makerFeeRate makerFixFee markMethod maxLeverage "
-            "maxOrderQty maxPrice maxRiskLimit minRiskLimit predictedFundingFeeRate premiumsSymbol1M premiumsSymbol8H "
-            "priceChg priceChgPct riskStep rootSymbol settleDate settlementFee settlementFeeRate settlementFixFee "
-            "settlementSymbol sourceExchanges takerFeeRate takerFixFee tickSize turnoverOf24h volumeOf24h",
-            rows_at="data",
-        ),
+        LISTED,
         series(
             "funding_rates",
             FundingRate,

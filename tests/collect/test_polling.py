@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,22 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from assets.cli import printing
+from infra.bench.virtual import LATENCY, NOW, VirtualLoop
 from infra.emulator.testing import Served
+from pipelines.client import Client
+from pipelines.clock import Clock
 from pipelines.collect import watching
 from pipelines.collect.collector import Collector, root
+from pipelines.collect.polling import FIRST, Poller
+from pipelines.fetch import planned_requests
 from pipelines.landing import COLLECTED
+from pipelines.limits import Limiter
 from pipelines.load import LoadResult, arrow_tables
 from pipelines.run import Run
+from pipelines.settings import Settings
+from pipelines.source import Instrument, Request
 from pipelines.sources import get_source
+from pipelines.windows import Window
 from tests.collect.conftest import begin, collect
 from tests.collect.test_collector import get
 
@@ -41,7 +52,7 @@ def rows(run: Run, name: str, endpoint: str) -> list[dict[str, Any]]:
 def test_a_round_is_in_the_tables_of_a_fetch(emulator: Served, tmp_path: Path) -> None:
     """Each round has one time of observation for all of a source, and the chosen assets alone."""
     run = begin(emulator, tmp_path, poll_seconds=0.3, assets=ASSETS)
-    collect([run], [BINANCE, HYPERLIQUID], two_rounds)
+    collect([run], [BINANCE, HYPERLIQUID, get_source("kucoin")], two_rounds)
     interest = {(row["_observed_at"], row["symbol"]) for row in rows(run, "binance_usdm", "open_interest_now")}
     prices = {(row["_observed_at"], row["symbol"]) for row in rows(run, "binance_usdm", "premium_index")}
     times = {at for at, _ in prices}
@@ -49,6 +60,8 @@ def test_a_round_is_in_the_tables_of_a_fetch(emulator: Served, tmp_path: Path) -
     assert prices == whole and interest <= whole and len(whole - interest) <= 1, "the last round may have been cut short"
     assert len(times) >= 2 and len(interest) >= 4
     assert {row["coin"] for row in rows(run, "hyperliquid", "contexts")} == {"BTC", "kPEPE"}
+    listed = rows(run, "kucoin", "listed_now")
+    assert {row["symbol"] for row in listed} == {"XBTUSDTM", "1000PEPEUSDTM"} and all(row["open_interest"] > 0 for row in listed)
     entries = list(run.landing.iterate())
     assert {"open_interest_now", "premium_index", "contexts"} <= {entry.endpoint_name for entry in entries}
     assert entries and all(entry.run.endswith(COLLECTED) for entry in entries), "a load finds them among what was collected"
@@ -89,6 +102,56 @@ def test_a_venue_that_bans_stops_no_other_and_is_left_alone(
     text = shown.get()
     assert "no: nothing is sent" in text or "no: binance_usdm" in text
     assert {entry.source for entry in run.landing.iterate()} >= {"hyperliquid"}
+
+
+def test_a_round_of_all_assets_fits_into_its_minute(tmp_path: Path) -> None:
+    """At Binance's real limits, which both of its sources share, on a virtual clock: by the live counts of 2026-09.
+
+    The books of the default assets are asked in each round, all others in turn, one as often as the other.
+    """
+    loop, asked, took = VirtualLoop(), Counter[str](), list[float]()
+
+    async def rounds(pollers: Sequence[Poller], clients: Sequence[Client]) -> None:
+        async def send(client: Client, request: Request) -> None:
+            await client.wait(request.weights, client.free_slots)
+            await asyncio.sleep(LATENCY)
+            client.free_slots.release()
+
+        for _ in range(3):
+            begun = loop.time()
+            async with asyncio.TaskGroup() as group:
+                for poller, client in zip(pollers, clients, strict=True):
+                    turns = poller.turns()
+                    for endpoint in poller.source.polled:
+                        about = [Instrument("", "")] if endpoint.bulk else turns[endpoint.name]
+                        for _, request in planned_requests(endpoint, about, poller.run.window, True):
+                            group.create_task(send(client, request))
+                    poller.rounds += 1
+            took.append(loop.time() - begun)
+            await asyncio.sleep(60 - took[-1])
+
+    settings = Settings(home=tmp_path, mode="live", assets=["all"], limits_scale=1)
+    run = Run.begin(settings, Window.of_days(date(2026, 11, 21), date(2026, 11, 21)), Clock(NOW), None)
+    run.landing.release()
+    pollers = [Poller(run, get_source(name), lambda line: True, 2) for name in ("binance_usdm", "binance_coinm")]
+    for poller, count in zip(pollers, (571, 60), strict=True):
+        poller.instruments = [Instrument(f"{asset}USDT", asset) for asset in sorted(FIRST)]
+        poller.instruments += [Instrument(f"C{n}USDT", f"C{n}") for n in range(count - len(FIRST))]
+    limits = [Limiter(tmp_path / "limits.sqlite", p.source.limit_pool, p.source.limits, clock=loop.time) for p in pollers]
+    clients = [Client(p.source, p.source.base_url, limiter, Clock(NOW)) for p, limiter in zip(pollers, limits, strict=True)]
+    try:
+        loop.run_until_complete(rounds(pollers, clients))
+    finally:
+        loop.close()
+    assert max(took) < 60
+    usdm, pollers[0].rounds = pollers[0], 0
+    for _ in range(2 * 571):
+        asked.update(i.base_asset for i in usdm.turns()["order_book_depth"])
+        assert len(usdm.turns()["open_interest_now"]) == 571
+        usdm.rounds += 1
+    others = [asked[i.base_asset] for i in usdm.instruments if i.base_asset not in FIRST]
+    assert {asked[asset] for asset in FIRST} == {2 * 571} and min(others) >= 40 and max(others) - min(others) <= 1
+    assert usdm.state()["in_turn"] == {"order_book_depth": 30}
 
 
 def test_an_answer_that_the_spool_has_no_room_for_is_told(

@@ -103,7 +103,7 @@ def test_every_source_that_lists_the_dataset_asks_for_it() -> None:
 
 @pytest.mark.parametrize("name", [name for name in LEVELS if cases(name).ccxt])
 def test_ccxt_asks_the_same_and_reads_the_same_levels(name: str, emulator: Served, exchanges: Callable[[str], Any]) -> None:
-    case, [endpoint] = cases(name), get_source(name).collected
+    case, endpoint = cases(name), get_source(name).endpoint("order_book_depth")
     assert case.ccxt
     symbol, coin = next(iter(case.ccxt.instruments.items()))
     ours = Instrument(coin.coin if name == "hyperliquid" else symbol, "")
@@ -129,7 +129,7 @@ def test_ccxt_asks_the_same_and_reads_the_same_levels(name: str, emulator: Serve
 
 def test_a_book_of_aevo(emulator: Served) -> None:
     """Of which ccxt has nothing."""
-    [endpoint] = get_source("aevo").collected
+    endpoint = get_source("aevo").endpoint("order_book_depth")
     [request] = endpoint.plan(Instrument("BTC-PERP", ""), Window(NOW, NOW))
     answer = ask(emulator, "aevo", written(request).partition(" ")[2])
     [row] = endpoint.rows(endpoint.read(answer.content))

@@ -4,5 +4,5 @@ select
     'open_interest' as raw_field,
     'contracts' as raw_unit,
     _observed_at
-from {{ source('coinbase', 'instruments') }}
+from {{ listed('coinbase') }}
 where funding_interval is not null

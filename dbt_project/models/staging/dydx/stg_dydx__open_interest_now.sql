@@ -5,4 +5,4 @@ select
     'listed_base' as raw_unit,
     oracle_price as mark_price,
     _observed_at
-from {{ source('dydx', 'instruments') }}
+from {{ listed('dydx') }}

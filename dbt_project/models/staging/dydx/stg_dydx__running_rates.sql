@@ -6,5 +6,5 @@ select
     date_trunc('hour', _observed_at) + interval 1 hour as next_settlement_at,
     oracle_price as mark_price,
     oracle_price as index_price
-from {{ source('dydx', 'instruments') }}
+from {{ listed('dydx') }}
 where next_funding_rate is not null

@@ -5,5 +5,5 @@ select
     'contracts' as raw_unit,
     mark_price,
     _observed_at
-from {{ source('gate', 'instruments') }}
+from {{ listed('gate') }}
 where type = 'direct'

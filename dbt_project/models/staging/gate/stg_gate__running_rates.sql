@@ -6,5 +6,5 @@ select
     {{ from_ms('nullif(funding_next_apply, 0) * 1000') }} as next_settlement_at,
     mark_price,
     index_price
-from {{ source('gate', 'instruments') }}
+from {{ listed('gate') }}
 where type = 'direct' and funding_rate is not null

@@ -5,5 +5,5 @@ select
     'contracts' as raw_unit,
     mark_price,
     _observed_at
-from {{ source('kucoin', 'instruments') }}
+from {{ listed('kucoin') }}
 where type = 'FFWCSX'

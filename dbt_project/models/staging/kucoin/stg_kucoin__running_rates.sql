@@ -7,5 +7,5 @@ select
     {{ from_ms('coalesce(next_funding_rate_date_time, epoch_ms(_observed_at) + next_funding_rate_time)') }} as next_settlement_at,
     mark_price,
     index_price
-from {{ source('kucoin', 'instruments') }}
+from {{ listed('kucoin') }}
 where type = 'FFWCSX' and funding_fee_rate is not null
