@@ -207,13 +207,14 @@ class Subscription:
 
 @dataclass(frozen=True)
 class Heard:
-    """What a frame is: `event`: kept; `acknowledged`, `refused`: the answer to a subscription; `other`: counted and not kept.
+    """What a frame is: `event`: kept; `data`: what was subscribed to, and not kept; `acknowledged`, `refused`: the answer to a
+    subscription; `other`: counted and not kept.
 
     `key` is that of the subscription (a refusal without one is of the oldest that waits), `text` what the venue says of a
     refusal; `reply` is sent back. `has_events`: the frame is kept beside what it is.
     """
 
-    kind: Literal["event", "acknowledged", "refused", "other"]
+    kind: Literal["event", "data", "acknowledged", "refused", "other"]
     key: str = ""
     text: str = ""
     reply: Any = None
@@ -232,9 +233,9 @@ class Stream:
     venue ends it. `ping` is the venue's own form of a ping (a text, or an object sent as JSON; empty: a ping of the protocol
     does), sent every `ping_seconds`; `pong` is its answer where that is no JSON.
 
-    An event is sent within `delay` seconds. `silence` is after how many seconds without an event a subscription that was
-    acknowledged counts as failed (None: it may be silent for ever), and `silent` what may be the cause. `numbers(frame)` are a
-    frame's sequence numbers, each with its series, where the venue leaves none out.
+    An event is sent within `delay` seconds. `silence` is after how many seconds without data a subscription that was
+    acknowledged counts as failed (None: it may be silent for ever; so may one to a few symbols), and `silent` what may be the
+    cause. `numbers(frame)` are a frame's sequence numbers, each with its series, where the venue leaves none out.
     """
 
     name: str

@@ -38,7 +38,7 @@ log = logging.getLogger("perplake.collect")
 LARGEST_SEGMENT = 32_000_000
 #: Bytes that may wait in the spool for a landing that can't be written.
 MOST_SPOOLED = 2_000_000_000
-#: Seconds within which connections are closed at the end, and the last segment is sealed.
+#: Seconds within which connections are closed at the end, and what was heard is written and sealed.
 CLOSING, LAST_SEAL = 1.5, 2.5
 #: Seconds between two flushes: a frame is on the disk within a second, also where a flush takes its time.
 FLUSHED_EACH = 0.5
@@ -84,10 +84,11 @@ class Collector:
         self.problem = ""
         self._spooled = 0
         self._sealing: asyncio.Task[None] | None = None
-        #: True at the end where the thread that seals still waits for the storage.
+        #: True at the end where a thread still waits for the disk or the storage.
         self.seals = False
-        #: A thread of its own: a storage that doesn't answer must not keep the event loop from ending.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sealing")
+        #: Threads of their own: a disk or a storage that doesn't answer must not keep the event loop from ending.
+        self._disk, self._thread = (ThreadPoolExecutor(1, thread_name_prefix=name) for name in ("flushing", "sealing"))
+        self._flushing: asyncio.Future[None] | None = None
 
     def _putter(self, name: str) -> Any:
         def put(content: bytes) -> bool:
@@ -119,7 +120,8 @@ class Collector:
             begun = time.monotonic()
             for listener in self.listeners:
                 listener.tell()
-            await asyncio.to_thread(self._flush)
+            if not await self._flushed(stop):
+                return
             if begun - segment_begun >= self.settings.collect_seconds or self.spool.size > LARGEST_SEGMENT:
                 segment_begun = begun
                 self.spool.rotate()
@@ -129,6 +131,16 @@ class Collector:
                 logged = begun
                 log.info("%s", self.line())
             await _wait(stop, max(0.05, FLUSHED_EACH - (time.monotonic() - begun)))
+
+    async def _flushed(self, stop: asyncio.Event) -> bool:
+        """Flush; False where the collector is to end before that is done, as on a disk that doesn't answer."""
+        self._flushing = asyncio.get_running_loop().run_in_executor(self._disk, self._flush)
+        ends: asyncio.Future[Any] = asyncio.create_task(stop.wait())
+        await asyncio.wait({self._flushing, ends}, return_when=asyncio.FIRST_COMPLETED)
+        ends.cancel()
+        if self._flushing.done():
+            self._flushing.result()
+        return self._flushing.done()
 
     def _flush(self) -> None:
         had_problem = self.spool.problem
@@ -163,18 +175,24 @@ class Collector:
 
     async def _finish(self) -> None:
         """The last flush, and the last segment."""
-        await asyncio.to_thread(self._flush)
-        self.spool.rotate()
+        is_flushed = False
         try:
             async with asyncio.timeout(LAST_SEAL):
+                if self._flushing:
+                    await self._flushing
+                await asyncio.get_running_loop().run_in_executor(self._disk, self._flush)
+                is_flushed = True
+                self.spool.rotate()
                 if self._sealing:
                     await self._sealing
                 await self._seal()
         except TimeoutError:
             self.seals = True
             log.warning("the last segment waits in %s: the next collector seals it", self.spool.folder)
-        self._thread.shutdown(wait=False, cancel_futures=True)
-        self.spool.close()
+        for thread in (self._disk, self._thread):
+            thread.shutdown(wait=False, cancel_futures=True)
+        if is_flushed:
+            self.spool.close()
         log.info("%s; ended", self.line())
 
     # --- how it goes --------------------------------------------------------------------------------------------------------

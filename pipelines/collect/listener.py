@@ -142,7 +142,9 @@ class Listener:
             await asyncio.sleep(APART)
         self._number += 1
         name = f"{self.run.id}:{self.tag}:{self._number}"
-        return Connection(self.source, self.stream, self.url, name, group, self._put)
+        connection = Connection(self.source, self.stream, self.url, name, group, self._put)
+        self.connections.append(connection)  # from now on it is told of new listings
+        return connection
 
     async def end(self, seconds: float) -> None:
         """Close what is open; what isn't closed after some seconds is cut."""
@@ -155,7 +157,6 @@ class Listener:
             await asyncio.gather(*left, return_exceptions=True)
 
     async def _run(self, http: aiohttp.ClientSession, connection: Connection) -> None:
-        self.connections.append(connection)
         try:
             await connection.run(http)
         finally:

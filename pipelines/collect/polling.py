@@ -1,9 +1,10 @@
 """Polling: what venues state and don't keep, asked each `poll_seconds` by the same requests as a fetch, into the spool.
 
 Each source has a round of its own, at whole multiples of `poll_seconds`, so that one that fails or is slow stops no other; a
-round that takes longer than that leaves the next one out. Limits and pauses are those of the client: during a venue's ban
-nothing is sent. Of the assets in the settings; where a round of all their instruments would take more of a limit than `SHARE`,
-those of the default assets are asked in each, the others in turn. Nothing to run alone: `collector` has a poller for each source.
+round that takes longer than that leaves the next one out. Two collectors' answers of a round have one time, and give one row.
+Limits and pauses are those of the client: during a venue's ban nothing is sent. Of the assets in the settings; where a round of
+all their instruments would take more of a limit than `SHARE`, those of the default assets are asked in each, the others in turn.
+Nothing to run alone: `collector` has a poller for each source.
 """
 
 from __future__ import annotations
@@ -88,11 +89,12 @@ class Poller:
             if not problems:
                 self._whole_at = begun
             self._tell(problems)
-            await asyncio.sleep(self.seconds - time.time() % self.seconds)
+            # A sleep may end some milliseconds early, which is no round of its own.
+            await asyncio.sleep((int(time.time() / self.seconds + 0.01) + 1) * self.seconds - time.time())
 
     async def _round(self) -> list[str]:
         """One round; what failed of it."""
-        self.last_round = self.run.clock.now()
+        self.last_round = on_time(self.run.clock.now(), self.seconds)
         try:
             if time.monotonic() - self._listed_at > LISTING_SECONDS:
                 self.instruments = await self._chosen()
@@ -149,6 +151,16 @@ class Poller:
             else:
                 log.info("%s is polled whole again", self.source.name)
         self.last_problem = problem
+
+
+def on_time(now: int, seconds: float) -> int:
+    """The whole multiple of `seconds` that a round stands for, in milliseconds; `now` where it is more than a second from one.
+
+    So the rounds of two collectors have one time, and one row.
+    """
+    period = int(seconds * 1000)
+    due = round(now / period) * period
+    return due if abs(now - due) < min(1000, period / 10) else now
 
 
 def _words(text: str) -> str:

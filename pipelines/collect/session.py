@@ -32,6 +32,8 @@ SIGN_OF_LIFE = 1.0
 DEAD_AFTER = 10.0
 #: Seconds for a handshake, and for the answer to a subscription.
 PATIENCE = 15.0
+#: How many symbols are so many that one of them is bound to have data within `Stream.silence`.
+MANY = 20
 #: The largest frame, in bytes after decompression.
 LARGEST = 8_000_000
 
@@ -59,7 +61,7 @@ class Connection:
         self.ended = ""
         self.connected_at = 0
         self.counts: Counter[str] = Counter()
-        self.last_event = self.last_frame = 0
+        self.last_event = self.last_data = self.last_frame = 0
         #: When the last ping that is answered was sent, milliseconds; 0 where none is.
         self.last_answered = 0
         self.parts: list[Session] = []
@@ -191,11 +193,12 @@ class Connection:
             if now - sent > PATIENCE:
                 what = ", ".join(symbols[:3]) or self.stream.name
                 return f"not subscribed: no answer to the subscription to {what} for {PATIENCE:.0f} s"
-        quiet = now_ms() - max(self.last_event, self.parts[0].heard_from) if self.parts else 0
-        if self.stream.silence and quiet > self.stream.silence * 1000:
-            # Nothing says that anything would have come since the last event.
+        quiet = now_ms() - max(self.last_data, self.parts[0].heard_from) if self.parts else 0
+        may_be_silent = self.stream.by_instrument and len(self.symbols) < MANY
+        if self.stream.silence and not may_be_silent and quiet > self.stream.silence * 1000:
+            # Nothing says that anything would have come since the last data.
             for part in self.parts:
-                part.heard_to = max(part.heard_from, min(part.heard_to, self.last_event))
+                part.heard_to = max(part.heard_from, min(part.heard_to, self.last_data))
             return f"silent: subscribed, and no event for {quiet / 1000:.0f} s. {self.stream.silent}".rstrip()
         return ""
 
@@ -214,10 +217,12 @@ class Connection:
             heard = None
         if heard is None or heard.kind == "event" or heard.has_events:
             self._keep(at, content)
-        if heard and self.stream.numbers:
-            self._count(at, value)
         if heard is None:
             return
+        if heard.kind == "data":
+            self.last_data = at
+        if self.stream.numbers:
+            self._count(at, value)
         if heard.kind == "acknowledged":
             self._acknowledge(heard.key)
         elif heard.kind == "refused":
@@ -236,13 +241,17 @@ class Connection:
         if self._full:
             self._full = False
             self._begin_part(at, self._acknowledged)
-        self.last_event = at
+        self.last_event = self.last_data = at
         self.counts["events"] += 1
 
     def _count(self, at: int, value: Any) -> None:
         """Note the numbers that the venue left out."""
         assert self.stream.numbers
-        for series, number in self.stream.numbers(value):
+        try:
+            numbers = [(series, int(number)) for series, number in self.stream.numbers(value)]
+        except (AttributeError, KeyError, TypeError, ValueError):  # without them, or not as the venue has them
+            return
+        for series, number in numbers:
             before = self._numbers.get(series)
             if before is not None and number > before + 1:
                 self.counts["missing"] += number - before - 1
@@ -334,6 +343,7 @@ class Connection:
         for part in self.parts:
             part.ended_at, part.ended = now_ms(), why
             self._count_part(part)
+            del self._before[part.part]
             if not self._put_state(part):
                 self._untold.append(part)
         self.parts = []

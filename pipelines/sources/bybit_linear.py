@@ -204,6 +204,7 @@ def liquidations(category: str) -> Stream:
         per_request=200,
         delay=0.6,  # each half second
         ping={"op": "ping"},
+        silence=3600,
     )
 
 

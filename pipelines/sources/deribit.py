@@ -168,7 +168,7 @@ def _forced(frame: Notification) -> list[Trade]:
 
 def _hear(frame: Any) -> Heard:
     if frame.get("method") == "subscription":
-        return Heard("event" if any(trade.get("liquidation") for trade in frame["params"]["data"]) else "other")
+        return Heard("event" if any(trade.get("liquidation") for trade in frame["params"]["data"]) else "data")
     if "error" in frame:
         return Heard("refused", str(frame.get("id")), f"{frame['error'].get('code')} {frame['error'].get('message')}")
     result = frame.get("result")
@@ -256,6 +256,7 @@ SOURCE = Source(
             per_request=1,  # an unknown channel among others would be left out without a word
             per_connection=500,
             ping={"jsonrpc": "2.0", "id": 0, "method": "public/test"},
+            silence=3600,
             numbers=lambda frame: (
                 [(trade["instrument_name"], trade["trade_seq"]) for trade in frame["params"]["data"]]
                 if frame.get("method") == "subscription"

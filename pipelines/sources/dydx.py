@@ -174,7 +174,7 @@ def _hear(frame: Any) -> Heard:
         case "error":
             return Heard("refused", frame.get("id", ""), str(frame.get("message")))
         case "channel_data" | "channel_batch_data":
-            return Heard("event" if forced else "other")
+            return Heard("event" if forced else "data")
     return Heard("other")
 
 
@@ -239,6 +239,7 @@ SOURCE = Source(
             per_connection=32,
             per_second=2,
             delay=2,
+            silence=24 * 3600,  # many of its markets trade seldom
             numbers=lambda frame: [("messages", frame["message_id"])] if "message_id" in frame else [],
         ),
     ),

@@ -262,7 +262,9 @@ def _hear(frame: Any) -> Heard:
             return Heard("acknowledged", frame["product_ids"][0])
         case "alert" | "error" | "subscribed_failed":
             return Heard("refused", next(iter(frame.get("product_ids") or []), ""), str(frame.get("message")))
-    return Heard("event" if frame.get("feed") == "trade" and frame["type"] == LIQUIDATION else "other")
+    if frame.get("feed") != "trade":
+        return Heard("other")
+    return Heard("event" if frame["type"] == LIQUIDATION else "data")
 
 
 #: The whole book, by docs.kraken.com ("get-orderbook") and ccxt 4.5.90, which sends the symbol alone.
@@ -362,6 +364,7 @@ SOURCE = Source(
             by_instrument=True,
             per_request=1,  # a refusal doesn't name what it refuses
             per_second=20,
+            silence=3600,
             numbers=lambda frame: [(frame["product_id"], frame["seq"])] if "seq" in frame else [],
         ),
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import threading
 import time
 import urllib.request
 from collections import Counter
@@ -23,6 +24,7 @@ from pipelines.collect import watching
 from pipelines.collect.collector import Collector, root
 from pipelines.collect.listener import pause
 from pipelines.collect.sealing import Sealer
+from pipelines.collect.spool import Spool
 from pipelines.reading import read
 from pipelines.run import Run
 from pipelines.sources import get_source
@@ -274,6 +276,28 @@ def test_it_tells_how_it_goes(emulator: Served, tmp_path: Path) -> None:
     [(state, lives)] = answers["status"]
     assert lives and state["run"] == run.id
     assert watching.states(root(run.settings)) == [], "it leaves nothing when it ends well"
+
+
+def test_it_ends_while_the_disk_hangs(emulator: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flush that doesn't come back keeps neither a signal nor the end waiting."""
+    monkeypatch.setattr("pipelines.collect.collector.LAST_SEAL", 0.3)
+    answers, flush, begun = threading.Event(), Spool.flush, list[float]()
+
+    def hang(self: Spool) -> None:
+        answers.wait(20)
+        flush(self)
+
+    async def hangs(collectors: Sequence[Collector]) -> None:
+        monkeypatch.setattr(Spool, "flush", hang)
+        await asyncio.sleep(0.7)
+        begun.append(time.monotonic())
+
+    run = begin(emulator, tmp_path)
+    try:
+        collect([run], [OKX], hangs)
+        assert time.monotonic() - begun[0] < 4
+    finally:
+        answers.set()
 
 
 def test_it_ends_while_landing_hangs(emulator: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from pipelines.client import Client
 from pipelines.clock import Clock
 from pipelines.collect import watching
 from pipelines.collect.collector import Collector, root
-from pipelines.collect.polling import FIRST, Poller
+from pipelines.collect.polling import FIRST, Poller, on_time
 from pipelines.fetch import planned_requests
 from pipelines.landing import COLLECTED
 from pipelines.limits import Limiter
@@ -102,6 +102,12 @@ def test_a_venue_that_bans_stops_no_other_and_is_left_alone(
     text = shown.get()
     assert "no: nothing is sent" in text or "no: binance_usdm" in text
     assert {entry.source for entry in run.landing.iterate()} >= {"hyperliquid"}
+
+
+def test_rounds_of_two_collectors_have_one_time() -> None:
+    minute = NOW + 60_000
+    assert {on_time(at, 60) for at in (minute - 3, minute + 2, minute + 900)} == {minute}
+    assert on_time(minute + 1500, 60) == minute + 1500, "the first round of a collector is when it begins"
 
 
 def test_a_round_of_all_assets_fits_into_its_minute(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -61,6 +62,33 @@ def test_a_subscription_that_fails_silently_is_noticed(emulator: Served) -> None
     assert connection.ended.startswith("silent: subscribed, and no event for") and "newer version" in connection.ended
     last = msgspec.convert(lines[-1]["session"], Session)
     assert last.heard_from == last.heard_to and last.ended == connection.ended
+
+
+def test_a_stream_of_trades_without_trades_is_silent() -> None:
+    """Frames of trades show that a subscription lives, with or without a liquidation; pongs don't. A few symbols may rest."""
+    source = get_source("deribit")
+    trade = {"instrument_name": "A", "trade_id": "1", "trade_seq": 1, "timestamp": 1, "direction": "buy", "price": 1, "amount": 1}
+    frame = json.dumps({"method": "subscription", "params": {"data": [trade]}}).encode()
+    for symbols, ends in (("ABCDEFGHIJKLMNOPQRSTUVWXYZ", True), ("AB", False)):
+        connection = Connection(source, source.streams[0], "ws://nowhere", "test", list(symbols), lambda line: True)
+        begun = connection.connected_at = now() - 3 * 3600_000
+        connection._begin_part(begun, symbols)
+        asyncio.run(connection._frame(None, frame))  # type: ignore[arg-type]
+        assert connection._problem(0) == "" and connection.counts["events"] == 0
+        connection.last_data -= 2 * 3600_000
+        asyncio.run(connection._frame(None, b'{"id": 0, "result": {"version": "1"}}'))  # type: ignore[arg-type]
+        assert connection._problem(0).startswith("silent: subscribed") is ends
+
+
+def test_a_frame_without_its_number_ends_nothing() -> None:
+    source = get_source("deribit")
+    lines: list[bytes] = []
+    connection = Connection(source, source.streams[0], "ws://nowhere", "test", ["A"], lambda line: not lines.append(line))
+    connection._begin_part(now(), ["A"])
+    for trade in ({"liquidation": "T"}, {"liquidation": "T", "instrument_name": "A", "trade_seq": "?"}):
+        frame = json.dumps({"method": "subscription", "params": {"data": [trade]}}).encode()
+        asyncio.run(connection._frame(None, frame))  # type: ignore[arg-type]
+    assert len(lines) == 2 and not connection.ended, "both are kept for quarantine"
 
 
 def test_a_topic_that_the_venue_refuses_does_not_cost_the_others(emulator: Served) -> None:
