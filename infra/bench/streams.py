@@ -27,10 +27,10 @@ DAYS = 365
 #: Seeds from which `FORCED_SHARE` was chosen, and those that are scored: others than that of the default market.
 CHOSEN_FROM, FIRST_SEED = range(100, 104), 200
 DAY = 24 * MS_HOUR
-#: The completeness classes of `venue_facts.csv`, by the store's names; Bitget, HTX and Gate's list by request state none.
+#: The completeness classes of `venue_facts.csv` of what is heard today, by the store's names; Bitget and HTX state none.
 SAMPLED = ("binance", "binance_coinm", "okx")
-COMPLETE = ("bybit", "bybit_inverse", "deribit", "dydx", "kraken", "gmx")
-UNSTATED = ("gate", "bitget", "htx", "htx_coinm")
+COMPLETE = ("bybit", "bybit_inverse", "deribit", "dydx", "gate", "kraken", "gmx")
+UNSTATED = ("bitget", "htx", "htx_coinm")
 #: US dollars: Hyperliquid's fills of December 2025, by coin; of the others a guess between those.
 MEAN_ORDER = {"BTC": 12_000.0, "ETH": 15_000.0, "SOL": 5_500.0, "HYPE": 2_500.0, "DOGE": 2_000.0}
 OTHER_ORDER = 4_000.0

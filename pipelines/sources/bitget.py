@@ -113,7 +113,7 @@ error = error_reader("code", "msg", success=("00000",), limited=("429", "30007")
 def instruments(page: Any) -> list[Instrument]:
     """Perpetuals quoted in USDT; the list has dated futures too."""
     return [
-        Instrument(c.symbol, base_asset(c.base_coin))
+        Instrument(c.symbol, base_asset(c.base_coin), trading=c.symbol_status not in ("listed", "off"))
         for c in page.data
         if c.symbol_type == "perpetual" and c.quote_coin == "USDT"
     ]

@@ -87,7 +87,11 @@ def _markets(page: Any) -> Sequence[Market]:
 
 def instruments(page: Any) -> list[Instrument]:
     """All that are listed: one in final settlement still has its history."""
-    return [Instrument(m.ticker, base_asset(m.ticker.split(",")[0].removesuffix("-USD"))) for m in _markets(page)]
+    over = ("INITIALIZING", "FINAL_SETTLEMENT")
+    return [
+        Instrument(m.ticker, base_asset(m.ticker.split(",")[0].removesuffix("-USD")), trading=m.status not in over)
+        for m in _markets(page)
+    ]
 
 
 def _funding(instrument: Instrument, window: Window) -> Iterable[Request]:

@@ -137,7 +137,11 @@ error = error_reader(
 
 
 def instruments(page: list[Contract]) -> list[Instrument]:
-    return [Instrument(c.name, base_asset(c.name.split("_")[0])) for c in page if c.type == "direct"]
+    return [
+        Instrument(c.name, base_asset(c.name.split("_")[0]), trading=c.status not in ("prelaunch", "delisted"))
+        for c in page
+        if c.type == "direct"
+    ]
 
 
 def _windowed(endpoint: str, limit: int | None = None, price: str = "", **params: str) -> WindowRequest:

@@ -167,8 +167,12 @@ def error(status: int, body: bytes) -> VenueProblem | None:
 
 
 def instruments(page: Any) -> list[Instrument]:
-    """The perpetuals; the same list may have dated futures."""
-    return [Instrument(c.contract_code, base_asset(c.symbol)) for c in page.data if c.business_type == "swap"]
+    """The perpetuals; the same list may have dated futures. States: 0, 7, 8 are over, 2 is to come."""
+    return [
+        Instrument(c.contract_code, base_asset(c.symbol), trading=c.contract_status not in (0, 2, 7, 8))
+        for c in page.data
+        if c.business_type == "swap"
+    ]
 
 
 def by_code(instrument: Instrument) -> dict[str, str]:

@@ -68,7 +68,7 @@ error = error_reader("code", "msg", success=("200000",), limited=("429000",), tr
 def instruments(page: Any) -> list[Instrument]:
     """Perpetuals (`FFWCSX`) quoted and settled in USDT."""
     return [
-        Instrument(c.symbol, base_asset(c.base_currency))
+        Instrument(c.symbol, base_asset(c.base_currency), trading=c.status not in ("Init", "Closed"))
         for c in page.data
         if c.type == "FFWCSX" and c.quote_currency == c.settle_currency == "USDT"
     ]

@@ -103,8 +103,12 @@ def error(status: int, body: bytes) -> VenueProblem | None:
 
 
 def instruments(page: Any) -> list[Instrument]:
-    """Perpetuals quoted and settled in USDT; there is no other kind of contract."""
-    return [Instrument(c.symbol, base_asset(c.base_coin)) for c in page.data if c.quote_coin == c.settle_coin == "USDT"]
+    """Perpetuals quoted and settled in USDT; there is no other kind of contract. States 2 and 3: completed, offline."""
+    return [
+        Instrument(c.symbol, base_asset(c.base_coin), trading=c.state not in (2, 3))
+        for c in page.data
+        if c.quote_coin == c.settle_coin == "USDT"
+    ]
 
 
 def _bar_rows(page: Chart) -> Sequence[Candle]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -18,11 +19,11 @@ from infra.emulator.store import MS_HOUR
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served
 from pipelines.order_books import BANDS, UNTOLD, Level, book, named_level, sides
-from pipelines.registry import source_rows
+from pipelines.registry import PROJECT, source_rows
 from pipelines.source import Instrument
 from pipelines.sources import get_source
 from pipelines.windows import Window
-from tests.sources.kit import NOW, ask, prefix
+from tests.sources.kit import NOW, ask, market_name, prefix
 from tests.sources.test_sources import written
 
 TIME = 1_795_305_600_000
@@ -127,6 +128,31 @@ def test_ccxt_asks_the_same_and_reads_the_same_levels(name: str, emulator: Serve
     assert found["timestamp"] in (NOW, None)
 
 
+@pytest.mark.parametrize("name", [name for name in LEVELS if name != "hyperliquid"])  # whose 20 levels reach no edge
+def test_sizes_are_in_the_unit_that_staging_names(name: str, emulator: Served, store: SyntheticMarket) -> None:
+    """A side of bitcoin's book within 0.1 % is as many coins as the store has there: by contract sizes that ccxt reads too."""
+    client, endpoint = cases(name).ccxt, get_source(name).endpoint("order_book_depth")
+    symbol = next(iter(client.instruments)) if client else "BTC-PERP"
+    [request] = endpoint.plan(Instrument(symbol, ""), Window(NOW, NOW))
+    [row] = endpoint.rows(endpoint.read(ask(emulator, name, written(request).partition(" ")[2]).content))
+    coin = client.instruments[symbol] if client and symbol in client.instruments else None
+    contract = coin.contract if coin else 1
+    inverse = bool(client and (client.inverse or (coin and coin.inverse)))
+    staging = (PROJECT / f"models/staging/{name}/stg_{name}__order_book_depth.sql").read_text()
+    [unit] = re.findall(r"unit='(\w+)'", staging)
+    coins = {
+        "listed_base": row.ask_size_10,
+        "contracts": (row.ask_coins_10 if inverse else row.ask_size_10) * contract,
+        "quote": row.ask_coins_10,
+    }[unit]
+    market = Market(store, market_name(name) or "", 0)
+    [listing] = [each for each in market.listings(NOW) if each.listed == "BTC"]
+    edge = 1.001 * (row.best_bid + row.best_ask) / 2
+    there = sum(size for price, size in books(market.snapshot(listing, NOW)).asks if price <= edge)
+    # A level has at least one contract, which of Coinbase is a hundredth of a coin.
+    assert coins == pytest.approx(there, rel=0.3 if name == "coinbase" else 0.02)
+
+
 def test_a_book_of_aevo(emulator: Served) -> None:
     """Of which ccxt has nothing."""
     endpoint = get_source("aevo").endpoint("order_book_depth")
@@ -135,6 +161,31 @@ def test_a_book_of_aevo(emulator: Served) -> None:
     [row] = endpoint.rows(endpoint.read(answer.content))
     assert (row.time, row.bid_levels, row.ask_levels) == (NOW, 100, 100) and row.bid_reach > 0
     assert row.bid_size_200 is None, "a hundred levels don't reach so far, and nothing says that these are all"
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "over"),
+    [
+        ("gate", "status", "delisted"),
+        ("mexc", "state", 3),
+        ("bitget", "symbol_status", "off"),
+        ("kucoin", "status", "Closed"),
+        ("htx_linear", "contract_status", 8),
+        ("dydx", "status", "FINAL_SETTLEMENT"),
+    ],
+)
+def test_nothing_is_polled_of_what_is_over(name: str, field: str, over: Any, emulator: Served) -> None:
+    """A venue refuses it, and each round would fail."""
+    source = get_source(name)
+    endpoint = source.endpoint("instruments")
+    [request, *_] = endpoint.plan(Instrument("", ""), Window(NOW, NOW))
+    page = endpoint.read(ask(emulator, name, written(request).partition(" ")[2]).content)
+    parse = source.parse_instruments
+    assert parse
+    before = {i.symbol for i in parse(page) if i.trading}
+    setattr(endpoint.rows(page)[0], field, over)
+    after = {i.symbol for i in parse(page) if i.trading}
+    assert len(before - after) == 1 and len(after) > 3
 
 
 def test_stamps_are_read_in_their_unit_and_one_that_cannot_be_is_refused() -> None:

@@ -41,16 +41,17 @@ second as (  -- such a source in scope owes what the venue's own owes, of the in
 {%- endif %}
 
 polled as (  -- order books: each instrument from its first book of a day on, in the rounds in which any book of its source came
-    select b.day, b.venue, b.source, count(*) as expected, count(f.mid) as seen
+    select b.day, b.venue, b.source, sum(r.rounds_left) as expected, sum(b.seen) as seen
     from (
-        select venue, source, instrument_id, observed_at::date as day, min(observed_at) as first_at
+        select venue, source, instrument_id, observed_at::date as day, min(observed_at) as first_at, count(mid) as seen
         from {{ ref('fct_order_book_depth') }}
         group by all
     ) as b
-    inner join (select distinct venue, source, observed_at from {{ ref('fct_order_book_depth') }}) as r
-        on b.venue = r.venue and b.source = r.source and b.day = r.observed_at::date and b.first_at <= r.observed_at
-    left join {{ ref('fct_order_book_depth') }} as f
-        on b.instrument_id = f.instrument_id and b.source = f.source and r.observed_at = f.observed_at
+    inner join (
+        select venue, source, observed_at, count(*) over (partition by venue, source, observed_at::date order by observed_at desc) as rounds_left
+        from (select distinct venue, source, observed_at from {{ ref('fct_order_book_depth') }})
+    ) as r
+        on b.venue = r.venue and b.source = r.source and b.first_at = r.observed_at
     group by all
 ),
 
