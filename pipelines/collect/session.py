@@ -196,9 +196,6 @@ class Connection:
         quiet = now_ms() - max(self.last_data, self.parts[0].heard_from) if self.parts else 0
         may_be_silent = self.stream.by_instrument and len(self.symbols) < MANY
         if self.stream.silence and not may_be_silent and quiet > self.stream.silence * 1000:
-            # Nothing says that anything would have come since the last data.
-            for part in self.parts:
-                part.heard_to = max(part.heard_from, min(part.heard_to, self.last_data))
             return f"silent: subscribed, and no event for {quiet / 1000:.0f} s. {self.stream.silent}".rstrip()
         return ""
 
@@ -350,9 +347,10 @@ class Connection:
 
     def _over(self, why: str) -> None:
         self.ended = why
-        if not why.startswith("silent"):
-            for part in self.parts:
-                part.heard_to = self._until(part)
+        for part in self.parts:
+            part.heard_to = self._until(part)
+            if why.startswith("silent"):  # nothing says that anything would have come since the last data
+                part.heard_to = max(part.heard_from, min(part.heard_to, self.last_data))
         self._end_parts(why)
         self.answered.set()
 

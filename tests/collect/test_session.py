@@ -69,8 +69,14 @@ def test_a_stream_of_trades_without_trades_is_silent() -> None:
     source = get_source("deribit")
     trade = {"instrument_name": "A", "trade_id": "1", "trade_seq": 1, "timestamp": 1, "direction": "buy", "price": 1, "amount": 1}
     frame = json.dumps({"method": "subscription", "params": {"data": [trade]}}).encode()
-    for symbols, ends in (("ABCDEFGHIJKLMNOPQRSTUVWXYZ", True), ("AB", False)):
-        connection = Connection(source, source.streams[0], "ws://nowhere", "test", list(symbols), lambda line: True)
+    lines: list[bytes] = []
+
+    def put(content: bytes) -> bool:
+        lines.append(content)
+        return True
+
+    for symbols, ends in (("AB", False), ("ABCDEFGHIJKLMNOPQRSTUVWXYZ", True)):
+        connection = Connection(source, source.streams[0], "ws://nowhere", "test", list(symbols), put)
         begun = connection.connected_at = now() - 3 * 3600_000
         connection._begin_part(begun, symbols)
         asyncio.run(connection._frame(None, frame))  # type: ignore[arg-type]
@@ -78,6 +84,10 @@ def test_a_stream_of_trades_without_trades_is_silent() -> None:
         connection.last_data -= 2 * 3600_000
         asyncio.run(connection._frame(None, b'{"id": 0, "result": {"version": "1"}}'))  # type: ignore[arg-type]
         assert connection._problem(0).startswith("silent: subscribed") is ends
+    connection.tell()  # while the connection is closed
+    connection._over(connection._problem(0))
+    last = msgspec.convert(msgspec.json.decode(lines[-1])["session"], Session)
+    assert last.heard_to == connection.last_data and (last.ended or "").startswith("silent")
 
 
 def test_a_frame_without_its_number_ends_nothing() -> None:
