@@ -99,6 +99,8 @@ class Poller:
             if time.monotonic() - self._listed_at > LISTING_SECONDS:
                 self.instruments = await self._chosen()
                 self._listed_at = time.monotonic()
+            if not self.instruments:  # of a list of all instruments, those of no one would be all
+                return []
             now = replace(self.run, started=self.last_round)
             result = await poll(now, self.source, self.instruments, self._page, self.turns())
         except (VenueError, Unreadable, LandingFull, OSError, ValueError) as problem:

@@ -26,7 +26,7 @@ from pipelines.limits import Limiter
 from pipelines.load import LoadResult, arrow_tables
 from pipelines.run import Run
 from pipelines.settings import Settings
-from pipelines.source import Instrument, Request
+from pipelines.source import Instrument, Request, Source
 from pipelines.sources import get_source
 from pipelines.windows import Window
 from tests.collect.conftest import begin, collect
@@ -102,6 +102,19 @@ def test_a_venue_that_bans_stops_no_other_and_is_left_alone(
     text = shown.get()
     assert "no: nothing is sent" in text or "no: binance_usdm" in text
     assert {entry.source for entry in run.landing.iterate()} >= {"hyperliquid"}
+
+
+def test_nothing_is_polled_of_a_venue_without_the_chosen_assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def listed(run: Run, source: Source) -> list[Instrument]:
+        return [Instrument("BTCUSDT", "BTC")]
+
+    monkeypatch.setattr("pipelines.collect.polling.listed", listed)
+    settings = Settings(home=tmp_path, mode="live", assets=["HYPE"])
+    run = Run.begin(settings, Window.of_days(date(2026, 11, 21), date(2026, 11, 21)), Clock(NOW), None)
+    run.landing.release()
+    monkeypatch.setattr("pipelines.collect.polling.poll", lambda *asked: pytest.fail("nothing is asked"))
+    poller = Poller(run, BINANCE, lambda line: True)
+    assert asyncio.run(poller._round()) == [] and poller.pages == 0
 
 
 def test_rounds_of_two_collectors_have_one_time() -> None:
