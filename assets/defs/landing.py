@@ -68,6 +68,7 @@ def fetch_sources(
         context.log.warning(note)
     with plain_interrupts():
         results = asyncio.run(fetch(run, [source for source in chosen if source.name in selected], session.progress))
+    session.end_requests()
     session.fetched[context.run_id] = {result.source: result for result in results}
     unlisted = unlisted_assets(run, results)
     if unlisted and not any(result.assets for result in results):

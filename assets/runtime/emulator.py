@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -31,12 +31,13 @@ HISTORY_DAYS = 400
 class RunningEmulator:
     """A running emulator and its clock: milliseconds UTC where the clock is fixed, None where it runs with real time.
 
-    `notes` say what a recording, or a replayed landing, left out.
+    `notes` say what a recording, or a replayed landing, left out. `stop` ends the process of one that was started here.
     """
 
     emulator: EmulatorInfo
     clock: int | None
     notes: tuple[str, ...] = ()
+    stop: Callable[[], None] = lambda: None
 
 
 def attach(url: str) -> RunningEmulator:
@@ -76,13 +77,17 @@ def emulator(settings: Settings, as_of: int | None, days: int = HISTORY_DAYS) ->
         with log_file.open("wb") as log:
             # It ends when its standard input closes, so also when this process is killed.
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=Path(__file__).parents[2])
+
+        def stop() -> None:
+            process.terminate()
+            process.wait(timeout=10)
+
         try:
             attached = attach(_url(process, url_file, log_file))
             notes = (*(series.notes if series else ()), *attached.notes)
-            yield replace(attached, notes=tuple(f"recording: {note}" for note in notes))
+            yield replace(attached, notes=tuple(f"recording: {note}" for note in notes), stop=stop)
         finally:
-            process.terminate()
-            process.wait(timeout=10)
+            stop()
 
 
 def _url(process: subprocess.Popen[bytes], url_file: Path, log_file: Path) -> str:

@@ -48,6 +48,11 @@ class Session:
             self._runs[context.run_id] = self._begin(settings, _partitions(context.run.tags))
         return self._runs[context.run_id]
 
+    def end_requests(self) -> None:
+        """Nothing more is requested: the emulator of a run of the command line ends, whose memory the later steps need."""
+        if self.clock and self.attached:
+            self.attached.stop()
+
     def _begin(self, settings: Settings, days: Window | None) -> Run:
         if self.clock is None and self.attached is None and settings.mode not in ("live", "replay"):
             stack = ExitStack()  # under `dagster dev` alone each run starts an emulator; `perps ui` runs one for all

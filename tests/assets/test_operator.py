@@ -21,15 +21,19 @@ from assets.defs.landing import landing_key
 from assets.defs.publish import failed_checks
 from assets.defs.schedules import first_missing
 from assets.defs.sensors import on_failure, on_success
+from assets.runtime.emulator import RunningEmulator
 from assets.runtime.history import delete_old_runs
 from assets.runtime.instance import TEMPLATE, dagster_home, shown_in_the_timeline
 from assets.runtime.orphans import alive, fail_orphaned_runs
 from assets.runtime.outcomes import noted_runs
+from assets.runtime.session import Session
 from assets.runtime.webserver import KnownHosts
 from pipelines import warehouse
+from pipelines.clock import Clock
 from pipelines.errors import WarehouseMismatch
 from pipelines.fetch import FetchResult
 from pipelines.landing import Entry
+from pipelines.run import EmulatorInfo
 from pipelines.settings import Settings
 from pipelines.windows import HOUR, Window, to_ms
 
@@ -81,6 +85,15 @@ def test_a_run_that_ends_leaves_no_lock(tmp_path: Path) -> None:
     with alive(tmp_path, "a"), alive(tmp_path, "a"):
         assert [path.name for path in (tmp_path / "locks").iterdir()] == ["a"]
     assert not any((tmp_path / "locks").iterdir())
+
+
+def test_a_run_of_the_command_line_ends_its_emulator_after_its_requests() -> None:
+    stopped: list[str] = []
+    attached = RunningEmulator(EmulatorInfo("", ""), None, stop=lambda: stopped.append("stopped"))
+    Session(attached).end_requests()
+    assert not stopped  # that of the UI goes on
+    Session(attached, clock=Clock(0)).end_requests()
+    assert stopped == ["stopped"]
 
 
 def test_a_wait_for_the_warehouse_names_its_writer_and_ends(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
