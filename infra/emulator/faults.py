@@ -2,8 +2,9 @@
 
 `POST /admin/faults` queues one; the next `times` requests that match `venue` and contain `path_contains` (in path, query or
 body), after the first `after` of them, get it. Kinds before there is an answer: `429` `418` `500` `html` `region` `error_200`
-`stall`; on the answer's rows: `missing_field` `unreadable_field` `new_field` `empty_page` `repeated_page`
-`overlapping_page`; on its bytes: `truncated` `reset`. `clock` shifts the venue's clock until it is deleted.
+`stall`; on the answer's rows: `missing_field` `unreadable_field` `new_field` `other_value` (which the venue corrects
+later) `empty_page` `repeated_page` `overlapping_page`; on its bytes: `truncated` `reset`. `clock` shifts the venue's clock until
+it is deleted.
 Alone: see `tests/infra/emulator/test_faults.py`.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -19,13 +21,14 @@ from typing import Any, Literal
 import msgspec
 
 from infra.emulator.messages import JSON, Answer
+from infra.emulator.rendering import plain
 
 Kind = Literal[
     "429", "418", "500", "html", "region", "error_200", "stall",
-    "missing_field", "unreadable_field", "new_field", "empty_page", "repeated_page", "overlapping_page",
+    "missing_field", "unreadable_field", "new_field", "other_value", "empty_page", "repeated_page", "overlapping_page",
     "truncated", "reset", "clock",
 ]  # fmt: skip
-ON_ROWS = ("missing_field", "unreadable_field", "new_field", "empty_page")
+ON_ROWS = ("missing_field", "unreadable_field", "new_field", "other_value", "empty_page")
 ON_BODY = (*ON_ROWS, "repeated_page", "overlapping_page", "truncated", "reset")
 HTML = b"<!DOCTYPE html><html><head><title>Error</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 
@@ -91,6 +94,14 @@ def _in_json(fault: Fault, body: Any) -> Any:
         for row in _rows(body, lambda row: True):
             row.update(unknownField="new") if isinstance(row, dict) else row.append("new")
         return body
+    if fault.kind == "other_value":
+        rows = _rows(body, lambda row: _decimal(row) is not None)
+        if rows:
+            row = rows[min(fault.row, len(rows) - 1)]
+            name = _decimal(row)
+            other = float(row[name]) * 1.001
+            row[name] = plain(other) if isinstance(row[name], str) else other
+        return body
     name = fault.field
     rows = _rows(body, lambda row: bool(row) if name == "" else _holder(row, name) is not None)
     if name == "" and not rows:
@@ -131,6 +142,14 @@ def _holder(row: Any, name: str | int) -> Any:
         return next((holder for x in row.values() if (holder := _holder(x, name)) is not None), None)
     if isinstance(row, list):
         return row if isinstance(name, int) and name < len(row) else None
+    return None
+
+
+def _decimal(row: Any) -> Any:
+    """The name or index of a row's last number with a fraction, as a number or as text; None = it has none."""
+    for name, value in reversed(list(row.items() if isinstance(row, dict) else enumerate(row))):
+        if (isinstance(value, float) and value % 1) or (isinstance(value, str) and re.fullmatch(r"-?\d+\.\d*[1-9]\d*", value)):
+            return name
     return None
 
 

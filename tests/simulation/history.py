@@ -2,7 +2,8 @@
 
 Days of fetching and loading, hours of a day in progress, days that nobody ran, backfills, prunes, warehouses built again from
 landing, two commands at once; with faults of the wire, of the disk, of single files, of the clock, and kills at any await or
-write. `draw(seed)` gives the same history for the same seed.
+write. From seed `RICHER` on also a machine whose clock jumps, values that a venue corrects later, imports of files, and a replay
+at the end. `draw(seed)` gives the same history for the same seed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from tests.whole import AS_OF, Point
 VENUES = ("binance", "bybit", "hyperliquid", "kraken", "deribit", "dydx")
 END = to_ms(AS_OF) // DAY * DAY
 LONGEST_DAYS = 100
+#: Histories of lower seeds are as they were when some of them were kept as tests.
+RICHER = 300
 
 #: Where a command is killed or stopped, and before or after which call at most: at any await of a fetch, at any of its writes,
 #: between a load's statements.
@@ -38,6 +41,7 @@ PLACES = {
         "dlt:Pipeline.normalize": 2,
         "dlt:Pipeline.load": 2,
     },
+    "import": {"pipelines.landing:Landing.put": 1, "fsspec.implementations.local:LocalFileSystem.mv": 2},
 }
 #: Writes of landing that fail as on a disk that is full, read-only or broken.
 WRITES = {"fsspec.implementations.local:LocalFileSystem.pipe_file": 12, "fsspec.implementations.local:LocalFileSystem.mv": 12}
@@ -50,8 +54,9 @@ WIRE = ("429", "500", "html", "error_200", "missing_field", "unreadable_field", 
 class Step:
     """A command at a time of the virtual clock (milliseconds, UTC), and what goes wrong before and in it.
 
-    `kind` is `fetch`, `load`, `prune` or `rebuild` (the warehouse is deleted before a load). `window` is in days, half-open.
-    `damage` is done to one file of landing before it. `beside` is a second command, started at the same time.
+    `kind` is `fetch`, `load`, `prune`, `import` or `rebuild` (the warehouse is deleted before a load). `window` is in days,
+    half-open. `damage` is done to one file of landing before it. `beside` is a second command, started at the same time. `skew`:
+    by how many hours the machine's clock is ahead of the venue's.
     """
 
     kind: str
@@ -61,6 +66,18 @@ class Step:
     point: Point | None = None
     damage: str = ""
     beside: Step | None = None
+    skew: int = 0
+    refetch: bool = False
+
+    @property
+    def own_now(self) -> int:
+        """The machine's clock."""
+        return self.now + self.skew * HOUR
+
+    @property
+    def is_untrue(self) -> bool:
+        """True if the venue sends other values than it does later."""
+        return any(fault["kind"] == "other_value" for fault in self.faults)
 
     @property
     def arguments(self) -> list[str]:
@@ -69,18 +86,24 @@ class Step:
         if self.kind in ("load", "rebuild"):
             return ["load"]
         first, last = (f"{to_datetime(t):%Y-%m-%d}" for t in (self.window[0], self.window[1] - DAY))
-        return ["fetch", "--from", first, "--to", last, "--as-of", f"{to_datetime(self.now):%Y-%m-%dT%H:%M:%SZ}"]
+        again = ["--refetch"] if self.refetch else []
+        return ["fetch", "--from", first, "--to", last, "--as-of", f"{to_datetime(self.own_now):%Y-%m-%dT%H:%M:%SZ}", *again]
 
 
 @dataclass(frozen=True)
 class History:
-    """The steps of a seed; `window` is all that was ever asked for, in whole days that are over at the end."""
+    """The steps of a seed; `window` is all that was ever asked for, in whole days that are over at the end.
+
+    `replay` are the arguments of the command that makes a new warehouse from landing at the end, and what goes wrong in its first
+    try: `load`, or the main job of Dagster.
+    """
 
     seed: int
     venues: tuple[str, ...]
     assets: tuple[str, ...]
     window: tuple[int, int]
     steps: tuple[Step, ...]
+    replay: tuple[str, Point | None] | None
 
     @property
     def whole(self) -> Step:
@@ -118,7 +141,31 @@ def draw(seed: int) -> History:
         steps.append(fetch)
         if rng.random() < 0.8:
             steps.append(_wrong(rng, Step("load", now + HOUR)))
-    return History(seed, venues, assets, (first, END), tuple(steps))
+    replay = None
+    if seed >= RICHER:
+        steps, replay = _richer(rng, steps), (rng.choice(("load", "load", "run")), _wrong(rng, Step("load", END)).point)
+    return History(seed, venues, assets, (first, END), tuple(steps), replay)
+
+
+def _richer(rng: random.Random, steps: list[Step]) -> list[Step]:
+    """The steps, some with a clock that is wrong or values that a later step corrects, and imports between them."""
+    richer: list[Step] = []
+    due: list[Step] = []  # corrections
+    for step in steps:
+        kind = rng.choices(("", "clock", "correction", "import"), (70, 12, 12, 6))[0]
+        fetches = step.kind == "fetch" and step.beside is None
+        if kind == "clock" and fetches:
+            step = replace(step, skew=rng.choice((-26, -3, -1, 1, 3, 26)))
+        elif kind == "correction" and fetches:
+            faults = [{"kind": "other_value", "times": rng.randint(1, 4), "after": rng.randint(0, 6), "row": rng.randint(0, 30)}]
+            step = replace(step, faults=tuple(faults), point=None)
+            due.append(Step("fetch", step.now, step.window, refetch=True))
+        elif kind == "import":
+            richer.append(_wrong(rng, Step("import", step.now)))
+        richer.append(step)
+        if due and rng.random() < 0.25:
+            richer.append(replace(due.pop(0), now=step.now))
+    return richer
 
 
 def _wrong(rng: random.Random, step: Step) -> Step:

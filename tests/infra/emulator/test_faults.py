@@ -115,6 +115,11 @@ def test_a_missing_an_unreadable_and_a_new_field(served: Served) -> None:
     assert [n for n, row in enumerate(unreadable) if row["fundingRate"] == "n/a"] == [1]
     served.fault("new_field")
     assert ask(served.url + FUNDING).json == [{**row, "unknownField": "new"} for row in right]
+    served.fault("other_value", row=3)
+    rows = ask(served.url + FUNDING).json
+    assert [n for n, row in enumerate(rows) if row != right[n]] == [3]
+    assert rows[3] == {**right[3], "markPrice": rows[3]["markPrice"]}
+    assert float(rows[3]["markPrice"]) == pytest.approx(float(right[3]["markPrice"]) * 1.001)
     served.fault("unreadable_field", field=4)
     assert ask(served.url + KLINES).json[0][4] == "n/a"
     served.fault("missing_field", field="markPx", row=3)
