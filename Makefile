@@ -9,7 +9,7 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow ui lint bench torture simulate docs docs-build clean lock sbom audit
+.PHONY: help run test test-slow ui lint bench torture simulate docs docs-build check-deploy clean lock sbom audit
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -59,13 +59,16 @@ lock: $(READY)  ## resolve pyproject.toml anew into requirements.lock
 TOOLS := $(VENV)/tools
 $(TOOLS):
 	$(PYTHON) -m venv $@
-	$@/bin/pip install --quiet cyclonedx-bom==7.5.0 pip-audit==2.10.1
+	$@/bin/pip install --quiet cyclonedx-bom==7.5.0 pip-audit==2.10.1 check-jsonschema==0.39.0
 
 sbom: $(READY) $(TOOLS)  ## the bill of materials, sbom.json: every installed package with version and licence (CycloneDX)
 	$(TOOLS)/bin/cyclonedx-py environment $(BIN)/python --output-reproducible --output-file sbom.json
 
 audit: $(TOOLS)  ## known vulnerabilities of the locked packages, by the advisories that the Python Package Index publishes
 	$(TOOLS)/bin/pip-audit --disable-pip --no-deps --strict --requirement requirements.lock
+
+check-deploy: $(READY) $(TOOLS)  ## infra/deploy against the Compose specification, systemd and nginx; CHART=FOLDER: Dagster's Helm chart
+	PATH="$(CURDIR)/$(BIN):$(CURDIR)/$(TOOLS)/bin:$$PATH" bash infra/deploy/check.sh
 
 clean:  ## forget everything that was made (data too)
 	rm -rf $(VENV) .perplake site dbt_project/target dbt_project/logs

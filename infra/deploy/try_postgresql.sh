@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Proves that a run works with Dagster's history in PostgreSQL: a cluster of its own in a temporary folder, the settings of dagster.yaml,
-# a small run, and the count of its events in the database. Needs PostgreSQL's programs (Debian: `apt-get install postgresql`) and, in
-# the environment, `pip install dagster-postgres==0.29.27`.
+# Proves that the services of compose.yaml work without Docker, with Dagster's history in PostgreSQL: a cluster of its own in a temporary
+# folder, the settings of dagster.yaml and workspace.yaml, a small run of the command line, then code server, web server and daemon with a
+# run of two days of one source that goes through web server, queue and code server. Needs PostgreSQL's programs (Debian:
+# `apt-get install postgresql`) and, in the environment, `pip install dagster-postgres==0.29.27`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 bin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | tail -1 || true)
@@ -10,7 +11,7 @@ folder=$(mktemp -d) port=${PORT:-54329}
 as() { if [ "$(id -u)" = 0 ]; then runuser -u postgres -- "$@"; else "$@"; fi }  # PostgreSQL refuses to be root
 [ "$(id -u)" != 0 ] || chown postgres "$folder"
 chmod 755 "$folder"
-finish() { as pg_ctl --pgdata "$folder/db" --mode immediate stop >/dev/null || true; rm -rf "$folder"; }
+finish() { kill $(jobs -p) 2>/dev/null && wait || true; as pg_ctl --pgdata "$folder/db" --mode immediate stop >/dev/null || true; rm -rf "$folder"; }
 trap finish EXIT
 
 export DAGSTER_PG_HOST=127.0.0.1 DAGSTER_PG_PASSWORD=trial DAGSTER_HOME="$folder/home"
@@ -29,3 +30,16 @@ echo "in PostgreSQL:"
 sql dagster --command "select status, count(*) from runs group by 1" \
     --command "select count(*) || ' events, ' || pg_size_pretty(pg_database_size('dagster')) from event_logs"
 [ "$(sql dagster --command "select count(*) from runs where status = 'SUCCESS'")" = 1 ]
+
+grpc=$((port + 1)) web=$((port + 2))
+sed "s/host: code/host: 127.0.0.1/; s/port: 4000/port: $grpc/" infra/deploy/workspace.yaml > "$folder/workspace.yaml"
+dagster code-server start --module-name assets.definitions --location-name perplake --host 127.0.0.1 --port "$grpc" \
+    --use-python-environment-entry-point > "$folder/code.log" 2>&1 &
+python -m assets.runtime.webserver --host 127.0.0.1 --port "$web" --workspace "$folder/workspace.yaml" > "$folder/web.log" 2>&1 &
+dagster-daemon run --workspace "$folder/workspace.yaml" > "$folder/daemon.log" 2>&1 &
+PERPLAKE_VENUES="${VENUES:-kraken}" python infra/deploy/backfill.py "http://127.0.0.1:$web" || {
+    tail --lines 20 "$folder"/*.log
+    exit 1
+}
+echo "in PostgreSQL:"
+sql dagster --command "select status, count(*) from runs group by 1"

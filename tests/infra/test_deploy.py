@@ -61,10 +61,16 @@ def test_the_chart_has_the_same_image_port_and_limits() -> None:
     assert {image["tag"] for image in images} == {__version__.partition(".dev")[0]}
     coordinator = values["dagsterDaemon"]["runCoordinator"]["config"]["queuedRunCoordinator"]
     assert coordinator["tagConcurrencyLimits"] == settings["concurrency"]["runs"]["tag_concurrency_limits"]
-    monitoring = {
-        re.sub(r"(?<!^)([A-Z])", r"_\1", name).lower(): v for name, v in values["dagsterDaemon"]["runMonitoring"].items()
-    }
-    assert monitoring == settings["run_monitoring"]
+    assert _snake(values["dagsterDaemon"]["runMonitoring"]) == settings["run_monitoring"]
+    assert _snake(values["pythonLogs"]) == settings["python_logs"]
+    assert _snake(values["retention"]) == {"enabled": True, **settings["retention"]}
+
+
+def _snake(value: Any) -> Any:
+    """With the names of `dagster.yaml`; the chart writes them otherwise."""
+    if not isinstance(value, dict):
+        return value
+    return {re.sub(r"(?<!^)([A-Z])", r"_\1", name).lower(): _snake(content) for name, content in value.items()}
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
