@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 import msgspec
 import zstandard
@@ -170,15 +170,14 @@ def restore(settings: Settings, source: Path) -> Copied:
             raise ValueError(f"{place} is there already: name another --home, or move it away first")
     copied = Copied(about.market, has_warehouse=about.has_warehouse)
     draft = database.with_name(f"{database.name}.part")
+    places = {WAREHOUSE: draft, RUNS: settings.published / RUNS}
     for name, content in _members(source):
-        if name == WAREHOUSE:
-            draft.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(content, draft) if isinstance(content, Path) else draft.write_bytes(content)
-        elif name == RUNS:
-            settings.published.mkdir(parents=True, exist_ok=True)
-            (settings.published / RUNS).write_bytes(content.read_bytes() if isinstance(content, Path) else content)
+        if target := places.get(name):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("wb") as file:
+                shutil.copyfileobj(content, file)
         else:
-            _restore_file(landing, name, content.read_bytes() if isinstance(content, Path) else content, copied)
+            _restore_file(landing, name, content.read(), copied)
     landing.flush()
     if about.has_warehouse:
         with warehouse.connect(draft) as connection:  # raises where it is damaged
@@ -190,7 +189,8 @@ def restore(settings: Settings, source: Path) -> Copied:
 def _restore_file(landing: Landing, name: str, content: bytes, copied: Copied) -> None:
     if name.startswith("landing/pages/"):
         try:
-            found = hashlib.sha256(zstandard.decompress(content)).hexdigest()
+            with zstandard.ZstdDecompressor().stream_reader(content) as plain:  # in parts, whatever size it states
+                found = hashlib.file_digest(plain, "sha256").hexdigest()
         except zstandard.ZstdError as problem:
             found = str(problem)
         if found != name.rpartition("/")[2].partition(".")[0]:
@@ -223,14 +223,16 @@ def _read(source: Path, name: str) -> bytes:
         raise ValueError(f"{source} is no whole backup ({name}: {problem}): make it again with `perps backup`") from None
 
 
-def _members(source: Path) -> Iterator[tuple[str, bytes | Path]]:
-    """The files of a backup by name, the manifest's after the bodies; other names are left alone."""
+def _members(source: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    """The open files of a backup by name, the manifest's after the bodies; other names and links are left alone."""
     if source.is_dir():
-        files = [(str(file.relative_to(source)), file) for file in sorted(source.rglob("*"), reverse=True) if file.is_file()]
-        yield from ((name, file) for name, file in files if _NAMES.fullmatch(name))
+        for file in sorted(source.rglob("*"), reverse=True):
+            if file.is_file() and not file.is_symlink() and _NAMES.fullmatch(name := str(file.relative_to(source))):
+                with file.open("rb") as opened:
+                    yield name, opened
         return
     with tarfile.open(source) as tar:
         for member in tar:
-            file = tar.extractfile(member) if member.isfile() and _NAMES.fullmatch(member.name) else None
-            if file:
-                yield member.name, file.read()
+            content = tar.extractfile(member) if member.isfile() and _NAMES.fullmatch(member.name) else None
+            if content:
+                yield member.name, content

@@ -555,7 +555,7 @@ class _SourceFetch:
             size=len(page.body),
             params=dict(request.params),
             body=dict(request.body) if request.body else None,
-            origin=page.origin or run.origin,
+            origin=(page.origin if run.emulator else "") or run.origin,  # no venue decides it
             final=over and not unread and (not empty or (silent and bool(chain.times))),
             last=last,
             whole=last and not unread and chain.is_whole(page.observed_at, self._settle_ms),

@@ -43,6 +43,7 @@ from pipelines.source import Request
 from pipelines.windows import DAY, Window, to_datetime
 
 log = logging.getLogger("perplake.landing")
+_waiting = logging.getLogger("perplake.waiting")
 
 #: The remedy for what is missing or damaged.
 AGAIN = "`perps run` over its days requests it again"
@@ -103,6 +104,9 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     def overlaps(self, window: Window) -> bool:
         """True if the page can have rows of this window."""
         return self.window is None or (self.window[0] < window.end and self.window[1] > window.start)
+
+
+_ENTRY = msgspec.json.Decoder(Entry)
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -193,7 +197,11 @@ class Landing:
             Path(self.path).mkdir(parents=True, exist_ok=True)
             held = Path(f"{self.path}/.lock").open("ab")  # noqa: SIM115
             self.release = weakref.finalize(self, held.close)
-            fcntl.flock(held, fcntl.LOCK_SH)
+            try:
+                fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                _waiting.warning("waiting for what prunes landing %s (`fuser %s`); Ctrl-C stops the wait", self.root, held.name)
+                fcntl.flock(held, fcntl.LOCK_SH)
 
     def put(self, entry: Entry, body: bytes) -> None:
         """Store a body (once) and its entry. Raises `LandingFull` instead of writing beyond the cap."""
@@ -333,23 +341,26 @@ class Landing:
 
     def iterate(self, runs: list[str] | None = None) -> Iterator[Entry]:
         """The entries of some runs (default: all), in the order in which they were written; what can't be read is in `damage`."""
-        decoder = msgspec.json.Decoder(Entry)
         for run in self.runs() if runs is None else runs:
             for part in self.parts(run):
-                try:
-                    lines = self.fs.cat_file(part).splitlines()
-                except OSError as problem:
-                    self._note_damage(f"landing {part} can't be read and is left out: {problem}", b"")
-                    continue
-                for number, line in enumerate(lines, 1):
-                    try:
-                        check = _CHECK.search(line)
-                        if check and zlib.crc32(line[: check.start()] + b"}") != int(check[1], 16):
-                            raise ValueError("it is not what was written")
-                        yield decoder.decode(line)
-                    except (ValueError, RecursionError) as problem:
-                        place = f"landing {part}, line {number} is damaged and left out ({problem})"
-                        self._note_damage(f"{place}; {AGAIN}", line)
+                yield from self.entries(part)
+
+    def entries(self, part: str) -> Iterator[Entry]:
+        """The entries of one file of a manifest."""
+        try:
+            lines = self.fs.cat_file(part).splitlines()
+        except OSError as problem:
+            self._note_damage(f"landing {part} can't be read and is left out: {problem}", b"")
+            return
+        for number, line in enumerate(lines, 1):
+            try:
+                check = _CHECK.search(line)
+                if check and zlib.crc32(line[: check.start()] + b"}") != int(check[1], 16):
+                    raise ValueError("it is not what was written")
+                yield _ENTRY.decode(line)
+            except (ValueError, RecursionError) as problem:
+                place = f"landing {part}, line {number} is damaged and left out ({problem})"
+                self._note_damage(f"{place}; {AGAIN}", line)
 
     def _note_damage(self, message: str, line: bytes) -> None:
         if message not in self.damage:

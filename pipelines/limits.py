@@ -15,18 +15,20 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
-
+from pipelines.locks import moment
 from pipelines.source import Limit
 
 SHARE = 0.97
 SLACK_MS = 1000
 #: No venue asks for a longer pause, in seconds: a longer one is of a damaged file.
 LONGEST_PAUSE = 31 * 86_400
+#: A program of perplake holds the file for milliseconds.
+LOCKED_SECONDS = 10.0
 #: Spent weight is summed in slots of this many seconds, which keeps the table at a few thousand rows.
 SLOT = 0.05
 
@@ -60,13 +62,13 @@ class Limiter:
         scale: float = 1.0,
         clock: Callable[[], float] = lambda: time.time(),
     ) -> None:
-        self._pool, self._clock = pool, clock
+        self._pool, self._clock, self._path = pool, clock, path
         self._limits = {
             name: (f"{pool}.{name}", max(1, int(limit.weight * scale * SHARE)), limit.seconds + SLACK_MS / 1000)
             for name, limit in limits.items()
         }
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock"):  # two first runs at once: SQLite refuses one of them to change the journal
+        with moment(Path(f"{path}.lock")):  # two first runs at once: SQLite refuses one of them to change the journal
             try:
                 self._db = _open(path)
             except (sqlite3.DatabaseError, UnicodeDecodeError) as problem:  # an error can quote damaged text
@@ -87,8 +89,8 @@ class Limiter:
 
         A weight greater than a (scaled down) limit uses all of it.
         """
-        self._db.execute("BEGIN IMMEDIATE")
-        with self._db:
+        with self._usable(), self._db:
+            self._db.execute("BEGIN IMMEDIATE")
             now = self._clock()
             if pause := self._pause(now):
                 return pause.seconds
@@ -119,16 +121,28 @@ class Limiter:
         """The weight that was counted in the last window of a limit, by all processes on the machine."""
         key, _, window = self._limits[name]
         sql = "SELECT total(weight) FROM spent WHERE name = ? AND slot >= ?"
-        return float(self._db.execute(sql, (key, int((self._clock() - window) / SLOT))).fetchone()[0])
+        with self._usable():
+            return float(self._db.execute(sql, (key, int((self._clock() - window) / SLOT))).fetchone()[0])
 
     def pause(self, seconds: float, problem: str, remedy: str = "") -> None:
         """Send nothing to the pool for so long; a pause never shortens another."""
         now = self._clock()
-        self._db.execute(_PAUSE, (self._pool, now, now + seconds, problem, remedy))
+        with self._usable():
+            self._db.execute(_PAUSE, (self._pool, now, now + seconds, problem, remedy))
 
     def paused(self) -> Pause | None:
         """What is left of the pool's pause."""
-        return self._pause(self._clock())
+        with self._usable():
+            return self._pause(self._clock())
+
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        """Raises `OSError` with a remedy where the file is locked, full or damaged: nothing may be sent that can't be counted."""
+        try:
+            yield
+        except sqlite3.Error as problem:
+            remedy = f"end what locks it (`fuser {self._path}`), free room, or name another folder by PERPLAKE_STATE"
+            raise OSError(f"{self._path} can't be used ({problem}): {remedy}") from None
 
     def _pause(self, now: float) -> Pause | None:
         sql = "SELECT since, until, problem, remedy FROM pauses WHERE pool = ?"
@@ -143,7 +157,7 @@ class Limiter:
 
 def _open(path: Path) -> sqlite3.Connection:
     """The file, with its tables. Raises `sqlite3.DatabaseError` where it is damaged."""
-    db = sqlite3.connect(path, timeout=60, isolation_level=None)
+    db = sqlite3.connect(path, timeout=LOCKED_SECONDS, isolation_level=None)
     try:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = OFF")  # what is lost in a power cut is the weight of the last minutes

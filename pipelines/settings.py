@@ -12,6 +12,7 @@ import re
 import tempfile
 from collections.abc import Iterable
 from datetime import date, datetime
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -34,6 +35,8 @@ CATALOGS = frozenset(
     "raw meta marts marts_0_1 staging intermediate seeds main temp system information_schema pg_catalog memory".split()
 )
 Names = Annotated[list[str], NoDecode]
+#: No venue has data of before, and a later day is a slip of the finger.
+Day = Annotated[date, Field(ge=date(1971, 1, 1), lt=date(2200, 1, 1))]
 
 
 def _state_folder() -> Path:
@@ -48,10 +51,22 @@ def _old_variable() -> dict[str, Any]:
     return {"mode": value} if (value := os.environ.get("PERPLAKE_SOURCE")) else {}
 
 
+class _Toml(TomlConfigSettingsSource):
+    """`perplake.toml`. Raises `ValueError` naming a file that can't be read."""
+
+    def _read_file(self, file_path: Path | Traversable) -> dict[str, Any]:
+        try:
+            return super()._read_file(file_path)
+        except ValueError as problem:
+            raise ValueError(f"{Path(str(file_path)).absolute()} is no TOML ({problem}): mend it, or move it away") from None
+
+
 class Settings(BaseSettings):
     """The settings of a run. Immutable; `model_copy(update=…)` makes a variant."""
 
-    model_config = SettingsConfigDict(env_prefix="PERPLAKE_", toml_file="perplake.toml", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="PERPLAKE_", toml_file="perplake.toml", frozen=True, extra="forbid", allow_inf_nan=False
+    )
 
     mode: str = Field("synthetic", description="`synthetic`, `recorded:FOLDER`, `live`, or `replay` (load again from landing)")
     venues: Names = Field(["core"], description="venues, separated by commas; `core` or `all`")
@@ -70,10 +85,13 @@ class Settings(BaseSettings):
         ["BTC", "ETH", "SOL", "XRP", "DOGE", "HYPE", "LINK", "PEPE"],
         description="base assets; `all` for every listed perpetual; a recording defaults to all its assets",
     )
-    first: date | None = Field(None, description="first day, inclusive (UTC); default: `days` before the last day")
-    last: date | None = Field(None, description="last day, inclusive (UTC); default: yesterday")
+    first: Day | None = Field(None, description="first day, inclusive (UTC); default: `days` before the last day")
+    last: Day | None = Field(None, description="last day, inclusive (UTC); default: yesterday")
     days: int = Field(
-        120, ge=1, description="length of the window in days, where no first day is given; a recording defaults to all its days"
+        120,
+        ge=1,
+        le=20_000,
+        description="length of the window in days, where no first day is given; a recording defaults to all its days",
     )
     as_of: datetime | None = Field(None, description="the time of the run's clock; default: the end of the last day, live: now")
     home: Path = Field(Path(".perplake"), description="folder for all that runs write")
@@ -87,13 +105,13 @@ class Settings(BaseSettings):
         None, description="folder or `s3://bucket/prefix` for raw responses; default: one per market in the home folder"
     )
     landing_max_gb: float = Field(20.0, gt=0, description="largest size of landing in GB; a run stops before it exceeds it")
-    seed: int = Field(7, description="seed of the synthetic market")
+    seed: int = Field(7, ge=-(2**31), lt=2**31, description="seed of the synthetic market")
     limits_scale: float | None = Field(
         None,
         gt=0,
         description="factor for the rate limits of client and emulator; default: 1 live, 500 on the emulator",
     )
-    emulator_url: str | None = Field(None, description="URL of a running emulator; default: start one")
+    emulator_url: str | None = Field(None, pattern="^https?://", description="URL of a running emulator; default: start one")
     report: bool = Field(True, description="draw the report at the end of a run; `false` saves some seconds")
     liquidation_days: float = Field(3, ge=0, description="days of liquidations to fetch, at the end of the window")
     collect_seconds: float = Field(60, gt=0, description="seconds after which the collector puts what it heard into landing")
@@ -155,15 +173,32 @@ class Settings(BaseSettings):
             raise ValueError(f"{path} is a folder: name the DuckDB file in it")
         return path
 
+    @field_validator("as_of")
+    @classmethod
+    def _in_range(cls, moment: datetime | None) -> datetime | None:
+        if moment and not 1971 <= moment.year < 2200:
+            raise ValueError(f"{moment} is no time of data: name one from 1971 to 2199")
+        return moment
+
     @field_validator("landing")
     @classmethod
     def _expanded(cls, landing: str | None) -> str | None:
+        if landing and "://" in landing and not re.match("s3://[^/]", landing):
+            raise ValueError(f"{landing}: landing is a folder, or a bucket as s3://BUCKET/FOLDER")
         return str(Path(landing).expanduser()) if landing and "://" not in landing else landing
 
     @field_validator("venues", "ccxt_venues", "vendor_venues", "subgraphs", "hosts", "assets", "ui_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _not_nothing(self) -> Settings:
+        if not (self.venues or self.ccxt_venues or self.vendor_venues or self.subgraphs):
+            raise ValueError("venues: it names none; name some, separated by commas")
+        if not self.assets:
+            raise ValueError("assets: it names none; name some, separated by commas")
+        return self
 
     @field_validator("hosts")
     @classmethod
@@ -193,7 +228,7 @@ class Settings(BaseSettings):
             init_settings,
             env_settings,
             cast(PydanticBaseSettingsSource, _old_variable),
-            TomlConfigSettingsSource(settings_cls),
+            _Toml(settings_cls),
         )
 
     @property

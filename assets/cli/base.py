@@ -65,10 +65,12 @@ def expected_errors() -> Iterator[None]:
         raise typer.Exit(130) from None
     except ValidationError as problem:
         for error in problem.errors():
-            typer.echo(f"perps: setting {'.'.join(map(str, error['loc']))}: {error['msg']}", err=True)
+            about = [".".join(map(str, error["loc"])), error["msg"].removeprefix("Value error, ")]
+            typer.echo(printable(f"perps: setting {': '.join(filter(None, about))}"), err=True)
         raise typer.Exit(2) from None
     except (ValueError, KeyError, ConnectionError, WarehouseMismatch, LandingFull) as problem:
-        typer.echo(printable(f"perps: {problem}"), err=True)
+        message = problem.args[0] if isinstance(problem, KeyError) and problem.args else problem  # its text has quotes about it
+        typer.echo(printable(f"perps: {message}"), err=True)
         raise typer.Exit(2) from None
     except Exception as problem:
         if (line := of_the_machine(problem)) is None:
@@ -90,6 +92,12 @@ def of_the_machine(problem: BaseException) -> str | None:
             return f"the disk is full ({text}): {FREE_ROOM}"
         if _NOT_WRITABLE.search(text) or (isinstance(each, OSError) and each.errno in _REFUSED):
             return f"a file or folder can't be used ({text}): make it writable, or choose another (--home, --landing, …)"
+        if isinstance(each, OSError) and each.errno is None and text:  # one of ours, with its remedy
+            return text
+        if "database is locked" in text:
+            return (
+                f"another program locks Dagster's history ({text}): end it (`fuser` of the files in DAGSTER_HOME), then run again"
+            )
         if isinstance(each, OSError | sqlite3.Error) or type(each).__module__.startswith(("duckdb", "_duckdb")):
             return f"{type(each).__name__}: {text}"
         waiting += [part for part in (each.__cause__, each.__context__, *getattr(each, "exceptions", ())) if part]
@@ -137,7 +145,7 @@ def reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         raise ValueError(
             f"{path} was published by another version of perplake ({first_line}): `perps run` publishes it again"
         ) from None
-    except FILE_ERRORS as problem:
+    except (*FILE_ERRORS, duckdb.PermissionException) as problem:  # the latter: it is a file of another database
         raise ValueError(unusable(path, problem, "it is damaged: `perps run` publishes it again")) from None
 
 

@@ -46,7 +46,7 @@ def collectors(found: Sequence[tuple[Mapping[str, Any], bool]]) -> None:
         console.print("no collector runs: start one with `perps collect`")
     for state, lives in found:
         end = "runs" if lives else "was killed: the next collector puts what it left into landing"
-        console.print(f"collector {state['run']} {end}; last written {_ms(state['flushed_at'])} UTC")
+        console.print(f"collector {escape(state['run'])} {end}; last written {_ms(state['flushed_at'])} UTC")
         if state["problem"]:
             console.print(escape(state["problem"]), style="red")
         names = ("stream", "heard", "instruments", "events", "messages", "MB", "last event, UTC", "missing", "dropped", "again")
@@ -57,14 +57,14 @@ def collectors(found: Sequence[tuple[Mapping[str, Any], bool]]) -> None:
             heard = "yes" if stream["heard"] and lives else f"no: {stream['last_problem'] or 'not subscribed yet'}"
             last = _ms(stream["last_event"]) if stream["last_event"] else "none"
             symbols = f"{stream['symbols']:,}" if stream["symbols"] else "all"
-            table.add_row(tag, escape(heard), symbols, *numbers, f"{stream['bytes'] / 1e6:.1f}", last, *losses)
+            table.add_row(escape(tag), escape(heard), symbols, *numbers, f"{stream['bytes'] / 1e6:.1f}", last, *losses)
         console.print(table)
         table = Table("source", "polled", "instruments", "rounds", "pages", "failed", "last round, UTC", box=None)
         for source, poll in state.get("polls", {}).items():
             polled = "yes" if poll["polled"] and lives else f"no: {poll['last_problem'] or 'not yet'}"
             polled += "".join(f"; {endpoint} of {turn} in a round" for endpoint, turn in poll.get("in_turn", {}).items())
             numbers = [f"{poll[name]:,}" for name in ("instruments", "rounds", "pages", "failures")]
-            table.add_row(source, escape(polled), *numbers, _ms(poll["last_round"]) if poll["last_round"] else "none")
+            table.add_row(escape(source), escape(polled), *numbers, _ms(poll["last_round"]) if poll["last_round"] else "none")
         if table.row_count:
             console.print(table)
 
@@ -87,7 +87,7 @@ def regimes(db: duckdb.DuckDBPyConnection, assets: list[str], days: int = 14) ->
             "regime",
             "confidence",
             "reasons",
-            title=f"{asset}, last {len(rows)} days",
+            title=f"{escape(asset)}, last {len(rows)} days",
             title_justify="left",
             box=None,
         )
@@ -98,7 +98,7 @@ def regimes(db: duckdb.DuckDBPyConnection, assets: list[str], days: int = 14) ->
 
 def _styled(label: str) -> str:
     """A label in its colour; one of an older version is plain."""
-    return f"[{REGIMES[label].terminal_style}]{label}[/]" if label in REGIMES else label
+    return f"[{REGIMES[label].terminal_style}]{label}[/]" if label in REGIMES else escape(label)
 
 
 def outlook(db: duckdb.DuckDBPyConnection, asset: str, day: date | None) -> None:
@@ -116,7 +116,7 @@ def outlook(db: duckdb.DuckDBPyConnection, asset: str, day: date | None) -> None
     at, label, confidence, reasons, origin = labelled
     if origin == "synthetic":
         console.print("[bold]SYNTHETIC DATA[/]: a generated market of this seed, not the real one.")
-    console.print(f"{asset} on {at}, from what was known by its close")
+    console.print(f"{escape(asset)} on {at}, from what was known by its close")
     console.print(f"nowcast       {_styled(label)}, confidence {confidence:.2f}: {escape(reasons)}")
     daily = with_market(db.sql("FROM marts.daily_assets ORDER BY asset, day").df())
     console.print(f"posture       {posture.suggest(daily, asset, at)}")
@@ -213,7 +213,7 @@ def fetch_end(run: Run, results: list[FetchResult], notes: list[str]) -> list[st
         console.print(f"[bold red]failed[/] {escape(line)}")
     _durations({result.source: result.seconds for result in results})
     console.print(f"window    {run.window}")
-    console.print(f"landing   {run.settings.landing_root}")
+    console.print(escape(f"landing   {run.settings.landing_root}"))
     return problems
 
 
@@ -234,7 +234,7 @@ def load_end(run: Run, results: list[LoadResult]) -> None:
     for line in _grouped(unread):
         console.print(f"[bold red]failed[/] {escape(line)}")
     console.print(f"window    {run.window}")
-    console.print(f"warehouse {run.settings.database}")
+    console.print(escape(f"warehouse {run.settings.database}"))
 
 
 def _notes(lines: Iterable[str]) -> None:
@@ -250,7 +250,7 @@ def _durations(seconds: Mapping[str, float]) -> None:
 def _paths(**paths: Path) -> None:
     for name, path in paths.items():
         if path.exists():
-            console.print(f"{name:<9} {path}")
+            console.print(f"{name:<9} {escape(str(path))}")
 
 
 def _grouped(lines: Iterable[str]) -> list[str]:
@@ -269,28 +269,28 @@ def status(db: duckdb.DuckDBPyConnection) -> None:
     """What is loaded, how fresh, how complete, and what could not be read."""
     info = db.execute("SELECT market, origin, window_start, window_end, as_of FROM meta.scope").fetchone()
     if info:
-        console.print(f"market {info[0]} ({info[1]}), window {info[2]} to {info[3]} UTC, clock at {info[4]}\n")
+        console.print(escape(f"market {info[0]} ({info[1]}), window {info[2]} to {info[3]} UTC, clock at {info[4]}\n"))
     table = Table("dataset", "venue", "source", "instruments", "rows", "first", "last", box=None)
     for name, dataset in counted_datasets().items():
         for row in db.execute(
             f"SELECT venue, source, count(DISTINCT instrument_id), count(*), min({dataset.time}), max({dataset.time}) "
             f"FROM marts.{dataset.fact} GROUP BY ALL ORDER BY ALL"
         ).fetchall():
-            table.add_row(name, row[0], row[1], str(row[2]), f"{row[3]:,}", str(row[4]), str(row[5]))
+            table.add_row(name, escape(row[0]), row[1], str(row[2]), f"{row[3]:,}", str(row[4]), str(row[5]))
     console.print(table, "")
     coverage(db)
     unread = db.execute(
         "SELECT source, endpoint, field, value, problem, page FROM meta.quarantine ORDER BY observed_at DESC"
     ).fetchall()
     for source, endpoint, field, value, problem, page in unread[:10]:
-        console.print(f"quarantine {source} {endpoint} page {page}: {escape(f'{field} = {value}: {problem}')}")
+        console.print(escape(f"quarantine {source} {endpoint} page {page}: {field} = {value}: {problem}"))
 
 
 def last_runs(runs: list[dict[str, Any]]) -> None:
     """The last runs of the command line, newest first, with the reasons where one did not succeed."""
     for run in runs[:5]:
         outcome = run["outcome"] if run["outcome"] != "running" else "running, or killed"
-        console.print(f"run {run['started']} {escape(run['mode'])} {run['window']}: {outcome}")
+        console.print(escape(f"run {run['started']} {run['mode']} {run['window']}: {outcome}"))
         for line in run["messages"][:5] if run["outcome"] != "succeeded" else []:
             console.print(f"    {escape(line)}")
 
@@ -304,7 +304,7 @@ def gaps(db: duckdb.DuckDBPyConnection, limit: int) -> None:
     table = Table("dataset", "instrument", "from", "to", "missing", "can be fetched", box=None)
     for _, source, dataset, instrument, start, end, missing, reason, until in rows[:limit]:
         can = f"no: {reason.replace('_', ' ')}" if reason else f"yes, until {until}" if until else "yes"
-        table.add_row(f"{source} {dataset}", instrument, str(start), str(end), f"{missing:,}", can)
+        table.add_row(f"{source} {dataset}", escape(instrument), str(start), str(end), f"{missing:,}", can)
     console.print(table if rows else "nothing is missing")
     if len(rows) > limit:
         console.print(f'… and {len(rows) - limit:,} more gaps: perps query "select * from marts.gaps"')

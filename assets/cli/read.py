@@ -86,7 +86,7 @@ def status(settings: Settings) -> None:
     path = published_path(settings)
     printing.last_runs(noted_runs(path.parent))
     published_copy(settings)
-    printing.console.print(f"published copy {path}")
+    printing.console.print(f"published copy {path}", markup=False)
     with reading(path) as db:
         printing.status(db)
 
@@ -123,6 +123,6 @@ def explain(
     if not settings.model_fields_set & {"mode", "warehouse"}:
         settings = settings.model_copy(update={"mode": "replay"})  # the market that ran last
     for step in steps(settings, published_copy(settings), fact, instrument, at):
-        console.print(f"[bold]{step.title}[/]")
+        console.print(step.title, style="bold", markup=False)
         for name, value in step.content.items():
             console.print(f"    {name:<20} {value}", markup=False)

@@ -150,7 +150,7 @@ def whole_days(settings: Settings) -> dict[str, set[date]]:
     for run in noted_runs(settings.published):
         for source, found in run.get("whole_days", {}).items():
             for first, last in found:
-                days.setdefault(source, set()).update(Window.of_days(date.fromisoformat(first), date.fromisoformat(last)).days)
+                days.setdefault(source, set()).update(Window.of_days(first, last).days)
     return days
 
 

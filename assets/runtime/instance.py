@@ -14,8 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
-
+from pipelines.locks import moment
 from pipelines.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,7 +28,10 @@ _WRITTEN_BEFORE = {"6770f33d8bb6", "e6e90429bac9", "d55e2598b5b9"}
 def dagster_home(settings: Settings) -> Path:
     """The instance's folder, ready for use."""
     if users := os.environ.get("DAGSTER_HOME"):
-        return Path(users).expanduser().resolve()
+        folder = Path(users).expanduser().resolve()
+        if not folder.is_dir():
+            raise ValueError(f"DAGSTER_HOME names {folder}, which is no folder: make it, or unset the variable")
+        return folder
     folder = (settings.home / "dagster").resolve()
     folder.mkdir(parents=True, exist_ok=True)
     template, used, written = (file.read_bytes() if file.exists() else b"" for file in (TEMPLATE, *_files(folder)))
@@ -53,7 +55,7 @@ def dagster_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     import dagster as dg
 
     settings.home.mkdir(parents=True, exist_ok=True)
-    with FileLock(settings.home / "dagster.lock"):  # two first runs at once: Dagster makes its tables without one
+    with moment(settings.home / "dagster.lock"):  # two first runs at once: Dagster makes its tables without one
         opened = dg.DagsterInstance.from_config(str(dagster_home(settings)))
     with opened as instance:
         yield instance

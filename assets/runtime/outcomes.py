@@ -11,7 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Required, TypedDict
+
+import msgspec
 
 from assets.report.outcomes import CheckOutcome, Severity
 from pipelines.settings import Settings
@@ -87,10 +89,25 @@ def ranges(days: Iterable[date]) -> list[tuple[str, str]]:
 def noted_runs(published: Path) -> list[dict[str, Any]]:
     """The noted runs, newest first; a run that was killed is still `running`."""
     path, runs = published / "runs.jsonl", dict[str, dict[str, Any]]()
-    for line in path.read_text().splitlines() if path.exists() else []:
+    for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
         try:
-            note = json.loads(line)
+            note = msgspec.json.decode(line, type=_Note)
         except ValueError:  # half a line of a killed run
             continue
-        runs.setdefault(note["started"], {}).update(note)
+        runs.setdefault(note["started"], {**_NOTHING}).update(note)
     return sorted(runs.values(), key=lambda run: str(run["started"]), reverse=True)
+
+
+class _Note(TypedDict, total=False):
+    """What a line may say of a run."""
+
+    started: Required[str]
+    mode: str
+    window: str
+    outcome: str
+    messages: list[str]
+    whole_days: dict[str, list[tuple[date, date]]]
+
+
+#: Of a run whose first line is damaged.
+_NOTHING = {"mode": "", "window": "", "outcome": "unknown", "messages": []}

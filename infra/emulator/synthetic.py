@@ -69,6 +69,8 @@ from infra.emulator.venues import profiles
 
 EPOCH = 1_735_689_600_000
 """First simulated instant and listing of everything: 2025-01-01T00:00Z, ms."""
+LAST = EPOCH + 25 * 8766 * MS_HOUR
+"""About 2050, until when it can be simulated: each year takes some megabytes and a second."""
 BLOCK = 240
 """Hours that are simulated, and given random numbers, together."""
 
@@ -216,7 +218,7 @@ class SyntheticMarket:
     instant that is held: an emulator that shows 120 days needn't render years. Everything is listed at EPOCH whatever
     `since` is. A bundle stays the same object until `extend` has made new hours. `venues` are those of the emulator's modules
     unless told; one more or less changes nothing of the others.
-    Raises ValueError for an `until` before EPOCH or a number of assets outside 1..8.
+    Raises ValueError for an `until` before EPOCH or after LAST, or a number of assets outside 1..8.
     """
 
     def __init__(
@@ -233,6 +235,8 @@ class SyntheticMarket:
             raise ValueError(f"the synthetic market has 1 to {len(ASSETS)} assets, not {assets}")
         if until < EPOCH:
             raise ValueError("the synthetic market begins at 2025-01-01T00:00Z: a clock before that has nothing to show")
+        if until > LAST:
+            raise ValueError("the synthetic market ends about 2050: set the clock to a time before that")
         self.origin = f"synthetic; seed={seed}"
         self.seed, self.since, self.until, self.causes = seed, max(since, EPOCH), until, causes
         self.assets = ASSETS[:assets]

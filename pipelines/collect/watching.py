@@ -7,10 +7,11 @@ Alone: `curl http://127.0.0.1:9187/health` while `perps collect` runs; `perps co
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
+from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import web
@@ -22,6 +23,8 @@ from pipelines.collect import spool
 from pipelines.collect.collector import Collector
 
 log = logging.getLogger("perplake.collect")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 COUNTERS = {
     "messages": "Frames received, control frames of the protocol left out.",
@@ -89,7 +92,14 @@ async def watched(collector: Collector, port: int) -> AsyncIterator[str]:
         status = 200 if collector.is_healthy else 503
         return web.Response(body=msgspec.json.encode(collector.state()), status=status, content_type="application/json")
 
-    app = web.Application()
+    @web.middleware
+    async def on_loopback(request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Refuse other names than loopback's: a page in a browser could reach it by a name of its own (DNS rebinding)."""
+        if urlsplit(f"//{request.host}").hostname not in ("127.0.0.1", "localhost", "::1"):
+            return web.Response(status=403, text=f"this is no {request.host}\n")
+        return await handler(request)
+
+    app = web.Application(middlewares=[on_loopback])
     app.router.add_get("/metrics", metrics)
     app.router.add_get("/health", health)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
@@ -109,12 +119,28 @@ async def watched(collector: Collector, port: int) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-def states(root: Path) -> list[tuple[dict[str, Any], bool]]:
+class State(TypedDict):
+    """What `Collector.state` gives, as it is read again."""
+
+    run: str
+    started: int
+    at: int
+    flushed_at: int
+    sealed_at: int
+    sealed_pages: int
+    spooled_bytes: int
+    problem: str
+    healthy: bool
+    streams: dict[str, dict[str, Any]]
+    polls: NotRequired[dict[str, dict[str, Any]]]
+
+
+def states(root: Path) -> list[tuple[State, bool]]:
     """The last state of each collector of a market that has left one, and whether it lives."""
     found = []
     for file in sorted(root.glob("*/status.json")):
         try:
-            state = msgspec.json.decode(file.read_bytes())
+            state = msgspec.json.decode(file.read_bytes(), type=State)
         except (OSError, ValueError):
             continue
         found.append((state, spool.lives(file.parent)))

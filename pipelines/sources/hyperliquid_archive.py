@@ -21,6 +21,8 @@ from pipelines.windows import DAY, Window
 
 NUMBERS = ("funding", "open_interest", "premium", "oracle_px", "mark_px", "mid_px")
 COLUMNS = ("coin", "time", *NUMBERS)
+#: The longest file that is read, in bytes after decompression: a day of 200 coins has about 30 MB.
+MOST_BYTES = 128_000_000
 #: The first row of each coin and hour of those that can be read, and all others.
 PICK = f"""
 select {", ".join(COLUMNS)} from (
@@ -45,7 +47,10 @@ class AssetContext(Record):
 
 
 def decode(body: bytes) -> list[Any]:
-    """The rows of the CSV as objects of text; a line with another number of fields is its text. Raises `pa.ArrowException`."""
+    """The rows of the CSV as objects of text; a line with another number of fields is its text.
+
+    Raises `pa.ArrowException`, and `ValueError` for a file that is too long.
+    """
     odd: list[str] = []
 
     def set_aside(line: pa.csv.InvalidRow) -> str:
@@ -53,9 +58,11 @@ def decode(body: bytes) -> list[Any]:
         return "skip"
 
     with duckdb.connect() as connection:
-        plain = pa.CompressedInputStream(pa.BufferReader(body), "lz4").read().decode(errors="replace").encode()
+        plain = pa.CompressedInputStream(pa.BufferReader(body), "lz4").read(MOST_BYTES + 1)
+        if len(plain) > MOST_BYTES:
+            raise ValueError(f"the file is longer than {MOST_BYTES / 1e6:g} MB")
         lines = pa.csv.read_csv(  # noqa: F841, DuckDB finds it by its name
-            pa.BufferReader(plain),
+            pa.BufferReader(plain.decode(errors="replace").encode()),
             parse_options=pa.csv.ParseOptions(invalid_row_handler=set_aside),
             convert_options=pa.csv.ConvertOptions(column_types=dict.fromkeys(COLUMNS, pa.string()), include_columns=COLUMNS),
         )

@@ -15,7 +15,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from assets.cli import ui
+from assets.cli import printing, ui
 from assets.defs.days import materialized, not_materialized
 from assets.defs.landing import landing_key
 from assets.defs.publish import failed_checks
@@ -200,6 +200,17 @@ def test_a_failure_is_told_and_noted(
     assert ("the disk is full" if breaks else "table: whole: 2025-10-03 was not answered") in text and "odd" not in text
     [noted] = noted_runs(Settings().published)
     assert (noted["outcome"], noted["window"]) == ("failed" if breaks else "incomplete", "2025-10-03")
+
+
+def test_lines_about_runs_that_are_damaged_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "runs.jsonl").write_bytes(
+        b'[]\nnull\n{}\n{"started":1}\n{"started":"a","outcome":7}\n{"started":"a","messages":"x"}\n\xff\xfe{\n'
+        b'{"started":"b","outcome":"failed","messages":["[/x]"],"whole_days":{"okx":[["2025-01-01","2025-01-02"]]}}\n'
+        b'{"started":"c"}\n{"started":"d","whole_days":{"okx":[["x"]]}}'
+    )
+    late, early = noted_runs(tmp_path)
+    assert (late["started"], late["outcome"], early["outcome"], early["messages"]) == ("c", "unknown", "failed", ["[/x]"])
+    printing.last_runs([late, early])  # what looks like markup is text
 
 
 def test_the_last_word_of_a_check_counts_where_it_is_an_error(instance: dg.DagsterInstance) -> None:

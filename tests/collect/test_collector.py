@@ -7,6 +7,7 @@ import json
 import logging
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Sequence
@@ -260,6 +261,9 @@ def test_it_tells_how_it_goes(emulator: Served, tmp_path: Path) -> None:
         async with watching.watched(collector, 19187) as address:
             for path in ("metrics", "health"):
                 answers[path] = await asyncio.to_thread(get, f"{address}/{path}")
+            refused = urllib.request.Request(f"{address}/health", headers={"Host": "evil.example"})
+            with pytest.raises(urllib.error.HTTPError, match="403"):
+                await asyncio.to_thread(urllib.request.urlopen, refused, timeout=5)
             while not (found := watching.states(root(run.settings))):
                 await asyncio.sleep(0.05)
             answers["status"] = found

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+import zstandard
 
 from pipelines import warehouse
 from pipelines.backup import backup, restore
@@ -80,6 +81,15 @@ def test_what_is_no_backup_is_refused(settings: Settings, tmp_path: Path) -> Non
             tar.addfile(info, BytesIO(body))
     restore(Settings(home=tmp_path / "new"), hostile)
     assert not list(tmp_path.rglob("*escaped*"))
+    bomb = tmp_path / "copy" / "landing" / "pages" / "00" / f"{'0' * 64}.zst"
+    bomb.parent.mkdir(exist_ok=True)
+    stated = (1 << 50).to_bytes(8, "little")  # a petabyte
+    bomb.write_bytes(zstandard.compress(b"")[:4] + b"\xc0" + stated)
+    (linked := bomb.with_name(f"{'1' * 64}.zst")).symlink_to("/etc/hostname")
+    restored = restore(Settings(home=tmp_path / "bombed"), tmp_path / "copy")
+    assert [line.partition(" in the backup")[0] for line in restored.damage] == [f"landing/pages/00/{bomb.name}"]
+    bomb.unlink()
+    linked.unlink()
     about = tmp_path / "copy" / "backup.json"
     about.write_bytes(about.read_bytes().replace(b"synthetic-7", b"../../x"))
     with pytest.raises(ValueError, match="no market is called"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from pipelines import limits
 from pipelines.clock import Clock
 from pipelines.limits import Limiter
+from pipelines.locks import moment
 from pipelines.run import Run
 from pipelines.settings import Settings
 from pipelines.source import Limit
@@ -176,3 +178,28 @@ def test_limits_of_venues_are_the_machines_and_not_a_homes(tmp_path: Path, monke
         run.client(source).limiter.pause(1000, "banned")
     assert (tmp_path / "state" / "perplake" / "limits.sqlite").exists()
     assert Run.begin(Settings(mode="live", home=tmp_path / "c"), Window(0, 1), Clock()).client(source).limiter.paused()
+
+
+def test_a_file_that_others_lock_is_named_with_what_mends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "LOCKED_SECONDS", 0.05)
+    path = tmp_path / "limits.sqlite"
+    limiter = Limiter(path, "venue", {"weight": Limit(100, 1)})
+    stranger = sqlite3.connect(path, isolation_level=None)
+    stranger.execute("BEGIN EXCLUSIVE")
+    for use in (lambda: limiter.spend({"weight": 1}), lambda: limiter.pause(1, "")):
+        with pytest.raises(OSError, match=r"limits\.sqlite can't be used \(database is locked\): end what locks it") as told:
+            use()
+        assert told.value.errno is None, "it ends the fetch, in one line"
+    stranger.close()
+    assert limiter.spend({"weight": 1}) == 0
+
+
+def test_a_lock_for_moments_that_a_stranger_holds_is_named(tmp_path: Path) -> None:
+    with (
+        moment(tmp_path / "a.lock"),
+        pytest.raises(ValueError, match=r"has held .*a\.lock for 0 seconds: `fuser "),
+        moment(tmp_path / "a.lock", 0.01),
+    ):
+        pass
+    with moment(tmp_path / "a.lock", 0.01):
+        pass

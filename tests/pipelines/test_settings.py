@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -188,3 +189,26 @@ def test_names_that_mean_something_to_the_engines_are_refused(name: str, tmp_pat
 def test_a_warehouse_is_not_called_like_a_schema(name: str, tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="is a schema's name; choose another"):
         Settings(warehouse=tmp_path / f"{name}.duckdb")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"first": "0001-01-01"},
+        {"last": "9999-12-31"},
+        {"as_of": "9999-12-31T23:59:59Z"},
+        {"as_of": "1800-01-01"},
+        {"days": 10**9},
+        {"landing_max_gb": "nan"},
+        {"timeout_seconds": "inf"},
+        {"seed": 2**70},
+        {"landing": "s3://"},
+        {"landing": "http://127.0.0.1/x"},
+        {"emulator_url": "file:///etc/passwd"},
+        {"venues": ","},
+        {"assets": " "},
+    ],
+)
+def test_values_that_no_run_can_have_are_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(given))):
+        Settings(**given)

@@ -251,7 +251,7 @@ def failures(emulator: Served, home: Path, **settings: Any) -> list[str]:
 
 
 def test_a_symbol_that_ccxt_does_not_know(emulator: Served, tmp_path: Path) -> None:
-    run, _ = fetch_by_ccxt(emulator, tmp_path, "bybit", assets=[])
+    run, _ = fetch_by_ccxt(emulator, tmp_path, "bybit", assets=["NOPE"])
     source = ccxt_source("bybit")
 
     async def one() -> Any:

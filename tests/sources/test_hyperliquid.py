@@ -18,6 +18,7 @@ from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served, serve
 from pipelines.reading import Unreadable, read
 from pipelines.source import Instrument
+from pipelines.sources import hyperliquid_archive
 from pipelines.sources.hyperliquid import SOURCE
 from pipelines.sources.hyperliquid_archive import SOURCE as ARCHIVE
 from pipelines.windows import Window
@@ -132,6 +133,12 @@ def packed(*lines: str) -> bytes:
     with pa.CompressedOutputStream(sink, "lz4") as out:
         out.write("\n".join([names, *lines, ""]).encode(errors="surrogateescape"))
     return bytes(sink.getvalue())
+
+
+def test_a_file_that_unpacks_to_more_than_a_day_can_have_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hyperliquid_archive, "MOST_BYTES", 10_000)
+    with pytest.raises(Unreadable, match=r"the file is longer than 0\.01 MB"):
+        read(ARCHIVE.endpoint("asset_ctxs"), packed(*[context_line("BTC")] * 1000))
 
 
 def context_line(coin: str, minute: int = 0, interest: object = 5) -> str:

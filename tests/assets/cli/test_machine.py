@@ -40,6 +40,11 @@ def nested(problem: Exception) -> Exception:
         (OSError(errno.EROFS, os.strerror(errno.EROFS), "/x"), "can't be used ("),
         (OperationalError("PRAGMA", {}, sqlite3.OperationalError("unable to open database file")), "can't be used ("),
         (OSError(errno.EIO, os.strerror(errno.EIO), "/x"), "[Errno 5] Input/output error: '/x'"),
+        (
+            OperationalError("INSERT", {}, sqlite3.OperationalError("database is locked")),
+            "another program locks Dagster's history",
+        ),
+        (OSError("x.sqlite can't be used (locked): end it"), "x.sqlite can't be used (locked): end it"),
         (sqlite3.DatabaseError("file is not a database"), "DatabaseError: file is not a database"),
     ],
 )
