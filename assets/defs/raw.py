@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime
 import dagster as dg
 import duckdb
 
+from assets.defs.collected import collected_key, is_collected
 from assets.defs.days import is_partitioned, materialized
 from assets.defs.landing import landing_key, share
 from assets.defs.resources import DAYS, SettingsResource
@@ -36,7 +37,7 @@ def raw_key(source: Source, endpoint: Endpoint) -> dg.AssetKey:
 def _spec(source: Source, endpoint: Endpoint) -> dg.AssetSpec:
     return dg.AssetSpec(
         raw_key(source, endpoint),
-        deps=[landing_key(source.name)],
+        deps=[landing_key(source.name), *([collected_key(source.name)] if is_collected(source, endpoint) else [])],
         group_name=source.name,
         kinds={"dlt", "duckdb"},
         partitions_def=DAYS,

@@ -23,6 +23,7 @@ from pathlib import Path
 import dagster as dg
 import duckdb
 
+from assets.defs.collected import collected_key
 from assets.defs.resources import SettingsResource
 from assets.defs.schedules import chosen_assets, run
 from assets.regimes import posture, with_market
@@ -30,12 +31,17 @@ from assets.regimes.forecasts.plan import TARGETS, WARNING
 from assets.runtime.history import delete_old_runs
 from assets.runtime.orphans import fail_orphaned_runs
 from assets.runtime.outcomes import WINDOW_TAG, check_outcomes, note_run
+from pipelines.errors import printable
 from pipelines.landing import COLLECTED, Landing
+from pipelines.windows import to_datetime
 
 VARIABLE = "PERPLAKE_NOTIFY"
 _MAX_REMEMBERED = 500
 #: How many of the last runs in landing are looked at for new segments.
 _RUNS_SEEN = 200
+#: How many of the collector's last segments, of a minute each, are read for what came of each source.
+_PARTS_READ = 10
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True)
@@ -94,13 +100,14 @@ def notices(published: Path) -> list[Notice]:
 
 
 def send(notice: Notice, urls: Sequence[str]) -> bool:
-    """Send a notice to all addresses; False where one of them failed."""
+    """Send a notice to all addresses, as plain text whatever is in it; False where one of them failed."""
     import apprise
 
     logging.getLogger("apprise").disabled = True  # it would log the URLs
     to = apprise.Apprise()
     added = [to.add(url) for url in urls]
-    return all(added) and bool(to.notify(title=notice.title, body=notice.body))
+    title, body = printable(notice.title), printable(notice.body)
+    return all(added) and bool(to.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT))
 
 
 @dg.sensor(
@@ -189,6 +196,15 @@ def collected_days(landing: Landing, seen: Mapping[str, int]) -> tuple[list[str]
     return sorted(new), parts
 
 
+def collected_sources(landing: Landing, parts: Mapping[str, int]) -> dict[str, datetime]:
+    """The sources in the newest parts of the newest of these runs, with the time of their newest page, UTC."""
+    newest: dict[str, datetime] = {}
+    for part in landing.parts(max(parts))[-_PARTS_READ:]:
+        for entry in landing.entries(part):
+            newest[entry.source] = max(to_datetime(entry.observed_at), newest.get(entry.source, _EPOCH))
+    return newest
+
+
 @dg.sensor(
     job=run,
     minimum_interval_seconds=300,
@@ -203,7 +219,9 @@ def on_collected(context: dg.SensorEvaluationContext, settings: SettingsResource
     assert context.repository_def
     keys = sorted(chosen_assets(current, fetch=False).resolve(context.repository_def.asset_graph))
     requests = [dg.RunRequest(partition_key=day, asset_selection=keys, tags={"perplake/day": day}) for day in days]
-    return dg.SensorResult(requests, cursor=json.dumps(parts))
+    came = collected_sources(Landing(current.landing_root), parts).items()
+    events = [dg.AssetMaterialization(collected_key(s), metadata={"newest": dg.MetadataValue.timestamp(at)}) for s, at in came]
+    return dg.SensorResult(requests, cursor=json.dumps(parts), asset_events=events)
 
 
 def _note(context: dg.RunStatusSensorContext, outcome: str, messages: list[str]) -> None:

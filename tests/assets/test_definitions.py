@@ -26,6 +26,11 @@ def test_the_asset_graph_follows_the_table_of_sources() -> None:
     assert layers["raw"] == sum(len(get_source(name).tables) for name in source_rows())
     assert layers["staging"] >= sum(len(row.datasets) for row in source_rows().values())
     assert layers["marts"] == len(marts) + 6 and layers["serving"] == 3
+    graph = defs.resolve_asset_graph()
+    collected = dg.AssetKey(["collected", "okx"])
+    tables = {key.path[-1] for key in graph.get(collected).child_keys}
+    assert {"okx__sessions", "okx__open_interest_now"} <= tables and "okx__candles" not in tables
+    assert not graph.get(collected).is_executable
 
 
 def test_all_assets_have_an_owner_and_published_ones_a_freshness_policy() -> None:

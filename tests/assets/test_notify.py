@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import apprise
 import dagster as dg
 import duckdb
 import pytest
 
 from assets.defs.resources import SettingsResource
-from assets.defs.sensors import collected_days, notices, on_regime
+from assets.defs.sensors import Notice, collected_days, collected_sources, notices, on_regime, send
 from pipelines.landing import Landing
 from pipelines.settings import Settings
+from tests.pipelines.test_landing import entry
 
 
 @pytest.fixture
@@ -119,6 +122,18 @@ def test_a_failed_notice_is_sent_again_and_its_message_names_no_address(tmp_path
     assert tick(settings, cursor)[0] == "PERPLAKE_NOTIFY is not set: there is no address to send to"
 
 
+def test_a_notice_is_plain_text(hook: tuple[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch) -> None:
+    url, got = hook
+    formats: list[Any] = []
+    notify = apprise.Apprise.notify
+    monkeypatch.setattr(
+        apprise.Apprise, "notify", lambda to, **given: formats.append(given["body_format"]) or notify(to, **given)
+    )
+    assert send(Notice("k", "a run failed\x1b[2J", "<img src=x>\x1b]0;x"), [url])
+    assert formats == ["text"], "which a mail shows as it is; without a format it would be HTML"
+    assert (got[0]["title"], got[0]["message"]) == ("a run failed\ufffd[2J", "<img src=x>\ufffd]0;x")
+
+
 def test_the_first_evaluation_sends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PERPLAKE_NOTIFY", "json://127.0.0.1:9/secret")
     settings = Settings(home=tmp_path)
@@ -141,6 +156,10 @@ def test_a_day_with_new_segments_is_loaded_once(tmp_path: Path) -> None:
         part = tmp_path / "manifest" / f"{name}.jsonl"
         part.parent.mkdir(parents=True)
         part.write_bytes(b"")
+    collector = Landing(str(tmp_path), "20261127T000001000000-aaaaaa-collected")
+    collector.put(entry(b"a", collector.run, source="okx", observed_at=1_795_737_601_000), b"a")
+    collector.flush()
+    assert collected_sources(landing, collected_days(landing, {})[1]) == {"okx": datetime(2026, 11, 27, 0, 0, 1, tzinfo=UTC)}
     days, seen = collected_days(landing, {})
     assert days == ["2026-11-26", "2026-11-27"] and collected_days(landing, seen) == ([], seen)
     (tmp_path / "manifest" / "20261127T000001000000-aaaaaa-collected" / "0002.jsonl").write_bytes(b"")
