@@ -65,7 +65,7 @@ where volume > 0
 {% macro htx_liquidations(source_name, size, unit) -%}
 select
     contract_code as symbol,
-    query_id::varchar as event_id,
+    concat_ws(':', created_at, direction, price, volume, nullif(row_number() over alike - 1, 0)) as event_id,
     created_at as raw_ms,
     direction as raw_side,
     price,
@@ -74,6 +74,7 @@ select
     '' as heard_as,
     _observed_at
 from {{ source(source_name, 'liquidations') }}
+window alike as (partition by contract_code, created_at, direction, price, volume order by query_id)
 union all
 select
     contract_code as symbol,
