@@ -1,4 +1,7 @@
-"""How the whole run is shared out between two cores: a file stays on one, and what takes minutes comes first."""
+"""How the whole run is shared out between two cores: a file stays on one, and what takes minutes comes first.
+
+So do all tests of dbt, which share one build of its models, and all tests of the run of all sources.
+"""
 
 from __future__ import annotations
 
@@ -34,3 +37,9 @@ def pytest_unconfigure() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: next((n for n, name in enumerate(SLOW) if item.nodeid.startswith(name)), len(SLOW)))
+    for item in items:
+        file = item.nodeid.partition("::")[0]
+        shared = (
+            "every_source" if "every_source" in getattr(item, "fixturenames", ()) else "dbt" if "tests/dbt/" in file else file
+        )
+        item.add_marker(pytest.mark.xdist_group(shared))

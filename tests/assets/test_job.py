@@ -41,7 +41,7 @@ from tests.whole import (
     window,
 )
 
-SMALL = {"assets": "BTC,ETH", "report": False}
+SMALL = {"assets": "BTC,ETH", "report": "false"}
 WHOLE = window(DAYS[0], DAYS[2])
 NOWHERE = "http://127.0.0.1:9"
 
@@ -106,42 +106,43 @@ def test_the_example_queries_answer(sql: str, reference: Reference) -> None:
     assert query(published(reference.home), sql) or "reconciliation_daily" in sql
 
 
-def test_a_second_run_requests_loads_and_builds_nothing(reference: Reference, emulator: Served) -> None:
-    keep_history(reference.home)
-    emulator.clear_requests()
-    ended = perps(reference.home, emulator.url, *WHOLE, **SMALL)
-    assert ended.status == 0 and "0 sent" in ended.output, ended.output
-    assert emulator.requests() == []
-    assert latest(reference.home, "raw", "kraken_futures__candles")["unchanged"].value is True
-    assert latest(reference.home, "marts", "fct_candles")["status"].value == "up to date"
-    assert len(list(published(reference.home).parent.glob("parquet*"))) == 2, "the link, and the folder that it shows"
-    assert not different(marts(database(reference.home)), reference.marts)
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home that the next two tests fill bit by bit."""
+    return tmp_path_factory.mktemp("grown")
+
+
+def test_one_source_alone_leaves_every_table_there(reference: Reference, emulator: Served, grown: Path) -> None:
+    ended = perps(grown, emulator.url, *window(DAYS[1]), venues="hyperliquid", assets="BTC", report=False)
+    assert ended.status == 0, ended.output
+    tables = marts(published(grown))
+    assert tables.keys() == reference.marts.keys()
+    assert tables["fct_candles"][0] == 24
 
 
 def test_days_may_come_in_reverse_and_overlap_and_fetch_and_load_may_come_alone(
-    reference: Reference, emulator: Served, tmp_path: Path
+    reference: Reference, emulator: Served, grown: Path
 ) -> None:
     later = window(DAYS[1], DAYS[2])
-    full = perps(tmp_path, emulator.url, "fetch", *later[1:], landing_max_gb=1e-5, **SMALL)
+    full = perps(grown, emulator.url, "fetch", *later[1:], landing_max_gb=1e-5, **SMALL)
     assert full.status == 2 and "raise landing_max_gb, or free room with `perps prune" in full.output, full.output
-    fetched = perps(tmp_path, emulator.url, "fetch", *later[1:], **SMALL)
-    assert fetched.status == 0 and not database(tmp_path).exists(), fetched.output
-    loaded = perps(tmp_path, NOWHERE, "load", **SMALL)
+    fetched = perps(grown, emulator.url, "fetch", *later[1:], **SMALL)
+    assert fetched.status == 0, fetched.output
+    assert query(database(grown), "select count(*) from raw.hyperliquid__candles") == [(24,)], "nothing is loaded yet"
+    loaded = perps(grown, NOWHERE, "load", **SMALL)
     assert loaded.status == 0, loaded.output
     bars = "select count(*) from raw.kraken_futures__candles"
-    assert query(database(tmp_path), bars) == [(2 * 24 * 2,)]
-    ended = perps(tmp_path, emulator.url, *later, **SMALL)
-    assert ended.status == 0 and "0 sent" in ended.output, ended.output
+    assert query(database(grown), bars) == [(2 * 24 * 2,)]
     count = "select count(*) from marts.fct_candles"
-    with duckdb.connect(str(published(tmp_path)), read_only=True) as reader:
-        [before] = reader.execute(count).fetchall()
-        with reading(published(tmp_path)) as refusals:
-            ended = perps(tmp_path, emulator.url, *window(DAYS[0], DAYS[1]), **SMALL)
+    with duckdb.connect(str(published(grown)), read_only=True) as reader:
+        assert reader.execute(count).fetchall() == [(24,)]
+        with reading(published(grown)) as refusals:
+            ended = perps(grown, emulator.url, *window(DAYS[0], DAYS[1]), **SMALL)
         assert ended.status == 0, ended.output
         assert refusals() == []
-        assert reader.execute(count).fetchall() == [before]  # the old file is still open
-    assert query(published(tmp_path), count) > [before]
-    assert not different(marts(database(tmp_path)), reference.marts)
+        assert reader.execute(count).fetchall() == [(24,)]  # the old file is still open
+    assert query(published(grown), count) > [(24,)]
+    assert not different(marts(database(grown)), reference.marts)
 
 
 def test_a_number_is_traced_to_its_bytes_while_a_run_writes(reference: Reference) -> None:
@@ -161,6 +162,49 @@ def test_replay_needs_landing_alone(reference: Reference, tmp_path: Path) -> Non
     assert not different(marts(database(tmp_path)), reference.marts)
 
 
+@pytest.fixture(scope="module")
+def troubled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home whose runs meet faults, are stopped and killed, until one completes them."""
+    home = tmp_path_factory.mktemp("troubled")
+    keep_history(home)
+    return home
+
+
+def test_faults_are_reported(emulator: Served, troubled: Path) -> None:
+    emulator.fault("region", venue="kraken", times=1000)
+    emulator.fault("429", venue="binance", path_contains="klines", retry_after=0.3, times=4)
+    emulator.fault("empty_page", venue="binance", path_contains="openInterestHist", times=4)
+    emulator.fault("html", venue="bybit", path_contains="kline", times=3)
+    emulator.fault("truncated", venue="bybit", path_contains="funding", times=2)
+    emulator.fault("missing_field", venue="hyperliquid", path_contains="fundingHistory", field="fundingRate")
+    emulator.fault("missing_field", venue="binance", path_contains="v1/fundingRate", field="fundingRate", times=1000)
+    ended = perps(troubled, emulator.url, *WHOLE, **{**SMALL, "report": True})
+    faults = {request["fault"] for request in emulator.requests()} - {None}
+    assert faults == {"region", "429", "empty_page", "html", "truncated", "missing_field"}
+    assert ended.status == 1, ended.output
+    output = " ".join(ended.output.split())
+    assert "kraken_futures" in output and "refuses this machine" in output and "leave the venue out with `--venues`" in output
+    assert "hyperliquid /info fundingHistory: in quarantine, $[0].fundingRate" in output
+    assert "check failed landing/hyperliquid" not in output  # the row came when it was requested again; Binance's did not
+    assert "binance_usdm /fapi/v1/fundingRate: 1 of the rows of page" in output and "the next run requests it again" in output
+    report = (published(troubled).parent / "report.html").read_text()
+    for source, reason in {"kraken_futures": "refuses this machine", "binance_usdm": "in quarantine"}.items():
+        row = report[report.index(f"landing/{source}: fetched_whole") :]
+        assert ">error</td>" in row[:200] and reason in row[: row.index("</tr>")]
+    seen = dict(
+        query(
+            database(troubled), "select venue || ' ' || dataset, sum(seen) / sum(expected) from marts.coverage_daily group by 1"
+        )
+    )
+    assert seen["bybit candles"] == seen["bybit funding_rates"] == seen["binance candles"] == 1
+    assert seen["kraken candles"] == seen["kraken funding_rates"] == 0  # its list of instruments failed too: the hole is visible
+    assert seen["binance open_interest"] == 0
+    assert seen["hyperliquid funding_rates"] == 1  # the row that a page lost at its edge was requested once more
+
+    [limits] = troubled.glob("synthetic-*/limits.sqlite")
+    limits.unlink()  # the refusal holds for an hour
+
+
 @pytest.mark.parametrize(
     "point",
     [
@@ -170,83 +214,40 @@ def test_replay_needs_landing_alone(reference: Reference, tmp_path: Path) -> Non
     ],
     ids=lambda point: point.name,
 )
-def test_ctrl_c_stops_cleanly(point: Point, reference: Reference, emulator: Served, interrupted: Path) -> None:
-    ended = perps(interrupted, emulator.url, *WHOLE, point=point, **SMALL)
+def test_ctrl_c_stops_cleanly(point: Point, reference: Reference, emulator: Served, troubled: Path) -> None:
+    ended = perps(troubled, emulator.url, *WHOLE, point=point, **SMALL)
     assert ended.status == 130, ended.output
     assert "stopped; what was fetched is kept, the next run goes on from here" in ended.output
     assert "Traceback" not in ended.output
 
 
-@pytest.fixture(scope="module")
-def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    home = tmp_path_factory.mktemp("interrupted")
-    keep_history(home)
-    return home
-
-
-def test_a_kill_while_publishing_leaves_a_whole_copy(reference: Reference, emulator: Served, interrupted: Path) -> None:
+def test_a_kill_while_publishing_leaves_a_whole_copy(reference: Reference, emulator: Served, troubled: Path) -> None:
     point = Point("publish", "pathlib:Path.symlink_to", after=True)
-    ended = perps(interrupted, emulator.url, *WHOLE, point=point, **SMALL)
+    ended = perps(troubled, emulator.url, *WHOLE, point=point, **SMALL)
     assert ended.status == -signal.SIGKILL, ended.output
-    assert not published(interrupted).exists() or query(published(interrupted), "select count(*) from marts.regime_labels")
+    assert not published(troubled).exists() or query(published(troubled), "select count(*) from marts.regime_labels")
 
 
-def test_the_next_run_completes_also_in_shanghai(reference: Reference, emulator: Served, interrupted: Path) -> None:
+def test_the_next_run_completes_and_requests_loads_and_builds_nothing_also_in_shanghai(
+    reference: Reference, emulator: Served, troubled: Path
+) -> None:
+    emulator.clear_requests()
     mine = {name: value for name, value in os.environ.items() if not name.startswith(("PERPLAKE_", "DAGSTER_"))}
-    mine |= {"TZ": "Asia/Shanghai", "PERPLAKE_HOME": str(interrupted), "PERPLAKE_ASSETS": SMALL["assets"]}
+    mine |= {
+        "TZ": "Asia/Shanghai",
+        "PERPLAKE_HOME": str(troubled),
+        **{f"PERPLAKE_{name.upper()}": value for name, value in SMALL.items()},
+    }
     ended = subprocess.run(
         [sys.executable, "-m", "assets.cli", *WHOLE],
         cwd=ROOT, env={**mine, "PERPLAKE_EMULATOR_URL": emulator.url}, capture_output=True, text=True,
     )  # fmt: skip
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert not different(marts(database(interrupted)), reference.marts)
-
-
-def test_faults_are_reported_and_the_next_run_completes(reference: Reference, emulator: Served, tmp_path: Path) -> None:
-    emulator.fault("region", venue="kraken", times=1000)
-    emulator.fault("429", venue="binance", path_contains="klines", retry_after=0.3, times=4)
-    emulator.fault("empty_page", venue="binance", path_contains="openInterestHist", times=4)
-    emulator.fault("html", venue="bybit", path_contains="kline", times=3)
-    emulator.fault("truncated", venue="bybit", path_contains="funding", times=2)
-    emulator.fault("missing_field", venue="hyperliquid", path_contains="fundingHistory", field="fundingRate")
-    emulator.fault("missing_field", venue="binance", path_contains="v1/fundingRate", field="fundingRate", times=1000)
-    ended = perps(tmp_path, emulator.url, *WHOLE, **{**SMALL, "report": True})
-    faults = {request["fault"] for request in emulator.requests()} - {None}
-    assert faults == {"region", "429", "empty_page", "html", "truncated", "missing_field"}
-    assert ended.status == 1, ended.output
-    output = " ".join(ended.output.split())
-    assert "kraken_futures" in output and "refuses this machine" in output and "leave the venue out with `--venues`" in output
-    assert "hyperliquid /info fundingHistory: in quarantine, $[0].fundingRate" in output
-    assert "check failed landing/hyperliquid" not in output  # the row came when it was requested again; Binance's did not
-    assert "binance_usdm /fapi/v1/fundingRate: 1 of the rows of page" in output and "the next run requests it again" in output
-    report = (published(tmp_path).parent / "report.html").read_text()
-    for source, reason in {"kraken_futures": "refuses this machine", "binance_usdm": "in quarantine"}.items():
-        row = report[report.index(f"landing/{source}: fetched_whole") :]
-        assert ">error</td>" in row[:200] and reason in row[: row.index("</tr>")]
-    seen = dict(
-        query(
-            database(tmp_path), "select venue || ' ' || dataset, sum(seen) / sum(expected) from marts.coverage_daily group by 1"
-        )
-    )
-    assert seen["bybit candles"] == seen["bybit funding_rates"] == seen["binance candles"] == 1
-    assert seen["kraken candles"] == seen["kraken funding_rates"] == 0  # its list of instruments failed too: the hole is visible
-    assert seen["binance open_interest"] == 0
-    assert seen["hyperliquid funding_rates"] == 1  # the row that a page lost at its edge was requested once more
-
-    emulator.clear_faults()
-    [limits] = tmp_path.glob("synthetic-*/limits.sqlite")
-    limits.unlink()  # the refusal holds for an hour
-    ended = perps(tmp_path, emulator.url, *WHOLE, **SMALL)
-    assert ended.status == 0, ended.output
-    assert not different(marts(database(tmp_path)), reference.marts)
-
-
-def test_one_source_alone_leaves_every_table_there(reference: Reference, emulator: Served, tmp_path: Path) -> None:
-    ended = perps(tmp_path, emulator.url, *window(DAYS[1]), venues="hyperliquid", assets="BTC", report=False)
-    assert ended.status == 0, ended.output
-    tables = marts(published(tmp_path))
-    assert tables.keys() == reference.marts.keys()
-    assert tables["fct_candles"][0] == 24
+    assert ended.returncode == 0 and "0 sent" in ended.stdout, ended.stdout + ended.stderr
+    assert emulator.requests() == []
+    assert latest(troubled, "raw", "kraken_futures__candles")["unchanged"].value is True
+    assert latest(troubled, "marts", "fct_candles")["status"].value == "up to date"
+    assert len(list(published(troubled).parent.glob("parquet*"))) == 2, "the link, and the folder that it shows"
+    assert not different(marts(published(troubled)), reference.marts)
 
 
 def test_a_failed_dbt_test_keeps_what_was_published_and_a_series_in_another_unit_is_set_apart(

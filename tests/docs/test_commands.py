@@ -13,13 +13,12 @@ import io
 import re
 import tokenize
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 
 import click
-import pytest
 import typer
 
 from assets.cli import app
@@ -164,41 +163,42 @@ def known_options() -> set[str]:
     return found
 
 
-def cases(kind: str) -> list[pytest.ParameterSet]:
-    """One case for each thing named; the identifier says what and how often."""
-    return [
-        pytest.param(key, places, id=" ".join(filter(None, key)) + f" in {places[0]}")
-        for key, places in sorted(mentions()[kind].items())
-    ]
+def faults(kind: str, fault: Callable[..., str | None]) -> list[str]:
+    """What is said of each thing named that `fault` finds wrong, with its places."""
+    found = [(fault(*key), places) for key, places in sorted(mentions()[kind].items())]
+    return [f"{text}; named in {', '.join(places)}" for text, places in found if text]
 
 
-@pytest.mark.parametrize(("named", "places"), cases("perps"))
-def test_perps_command_exists(named: tuple[str, str], places: list[str]) -> None:
-    name, option = named
-    found = command(name)
-    assert found is not None, f"`perps {name}` is no command; named in {', '.join(places)}"
-    assert not option or option in options(found), f"`perps {name}` has no option {option}; named in {', '.join(places)}"
+def test_perps_commands_exist() -> None:
+    def fault(name: str, option: str) -> str | None:
+        found = command(name)
+        if found is None:
+            return f"`perps {name}` is no command"
+        return f"`perps {name}` has no option {option}" if option and option not in options(found) else None
+
+    assert faults("perps", fault) == []
 
 
-@pytest.mark.parametrize(("named", "places"), cases("make"))
-def test_make_target_exists(named: tuple[str], places: list[str]) -> None:
-    assert named[0] in TARGETS, f"the Makefile has no target {named[0]}; named in {', '.join(places)}"
+def test_make_targets_exist() -> None:
+    assert faults("make", lambda name: None if name in TARGETS else f"the Makefile has no target {name}") == []
 
 
-@pytest.mark.parametrize(("named", "places"), cases("module"))
-def test_module_runs_alone(named: tuple[str, str], places: list[str]) -> None:
-    name, option = named
-    if name.split(".")[0] not in OURS:
-        import_module(name)
-        return
-    found = module_command(name)
-    assert found is not None, f"`python -m {name}` runs nothing; named in {', '.join(places)}"
-    assert not option or option in options(found), f"`python -m {name}` has no option {option}; named in {', '.join(places)}"
+def test_modules_run_alone() -> None:
+    def fault(name: str, option: str) -> str | None:
+        if name.split(".")[0] not in OURS:
+            import_module(name)
+            return None
+        found = module_command(name)
+        if found is None:
+            return f"`python -m {name}` runs nothing"
+        return f"`python -m {name}` has no option {option}" if option and option not in options(found) else None
+
+    assert faults("module", fault) == []
 
 
-@pytest.mark.parametrize(("named", "places"), cases("option"))
-def test_option_exists(named: tuple[str], places: list[str]) -> None:
-    assert named[0] in known_options(), f"no command has an option {named[0]}; named in {', '.join(places)}"
+def test_options_exist() -> None:
+    known = known_options()
+    assert faults("option", lambda name: None if name in known else f"no command has an option {name}") == []
 
 
 def test_each_kind_is_named() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from infra.emulator.synthetic import SyntheticMarket
-from infra.emulator.testing import Served, serve
+from infra.emulator.testing import Served
 from pipelines.clock import Clock
 from pipelines.fetch import FetchResult, fetch
 from pipelines.load import load
@@ -26,8 +24,9 @@ from pipelines.settings import Settings
 from pipelines.source import Instrument, Request, Source
 from pipelines.sources import expand_multi_venue
 from pipelines.windows import HOUR, Window
+from tests.sources.conftest import EverySource
 from tests.sources.kit import DAY, NOW, WINDOW, get_source, next_request
-from tests.whole import AS_OF, DAYS, database, perps, published, window
+from tests.whole import DAYS, database, perps, published
 
 ccxt = pytest.importorskip("ccxt.async_support")
 #: By ccxt's name: our source, and the endpoints of open interest that ccxt has for the venue.
@@ -66,15 +65,9 @@ def raw(run: Run, result: FetchResult, sql: str) -> list[tuple[Any, ...]]:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+def whole(every_source: EverySource) -> tuple[Path, str]:
     """A run of the four venues both ways, from HTTP to the published copy: its home and its output."""
-    home = tmp_path_factory.mktemp("both")
-    store = SyntheticMarket(seed=7, until=int(np.datetime64(AS_OF.rstrip("Z"), "ms").astype(int)))
-    with serve(store, as_of=AS_OF, days=10, limits_scale=1e6) as served:
-        chosen = {"venues": "binance,bybit,kraken,okx", "assets": "BTC,PEPE"}
-        ended = perps(home, served.url, *window(DAYS[0], DAYS[2]), ccxt_venues=f"{ALL},phemex", report=False, **chosen)
-        assert ended.status == 0, ended.output
-        yield home, ended.output
+    return every_source.home, every_source.output
 
 
 #: Canonical rows after staging, sizes in one unit: the columns that are compared.
@@ -124,10 +117,9 @@ def test_ccxt_and_our_own_source_give_the_same_rows(exchange: str, dataset: str,
 def test_our_own_source_precedes_ccxt_for_an_instrument_of_both(whole: tuple[Path, str]) -> None:
     with duckdb.connect(str(published(whole[0])), read_only=True) as connection:
         for fact in ("fct_candles", "fct_funding_rates", "fct_open_interest", "dim_instruments"):
-            rows = connection.execute(f"select distinct instrument_id, source from marts.{fact}").fetchall()
-            names = [name for name, _ in rows]
+            names, sources = zip(*connection.execute(f"select instrument_id, source from marts.{fact}").fetchall(), strict=True)
             assert {"binance:BTCUSDT", "bybit:1000PEPEUSDT", "kraken:PF_XBTUSD", "okx:BTC-USDT-SWAP"} <= set(names)
-            assert len(names) == len(set(names)) and "ccxt" not in {source for _, source in rows}
+            assert "ccxt" not in sources
         facts = connection.execute("select fact, value, verified from marts.dim_venue_facts where source = 'ccxt'").fetchall()
         assert ("sides_of_openInterestAmount", "1", False) in facts and ("unit_of_volume", "unknown", False) in facts
 

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import duckdb
 import httpx
-import numpy as np
 import pytest
 
 from infra.emulator.synthetic import SyntheticMarket
-from infra.emulator.testing import Served, serve
+from infra.emulator.testing import Served
 from pipelines import keys
 from pipelines.source import Instrument
 from pipelines.sources.coingecko import SOURCE
+from tests.sources.conftest import EverySource
 from tests.sources.kit import NOW, fetch_from_emulator, load_and_query
 from tests.sources.kit import WINDOW as TWO_DAYS
-from tests.whole import AS_OF, DAYS, database, perps, window
+from tests.whole import DAYS, database
 
 
 def test_all_requests_fit_into_a_minute_without_a_key() -> None:
@@ -78,43 +78,38 @@ def test_a_wrong_key_is_reported_once_and_not_tried_again(
 
 
 @pytest.fixture(scope="module")
-def marts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Two venues, the aggregator, and the weekly report of the CFTC."""
-    home = tmp_path_factory.mktemp("references")
-    store = SyntheticMarket(seed=7, until=int(np.datetime64(AS_OF.rstrip("Z"), "ms").astype(int)))
-    with serve(store, as_of=AS_OF, days=30, limits_scale=1e6) as served:
-        chosen = {"venues": "binance,okx,coingecko,cme", "assets": "BTC,ETH,PEPE"}
-        ended = perps(home, served.url, *window("2025-06-02", DAYS[2]), report=False, **chosen)
-    assert ended.status == 0, ended.output
-    assert "coingecko 0.0%" not in ended.output, "an aggregator has no gaps"
-    with duckdb.connect(str(database(home)), read_only=True) as connection:
+def marts(every_source: EverySource) -> Iterator[duckdb.DuckDBPyConnection]:
+    """All venues, the aggregator, and the weekly report of the CFTC."""
+    assert "coingecko 0.0%" not in every_source.output, "an aggregator has no gaps"
+    with duckdb.connect(str(database(every_source.home)), read_only=True) as connection:
         yield connection
 
 
 def test_our_values_agree_with_the_aggregator(marts: duckdb.DuckDBPyConnection) -> None:
     comparisons = marts.execute(
         """select venue, metric, count(*), bool_and(agrees), max(abs(ratio - 1)) from marts.reconciliation_daily
-        where base_asset in ('BTC', 'ETH', 'PEPE') and our_value is not null and day = ? group by all order by all""",
+        where source = 'coingecko' and base_asset in ('BTC', 'ETH', 'PEPE') and our_value is not null and day = ?
+        group by all order by all""",
         [DAYS[2]],
     ).fetchall()
-    assert [row[:4] for row in comparisons] == [
-        (venue, metric, 3, True) for venue in ("binance", "okx") for metric in ("open_interest", "running_rate", "volume")
-    ]
+    venues = ("binance", "bitget", "bybit", "gate", "htx", "hyperliquid", "mexc", "okx")
+    metrics = ("open_interest", "running_rate", "volume")
+    assert [row[:4] for row in comparisons] == [(venue, metric, 3, True) for venue in venues for metric in metrics]
     # OKX and COIN-M count whole contracts.
     assert all(row[4] < 0.005 for row in comparisons)
 
 
-def test_a_venue_that_is_not_covered_is_named(marts: duckdb.DuckDBPyConnection) -> None:
-    reasons = dict(
-        marts.execute(
-            "select distinct venue, likely_reason from marts.reconciliation_daily "
-            "where (our_value is null and venue = 'bybit') or not agrees"
-        ).fetchall()
+def test_what_is_not_covered_is_named(marts: duckdb.DuckDBPyConnection) -> None:
+    reasons = marts.execute(
+        "select distinct our_value is null, likely_reason from marts.reconciliation_daily "
+        "where source = 'coingecko' and (our_value is null or not agrees) order by 1"
+    ).fetchall()
+    (_, differs), (_, lacks) = reasons
+    assert differs == "assets that are not covered here" and lacks.startswith("nothing of ours")
+    names = marts.execute(
+        "select distinct covers from marts.fct_references where source = 'coingecko' and venue is null and covers is not null"
     )
-    assert reasons["bybit"].startswith("nothing of ours") and reasons["binance"] == "assets that are not covered here"
-    assert None not in reasons, "a venue whose name is not known is compared with nothing"
-    names = marts.execute("select distinct covers from marts.fct_references where venue is null and covers is not null")
-    assert names.fetchall() == [("Deepcoin (Derivatives)",)]
+    assert names.fetchall() == [("Deepcoin (Derivatives)",)], "a venue whose name is not known is compared with nothing"
 
 
 def test_the_share_of_perpetuals_and_the_regulated_futures(marts: duckdb.DuckDBPyConnection) -> None:
@@ -126,7 +121,8 @@ def test_the_share_of_perpetuals_and_the_regulated_futures(marts: duckdb.DuckDBP
     assert next(row for row in days if row[0] == "2025-06-05")[2:] == (None, None), (
         "not published yet, and no price for the week before"
     )
-    contracts = dict(marts.execute("select symbol, raw_value from marts.fct_references where day = '2025-06-03'").fetchall())
+    reported = "select symbol, raw_value from marts.fct_references where source = 'cftc' and day = '2025-06-03'"
+    contracts = dict(marts.execute(reported).fetchall())
     prices = dict(marts.execute("select asset, close from marts.daily_assets where day = '2025-06-03'").fetchall())
     bitcoins = contracts["133741"] * 5 + contracts["133742"] * 0.1
     ether = contracts["146021"] * 50 + contracts["146022"] * 0.1

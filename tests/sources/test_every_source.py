@@ -6,7 +6,6 @@ way back. So a contract size, a multiplier, a side counted twice or an hour too 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,41 +15,28 @@ import pytest
 
 from infra.emulator.store import MS_HOUR, PriceKind
 from infra.emulator.synthetic import SyntheticMarket
-from infra.emulator.testing import Served, serve
 from pipelines.registry import source_rows
 from pipelines.sources import get_source
+from tests.sources.conftest import FIRST_DAY, EverySource
 from tests.sources.kit import market_name
-from tests.whole import AS_OF, DAYS, database, perps, window
+from tests.whole import AS_OF, database
 
 ASSETS = ("BTC", "PEPE")
 PRICE_KINDS: tuple[PriceKind, ...] = ("mark", "index")
 #: Contracts are whole numbers: what is less than one is lost on the wire.
 ROUNDED = 2e-3
+HOURS = 8 * 24
 SOURCES = [name for name in source_rows() if market_name(name) and "candles" in source_rows()[name].datasets]
 
 
 @pytest.fixture(scope="module")
-def store() -> SyntheticMarket:
-    return SyntheticMarket(seed=7, until=int(np.datetime64(AS_OF.rstrip("Z"), "ms").astype(int)))
+def store(every_source: EverySource) -> SyntheticMarket:
+    return every_source.market
 
 
 @pytest.fixture(scope="module")
-def emulator(store: SyntheticMarket) -> Iterator[Served]:
-    with serve(store, as_of=AS_OF, days=10, limits_scale=1e6) as served:
-        yield served
-
-
-@pytest.fixture(scope="module")
-def marts(emulator: Served, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
-    """The marts of one run: of all sources, or with `-k` of the venues whose tests were chosen."""
-    home = tmp_path_factory.mktemp("every")
-    tests = [item for item in request.session.items if isinstance(item, pytest.Function) and item.module is request.module]
-    names = {item.callspec.params["name"] for item in tests}
-    venues = sorted(source_rows()[name].venue or "all" for name in names)
-    chosen = "all" if names == set(SOURCES) or "all" in venues else ",".join(dict.fromkeys(venues))
-    ended = perps(home, emulator.url, *window(DAYS[0], DAYS[2]), venues=chosen, assets=",".join(ASSETS), report=False)
-    assert ended.status == 0, ended.output
-    return database(home)
+def marts(every_source: EverySource) -> Path:
+    return database(every_source.home)
 
 
 def rows_of(marts: Path, table_: str, name: str, base: str, time: str, *columns: str) -> dict[str, Any]:
@@ -81,7 +67,7 @@ def test_candles(name: str, base: str, marts: Path, store: SyntheticMarket) -> N
     columns = ("open", "high", "low", "close", "volume_base", "volume_usd", "mark_close", "index_close")
     found = rows_of(marts, "fct_candles", name, base, "opened_at", *columns)
     here = np.isin(bars.opened_at, found["at"])
-    assert len(found["at"]) == 72 == here.sum()
+    assert len(found["at"]) == HOURS == here.sum()
     for column in ("open", "high", "low", "close"):
         np.testing.assert_allclose(found[column] * multiplier, getattr(bars, column)[here], rtol=1e-9)
     np.testing.assert_allclose(found["volume_base"], bars.volume[here] * multiplier, rtol=ROUNDED)
@@ -102,7 +88,7 @@ def test_funding(name: str, base: str, marts: Path, store: SyntheticMarket) -> N
     found = rows_of(marts, "fct_funding_rates", name, base, "settled_at", "rate_interval", "rate_8h", "interval_hours")
     at = funding.settled_at // MS_HOUR * MS_HOUR
     here = np.isin(at, found["at"])
-    first, last = (int(np.datetime64(day, "ms").astype(int)) for day in (DAYS[0], "2025-06-10"))
+    first, last = (int(np.datetime64(day, "ms").astype(int)) for day in (FIRST_DAY, "2025-06-10"))
     np.testing.assert_array_equal(at[(at >= first) & (at < last)], found["at"])
     np.testing.assert_allclose(found["rate_interval"], funding.rate[here], rtol=1e-9)
     hours = np.diff(at).max() // MS_HOUR if len(set(np.diff(at[here]))) == 1 else found["interval_hours"]

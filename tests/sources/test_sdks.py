@@ -1,6 +1,7 @@
 """The venues' own clients, unmodified but for the host: what they read from the emulator is what its store holds.
 
-Dune's is in `test_dune.py`; ccxt reads the exchanges in `test_sources.py`.
+Dune's is in `test_dune.py`; ccxt reads the exchanges in `test_sources.py`. Each client is imported by the test that uses it: all
+together take seconds, which every worker would pay.
 """
 
 from __future__ import annotations
@@ -8,19 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import coingecko_sdk
-import gate_api
-import kucoin_universal_sdk.generate.futures.fundingfees as kucoin_fees
-import kucoin_universal_sdk.generate.futures.market as kucoin_market
-import okx.MarketData
-import okx.PublicData
 import pytest
-from binance.cm_futures import CMFutures
-from binance.um_futures import UMFutures
-from hyperliquid.info import Info
-from kucoin_universal_sdk.api import DefaultClient
-from kucoin_universal_sdk.model import ClientOptionBuilder, TransportOptionBuilder
-from pybit.unified_trading import HTTP
 
 from infra.emulator.store import MS_HOUR
 from infra.emulator.synthetic import SyntheticMarket
@@ -37,6 +26,18 @@ def by_time(rows: Any, time: Callable[[Any], Any], value: Callable[[Any], Any]) 
     return {int(time(row)): float(value(row)) for row in rows}
 
 
+def usdm(url: str) -> Read:
+    from binance.um_futures import UMFutures
+
+    return binance(UMFutures(base_url=f"{url}/binance"), "BTCUSDT")
+
+
+def coinm(url: str) -> Read:
+    from binance.cm_futures import CMFutures
+
+    return binance(CMFutures(base_url=f"{url}/binance_coinm"), "BTCUSD_PERP")
+
+
 def binance(client: Any, symbol: str) -> Read:
     rates = client.funding_rate(symbol, startTime=START, endTime=LAST, limit=1000)
     bars = client.klines(symbol, "1h", startTime=START, endTime=LAST, limit=100)
@@ -46,6 +47,8 @@ def binance(client: Any, symbol: str) -> Read:
 
 
 def bybit(url: str, category: str, symbol: str) -> Read:
+    from pybit.unified_trading import HTTP
+
     client = HTTP()
     client.endpoint = f"{url}/bybit"
     rates = client.get_funding_rate_history(category=category, symbol=symbol, startTime=START, endTime=LAST)["result"]["list"]
@@ -56,6 +59,8 @@ def bybit(url: str, category: str, symbol: str) -> Read:
 
 
 def gate(url: str) -> Read:
+    import gate_api
+
     client = gate_api.FuturesApi(gate_api.ApiClient(gate_api.Configuration(host=f"{url}/gate/api/v4")))
     span = {"_from": START // 1000, "to": LAST // 1000}
     rates = client.list_futures_funding_rate_history("usdt", "BTC_USDT", **span)
@@ -65,6 +70,9 @@ def gate(url: str) -> Read:
 
 
 def okx_(url: str) -> Read:
+    import okx.MarketData
+    import okx.PublicData
+
     public = okx.PublicData.PublicAPI(flag="0", domain=f"{url}/okx")
     market = okx.MarketData.MarketAPI(flag="0", domain=f"{url}/okx")
     bounds = {"instId": "BTC-USDT-SWAP", "before": str(START - 1), "after": str(LAST + 1)}
@@ -75,6 +83,11 @@ def okx_(url: str) -> Read:
 
 
 def kucoin(url: str) -> Read:
+    import kucoin_universal_sdk.generate.futures.fundingfees as kucoin_fees
+    import kucoin_universal_sdk.generate.futures.market as kucoin_market
+    from kucoin_universal_sdk.api import DefaultClient
+    from kucoin_universal_sdk.model import ClientOptionBuilder, TransportOptionBuilder
+
     options = ClientOptionBuilder().set_key("").set_secret("").set_passphrase("").set_futures_endpoint(f"{url}/kucoin")
     options = options.set_spot_endpoint(f"{url}/kucoin").set_broker_endpoint(f"{url}/kucoin")
     made = options.set_transport_option(TransportOptionBuilder().build()).build()
@@ -87,6 +100,8 @@ def kucoin(url: str) -> Read:
 
 
 def hyperliquid(url: str) -> Read:
+    from hyperliquid.info import Info
+
     client = Info(f"{url}/hyperliquid", skip_ws=True)
     rates = by_time(client.funding_history("BTC", START, LAST), lambda r: r["time"], lambda r: r["fundingRate"])
     bars = client.candles_snapshot("BTC", "1h", START, LAST)
@@ -95,8 +110,8 @@ def hyperliquid(url: str) -> Read:
 
 #: By market of the store: the client's reading of it.
 READ: dict[str, Callable[[str], Read]] = {
-    "binance": lambda url: binance(UMFutures(base_url=f"{url}/binance"), "BTCUSDT"),
-    "binance_coinm": lambda url: binance(CMFutures(base_url=f"{url}/binance_coinm"), "BTCUSD_PERP"),
+    "binance": usdm,
+    "binance_coinm": coinm,
     "bybit": lambda url: bybit(url, "linear", "BTCUSDT"),
     "bybit_inverse": lambda url: bybit(url, "inverse", "BTCUSD"),
     "gate": gate,
@@ -119,6 +134,8 @@ def test_a_venues_own_client_reads_the_store(name: str, emulator: Served, store:
 
 
 def test_hyperliquids_own_client_reads_the_present(emulator: Served, store: SyntheticMarket) -> None:
+    from hyperliquid.info import Info
+
     client, coins = Info(f"{emulator.url}/hyperliquid", skip_ws=True), [x.listed for x in store.listings("hyperliquid")]
     meta, contexts = client.meta_and_asset_ctxs()
     assert [coin["name"] for coin in meta["universe"]] == coins and set(client.all_mids()) == set(coins)
@@ -127,6 +144,8 @@ def test_hyperliquids_own_client_reads_the_present(emulator: Served, store: Synt
 
 
 def test_coingeckos_own_client_reads_the_emulator(emulator: Served, store: SyntheticMarket) -> None:
+    import coingecko_sdk
+
     client = coingecko_sdk.Coingecko(demo_api_key="emulator", environment="demo", base_url=f"{emulator.url}/coingecko/api/v3")
     [ticker] = [t for t in client.derivatives.get() if (t.market, t.symbol) == ("Binance (Futures)", "BTCUSDT")]
     stored = store.open_interest("binance", "BTC")
