@@ -252,6 +252,7 @@ def _watch(home: Path, stop: threading.Event, lags: list[int]) -> None:
                 with file.open("rb") as opened:
                     opened.seek(read.get(file, 0))
                     text = opened.read()
+                    text = text[: text.rfind(b"\n") + 1]  # a line that is being written is read at the next look
             except FileNotFoundError:
                 continue
             if not text:
