@@ -134,13 +134,14 @@ def run(settings: Settings, job_of: JobOf, progress: Progress = no_progress) -> 
 
 
 def _execute(ready: Prepared, job_of: JobOf, progress: Progress, started: datetime) -> RunOutcome:
+    from assets.runtime.event_log import kept_open
     from assets.runtime.history import delete_old_runs
     from assets.runtime.orphans import alive, fail_orphaned_runs
 
     settings, session = ready.settings, Session(ready.attached, ready.window, ready.clock, progress)
     job, config = job_of(settings)
     run_id = str(uuid.uuid4())
-    with dagster_instance(settings) as instance, alive(settings.home, run_id):
+    with dagster_instance(settings) as instance, kept_open(instance), alive(settings.home, run_id):
         fail_orphaned_runs(instance, settings.home)
         result = job.execute_in_process(
             instance=shown_in_the_timeline(instance),
