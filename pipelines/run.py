@@ -152,7 +152,8 @@ def resolve_window_and_clock(settings: Settings, data_end: int | None = None) ->
     if settings.recording and not {"first", "days"} & settings.model_fields_set:
         first = min(last, to_datetime(read_series(settings.recording).start).date())
     if first > last:
-        raise ValueError(f"the first day {first} is after the last day {last}")
+        reason = "" if settings.last else f", the last that is over; `--to {first}` takes the day in progress too"
+        raise ValueError(f"the first day {first} is after the last day {last}{reason}")
     window = Window.of_days(first, last)
     if frozen is None and settings.mode == "synthetic":
         frozen = now // DAY * DAY if window.end <= now else now
