@@ -42,7 +42,9 @@ with duckdb.connect() as db:
     print(f"{kept:,} raw rows of before are there, {lost:,} are not")
     sys.exit(1 if lost or not kept else 0)
 PYTHON
-for command in status gaps "regimes BTC" "query from(marts.fct_candles)"; do
-    python -m assets.cli $command > "$folder/log" 2>&1 || { cat "$folder/log"; exit 1; }
-done
+reads() { python -m assets.cli "$@" > "$folder/log" 2>&1 || { cat "$folder/log"; exit 1; }; }
+reads status
+reads gaps
+reads regimes BTC
+reads query "select count(*) from marts.fct_candles"
 echo "from $before to $(git rev-parse --short HEAD): upgraded"
