@@ -82,3 +82,36 @@ def test_a_redenominated_coin_is_another_one(ratio: float, coins: float, named: 
 
 def test_thirty_of_thirty_six_are_named() -> None:
     assert len(TRAPS) == 36 and all(len(TRAPS) - len(unseen) >= 30 for unseen in UNSEEN.values())
+
+
+def small(
+    venues: dict[str, tuple[float, float]], sizes: Callable[[np.ndarray], np.ndarray] = lambda n: 1 + n * 1e-4
+) -> duckdb.DuckDBPyConnection:
+    """Six days of BTC at 100 dollars: by venue the coins traded an hour and the coins held, which move as `sizes` of the hour."""
+    hours = pd.concat([pd.DataFrame({"venue": venue, "asset": "BTC", "n": range(144)}) for venue in venues], ignore_index=True)
+    hours["ms"] = END - (144 - hours["n"]) * HOUR
+    price = 100 + hours["n"] % 5 * 0.01
+    traded, held = ([values[at] for values in venues.values() for _ in range(144)] for at in (0, 1))
+    bars = hours.assign(open=price, high=price + 1, low=price - 1, close=price, volume=traded, quote=None, mark=None)
+    bars["volume"] += hours["n"] % 7 * 1e-3
+    positions = hours.assign(size=held * sizes(hours["n"].to_numpy()), mark=price, method="venue_mark")
+    others = {
+        "funding": hours.assign(rate=1e-5, hours=1)[:0],
+        "liquidations": hours.assign(is_long=True, price=1.0, size=1.0)[:0],
+    }
+    return good({"candles": bars, "open_interest": positions, **others})
+
+
+def test_open_interest_that_jumps_to_another_unit_or_stands_still_is_named() -> None:
+    at = {"binance": (100.0, 1000.0)}
+    assert faults(small(at)) == set()
+    assert faults(small(at, lambda n: (1 + n * 1e-4) * np.where(n < 80, 1, 0.001))) >= {("binance", "unit")}
+    assert faults(small(at, lambda n: (1 + n * 1e-4) * np.where(n < 80, 1, 2))) == {("binance", "side")}
+    assert faults(small(at, lambda n: 1 + np.where((n > 60) & (n < 90), 60, n) * 1e-4)) == {("binance", "repetition")}
+    assert faults(small(at, lambda n: 1 + np.where((n > 60) & (n < 70), 60, n) * 1e-4)) == set()
+
+
+def test_a_large_venue_beside_a_small_one_is_no_fault() -> None:
+    """Three hundred times the volume of the only other venue, and of the open interest: a large venue. Without it: an error."""
+    assert faults(small({"binance": (30_000.0, 300_000.0), "kraken": (100.0, 1000.0)})) == set()
+    assert ("binance", "unit") in faults(small({"binance": (30_000.0, 1000.0), "kraken": (100.0, 1000.0)}))

@@ -108,14 +108,16 @@ redenominated as (
     having n >= 24 and abs(log10(value) - round(j.step)) < 0.15 and abs(log10(nullif(volumes, 0)) + round(j.step)) < 0.7
 ),
 
--- unit of volume: against the other venues, and against what all markets together trade
+-- unit of volume: against the other venues, and against what all markets together trade. A large venue trades a hundred times what a small one
+-- does: it turns its own open interest over no more often than others, or two others are needed where that isn't known.
 traded as (
-    select a.instrument_id, a.day, a.volume_usd, max(b.volume_usd) as others
+    select a.instrument_id, a.day, a.volume_usd, a.volume_usd / nullif(a.oi_usd, 0) as turnover, max(b.volume_usd) as others,
+        count(distinct b.venue) filter (b.volume_usd > 0) as venues
     from {{ ref('int_daily_instruments') }} as a
     left join {{ ref('int_daily_instruments') }} as b
         on a.base_asset = b.base_asset and a.day = b.day and a.instrument_id <> b.instrument_id
     where a.volume_usd > 0
-    group by a.instrument_id, a.day, a.volume_usd
+    group by a.instrument_id, a.day, a.volume_usd, a.oi_usd
 ),
 
 volumes as (
@@ -123,7 +125,9 @@ volumes as (
         min(day) as first_day, max(day) as last_day
     from traded
     group by all
-    having n >= 3 and ((value > 100 and median(volume_usd) > 1e6) or median(volume_usd) > 1e12)
+    having n >= 3 and (
+        (value > 100 and median(volume_usd) > 1e6 and coalesce(median(turnover) > 200, max(venues) > 1)) or median(volume_usd) > 1e12
+    )
 ),
 
 -- consistency: the price that USD over coins makes lies in the bar

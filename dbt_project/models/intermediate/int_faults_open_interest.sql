@@ -42,6 +42,29 @@ filled as (
     group by all
 ),
 
+-- repetition: the same size, or the same value in dollars, for a day and more, in a series that changes nearly each hour
+stretches as (
+    select *, sum(is_new::integer) over (partition by instrument_id, unit order by observed_at) as stretch,
+        avg(is_new::integer) over (partition by instrument_id, unit) as changing
+    from (
+        select instrument_id, observed_at, day, unnest(['coins', 'US dollars']) as unit,
+            unnest([coalesce(abs(growth_base) > 1e-9, true), coalesce(abs(growth_usd) > 1e-9, true)]) or gap > 1 as is_new
+        from observations
+        where not is_snapshot
+    )
+),
+
+still as (
+    select instrument_id, unit, max(n) as value, sum(n) as n, min(first_day) as first_day, max(last_day) as last_day
+    from (
+        select instrument_id, unit, stretch, any_value(changing) as changing, count(*) as n, min(day) as first_day, max(day) as last_day
+        from stretches
+        group by all
+        having n >= 24 and any_value(changing) > 0.7
+    )
+    group by all
+),
+
 -- unit: open interest over a day's volume, of the instrument's own where it has any, else of the asset's largest other
 daily as (
     select a.instrument_id, a.day, a.oi_usd, coalesce(a.volume_usd, max(b.volume_usd)) as most, coalesce(a.volume_usd, min(b.volume_usd)) as least,
@@ -76,7 +99,7 @@ beyond as (
     having n >= 24 and value > 0.5 * n and ratio > 2
 ),
 
--- two sides: the value that the venue states, and a step that volume doesn't allow and that stays
+-- two sides: the value that the venue states, and a step that volume doesn't allow and that stays; unit: such a step of five times and more
 stated as (
     select instrument_id, median(oi_usd / venue_usd) as value, count(*) as n, min(day) as first_day, max(day) as last_day
     from observations
@@ -96,14 +119,15 @@ levels as (
     where not is_snapshot
 ),
 
-doubled as (
-    select instrument_id, arg_max(after / before, abs(change)) as value, 1 as n, min(day) as first_day, max(last_day) as last_day
+steps as (
+    select instrument_id, greatest(after / before, before / after) >= 5 as is_unit, arg_max(after / before, abs(ln(after / before))) as value, 1 as n,
+        min(day) as first_day, max(last_day) as last_day
     from levels as l
     left join widths as w on l.base_asset = w.base_asset and l.observed_at = w.ends
     -- without a volume of its own: in a quiet hour, because a crash can halve it
     where abs(change) > 0.3 * oi_base
         and case when volume_base is null then w.width < 0.03 else abs(change) > 1.5 * volume_base end
-        and (after / before between 1.85 and 2.15 or before / after between 1.85 and 2.15)
+        and (greatest(after / before, before / after) between 1.85 and 2.15 or greatest(after / before, before / after) >= 5)
     group by all
 ),
 
@@ -160,6 +184,9 @@ union all
 select instrument_id, 'open_interest', 'repetition', first_day, last_day, n, format('changes only every {} hours: carried forward', value)
 from filled
 union all
+select instrument_id, 'open_interest', 'repetition', first_day, last_day, n, format('the same {} for {} hours: carried forward', unit, value)
+from still
+union all
 select instrument_id, 'open_interest', 'unit', first_day, last_day, n,
     format('{:.3g} USD at the median, {:.3g} times a day''s volume{}: coins, contracts or thousands for US dollars?', oi_usd, value,
         coalesce(format(' and {:.3g} times the asset''s other venues', share), ''))
@@ -173,8 +200,9 @@ select instrument_id, 'open_interest', case when value between 1.85 and 2.15 or 
     format('{:.4g} times the venue''s own value{}', value, case when value between 1.85 and 2.15 then ': both sides are counted' else '' end)
 from stated
 union all
-select instrument_id, 'open_interest', 'side', first_day, last_day, n, format('{:.3g} times from one hour to the next, beyond the volume: one side against two', value)
-from doubled
+select instrument_id, 'open_interest', case when is_unit then 'unit' else 'side' end, first_day, last_day, n,
+    format('{:.3g} times from one hour to the next, beyond the volume: {}', value, case when is_unit then 'another unit from then on' else 'one side against two' end)
+from steps
 union all
 select instrument_id, 'open_interest', 'consistency', first_day, last_day, n, format('its price (US dollars over coins) is {:.6g} times the last price', value)
 from marks
