@@ -191,7 +191,7 @@ def run_end(outcome: RunOutcome) -> None:
             coverage(db)
     for check in outcome.failed_checks:
         kind = "[red]check failed[/]" if check.is_error else "[yellow]check warned[/]"
-        console.print(f"{kind} {escape(check.name)}: {escape(check.reason)}")
+        console.print(f"{kind} {escape(check.name)}: {escape(check.reason or 'the notes say why')}")
     _notes(outcome.messages)
     for line in outcome.failed:
         console.print(f"[bold red]failed[/] {escape(line)}")

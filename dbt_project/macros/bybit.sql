@@ -62,7 +62,7 @@ select
     mark_price,
     _observed_at
 from {{ source(source_name, 'tickers') }}
-where coalesce(single_open_interest, open_interest) > 0
+where coalesce(single_open_interest, open_interest) > 0 and funding_rate is not null  -- dated contracts stand there, too
 {%- endmacro %}
 
 {# `turnover` is the canonical name of the venue's turnover: `quote_volume` or `base_volume`. #}

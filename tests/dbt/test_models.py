@@ -122,7 +122,7 @@ def test_gaps_are_contiguous_and_state_if_they_are_fetchable(whole: Path) -> Non
     start, end = datetime.fromisoformat(START), datetime.fromisoformat(END)
     assert actual == [
         ("binance", "candles", "binance_usdm", datetime(2025, 10, 4, 3), datetime(2025, 10, 4, 4), 1, True, None),
-        ("hyperliquid", "candles", "hyperliquid", start, end, 288, True, datetime(2026, 5, 9)),
+        ("hyperliquid", "candles", "hyperliquid", start, end, 288, True, datetime(2026, 5, 8, 23)),
         ("hyperliquid", "funding_rates", "hyperliquid", datetime(2025, 10, 5, 9), datetime(2025, 10, 5, 11), 2, True, None),
         ("hyperliquid", "liquidations", None, start, end, 12, False, None),
     ]

@@ -74,7 +74,7 @@ placed as (  -- the part that can't be fetched is a gap of its own, by the reaso
             when g.source is null then 'no_source'
             when r.origin = 'recorded' then 'recording'
             when s.instrument_id in (select instrument_id from {{ ref('int_calendar') }} where unlisted_at is not null) then 'not_listed'
-            when s.gap_end + to_hours((g.history_days * 24)::bigint) <= r.as_of then 'forgotten'
+            when s.last_at + to_hours((g.history_days * 24)::bigint) <= r.as_of then 'forgotten'
             when u.reason is not null then u.reason
             when exists (
                 from silent as w
@@ -82,7 +82,9 @@ placed as (  -- the part that can't be fetched is a gap of its own, by the reaso
                     and s.gap_start >= w.window_start and s.gap_end <= w.window_end
             ) then 'silent'
         end as reason
-    from spans as s
+    from (  -- bars open, and points lie, at the start of their hour
+        select *, gap_end - case when dataset in ('candles', 'open_interest') then interval 1 hour else interval 0 hour end as last_at from spans
+    ) as s
     left join sources_to_ask as g on s.instrument_id = g.instrument_id and s.dataset = g.dataset
     left join (select distinct * from unusable) as u
         on s.instrument_id = u.instrument_id and s.dataset = u.dataset and s.gap_start = u.starts
@@ -99,7 +101,7 @@ select
     ceil(sum(observations order by gap_start) - 1e-6)::bigint as missing,
     reason is null as fetchable,
     reason,
-    case when coalesce(reason, 'forgotten') = 'forgotten' then max(gap_end) + to_hours((history_days * 24)::bigint) end as fetch_until
+    case when coalesce(reason, 'forgotten') = 'forgotten' then max(last_at) + to_hours((history_days * 24)::bigint) end as fetch_until
 from (
     select *, sum(starts) over series as island
     from (
