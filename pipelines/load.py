@@ -32,7 +32,7 @@ from pipelines import __version__, records, warehouse
 from pipelines.landing import Entry
 from pipelines.reading import Flaw, Unreadable, read
 from pipelines.run import Run
-from pipelines.source import Endpoint, Source
+from pipelines.source import Endpoint, Instrument, Source
 from pipelines.windows import DAY, HOUR, Window
 
 log = logging.getLogger("perplake.load")
@@ -144,6 +144,8 @@ def _note(connection: duckdb.DuckDBPyConnection, run: Run, source: Source, tasks
                 by_run[e.run].append(e)
         for fetched_by, answers in by_run.items():
             _note_silent_windows(connection, source, answers)
+            if name == "instruments":
+                _note_whole_lists(connection, run, source, task.endpoint, answers)
             if task.endpoint.is_event:
                 oldest = result.oldest_event.get((name, fetched_by), sys.maxsize)
                 _note_complete_windows(connection, source, task.endpoint, answers, oldest)
@@ -219,6 +221,18 @@ def _note_silent_windows(connection: duckdb.DuckDBPyConnection, source: Source, 
             start, end = map(warehouse.naive, e.window)
             row = [source.name, e.endpoint_name, e.context.get("venue", source.venue), e.silent, start, end]
             connection.execute("INSERT OR IGNORE INTO meta.silent_windows VALUES (?, ?, ?, ?, ?, ?)", row)
+
+
+def _note_whole_lists(
+    connection: duckdb.DuckDBPyConnection, run: Run, source: Source, endpoint: Endpoint, entries: Sequence[Entry]
+) -> None:
+    """For lists of instruments: note those of a run that came whole, all requests to their last pages and every row readable."""
+    planned = len(list(endpoint.plan(Instrument("", ""), run.window)))
+    ended = Counter(e.context.get("venue", source.venue) for e in entries if e.last)
+    for venue in {e.context.get("venue", source.venue) for e in entries if not e.empty}:
+        if ended[venue] >= planned:
+            row = [source.name, venue, warehouse.naive(entries[0].observed_at)]
+            connection.execute("INSERT OR IGNORE INTO meta.whole_lists VALUES (?, ?, ?)", row)
 
 
 def _quarantine_row(e: Entry, flaw: Flaw) -> tuple[Any, ...]:

@@ -104,6 +104,15 @@ META_TABLES = {
         },
         key=("source", "dataset", "venue", "symbol", "window_start", "window_end"),
     ),
+    "whole_lists": Table(
+        "Lists of a venue's instruments that came whole, every page and row readable: what they lack is not listed any more.",
+        {
+            "source": _SOURCE,
+            "venue": ("VARCHAR", "The venue, as in the mart `dim_venues`."),
+            "observed_at": ("TIMESTAMP", "Time of the request."),
+        },
+        key=("source", "venue", "observed_at"),
+    ),
     "versions": Table(
         "One row per observation of a value that a source sent again with another value; `corrections` counts its changes.",
         {

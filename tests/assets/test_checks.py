@@ -62,7 +62,10 @@ create table marts.corrections (
 create table marts.reconciliation_daily (
     venue varchar, source varchar, base_asset varchar, metric varchar, our_value double, reported_value double
 );
-create table marts.dim_instruments as select distinct venue, source, instrument_id from hours;
+create table marts.dim_instruments as
+select distinct venue, source, instrument_id, asset as base_asset, null::timestamp as delisted_at, 'trading' as status,
+    null::timestamp as valid_to, timestamp '2025-02-10' as last_listed_at, null::timestamp as unlisted_at
+from hours;
 
 create table marts.coverage_daily as
 select instant::date as day, venue, source, dataset, 48 as expected,
@@ -104,7 +107,9 @@ select * from (
 RECORDED = """
 create schema marts;
 create table marts.dim_instruments as
-select v.venue, source, v.venue || ':' || coin as instrument_id
+select v.venue, source, v.venue || ':' || coin as instrument_id, coin as base_asset,
+    null::timestamp as delisted_at, 'trading' as status, null::timestamp as valid_to,
+    timestamp '2026-01-01' as last_listed_at, null::timestamp as unlisted_at
 from (values ('binance', 'binance_usdm'), ('bybit', 'bybit_linear'), ('hyperliquid', 'hyperliquid'), ('kraken', 'kraken_futures'))
     as v(venue, source) cross join (select distinct coin from '{series}/funding_rates.parquet');
 create table marts.coverage_daily (source varchar, dataset varchar, seen integer);
@@ -299,6 +304,12 @@ FAULTS: dict[str, tuple[str, set[str], str]] = {
         {"corrections.corrected"},
         "| kraken_futures funding_rates: 1 values corrected, the last one rate of PF_XBTUSD at 2025-01-20 08:00: 0.0001 became ",
     ),
+    "contracts that left the list, one by a delisting": (
+        "update marts.dim_instruments set last_listed_at = '2025-02-08 09:00', unlisted_at = '2025-02-09 09:00', "
+        "status = case base_asset when 'ETH' then 'delisted' else 'trading' end where venue = 'bybit'",
+        {"dim_instruments.unlisted"},
+        " of the instruments of bybit left its list, which states no delisting, such as bybit:",
+    ),
     "an interval that the facts don't know": (
         "delete from marts.fct_funding_rates where venue = 'kraken' and hour(settled_at) % 4 <> 0",
         {"dim_venue_facts.contradicted"},
@@ -327,7 +338,8 @@ FAULTS: dict[str, tuple[str, set[str], str]] = {
         "| kraken_futures | 2025-02-09 20:00 | 2025-02-10 00:00 | 4 |",
     ),
     "candles of one of a venue's two sources that stop": (
-        "insert into marts.dim_instruments values ('binance', 'binance_coinm', 'binance:BTCUSD_PERP'); "
+        "insert into marts.dim_instruments (venue, source, instrument_id) "
+        "values ('binance', 'binance_coinm', 'binance:BTCUSD_PERP'); "
         "update meta.scope set sources = list_append(sources, 'binance_coinm:binance'); "
         "insert into marts.fct_candles select * replace ('binance:BTCUSD_PERP' as instrument_id) from marts.fct_candles "
         "where instrument_id = 'binance:BTC' and opened_at < '2025-02-09'; "

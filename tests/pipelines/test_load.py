@@ -248,6 +248,19 @@ def test_windows_of_which_a_venue_had_nothing_more_are_noted(tmp_path: Path) -> 
     ]
 
 
+def test_a_list_of_instruments_is_whole_with_its_last_page_and_every_row(tmp_path: Path) -> None:
+    """Of Bybit's lists one ends with its first page, one has a row that can't be read, of one the last page is lost."""
+    bybit = get_source("bybit_linear")
+    row = {"symbol": "BTCUSDT", "contractType": "LinearPerpetual", "status": "Trading", "baseCoin": "BTC", "quoteCoin": "USDT",
+           "settleCoin": "USDT", "fundingInterval": 480}  # fmt: skip
+    pages = {1: ([row], True), 2: ([row, {**row, "fundingInterval": "x"}], True), 3: ([row], False), 4: ([], True)}
+    for day, (rows, last) in pages.items():
+        run, page = begin(tmp_path), {"result": {"list": rows}}
+        land(run, "instruments", page, None, bybit, observed_at=T0 + day * DAY, context={}, last=last, empty=not rows)
+    load(run, bybit)
+    assert query(run, "FROM meta.whole_lists") == [("bybit_linear", "bybit", datetime(2025, 10, 11))]
+
+
 def test_of_the_archive_the_first_row_of_each_hour_is_loaded(once: Once) -> None:
     sql = "SELECT coin, time, open_interest, mark_px, premium FROM raw.hyperliquid_archive__asset_ctxs ORDER BY ALL"
     assert query(once.run, sql) == [

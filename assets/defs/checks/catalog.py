@@ -150,6 +150,27 @@ order by corrected_values desc, source, dataset, field
     "venues mend their history; the tables have the last value, and `marts.corrections` has the first one beside it.",
 )  # fmt: skip
 
+UNLISTED = Check(
+    "unlisted", "marts.dim_instruments", """
+select source || ': ' || count(*) || ' of the instruments of ' || venue || ' left its list, which states no delisting, such as '
+        || arg_max(instrument_id, last_listed_at) || strftime(max(last_listed_at), ', last listed at %Y-%m-%d %H:%M')
+        || '; nothing of them is due after, and their rows are kept' as message,
+    source, venue, count(*) as instruments, list(instrument_id order by last_listed_at desc, instrument_id) as instrument_ids,
+    max(last_listed_at) as last_listed_at, max(unlisted_at) as unlisted_at
+from marts.dim_instruments
+cross join meta.scope
+where valid_to is null
+    and unlisted_at >= as_of - interval 7 day
+    and delisted_at is null
+    and status is distinct from 'delisted'
+    and list_has_any(assets, [base_asset, 'all'])
+group by source, venue
+order by instruments desc, source
+""", False,
+    "No contract has left its venue's list within the last 7 days without a delisting.",
+    "venues delist so, and rename; an instrument that is listed again is due again.",
+)  # fmt: skip
+
 #: The head of a query: its relation `measured` is what data say of facts about venues. `agrees` is null where they leave it open.
 MEASURED = """
 with gaps as (
@@ -448,6 +469,7 @@ order by day, asset
 MARTS = [
     SET_APART,
     CORRECTED,
+    UNLISTED,
     CONTRADICTED,
     _fresh("candles", "opened_at", "marts.fct_candles", hours=3, step=1),
     _fresh("funding_rates", "settled_at", "marts.fct_funding_rates", hours=9),

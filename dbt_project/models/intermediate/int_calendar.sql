@@ -8,17 +8,6 @@ with seen as (
     group by instrument_id
 ),
 
-unlisted as (  -- instruments without a row in the newest list: due until the last list that has them, or the last day with a row
-    select l.instrument_id, greatest(l.last_listed, s.last_day + interval 1 day) as unlisted_at
-    from (
-        select instrument_id, max(observed_at) as last_listed, max(max(observed_at)) over (partition by source, venue) as last_list
-        from {{ ref('int_instruments') }}
-        group by source, venue, instrument_id
-    ) as l
-    left join seen as s on l.instrument_id = s.instrument_id
-    where l.last_listed < l.last_list - interval 1 hour
-),
-
 due as (
     select
         i.instrument_id,
@@ -26,15 +15,15 @@ due as (
         i.source,
         i.base_asset,
         i.funding_interval_hours,
+        -- not in its source's newest list: due until the last list that has it, or the last day with a row
+        case when i.unlisted_at is not null then greatest(i.last_listed_at, s.last_day + interval 1 day) end as left_list_at,
         greatest(r.window_start, coalesce(i.listed_at, s.first_day, r.window_start)) as due_from,
         least(r.window_end, r.as_of, coalesce(
-            i.delisted_at, case i.status when 'delisted' then s.last_day + interval 1 day end, u.unlisted_at, 'infinity'
-        )) as due_to,
-        u.unlisted_at
+            i.delisted_at, case i.status when 'delisted' then s.last_day + interval 1 day end, left_list_at, 'infinity'
+        )) as due_to
     from {{ ref('int_instrument_versions') }} as i
     cross join {{ ref('stg_meta__scope') }} as r
     {{ join_fact('q', 'i', 'instruments', "'fetched_quote'") }}
-    left join unlisted as u on i.instrument_id = u.instrument_id
     left join seen as s on i.instrument_id = s.instrument_id
     where i.valid_to is null
         and i.underlying_class = 'crypto'
@@ -58,5 +47,5 @@ select
     funding_interval_hours,
     greatest(due_from, midnight) as due_from,
     least(due_to, midnight + interval 1 day) as due_to,
-    unlisted_at
+    left_list_at as unlisted_at
 from days

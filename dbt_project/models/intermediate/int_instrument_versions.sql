@@ -44,6 +44,14 @@ lives as (  -- what is known last of a listing holds for all of its versions; a 
         last_value(delisted_at) over (
             partition by instrument_id, listed_at order by version rows between unbounded preceding and unbounded following) as ends_at
     from numbered
+),
+
+lists as (  -- of each instrument the last list that has it, and the first whole one of its source after that
+    select l.*, min(w.observed_at) as unlisted_at
+    from (select source, venue, instrument_id, max(observed_at) as last_listed_at from snapshots group by all) as l
+    left join {{ ref('stg_meta__whole_lists') }} as w
+        on l.source = w.source and l.venue = w.venue and l.last_listed_at < w.observed_at
+    group by all
 )
 
 select
@@ -51,8 +59,8 @@ select
     version::integer as version,
     valid_from,
     lead(valid_from) over (partition by n.instrument_id order by version) as valid_to,
-    venue,
-    source,
+    n.venue,
+    n.source,
     symbol,
     listed_asset,
     base_asset,
@@ -71,6 +79,8 @@ select
     ends_at,
     nulled,
     first_seen_at,
+    l.last_listed_at,
+    l.unlisted_at,
     hash(
         list((valid_from, units_hash) order by valid_from) filter (changes_units) over (partition by n.instrument_id),
         list(begins_at order by valid_from) filter (listed_at is distinct from listed_before) over (partition by n.instrument_id),
@@ -78,3 +88,4 @@ select
     ) as _versions
 from lives as n
 left join {{ ref('quote_assets') }} as q on n.quote_asset = q.quote_asset
+left join lists as l on n.instrument_id = l.instrument_id and n.source = l.source

@@ -1,0 +1,5 @@
+select
+    source,
+    venue,
+    observed_at
+from {{ source('meta', 'whole_lists') }}
