@@ -11,7 +11,10 @@ folder=$(mktemp -d) port=${PORT:-54329}
 as() { if [ "$(id -u)" = 0 ]; then runuser -u postgres -- "$@"; else "$@"; fi }  # PostgreSQL refuses to be root
 [ "$(id -u)" != 0 ] || chown postgres "$folder"
 chmod 755 "$folder"
-finish() { kill $(jobs -p) 2>/dev/null && wait || true; as pg_ctl --pgdata "$folder/db" --mode immediate stop >/dev/null || true; rm -rf "$folder"; }
+finish() {
+    for job in $(jobs -p); do kill -KILL -- "-$job" 2>/dev/null || true; done  # with their children: a code server outlives a plain kill
+    as pg_ctl --pgdata "$folder/db" --mode immediate stop >/dev/null || true; rm -rf "$folder"
+}
 trap finish EXIT
 
 export DAGSTER_PG_HOST=127.0.0.1 DAGSTER_PG_PASSWORD=trial DAGSTER_HOME="$folder/home"
@@ -31,6 +34,7 @@ sql dagster --command "select status, count(*) from runs group by 1" \
     --command "select count(*) || ' events, ' || pg_size_pretty(pg_database_size('dagster')) from event_logs"
 [ "$(sql dagster --command "select count(*) from runs where status = 'SUCCESS'")" = 1 ]
 
+set -m  # each server has a process group of its own
 grpc=$((port + 1)) web=$((port + 2))
 sed "s/host: code/host: 127.0.0.1/; s/port: 4000/port: $grpc/" infra/deploy/workspace.yaml > "$folder/workspace.yaml"
 dagster code-server start --module-name assets.definitions --location-name perplake --host 127.0.0.1 --port "$grpc" \
