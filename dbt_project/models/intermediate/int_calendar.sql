@@ -19,7 +19,11 @@ due as (
         case when i.unlisted_at is not null then greatest(i.last_listed_at, s.last_day + interval 1 day) end as left_list_at,
         greatest(r.window_start, coalesce(i.listed_at, s.first_day, r.window_start)) as due_from,
         least(r.window_end, r.as_of, coalesce(
-            i.delisted_at, case i.status when 'delisted' then s.last_day + interval 1 day end, left_list_at, 'infinity'
+            i.delisted_at,
+            -- delisted at an unknown time: due until the last day with a row, and not at all where there is none
+            case i.status when 'delisted' then coalesce(s.last_day + interval 1 day, r.window_start) end,
+            left_list_at,
+            'infinity'
         )) as due_to
     from {{ ref('int_instrument_versions') }} as i
     cross join {{ ref('stg_meta__scope') }} as r
