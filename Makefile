@@ -25,7 +25,7 @@ run: $(READY)  ## the main job on the synthetic market: fetch, load, transform, 
 	$(BIN)/perps run --forecasts
 
 test: $(READY)  ## all tests but the slow ones
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(READY)  ## the tests that `make test` leaves out: a new source's skeleton and ccxt's replay as whole runs, a job killed at eight points
 	$(BIN)/python -m pytest -m slow tests/assets/cli tests/sources tests/torture

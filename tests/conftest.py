@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -25,6 +26,12 @@ SLOW = (
     "tests/pipelines/test_fetch.py",
 )
 
+#: Files that share a session's fixture: one build of dbt's models, one run of all sources.
+TOGETHER = (
+    ("tests/dbt/",),
+    ("tests/sources/test_every_source.py", "tests/sources/test_ccxt.py", "tests/sources/test_coingecko.py"),
+)
+
 
 def pytest_configure() -> None:
     """Limits and pauses of the user's own runs are left alone, also by what is made while tests are collected."""
@@ -37,9 +44,15 @@ def pytest_unconfigure() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: next((n for n, name in enumerate(SLOW) if item.nodeid.startswith(name)), len(SLOW)))
-    for item in items:
-        file = item.nodeid.partition("::")[0]
-        shared = (
-            "every_source" if "every_source" in getattr(item, "fixturenames", ()) else "dbt" if "tests/dbt/" in file else file
-        )
-        item.add_marker(pytest.mark.xdist_group(shared))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """By file, and of those that share a run by what they share."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Shared(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return next((" ".join(files) for files in TOGETHER if nodeid.startswith(files)), super()._split_scope(nodeid))
+
+    return Shared(config, log)
