@@ -183,7 +183,6 @@ def test_a_coin_is_a_name_whatever_it_looks_like(tmp_path: Path, coin: str) -> N
         ("1000PEPEUSDT", "1000PEPE"), ("1000PEPE", "1000PEPE"), ("kPEPE", "kPEPE"), ("kpepe", "kPEPE"), ("kPEPE-PERP", "kPEPE"),
         ("1MBABYDOGE", "1MBABYDOGE"), ("10000000AIDOGE", "10000000AIDOGE"), ("SHIB1000USDT", "SHIB1000"), ("1INCH", "1INCH"),
         ("SUSDT", "S"), ("TUSDT", "T"), ("TUSD", "TUSD"), ("TUSDUSDT", "TUSD"), ("FDUSDUSDT", "FDUSD"), ("FDUSD", "FDUSD"),
-       
         ("BTC-USDT-261225", "BTC-USDT-261225"), ("KPEPE", "kPEPE"), ("PERP_USDT", "PERP"),
         ("USDCUSDT", "USDC"), ("USDC", "USDC"), ("PERP", "PERP"), ("PERPUSDT", "PERP"), ("kaito", "KAITO"), ("AUSDT", "A"),
     ],
