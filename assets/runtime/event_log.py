@@ -14,10 +14,9 @@ from typing import Any
 
 import dagster as dg
 from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import StaticPool
-
-BUSY_SECONDS = 60
 
 
 @contextmanager
@@ -47,7 +46,10 @@ def kept_open(instance: dg.DagsterInstance) -> Iterator[None]:
 
 
 def _engine(address: str) -> Engine:
-    options = {"timeout": BUSY_SECONDS, "check_same_thread": False}  # Dagster's own lock admits one thread at a time
+    options = {
+        "timeout": SQLITE_BUSY_TIMEOUT_SECONDS,
+        "check_same_thread": False,
+    }  # Dagster's own lock admits one thread at a time
     engine = create_engine(address, poolclass=StaticPool, connect_args=options)
 
     @event.listens_for(engine, "connect")

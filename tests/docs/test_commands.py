@@ -169,14 +169,15 @@ def faults(kind: str, fault: Callable[..., str | None]) -> list[str]:
     return [f"{text}; named in {', '.join(places)}" for text, places in found if text]
 
 
-def test_perps_commands_exist() -> None:
-    def fault(name: str, option: str) -> str | None:
-        found = command(name)
-        if found is None:
-            return f"`perps {name}` is no command"
-        return f"`perps {name}` has no option {option}" if option and option not in options(found) else None
+def fault_of(called: str, found: click.Command | None, option: str) -> str | None:
+    """What is wrong with a command as it is called, and with an option of it (empty: none is named)."""
+    if found is None:
+        return f"`{called}` is no command"
+    return f"`{called}` has no option {option}" if option and option not in options(found) else None
 
-    assert faults("perps", fault) == []
+
+def test_perps_commands_exist() -> None:
+    assert faults("perps", lambda name, option: fault_of(f"perps {name}", command(name), option)) == []
 
 
 def test_make_targets_exist() -> None:
@@ -188,10 +189,7 @@ def test_modules_run_alone() -> None:
         if name.split(".")[0] not in OURS:
             import_module(name)
             return None
-        found = module_command(name)
-        if found is None:
-            return f"`python -m {name}` runs nothing"
-        return f"`python -m {name}` has no option {option}" if option and option not in options(found) else None
+        return fault_of(f"python -m {name}", module_command(name), option)
 
     assert faults("module", fault) == []
 
