@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC
 from functools import cached_property
+from math import inf
 from operator import attrgetter
 from typing import Any
 
@@ -45,15 +46,15 @@ Answer = tuple[int, Mapping[str, str], bytes, str]
 LONGEST_WAIT = 300.0
 #: A wait for a limit that is longer than this many seconds is told once.
 SILENT_FOR = 90.0
-#: Seconds to wait where a status means a limit and has no `Retry-After`. Bybit's 403: ten minutes at least.
-WAITS = {418: 120.0, 429: 10.0, 403: 600.0}
+#: Seconds to wait where a status means a limit and states no time. Bybit's 403: ten minutes at least. 418 is a ban.
+WAITS = {418: 600.0, 429: 10.0, 403: 600.0}
 #: Seconds for which a pool is left alone after it refused this region or this address.
 REFUSED_FOR = 3600.0
 #: The difference between the venue's clock and ours that is tolerated, in milliseconds.
 SKEW_MS = 60_000
 #: A greater difference is no clock's: a `Date` that is garbage.
 LARGEST_SKEW_MS = 366 * 24 * 3_600_000
-#: No ban is longer, in seconds; a greater `Retry-After` is garbage. Binance's last up to three days.
+#: The longest wait that a venue can ask for, in seconds. Binance's bans last up to three days.
 LONGEST_BAN = 30 * 86_400.0
 ELSEWHERE = (
     "This venue refuses your region. Run from another, name its host for your region with `PERPLAKE_HOSTS`, leave it out with "
@@ -70,8 +71,8 @@ MOVED = (
     "newer version of perplake may have the new one"
 )
 RETIRED = "The venue has ended this endpoint: a newer version of perplake may have its successor; until then its data are missing"
-#: `IP banned until 1766538000000`
-_BANNED_UNTIL = re.compile(r"until (\d{13})\b")
+#: `IP banned until 1766538000000`, in milliseconds or seconds
+_BANNED_UNTIL = re.compile(r"until (\d{10}(?:\d{3})?)\b")
 
 
 @dataclass
@@ -391,7 +392,7 @@ class Client:
         message = problem.message if problem else f"HTTP {status}"
         kind = problem.kind if problem else None
         name, label = self.source.name, request.path_label
-        if kind == "key" or (status == 403 and kind is None and self._key):
+        if kind == "key" or (status in (401, 403) and kind is None and self._key):
             raise KeyRefused(name, label, message, "Set a key that is good for this, or leave the source out with `--venues`")
         if status in (418, 429) or kind == "limited":
             wait = self._wait_asked(status, headers, message)
@@ -420,11 +421,14 @@ class Client:
             raise Rejected(name, label, f"{message} (asked: {_asked(request)})", "Look the parameters up")
 
     def _wait_asked(self, status: int, headers: Any, message: str) -> float:
-        """The seconds that the venue asks to wait: by the header, by the time in its message, or the usual by status."""
-        wait = retry_after(headers.get("Retry-After"), self.source.retry_after_unit, self.clock.now())
-        if wait is None and (until := _BANNED_UNTIL.search(message)):
-            wait = max(0.0, (int(until[1]) - self.clock.now()) / 1000)
-        return WAITS.get(status, 5.0) if wait is None else wait
+        """The seconds that the venue asks to wait: the longer one of the header's and its message's, or the usual by status."""
+        now = self.clock.now()
+        until = _BANNED_UNTIL.search(message)
+        asked = (
+            retry_after(headers.get("Retry-After"), self.source.retry_after_unit, now),
+            _until(until[1], now) if until else None,
+        )
+        return max((wait for wait in asked if wait is not None), default=WAITS.get(status, 5.0))
 
     def _transient(self, request: Request, problem: str) -> Transient:
         return Transient(self.source.name, request.path_label, problem, AGAIN)
@@ -462,10 +466,18 @@ def http_date(value: str | None) -> int | None:
 
 
 def retry_after(value: str | None, unit: float, now: int) -> float | None:
-    """The seconds that a `Retry-After` asks for: a number of `unit` seconds, or a date; None where it is neither."""
+    """The seconds that a `Retry-After` asks for: a number of `unit` seconds, a date or a Unix time; else None."""
+    if re.fullmatch(r"\d{10}(\d{3})?", value or "") and (wait := _until(value or "", now)):
+        return wait
     try:
         seconds = float(value or "") * unit
     except ValueError:
         date = http_date(value)
-        return None if date is None else max(0.0, (date - now) / 1000)
-    return seconds if 0 <= seconds <= LONGEST_BAN else None
+        return None if date is None else min(max(0.0, (date - now) / 1000), LONGEST_BAN)
+    return min(seconds, LONGEST_BAN) if 0 <= seconds < inf else None
+
+
+def _until(time: str, now: int) -> float:
+    """The seconds from `now` (milliseconds) to a Unix time in seconds or milliseconds."""
+    ms = int(time) * (1000 if len(time) == 10 else 1)
+    return min(max(0.0, (ms - now) / 1000), LONGEST_BAN)

@@ -16,9 +16,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from pipelines.client import Client, Page, http_date, retry_after
+from pipelines.client import LONGEST_BAN, Client, Page, http_date, retry_after
 from pipelines.clock import Clock
-from pipelines.errors import Absent, Blocked, NotFound, RateLimited, Rejected, Retired, Transient, VenueError
+from pipelines.errors import Absent, Blocked, KeyRefused, NotFound, RateLimited, Rejected, Retired, Transient, VenueError
 from pipelines.limits import Limiter
 from pipelines.source import Endpoint, Instrument, Limit, Request, Source, Usage
 from pipelines.sources import get_source
@@ -205,14 +205,25 @@ def test_a_ban_of_hours_is_not_waited_for(tmp_path: Path) -> None:
     assert isinstance(outcome.error, Blocked) and len(outcome.requests) == 1 and "7200 s" in str(outcome.error)
 
 
-@pytest.mark.parametrize("status", [418, 403, 451])
-def test_a_ban_stops_what_is_queued_and_every_later_run(status: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("status", "asked"),
+    [
+        (418, "3600"),
+        (403, "3600"),
+        (451, "3600"),
+        (418, "Thu, 01 Jan 2099 00:00:00 GMT"),
+        (418, "99999999"),
+        (429, "4070908800"),
+        (418, ""),
+    ],
+)
+def test_a_ban_stops_what_is_queued_and_every_later_run(status: int, asked: str, tmp_path: Path) -> None:
     sent: list[str] = []
     endpoint = BINANCE.endpoint("funding_rates")
 
     async def handle(request: web.Request) -> web.StreamResponse:
         sent.append(request.query["symbol"])
-        return web.json_response({"code": -1003, "msg": "banned"}, status=status, headers={"Retry-After": "3600"})
+        return web.json_response({"code": -1003, "msg": "banned"}, status=status, headers={"Retry-After": asked})
 
     async def main() -> list[Any]:
         problems: list[Any] = []
@@ -229,13 +240,29 @@ def test_a_ban_stops_what_is_queued_and_every_later_run(status: int, tmp_path: P
     assert "nothing is sent to " in str(problems[-1]) and "until 20" in str(problems[-1])
 
 
+@pytest.mark.parametrize("until", [START // 1000 + 7200, START + 7_200_000], ids=["seconds", "milliseconds"])
+def test_the_longer_of_two_times_of_a_ban_counts(until: int, tmp_path: Path) -> None:
+    banned = responds({"code": -1003, "msg": f"IP banned until {until}."}, 418, **{"Retry-After": "1"})
+    outcome = request_once(tmp_path, banned, clock=Clock(START))
+    assert isinstance(outcome.error, Blocked) and len(outcome.requests) == 1 and "7200 s" in str(outcome.error)
+
+
+def test_a_401_to_a_key_refuses_it(tmp_path: Path) -> None:
+    outcome = request_once(tmp_path, responds(b"<html>", 401), key={"X-Key": "secret"})
+    assert isinstance(outcome.error, KeyRefused) and len(outcome.requests) == 1
+
+
 @pytest.mark.parametrize(
     ("value", "unit", "seconds"),
     [
         ("2", 1, 2.0),
         ("7421", 0.001, 7.421),  # dYdX counts milliseconds
         ("Fri, 10 Oct 2025 00:00:30 GMT", 1, 30.0),
-        *((garbage, 1, None) for garbage in ("", "soon", "nan", "inf", "-1", "1e99", "Fri, 10 Oct 99999999", None)),
+        (str(START // 1000 + 30), 1, 30.0),
+        (str(START + 30_000), 1, 30.0),
+        # No ban is longer than the longest.
+        *((far, 1, LONGEST_BAN) for far in ("99999999", "1e99", "Thu, 01 Jan 2099 00:00:00 GMT", "4070908800")),
+        *((garbage, 1, None) for garbage in ("", "soon", "nan", "inf", "-1", "Fri, 10 Oct 99999999", None)),
     ],
 )
 def test_retry_after_in_the_sources_unit(value: str | None, unit: float, seconds: float | None) -> None:
