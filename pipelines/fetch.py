@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import pairwise
 from operator import attrgetter
+from statistics import median_low
 from typing import Any
 
 import msgspec
@@ -30,7 +31,7 @@ from pipelines.registry import closed_at
 from pipelines.run import Run
 from pipelines.settings import Settings
 from pipelines.source import Endpoint, Instrument, Request, Source, Usage
-from pipelines.windows import DAY, HOUR, Window, iso
+from pipelines.windows import DAY, HOUR, SETTLED_LATE_MS, Window, iso
 
 log = logging.getLogger("perplake.fetch")
 
@@ -40,8 +41,6 @@ GIVE_UP_AFTER = 8
 RUNS_REMEMBERED = 30
 #: The distance from the limit of a venue's history, in milliseconds: a request may take so long to arrive.
 HISTORY_MARGIN_MS = 60_000
-#: How late, in milliseconds, a venue stamps a settlement: the one at the window's end pays for the window's last hours.
-SETTLED_LATE_MS = 60_000
 
 Progress = Callable[[str, int, int], None]
 Put = Callable[[Entry, bytes], None]
@@ -226,8 +225,11 @@ class _SourceFetch:
         #: Failed requests in a row: unanswered ones of the source (under ""), refused ones by endpoint.
         self._failed_in_a_row: Counter[str] = Counter()
         self._answered: set[str] = set()
-        #: By endpoint: the instruments of the windows in which rows are due and not a single one came.
-        self._without_rows: dict[str, list[str]] = defaultdict(list)
+        #: By endpoint: the number of requests, and the windows in which not a single row came, each with its instrument.
+        self._planned: Counter[str] = Counter()
+        self._without_rows: defaultdict[str, list[tuple[str, Window]]] = defaultdict(list)
+        #: By instrument: the first and the last time of its rows, of all endpoints.
+        self._rows: dict[str, Window] = {}
         self._given_up: dict[str, VenueError] = {}
         self._not_found: defaultdict[str, list[VenueError]] = defaultdict(list)
         self._done = self._total = 0
@@ -252,8 +254,27 @@ class _SourceFetch:
         for name, pairs in client.alike.items():
             message = f"{len(pairs)} answers are byte for byte those about other instruments, such as {pairs[0]}"
             self._warn_once(f"{self.source.name} {name}: {message}; the next run requests them again")
+        self._warn_without_rows(instruments)
         self.result.usage = client.usage
         self.result.seconds = time.monotonic() - begun
+
+    def _warn_without_rows(self, instruments: Sequence[Instrument]) -> None:
+        """Note the windows in which not a single row came.
+
+        Rows are due where the instrument has others of that time. What is listed as trading and has none of any dataset may be
+        suspended or new, and nothing is due of what does not trade.
+        """
+        if self.run.settings.recording:  # the same rows when it is asked again
+            return
+        for name, windows in self._without_rows.items():
+            due = [symbol for symbol, window in windows if (rows := self._rows.get(symbol)) and rows.meets(window)]
+            if due:
+                message = f"rows are due and none came for {len(due)} of {self._planned[name]} requests, such as {min(due)}"
+                self._warn_once(f"{self.source.name} {name}: {message}; the next run requests them again")
+        asked = {symbol for windows in self._without_rows.values() for symbol, _ in windows}
+        if bare := sorted(i.symbol for i in instruments if i.trading and i.symbol in asked and i.symbol not in self._rows):
+            message = f"no dataset has a row of {len(bare)} of {len(instruments)} instruments, such as {bare[0]}"
+            self._warn_once(f"{self.source.name}: {message}, which may be suspended or new; the next run requests them again")
 
     async def poll(self, instruments: Sequence[Instrument], turns: Mapping[str, Sequence[Instrument]]) -> None:
         """Request the present of these instruments, all endpoints at the same time."""
@@ -327,14 +348,11 @@ class _SourceFetch:
             self._give_up(endpoint, self._unexpected(endpoint.name, "the requests can't be planned", problem))
             self.result.unfetched.append((endpoint.name, window))
         self._total += len(planned)
+        self._planned[endpoint.name] = len(planned)
         async with asyncio.TaskGroup() as group:
             for instrument, request in planned:
                 group.create_task(self._fetch_window(client, endpoint, instrument, request))
         self._settle_not_found(endpoint)
-        names = self._without_rows[endpoint.name]
-        if names and not self.run.settings.recording:  # a recording has the same rows when it is asked again
-            message = f"rows are due and none came for {len(names)} of {len(planned)} requests, such as {min(names)}"
-            self._warn_once(f"{self.source.name} {endpoint.name}: {message}; the next run requests them again")
         answers = [entry for entry in self.result.entries if entry.endpoint_name == endpoint.name]
         if answers and not endpoint.is_event and all(entry.empty for entry in answers):
             self.result.unfetched.append((endpoint.name, window))  # rows are due, and not a single one came
@@ -368,7 +386,11 @@ class _SourceFetch:
             waiting = [replace(r, clip_start=True, clip_end=True) for r in waiting]
         else:
             if not self._stopped and chain.lacks_all_rows(self.run.clock.now()):
-                self._without_rows[endpoint.name].append(planned.instrument)
+                assert planned.window
+                self._without_rows[endpoint.name].append((planned.instrument, planned.window))
+        if seen := chain.seen:
+            before = self._rows.get(planned.instrument, seen)
+            self._rows[planned.instrument] = Window(min(before.start, seen.start), max(before.end, seen.end))
         if not chain.mends_incomplete(self.run.clock.now()):
             self.result.incomplete += {entry.page: entry for entry in chain.incomplete}.values()
         if planned.window and (waiting or self._stopped):
@@ -383,8 +405,8 @@ class _SourceFetch:
 
         def when_leaving(request: Request) -> Request:
             """The request without what the venue has forgotten since it was planned."""
-            if problem := self._given_up.get(endpoint.name):
-                raise problem
+            if problem := self._given_up.get(endpoint.name) or self.run.refused.get(self.source.name):
+                raise problem.with_traceback(None)
             edge = self._edge(endpoint)
             if edge is None or not first or not request.window or request.window.start >= edge:
                 return request
@@ -412,7 +434,7 @@ class _SourceFetch:
                 self._warn_once(str(problem))
             case Blocked():
                 if isinstance(problem, KeyRefused):
-                    self.run.refuse_key(self.source, str(problem))
+                    self.run.refuse_key(self.source, problem)
                 self._stop(problem, client)
             case Retired():
                 self._give_up(endpoint, problem)
@@ -462,16 +484,17 @@ class _SourceFetch:
         chain: _Chain,
     ) -> Request | None:
         """One page, from landing or from the venue; returns the request for the next page. Raises `VenueError`."""
-        chain.add_request(request)
         fingerprint = request_fingerprint(self.source.name, endpoint.name, request, None if request.window else self.run.started)
-        entry = self.remembered.get(fingerprint)
+        entry = None if chain.asks_anew else self.remembered.get(fingerprint)
         if entry and (reading := self._reread(endpoint, entry, chain)):
+            chain.add_request(request, sent=False)
             self.run.landing.add_entry(entry)
             self.result.entries.append(entry)
             self.result.reused += 1
             chain.add_rows(reading.rows)
             chain.known_whole |= entry.last and entry.whole
             return None if entry.last else self._next(endpoint, request, reading.content, reading.rows)
+        chain.add_request(request)
         page = await client.fetch_page(request, endpoint, when_leaving)
         request = page.request or request
         chain.add_rows(page.rows)
@@ -596,7 +619,9 @@ class _Chain:
         self._repeated = False
         #: A page from landing says that nothing is missing; the rows of such a page are not read again.
         self.known_whole = False
-        self._rounds = 0
+        self._rounds = self._sent = 0
+        #: What earlier runs were answered leaves a hole, so it is not read again.
+        self.asks_anew = False
         #: The number of rows before this round; the numbers of rows and of incomplete pages before this row of pages.
         self._before_round = 0
         self._before_pages = (0, 0)
@@ -644,8 +669,15 @@ class _Chain:
         gaps = [after - before for before, after in pairwise(sorted(self.times))]
         return len(gaps) > self._lost and max(gaps) - min(gaps) <= SETTLED_LATE_MS
 
+    @property
+    def seen(self) -> Window | None:
+        """From the first to the last row that came, or the window that an earlier run read as a whole."""
+        if self.times:
+            return Window(min(self.times), max(self.times) + 1)
+        return self.planned.window if self.known_whole else None
+
     def lacks_all_rows(self, now: int) -> bool:
-        """True if not a single row came, though at least one is due: the window's past is longer than eight hours."""
+        """True if not a single row came, though the window's past is longer than eight hours."""
         window = self.planned.window
         if not window or self.times or self.known_whole or not self.has_expected_rows:
             return False
@@ -662,7 +694,7 @@ class _Chain:
     def begin_round(self) -> None:
         """Begin the requests for what the ones before left out."""
         self._rounds += 1
-        self._before_round = len(self.times)
+        self._before_round, self._sent = len(self.times), 0
 
     def begin(self) -> None:
         """Begin a row of pages that follow each other."""
@@ -671,8 +703,10 @@ class _Chain:
         self._seen.clear()
         self._pages = 0
 
-    def add_request(self, request: Request) -> None:
-        self._asked[self._identity(request)] += 1
+    def add_request(self, request: Request, sent: bool = True) -> None:
+        """Count a request that is `sent`, or answered from landing."""
+        self._asked[self._identity(request)] += sent
+        self._sent += sent
         self._asked_in_a_row.add(self._identity(request))
 
     def may_request(self, request: Request) -> bool:
@@ -680,14 +714,19 @@ class _Chain:
         return self._asked[self._identity(request)] < 2
 
     def missing(self, now: int, settle: int) -> Window | None:
-        """At the end of a round, the window to request again; None where nothing is missing, or asking again brought no rows."""
+        """At the end of a round, the window to request again; None where nothing is missing, or asking again brought no rows.
+
+        Rows at no regular times that no run has been sent are asked for once in each run; of others silence is noted.
+        """
         if self.known_whole:
             return None
         if self._lost and not self._repeated and not self._has_all(now):
             self._repeated = True
             return self.planned.window
         if self._rounds > 1 and len(self.times) == self._before_round:
-            return None
+            if self._sent or self._step:
+                return None
+            self.asks_anew = True
         return self.hole(now, settle)
 
     @staticmethod
@@ -723,22 +762,23 @@ class _Chain:
         """The hull of what the rows leave out of the window; None where they leave nothing out, or there are none at all.
 
         Bars lie on a grid, points `every` so many milliseconds. Other rows are at most eight hours apart, or as far as most of
-        these rows are where that is more: a longer way between two rows is a hole, and so is a way to an end of the window longer
-        than any between these rows.
+        these rows are where that is more: a longer way between two rows is a hole, and so are one longer than those around it
+        (`_unusual`), and a way to an end of the window longer than any between these rows.
         The newest row may come late until `settle` milliseconds after the window's end.
         """
         window, bar = self.planned.window, self.endpoint.bar
         if not self.times or not window:
             return None
         times = sorted(self.times)
-        gaps = [(after - before, before, after) for before, after in pairwise(times)]
+        gaps = [after - before for before, after in pairwise(times)]
         every = self.endpoint.every
-        most = bar or (every + 60_000 if every else _longest_usual([gap for gap, _, _ in gaps]))
-        step = bar or every or max((gap for gap, _, _ in gaps if gap <= most), default=8 * HOUR)
+        most = bar or (every + 60_000 if every else _longest_usual(gaps))
+        unusual = set() if self._step else _unusual(gaps)
+        step = bar or every or max((gap for n, gap in enumerate(gaps) if gap <= most and n not in unusual), default=8 * HOUR)
         start = -(-window.start // bar) * bar if bar else window.start
         end = min(window.end, now // bar * bar) if bar else window.end
         late = step if window.end + settle > now else 0
-        holes = [Window(before + (bar or 1), after) for gap, before, after in gaps if gap > most]
+        holes = [Window(times[n] + (bar or 1), times[n + 1]) for n, gap in enumerate(gaps) if gap > most or n in unusual]
         if times[0] - start >= step:
             holes.insert(0, Window(start, times[0]))
         if end - times[-1] > step + late + 60_000:
@@ -781,3 +821,14 @@ def _longest_usual(gaps: Sequence[int]) -> int:
     minutes = Counter(round(gap / 60_000) for gap in gaps)
     common = [gap for gap, times in minutes.items() if times == max(minutes.values())]
     return max(8 * 60, min(common, default=0)) * 60_000 + 60_000
+
+
+def _unusual(gaps: Sequence[int]) -> set[int]:
+    """The places of ways longer than most of the three before and most of the three after: of rows that are left out.
+
+    Where the interval of settlements changes, it is that of one side.
+    """
+    if not gaps or max(gaps) < 1.5 * min(gaps):
+        return set()
+    long = (n for n in range(1, len(gaps) - 1) if gaps[n] >= 1.5 * min(gaps))
+    return {n for n in long if gaps[n] >= 1.5 * max(median_low(gaps[max(0, n - 3) : n]), median_low(gaps[n + 1 : n + 4]))}

@@ -40,7 +40,7 @@ import zstandard
 from pipelines.errors import FREE_ROOM, LandingFull
 from pipelines.reading import Flaw
 from pipelines.source import Request
-from pipelines.windows import DAY, Window, to_datetime
+from pipelines.windows import DAY, SETTLED_LATE_MS, Window, to_datetime
 
 log = logging.getLogger("perplake.landing")
 _waiting = logging.getLogger("perplake.waiting")
@@ -102,8 +102,12 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.sha256[:16]
 
     def overlaps(self, window: Window) -> bool:
-        """True if the page can have rows of this window."""
-        return self.window is None or (self.window[0] < window.end and self.window[1] > window.start)
+        """True if the page can have rows of this window, or has the settlement at its end in a window of its own."""
+        if self.window is None:
+            return True
+        start, end = self.window
+        closes = self.endpoint_name == "funding_rates" and start == window.end and end <= start + SETTLED_LATE_MS
+        return closes or (start < window.end and end > window.start)
 
 
 _ENTRY = msgspec.json.Decoder(Entry)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from urllib.parse import urlsplit
@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from pipelines import keys
 from pipelines.client import Client
 from pipelines.clock import Clock
+from pipelines.errors import VenueError
 from pipelines.landing import Entry, Landing
 from pipelines.limits import Limiter
 from pipelines.registry import closed_at, source_rows
@@ -48,6 +49,8 @@ class Run:
     id: str
     landing: Landing
     started: int
+    #: By source, why its key was refused in this run: a source of several venues has one key for all of them.
+    refused: dict[str, VenueError] = field(default_factory=dict)
 
     @classmethod
     def begin(cls, settings: Settings, window: Window, clock: Clock, emulator: EmulatorInfo | None = None) -> Run:
@@ -126,9 +129,11 @@ class Run:
             return f"{self.emulator.url.replace('http', 'ws', 1)}/{source.host or source.venue}{path}"
         return (self.settings.host_of(source.name, "wss") or f"wss://{host}") + path
 
-    def refuse_key(self, source: Source, message: str) -> None:
-        """Leave a source out for a while, in later runs too."""
-        keys.refuse(self.settings.folder, source, bool(self.emulator), message)
+    def refuse_key(self, source: Source, problem: VenueError) -> None:
+        """Leave a source out from now on, for a while in later runs too."""
+        if source.name not in self.refused:
+            self.refused[source.name] = problem
+            keys.refuse(self.settings.folder, source, bool(self.emulator), str(problem))
 
     @property
     def history_is_limited(self) -> bool:

@@ -12,6 +12,8 @@ from datetime import UTC, date, datetime, timedelta
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
+#: How late, in milliseconds, a venue stamps a settlement: the one at the window's end pays for the window's last hours.
+SETTLED_LATE_MS = 60_000
 
 
 def to_ms(moment: datetime) -> int:
@@ -62,6 +64,10 @@ class Window:
 
     def __bool__(self) -> bool:
         return self.end > self.start
+
+    def meets(self, other: Window) -> bool:
+        """True if the windows have a moment in common."""
+        return max(self.start, other.start) < min(self.end, other.end)
 
     def chunks(self, step: int) -> Iterator[Window]:
         """Consecutive windows of at most `step` milliseconds, aligned to the epoch: a day gives the same requests in any run."""

@@ -24,11 +24,10 @@ from assets.runtime.session import Progress, Session
 from pipelines import warehouse
 from pipelines.clock import Clock
 from pipelines.errors import DISK_FULL, FREE_ROOM, WarehouseMismatch
-from pipelines.fetch import SETTLED_LATE_MS
 from pipelines.landing import Entry, Landing
 from pipelines.run import EmulatorInfo, Run, resolve_window_and_clock
 from pipelines.settings import Settings
-from pipelines.windows import DAY, Window, to_datetime, to_ms
+from pipelines.windows import DAY, SETTLED_LATE_MS, Window, to_datetime, to_ms
 
 if TYPE_CHECKING:
     import dagster as dg

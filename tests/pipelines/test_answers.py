@@ -160,11 +160,25 @@ def test_hours_without_trades_are_requested_once_more_and_stay_missing(tmp_path:
     assert venue.requests == [] and quiet <= silent(result)
 
 
+CHUNKS = series("funding_rates", Rate, "time", hourly(500, windowed("/rates", 1000, WEIGHTS)))
+
+
 def test_a_window_without_any_row_is_named(tmp_path: Path) -> None:
-    rates = series("funding_rates", Rate, "time", hourly(1000, windowed("/rates", 1000, WEIGHTS)))
-    told = "x funding_rates: rows are due and none came for 2 of 2 requests, such as A; the next run requests them again"
-    assert told in Venue(lambda path, params: [], (rates,)).fetch(tmp_path).warnings
-    assert Venue(lambda path, params: [], (rates,)).fetch(tmp_path / "short", Window(NOW - 3 * HOUR, NOW)).warnings == []
+    """A has bars from the last week on, and no rate: of three windows, one is due. B trades nowhere, C no longer."""
+    listed = (Instrument("A", "A"), Instrument("B", "A"), Instrument("C", "A", trading=False))
+
+    def answer(path: str, params: Mapping[str, Any]) -> Any:
+        begins = NOW - 7 * DAY if params["symbol"] == "A" and path == "/bars" else NOW
+        return bars(max(params["startTime"], begins), params["endTime"])
+
+    told = [
+        "x funding_rates: rows are due and none came for 1 of 9 requests, such as A; the next run requests them again",
+        "x: no dataset has a row of 1 of 3 instruments, such as B, which may be suspended or new; "
+        "the next run requests them again",
+    ]
+    for _ in range(2):
+        assert Venue(answer, (BARS, CHUNKS), listed).fetch(tmp_path).warnings == told
+    assert Venue(lambda path, params: [], (CHUNKS,)).fetch(tmp_path / "short", Window(NOW - 3 * HOUR, NOW)).warnings == []
 
 
 def silent(result: FetchResult) -> set[int]:
@@ -266,6 +280,56 @@ def test_rates_that_a_page_leaves_out_are_requested_once_more(kept: slice, hours
     assert len(venue.times) == 300
     venue.fetch(tmp_path, window)
     assert venue.requests == []
+
+
+@pytest.mark.parametrize(
+    ("gaps", "lost", "asked"),
+    [
+        ([1] * 40, {20}, 2),
+        ([1] * 40, {20, 21, 30}, 2),
+        ([8] * 20 + [4] * 20, {10, 30}, 2),  # the interval changes, and a settlement of each is left out
+        ([8] * 20 + [4] * 20, set(), 1),
+        ([4] * 9 + [8, 1] + [1] * 30, set(), 3),  # longer than both sides: an empty answer is confirmed
+    ],
+)
+def test_settlements_that_are_left_out_are_noticed_whatever_the_interval(
+    gaps: list[int], lost: set[int], asked: int, tmp_path: Path
+) -> None:
+    stamps = [NOW - HOUR * sum(gaps[n:]) for n in range(len(gaps))]
+    rates = series("funding_rates", Rate, "time", hourly(1000, windowed("/rates", 1000, WEIGHTS)))
+
+    def answer(path: str, params: Mapping[str, Any]) -> Any:
+        first = len(venue.requests) == 1
+        due = [t for n, t in enumerate(stamps) if not (first and n in lost) and params["startTime"] <= t <= params["endTime"]]
+        return [{"time": t, "rate": 1e-4} for t in due]
+
+    venue = Venue(answer, (rates,))
+    assert not venue.fetch(tmp_path, Window(stamps[0], NOW)).failures
+    assert venue.times == set(stamps) and len(venue.requests) == asked
+
+
+@pytest.mark.parametrize(
+    "plan", [hourly(1000, windowed("/rates", 1000, WEIGHTS)), latest("/rates", WEIGHTS)], ids=["window", "latest"]
+)
+def test_a_settlement_that_never_came_is_asked_for_by_each_run(plan: Any, tmp_path: Path) -> None:
+    window = Window(NOW - 10 * DAY, NOW)
+    rates = series("funding_rates", Rate, "time", plan)
+    lost = {window.start + 10 * 8 * HOUR}
+
+    def answer(path: str, params: Mapping[str, Any]) -> Any:
+        start, end = params.get("startTime", 0), params.get("endTime", NOW)
+        # What is asked for again comes with a row around it, so that no answer is empty.
+        stamps = [t for t in range(window.start, window.end, 8 * HOUR) if start - 8 * HOUR <= t <= end]
+        return [{"time": t, "rate": 1e-4} for t in stamps if t not in lost]
+
+    venue = Venue(answer, (rates,))
+    for asked in (2, 1, 1):
+        assert not venue.fetch(tmp_path, window).failures
+        assert len(venue.requests) == asked and len(venue.times) == 29
+    lost.clear()
+    for asked in (1, 0):
+        venue.fetch(tmp_path, window)
+        assert len(venue.requests) == asked and len(venue.times) == 30
 
 
 def _earlier(request: Request, page: Any, rows: Sequence[Rate]) -> Request | None:

@@ -277,6 +277,8 @@ def test_windows_of_pages_are_half_open() -> None:
     assert page.overlaps(Window(0, 11)) and page.overlaps(Window(19, 30)) and page.overlaps(Window(12, 13))
     assert not page.overlaps(Window(0, 10)) and not page.overlaps(Window(20, 30))
     assert entry(b"", window=None).overlaps(Window(0, 1))
+    closing, next_day = (entry(b"", endpoint_name="funding_rates", window=(10, end)) for end in (60_010, 86_400_010))
+    assert closing.overlaps(Window(0, 10)) and not closing.overlaps(Window(0, 9)) and not next_day.overlaps(Window(0, 10))
 
 
 def test_a_misspelt_bucket_is_refused_and_not_made(s3: str) -> None:
