@@ -135,7 +135,7 @@ def prepare(connection: duckdb.DuckDBPyConnection, market: str) -> None:
     Raises `WarehouseMismatch` when the warehouse belongs to another market or another version of perplake.
     """
     _change_tables_of_0_1(connection)
-    connection.execute(create_meta_tables())
+    connection.execute(f"BEGIN; {create_meta_tables()}; COMMIT")
     known = connection.execute("SELECT schema, version, market FROM meta.warehouse").fetchone()
     if known is None:
         now = datetime.now(UTC).replace(tzinfo=None)
@@ -175,7 +175,11 @@ def _change_tables_of_0_1(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def create_raw_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the missing raw tables of all sources with a comment, and add missing columns to the others."""
+    """Create the missing raw tables of all sources with a comment, and add missing columns to the others.
+
+    In one transaction: each commit waits for the disk.
+    """
+    connection.execute("BEGIN")
     connection.execute("CREATE SCHEMA IF NOT EXISTS raw")
     sql = "SELECT table_name, column_name FROM duckdb_columns() WHERE schema_name = 'raw'"
     existing: dict[str, set[str]] = defaultdict(set)
@@ -195,6 +199,7 @@ def create_raw_tables(connection: duckdb.DuckDBPyConnection) -> None:
             comment = _comment(row.title, endpoint)
             if comments.get(name) != comment:
                 connection.execute(f'COMMENT ON TABLE raw."{name}" IS {quoted(comment)}')
+    connection.execute("COMMIT")
 
 
 def _comment(title: str, endpoint: Endpoint) -> str:

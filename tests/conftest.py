@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,13 +34,23 @@ TOGETHER = (
 )
 
 
-def pytest_configure() -> None:
+#: The files of tests are kept in memory where it has this room: a whole run waits some 1,700 times for a disk.
+MEMORY, ROOM_BYTES = Path("/dev/shm"), 8e9
+_made = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """Limits and pauses of the user's own runs are left alone, also by what is made while tests are collected."""
-    os.environ["PERPLAKE_STATE"] = tempfile.mkdtemp(prefix="perplake-state-")
+    os.environ["PERPLAKE_STATE"] = state = tempfile.mkdtemp(prefix="perplake-state-")
+    config.stash[_made] = [state]
+    if config.option.basetemp is None and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM_BYTES:
+        config.option.basetemp = tempfile.mkdtemp(prefix="perplake-tests-", dir=MEMORY)
+        config.stash[_made].append(config.option.basetemp)
 
 
-def pytest_unconfigure() -> None:
-    shutil.rmtree(os.environ["PERPLAKE_STATE"], ignore_errors=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    for folder in config.stash[_made]:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

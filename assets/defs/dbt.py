@@ -49,6 +49,20 @@ class Invocation:
     events: dict[str, DbtCoreCliEventMessage] = field(default_factory=dict)
 
 
+def drop_debug_events() -> None:
+    """Let dbt in this process make no messages of its debug events, which nothing reads here: they are an eighth of its time."""
+    from dbt_common.events.base_types import EventLevel
+    from dbt_common.events.event_manager import EventManager
+    from dbt_common.events.event_manager_client import ctx_set_event_manager
+
+    class WithoutDebug(EventManager):
+        def fire_event(self, e: Any, level: Any = None, *rest: Any, **options: Any) -> None:
+            if (level or e.level_tag()) is not EventLevel.DEBUG:
+                super().fire_event(e, level, *rest, **options)
+
+    ctx_set_event_manager(WithoutDebug())
+
+
 def invoke(arguments: list[str], variables: Mapping[str, str], manifest: Any = None, target: Path = TARGET) -> Invocation:
     """Run dbt in this process, with the parsed project if there is one.
 
@@ -62,6 +76,7 @@ def invoke(arguments: list[str], variables: Mapping[str, str], manifest: Any = N
     names = {"LogModelResult", "LogSeedResult", "LogTestResult"}
     folders = ["--project-dir", PROJECT, "--profiles-dir", PROJECT, "--target-path", target, "--log-path", target]
     options = [*map(str, folders), "--log-level", "none", "--log-level-file", "none", "--vars", json.dumps(variables)]
+    drop_debug_events()
     try:
         with plain_interrupts():
             outcome = dbtRunner(

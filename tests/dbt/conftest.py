@@ -1,6 +1,6 @@
 """Fixtures: a warehouse with every raw table and hand-made rows, and dbt run on it in this process.
 
-The project is parsed once for all tests, and built once on raw tables without rows (`models`). Each test has a copy of that
+The project is parsed as a run parses it, and built once on raw tables without rows (`models`). Each test has a copy of that
 file, in which a run for the window that changed need not make the views again.
 """
 
@@ -16,6 +16,7 @@ import pytest
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner
 
+from assets.defs import dbt as project
 from pipelines import warehouse
 
 PROJECT = Path(__file__).parents[2] / "dbt_project"
@@ -32,22 +33,19 @@ class Dbt:
     def __init__(self, folder: Path) -> None:
         self.arguments = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--quiet"]
         self.arguments += ["--target-path", str(folder / "target"), "--log-path", str(folder / "logs")]
-        self.manifest = self._invoke(dbtRunner(), "parse", folder / "warehouse.duckdb").result
+        self.manifest = project.parse()
+        project.drop_debug_events()
 
     def __call__(self, path: Path, *command: str, changed: tuple[str, str] | None = None) -> Any:
         """Run a command, such as `run`; gives dbt's results, raises `AssertionError` with its messages where it failed."""
-        outcome = self._invoke(dbtRunner(manifest=self.manifest), *command, path, changed=changed)
+        variables = {"warehouse": str(path), **dict(zip(("changed_from", "changed_to"), changed or (), strict=False))}
+        try:
+            outcome = dbtRunner(self.manifest).invoke([*command, *self.arguments, "--vars", json.dumps(variables)])
+        finally:
+            DuckDBConnectionManager.close_all_connections()  # writes all to the file
         failed = [f"{r.node.name}: {r.message}" for r in outcome.result or [] if r.status in ("error", "fail")]
         assert outcome.success, failed or outcome.exception
         return outcome.result
-
-    def _invoke(self, runner: dbtRunner, command: str, *rest: str | Path, changed: tuple[str, str] | None = None) -> Any:
-        *options, path = rest
-        variables = {"warehouse": str(path), **dict(zip(("changed_from", "changed_to"), changed or (), strict=False))}
-        try:
-            return runner.invoke([command, *map(str, options), *self.arguments, "--vars", json.dumps(variables)])
-        finally:
-            DuckDBConnectionManager.close_all_connections()  # writes all to the file
 
 
 @pytest.fixture(scope="session")
