@@ -7,6 +7,8 @@ READY := $(VENV)/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export NO_MKDOCS_2_WARNING := 1
+# Tests start many processes; without bytecode each compiles the project anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-slow ui lint bench torture simulate docs docs-build check-deploy clean lock sbom audit
