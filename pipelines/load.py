@@ -99,6 +99,8 @@ def load_sources(run: Run, sources: Sequence[Source], fetched: Mapping[str, Iter
         for source in sources:
             for endpoint in source.tables:
                 ordered = sorted(pages[source.name, endpoint.name], key=in_order)
+                if endpoint.snapshot:  # of which each time of observation has rows of its own
+                    ordered.sort(key=attrgetter("observed_at"))
                 parts = [(part, _digest(endpoint, run.window, part)) for part in _parts(endpoint, ordered)]
                 of_endpoint = [_Task(source, endpoint, part, digest, ordered) for part, digest in parts]
                 new = [task for task in of_endpoint if not _is_loaded(connection, task)]
@@ -152,8 +154,12 @@ def _note(connection: duckdb.DuckDBPyConnection, run: Run, source: Source, tasks
 
 
 def in_order(entry: Entry) -> tuple[Any, ...]:
-    """The order of pages: what came later counts, also under a clock that stands still."""
-    return entry.observed_at, entry.run, entry.sha256, entry.window or ()
+    """The order of pages: what came later counts, also under a clock that stands still, or that was set back.
+
+    The ids of runs are in the order in which the runs began, whatever the clock says (`Run.begin`). Of two runs at the same time
+    the one that began later counts.
+    """
+    return entry.run, entry.observed_at, entry.sha256, entry.window or ()
 
 
 def _answer(entry: Entry) -> tuple[str, tuple[tuple[str, str], ...]]:
@@ -335,8 +341,8 @@ def _mended(run: Run, source: Source, tasks: Iterable[_Task], noted: set[tuple[s
 
 
 def _replaces(later: Entry, entry: Entry) -> bool:
-    """True if a page of another run answers the same request, or ends one for its window, or a wider one, that came whole."""
-    if later.run == entry.run or later.problem or later.observed_at < entry.observed_at or later.context != entry.context:
+    """True if a page of a later run answers the same request, or ends one for its window, or a wider one, that came whole."""
+    if later.run <= entry.run or later.problem or later.context != entry.context:
         return False
     if (later.path_label, later.params, later.body) == (entry.path_label, entry.params, entry.body):
         return True
@@ -439,10 +445,10 @@ def _to_merge(
 
 
 def _without_older(connection: duckdb.DuckDBPyConnection, name: str, endpoint: Endpoint, table: pa.Table) -> pa.Table:
-    """The rows except those of which the raw table has a version that was observed later."""
+    """The rows except those of which the raw table has a version that came later."""
     same = " AND ".join(f'given."{key}" = stored."{key}"' for key in endpoint.primary_key)
     given = connection.from_arrow(table)  # noqa: F841, DuckDB finds it by its name
-    order = "({0}._observed_at, {0}._run, {0}._page)".format
+    order = "({0}._run, {0}._observed_at, {0}._page)".format  # as `in_order`
     later = f"{same} AND {order('stored')} > {order('given')}"
     return connection.execute(f'FROM given ANTI JOIN raw."{name}" stored ON {later}').to_arrow_table().cast(table.schema)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -25,6 +26,9 @@ from pipelines.settings import Settings
 from pipelines.source import Source, Stream
 from pipelines.sources import get_source
 from pipelines.windows import DAY, Window, to_datetime, to_ms
+
+#: The time in a run's id, UTC.
+_ID = "%Y%m%dT%H%M%S%f"
 
 
 @dataclass(frozen=True)
@@ -54,9 +58,9 @@ class Run:
 
     @classmethod
     def begin(cls, settings: Settings, window: Window, clock: Clock, emulator: EmulatorInfo | None = None) -> Run:
-        """A new run. Ids sort by time."""
-        run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(3)}"
-        landing = Landing(settings.landing_root, run_id, settings.landing_max_gb * 1e9)
+        """A new run. Its id is the time at which it began, or sorts right after those in landing if the clock was set back."""
+        landing = Landing(settings.landing_root, max_bytes=settings.landing_max_gb * 1e9)
+        landing.run = run_id = _next_id(landing.runs(), datetime.now(UTC))
         landing.hold()
         return cls(settings, window, clock, emulator, run_id, landing, clock.now())
 
@@ -139,6 +143,17 @@ class Run:
     def history_is_limited(self) -> bool:
         """True if sources' `history_days` apply. The emulator serves the whole of a recording, however old."""
         return not self.settings.recording
+
+
+def _next_id(runs: Sequence[str], now: datetime) -> str:
+    """An id after all of these runs, but for those that a clock named that was more than a year ahead."""
+    own, latest = (f"{at:{_ID}}" for at in (now, now + timedelta(days=366)))
+    for stamp in sorted({run.partition("-")[0] for run in runs}, reverse=True):
+        if own <= stamp < latest:
+            with suppress(ValueError):  # it is none of a run
+                own = f"{datetime.strptime(stamp, _ID) + timedelta(microseconds=1):{_ID}}"
+                break
+    return f"{own}-{secrets.token_hex(3)}"
 
 
 def resolve_window_and_clock(settings: Settings, data_end: int | None = None) -> tuple[Window, Clock]:

@@ -7,7 +7,7 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,7 +28,7 @@ from pipelines.landing import Entry
 from pipelines.load import load
 from pipelines.meta_tables import create_meta_tables
 from pipelines.registry import source_rows
-from pipelines.run import Run
+from pipelines.run import Run, _next_id
 from pipelines.settings import Settings
 from pipelines.source import Instrument
 from pipelines.sources import get_source
@@ -306,15 +306,35 @@ def test_an_older_page_does_not_replace_newer_rows(tmp_path: Path) -> None:
     assert query(run, sql) == [(1e-4, 3), (2e-4, 3)]
 
 
-def test_a_replay_keeps_corrections_under_a_clock_that_stands_still(tmp_path: Path) -> None:
-    """Ten pages of the same rows in ten runs: whatever their hashes, the last one counts, loaded one by one or together."""
-    pages = [land(begin(tmp_path), "funding_rates", rates(DAY_ONE, rate / 1e4)) for rate in range(1, 11)]
+def test_a_replay_keeps_corrections_under_a_clock_that_stands_still_or_is_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten pages of the same rows in ten runs: whatever their hashes, the last one counts, loaded one by one or together.
+
+    The clock stands still in five of them, then it is set back by a day before each.
+    """
+    pages, now = [], datetime.now(UTC)
+    for rate in range(1, 11):
+        back = timedelta(days=max(0, rate - 5))
+        clock = type("Clock", (datetime,), {"now": staticmethod(lambda zone, at=now - back: at)})
+        monkeypatch.setattr("pipelines.run.datetime", clock)
+        observed_at = T0 + (20 - back.days) * DAY
+        pages.append(land(begin(tmp_path), "funding_rates", rates(DAY_ONE, rate / 1e4), observed_at=observed_at))
     sql = "SELECT DISTINCT funding_rate FROM raw.binance_usdm__funding_rates"
     replayed = begin(tmp_path, DAY_ONE)
     load(replayed, BINANCE)
     assert query(replayed, sql) == [(1e-3,)]
     load(replayed, BINANCE, pages[:3])
     assert query(replayed, sql) == [(1e-3,)]
+    assert len({page.run for page in pages}) == 10
+
+
+def test_ids_of_runs_are_in_the_order_in_which_they_began() -> None:
+    """Whatever the clock says, and whatever else lies in the folder."""
+    now = datetime(2026, 5, 1, tzinfo=UTC)
+    assert _next_id([], now)[:-7] == _next_id(["20260430T235959999999-abcdef"], now)[:-7] == "20260501T000000000000"
+    ahead = ["20260601T000000999999-abcdef", "20260501-collected", "20991231T000000000000-abcdef", "20260931T000000000000-x", "x"]
+    assert _next_id(ahead, now)[:-7] == "20260601T000001000000"
 
 
 class Observed:
