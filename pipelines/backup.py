@@ -117,6 +117,8 @@ def backup(settings: Settings, target: Path) -> Copied:
     if about and about.market != settings.market:
         raise ValueError(f"{target} has a backup of {about.market}, not of {settings.market}: name another folder")
     landing, copied, database = Landing(settings.landing_root, "backup"), Copied(settings.market), settings.database
+    if Path(landing.path).resolve() in (target.resolve(), *target.resolve().parents):
+        raise ValueError(f"{target} lies in the landing that it would copy: name another folder")
     landing.hold()
     try:
         if not database.exists() and not landing.runs():
@@ -142,7 +144,7 @@ def backup(settings: Settings, target: Path) -> Copied:
 def _copy_landing(landing: Landing, out: _Target, copied: Copied) -> None:
     """The bodies that the manifest names now, then the manifest as it was."""
     runs = landing.runs()
-    parts = {part: landing.fs.cat_file(part) for run in runs for part in [*landing.parts(run), *landing.scope_files(run)]}
+    parts = {part: landing.content(part) for run in runs for part in [*landing.parts(run), *landing.scope_files(run)]}
     entries = {entry.sha256: entry for entry in landing.iterate(runs)}
     copied.damage += landing.damage
     for sha256, entry in entries.items():
@@ -215,12 +217,15 @@ def _read(source: Path, name: str) -> bytes:
     try:
         if source.is_dir():
             return (source / name).read_bytes()
+        if not source.is_file():
+            raise OSError("it is neither a file nor a folder")
         with tarfile.open(source) as tar:
             file = tar.extractfile(name)
             assert file
             return file.read()
     except (OSError, KeyError, tarfile.TarError) as problem:
-        raise ValueError(f"{source} is no whole backup ({name}: {problem}): make it again with `perps backup`") from None
+        reason = str(problem).partition("\n")[0]
+        raise ValueError(f"{source} is no whole backup ({name}: {reason}): make it again with `perps backup`") from None
 
 
 def _members(source: Path) -> Iterator[tuple[str, IO[bytes]]]:

@@ -24,6 +24,7 @@ from operator import attrgetter
 from typing import Any
 
 import aiohttp
+from aiohttp.http_exceptions import ContentEncodingError
 from multidict import CIMultiDict
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 from yarl import URL
@@ -66,11 +67,16 @@ REFUSED = (
 )
 #: A venue's own host may redirect a GET so often in a row.
 REDIRECTS = 3
+#: How a body may be encoded, each by itself. Without Brotli and zstd, a client is the same wherever it is installed.
+ENCODINGS = ("gzip", "deflate")
+#: A whole answer may take so many times as long as a wait for its next byte: one that drips ends too.
+LONGEST_ANSWER = 4
 MOVED = (
     "A login page of this network may answer in the venue's place, or the venue has moved: open its address in a browser; a "
     "newer version of perplake may have the new one"
 )
 RETIRED = "The venue has ended this endpoint: a newer version of perplake may have its successor; until then its data are missing"
+UNREADABLE = f"the body can't be decoded: {' or '.join(ENCODINGS)} was asked for, and a proxy between may have changed it"
 #: `IP banned until 1766538000000`, in milliseconds or seconds
 _BANNED_UNTIL = re.compile(r"until (\d{10}(?:\d{3})?)\b")
 
@@ -134,11 +140,11 @@ class Client:
         self._instruments_by_body: dict[tuple[str, str], str] = {}
         #: By endpoint: pairs of instruments that were sent the same bytes, again when asked a second time.
         self.alike: defaultdict[str, list[str]] = defaultdict(list)
-        self._timeout = aiohttp.ClientTimeout(total=timeout * 4, sock_connect=timeout, sock_read=timeout)
+        self._timeout = aiohttp.ClientTimeout(total=timeout * LONGEST_ANSWER, sock_connect=timeout, sock_read=timeout)
         self._session: aiohttp.ClientSession | None = None
         self._transport: Transport | None = None
         if self.base_url.startswith("s3://"):
-            self._transport = S3(source, s3_endpoint, most_bytes, self._redact)
+            self._transport = S3(source, s3_endpoint, most_bytes, timeout * LONGEST_ANSWER, self._redact)
         if source.transport:
             self._transport = source.transport(self)
 
@@ -146,7 +152,12 @@ class Client:
         self._session = aiohttp.ClientSession(
             timeout=self._timeout,
             connector=aiohttp.TCPConnector(limit=self.source.concurrency),
-            headers={"User-Agent": "perplake", "Accept": "application/json", **self._key},
+            headers={
+                "User-Agent": "perplake",
+                "Accept": "application/json",
+                "Accept-Encoding": ", ".join(ENCODINGS),
+                **self._key,
+            },
             # Proxies of the environment (`HTTPS_PROXY`, `NO_PROXY`), but never to this machine itself.
             trust_env=URL(self.base_url).host not in ("127.0.0.1", "localhost", "::1"),
         )
@@ -336,10 +347,14 @@ class Client:
                     at = response.url.join(URL(location))
                 content.pop("params", None)
             raise self._refused(URL(url), f"more than {REDIRECTS} redirects follow each other", MOVED)
-        except TimeoutError as problem:
+        except aiohttp.ServerTimeoutError as problem:
             raise TimeoutError("the connection went silent") from problem
+        except TimeoutError as problem:
+            raise TimeoutError(f"the answer was not whole after {self._timeout.total:g} s") from problem
         except (aiohttp.ClientError, ValueError) as problem:  # ValueError: what a venue sent as an address is none
-            text = self._redact.text(f"{type(problem).__name__}: {problem}")
+            text = self._redact.text(" ".join(f"{type(problem).__name__}: {problem}".split()))
+            if _is_of_encoding(problem):
+                raise ConnectionError(f"{UNREADABLE} ({text})") from None
             raise ConnectionError(f"the connection failed ({text})") from None
 
     def _refuse_elsewhere(self, at: URL, asked: str | URL) -> None:
@@ -351,6 +366,9 @@ class Client:
             )
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
+        encoding = ", ".join(response.headers.getall("Content-Encoding", ())).lower()
+        if encoding not in ("", "identity", *ENCODINGS):
+            raise ConnectionError(f"{UNREADABLE} (it says to be {self._redact.text(encoding)[:40]!r})")
         parts, size = [], response.content_length or 0
         if size <= self.most_bytes:
             size = 0
@@ -448,6 +466,13 @@ class Client:
                 "Check this machine's clock"
             )
         return min(now, now + skew)
+
+
+def _is_of_encoding(problem: BaseException | None) -> bool:
+    """True if a body could not be decoded as its `Content-Encoding` says; aiohttp wraps this once or twice."""
+    while problem and not isinstance(problem, ContentEncodingError):
+        problem = problem.__cause__ or problem.__context__
+    return problem is not None
 
 
 def _asked(request: Request) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -25,12 +26,13 @@ import msgspec
 from pipelines.client import RETIRED, Client, Page
 from pipelines.errors import AGAIN, Absent, Blocked, KeyRefused, LandingFull, NotFound, Rejected, Retired, Transient, VenueError
 from pipelines.landing import COLLECTED, Entry, Scope, request_fingerprint
-from pipelines.reading import Flaw, Reading, Unreadable, read, read_instruments
+from pipelines.reading import Flaw, Reading, Unreadable, read, read_instruments, rows_left_out
 from pipelines.records import known_names
 from pipelines.registry import closed_at
 from pipelines.run import Run
 from pipelines.settings import Settings
 from pipelines.source import Endpoint, Instrument, Request, Source, Usage
+from pipelines.symbols import base_asset
 from pipelines.windows import DAY, HOUR, SETTLED_LATE_MS, Window, iso
 
 log = logging.getLogger("perplake.fetch")
@@ -55,6 +57,8 @@ class FetchResult:
     failures: list[VenueError] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     assets: set[str] = field(default_factory=set)
+    #: The first listing of the chosen instruments, in milliseconds, where the venue states all of them: nothing is due before it.
+    begins: int | None = None
     #: Pages of a series that lost rows which no other page of this run has.
     incomplete: list[Entry] = field(default_factory=list)
     #: Windows of requests that were not answered whole, each with its endpoint.
@@ -77,6 +81,7 @@ class FetchResult:
         self.failures += other.failures
         self.warnings += other.warnings
         self.assets |= other.assets
+        self.begins = min(self.begins, other.begins) if self.begins and other.begins else None
         self.incomplete += other.incomplete
         self.unfetched += other.unfetched
         self.reused += other.reused
@@ -89,7 +94,10 @@ class FetchResult:
         return [entry for entry in self.entries if entry.problem]
 
     def whole_days(self, run: Run, endpoint: str = "") -> list[date]:
-        """The UTC days of the run's window that are over and were answered whole, by one endpoint or by all that were asked."""
+        """The UTC days of the run's window that are over and were answered whole, by one endpoint or by all that were asked.
+
+        A day before any of the chosen instruments was listed is whole: there is nothing to ask.
+        """
         settle = 0 if run.clock.frozen else int(run.settings.settle_minutes * 60_000)
         asked, broken = set[date](), set[date]()
         for entry in self.entries:
@@ -98,7 +106,8 @@ class FetchResult:
                 asked.update(days)
                 broken.update(d for d in days if unread or (_end(d) + settle > entry.observed_at and not entry.final))
         broken.update(day for name, window in self.unfetched if endpoint in ("", name) for day in _days(window))
-        return [day for day in run.window.days if day in asked - broken and _end(day) <= run.clock.now()]
+        whole = asked - broken | {day for day in run.window.days if _end(day) <= (self.begins or 0)}
+        return [day for day in run.window.days if day in whole and _end(day) <= run.clock.now()]
 
 
 def _days(window: Window) -> list[date]:
@@ -295,10 +304,12 @@ class _SourceFetch:
         if not self.source.parse_instruments:
             return []
         listed: dict[str, Instrument] = {}
+        left_out: list[Any] = []
         for entry in self.result.entries:
             if entry.endpoint_name == "instruments" and not entry.problem:
                 try:
-                    page, flaws = read_instruments(self.source, self.run.landing.body(entry))
+                    page, flaws = read_instruments(self.source, body := self.run.landing.body(entry))
+                    left_out += rows_left_out(self.source.endpoint("instruments"), body, [*entry.flaws, *flaws])
                 except (OSError, Unreadable) as problem:
                     self._warn_once(f"{self.source.name} {entry.path_label}: {problem}")
                     continue
@@ -310,7 +321,27 @@ class _SourceFetch:
             )
         chosen = [i for i in listed.values() if "all" in wanted or i.base_asset in wanted]
         self.result.assets = {i.base_asset for i in chosen}
+        self.result.begins = min((i.listed_at or 0 for i in chosen), default=None)
+        self._note_lost(wanted, left_out)
         return chosen
+
+    def _note_lost(self, wanted: set[str], left_out: Sequence[Any]) -> None:
+        """Fail where a row of the list that can't be read is of a wanted asset that no other row has, or was requested before.
+
+        Other rows of that kind cost nothing that was asked for, and are warnings.
+        """
+        if not left_out:
+            return
+        text = msgspec.json.encode(left_out).decode()
+        words = {base_asset(part) for word in re.findall(r"\w+", text) for part in (word, *word.split("_"))}
+        requested = {value for e in self.remembered.values() if e.source == self.source.name for value in e.context.values()}
+        lost = ((wanted - {"all"} - self.result.assets) & words) | {name for name in requested if f'"{name}"' in text}
+        if lost:
+            message = f"the rows about {', '.join(sorted(lost))} can't be read, so that nothing of them is requested"
+            problem = Transient(self.source.name, f"instruments of {self.source.venue}", message, AGAIN)
+            self.result.failures.append(problem)
+            log.error("%s", problem)
+            self.result.unfetched += [(each.name, w) for each in self.source.endpoints if (w := self.window(each))]
 
     def window(self, endpoint: Endpoint) -> Window:
         """The part of the run's window that is requested from this endpoint: before now, and within the venue's history.

@@ -28,9 +28,12 @@ def import_files(run: Run, source: Source, endpoint: Endpoint, files: Sequence[P
     if missing := set(endpoint.context) - set(context):
         columns = ", ".join(sorted(missing))
         raise ValueError(f"{source.name} {endpoint.name}: the rows don't have {columns}: give it, as symbol=XBTUSD")
-    total = 0
+    total, most = 0, int(run.settings.body_max_mb * 1e6)
     for file in files:
-        body = file.read_bytes()
+        with file.open("rb") as opened:
+            body = opened.read(most + 1)
+        if len(body) > most:
+            raise ValueError(f"{file}: it is longer than {most / 1e6:g} MB: split it, or raise the setting body_max_mb")
         try:
             rows = endpoint.rows(endpoint.read(body))
         except (msgspec.MsgspecError, ValueError) as problem:

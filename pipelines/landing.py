@@ -187,6 +187,8 @@ class Landing:
 
     def used(self) -> int:
         """The size of landing in bytes."""
+        if self._is_local:  # links are not followed: they may lead nowhere, or round in a circle
+            return sum(_size_of(Path(folder) / name) for folder, _, names in os.walk(self.path) for name in names)
         return int(self.fs.du(self.path)) if self.fs.exists(self.path) else 0
 
     def hold(self) -> None:
@@ -213,7 +215,7 @@ class Landing:
         packed = zstandard.compress(body, 1)
         with self._lock:
             size = self._size(path)
-            if size != len(packed) or self.fs.cat_file(path) != packed:
+            if not self._has(path, size, packed):
                 if self._used is None:
                     self._used = self.used()
                 if self._used + len(packed) > self.max_bytes:
@@ -228,11 +230,27 @@ class Landing:
                 self._used += len(packed)
             self.add_entry(entry)
 
+    def content(self, path: str) -> bytes:
+        """The bytes of a file. Raises `OSError` also for a pipe or a device in its place, which might have no end."""
+        if self._is_local and Path(path).exists() and not Path(path).is_file():
+            raise OSError(f"{path} is no file")
+        return bytes(self.fs.cat_file(path))
+
+    def _has(self, path: str, size: int | None, content: bytes) -> bool:
+        """True if a file of this size has this content; not a link to nothing."""
+        try:
+            return size == len(content) and self.content(path) == content
+        except OSError:
+            return False
+
     def _set_aside(self, path: str) -> None:
         """Keep a damaged body apart from the one that takes its place."""
         target = f"{self.path}/damaged/{path.rpartition('/')[2]}"
         self.fs.makedirs(target.rpartition("/")[0], exist_ok=True)
-        self.fs.copy(path, target)
+        if self._is_local and not Path(path).is_file():
+            Path(path).rename(target)
+        else:
+            self.fs.copy(path, target)
         log.warning("landing %s: a damaged body is written anew, and kept as %s", self.root, target)
 
     def add_entry(self, entry: Entry) -> None:
@@ -289,7 +307,7 @@ class Landing:
     def _read(self, entry: Entry) -> tuple[bytes, bytes]:
         """A body as it is stored and as it was sent."""
         try:
-            packed = self.fs.cat_file(self._body_path(entry.sha256))
+            packed = self.content(self._body_path(entry.sha256))
             if (size := zstandard.frame_content_size(packed)) != entry.size:  # which would be reserved, however large
                 raise zstandard.ZstdError(f"it has {size} bytes, not {entry.size}")
             data = zstandard.decompress(packed)
@@ -327,7 +345,7 @@ class Landing:
         found: Scope | None = None
         for file in self.scope_files():
             try:
-                noted = msgspec.json.decode(self.fs.cat_file(file), type=Scope)
+                noted = msgspec.json.decode(self.content(file), type=Scope)
             except (OSError, ValueError) as problem:
                 self._note_damage(f"landing {file} is damaged and left out ({problem})", b"")
                 continue
@@ -352,7 +370,7 @@ class Landing:
     def entries(self, part: str) -> Iterator[Entry]:
         """The entries of one file of a manifest."""
         try:
-            lines = self.fs.cat_file(part).splitlines()
+            lines = self.content(part).splitlines()
         except OSError as problem:
             self._note_damage(f"landing {part} can't be read and is left out: {problem}", b"")
             return
@@ -434,6 +452,14 @@ class Landing:
             return LandingFull(f"landing {self.root}: the disk is full; {FREE_ROOM}")
         reason = problem.strerror or str(problem)
         return LandingFull(f"landing {self.root} can't be written ({reason}): make it writable, or name another with --landing")
+
+
+def _size_of(file: Path) -> int:
+    """A file's size in bytes; 0 for one that another process has just moved."""
+    try:
+        return file.lstat().st_size
+    except OSError:
+        return 0
 
 
 def _fsync(path: str) -> None:

@@ -88,6 +88,19 @@ def read_instruments(source: Source, body: bytes) -> tuple[list[Instrument], lis
         return found, flaws
 
 
+def rows_left_out(endpoint: Endpoint, body: bytes, flaws: Sequence[Flaw]) -> list[Any]:
+    """The rows that have these flaws, decoded; the whole page for a flaw that is in no row."""
+    value, rows = _decoded_by(endpoint, body)[0], []
+    for flaw in flaws:
+        try:
+            path = _path(flaw.place)
+            holder = _holder(_type_info(endpoint), value, path)
+            rows.append(_at(value, path[: len(holder[0]) + 1]) if holder else value)
+        except (LookupError, TypeError):
+            rows.append(value)
+    return rows
+
+
 def _whole(endpoint: Endpoint, content: Any) -> Reading:
     rows = endpoint.rows(content)
     for name, limit in records.integer_limits(endpoint.record).items():

@@ -110,7 +110,10 @@ def series_files(folder: Path) -> list[Path]:
     """The files of a folder, without hidden ones. Raises `SeriesError` for a folder that isn't there."""
     if not folder.is_dir():
         raise SeriesError(f"{folder}: {'is a file, name its folder' if folder.exists() else 'there is no such folder'}")
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    files = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    if odd := next((path for path in files if path.exists() and not (path.is_file() or path.is_dir())), None):
+        raise SeriesError(f"{odd}: is a pipe or a device: move it away")
+    return files
 
 
 def state(folder: Path) -> str:

@@ -10,7 +10,9 @@ import hashlib
 import os
 import re
 import tempfile
+import tomllib
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import date, datetime
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -39,11 +41,22 @@ Names = Annotated[list[str], NoDecode]
 Day = Annotated[date, Field(ge=date(1971, 1, 1), lt=date(2200, 1, 1))]
 
 
+def in_full(path: Path) -> Path:
+    """The path with `~` expanded. Raises `ValueError` where that names no user, or the user has no home folder."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError(f"{path} names no user's home folder: write the path in full") from None
+
+
 def _state_folder() -> Path:
     """`perplake` in the user's folder for state, or in the folder for temporary files where that can't be written."""
-    folder = Path(os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser()) / "perplake"
-    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    return folder if os.access(existing, os.W_OK) else Path(tempfile.gettempdir()) / f"perplake-{os.getuid()}"
+    with suppress(ValueError):
+        folder = Path(os.environ.get("XDG_STATE_HOME") or in_full(Path("~/.local/state"))) / "perplake"
+        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        if os.access(existing, os.W_OK):
+            return folder
+    return Path(tempfile.gettempdir()) / f"perplake-{os.getuid()}"
 
 
 def _old_variable() -> dict[str, Any]:
@@ -56,7 +69,7 @@ class _Toml(TomlConfigSettingsSource):
 
     def _read_file(self, file_path: Path | Traversable) -> dict[str, Any]:
         try:
-            return super()._read_file(file_path)
+            return tomllib.loads(file_path.read_text("utf-8-sig"))
         except ValueError as problem:
             raise ValueError(f"{Path(str(file_path)).absolute()} is no TOML ({problem}): mend it, or move it away") from None
 
@@ -122,7 +135,9 @@ class Settings(BaseSettings):
         9187, ge=0, le=65535, description="port on loopback of the collector's `/metrics` and `/health`; 0: none"
     )
     settle_minutes: float = Field(5, ge=0, description="minutes after its end in which a window's data may still change")
-    timeout_seconds: float = Field(30, gt=0, description="seconds without data after which a request fails")
+    timeout_seconds: float = Field(
+        30, gt=0, description="seconds without data after which a request fails; a whole answer may take four times as long"
+    )
     body_max_mb: float = Field(
         32, gt=0, description="largest response in MB, decompressed; reading one can take ten times as much memory"
     )
@@ -134,7 +149,9 @@ class Settings(BaseSettings):
     history_days: int = Field(
         14, ge=0, description="days after which runs and their logs are deleted from Dagster's history; 0: never"
     )
-    ui_hosts: Names = Field([], description="names, beside those of loopback, under which the Dagster UI may be asked")
+    ui_hosts: Names = Field(
+        [], description="names, beside those of loopback, under which the Dagster UI and the documentation may be asked"
+    )
     refetch: bool = Field(False, description="request pages again that landing already has")
     forecasts: bool = Field(
         False, description="forecast the coming week and score past forecasts (about 10 s per year of history)"
@@ -158,7 +175,7 @@ class Settings(BaseSettings):
         """`~` expanded. DuckDB, dlt and Dagster take some characters and names for something else."""
         if path is None:
             return None
-        path = path.expanduser()
+        path = in_full(path)
         if found := re.search(r"""['"`%#?;\x00-\x1f]""", str(path.absolute())):
             raise ValueError(f"{path.absolute()} contains {found[0]!r}, which its files may not: choose another folder or name")
         return path
@@ -169,8 +186,8 @@ class Settings(BaseSettings):
         """DuckDB calls a file's catalog by its name."""
         if path and path.stem.lower() in CATALOGS:
             raise ValueError(f"a warehouse can't be called {path.name}: {path.stem} is a schema's name; choose another")
-        if path and path.is_dir():
-            raise ValueError(f"{path} is a folder: name the DuckDB file in it")
+        if path and path.exists() and not path.is_file():
+            raise ValueError(f"{path} is a {'folder' if path.is_dir() else 'pipe or a device'}: name a DuckDB file")
         return path
 
     @field_validator("as_of")
@@ -185,7 +202,7 @@ class Settings(BaseSettings):
     def _expanded(cls, landing: str | None) -> str | None:
         if landing and "://" in landing and not re.match("s3://[^/]", landing):
             raise ValueError(f"{landing}: landing is a folder, or a bucket as s3://BUCKET/FOLDER")
-        return str(Path(landing).expanduser()) if landing and "://" not in landing else landing
+        return str(in_full(Path(landing))) if landing and "://" not in landing else landing
 
     @field_validator("venues", "ccxt_venues", "vendor_venues", "subgraphs", "hosts", "assets", "ui_hosts", mode="before")
     @classmethod
@@ -235,7 +252,7 @@ class Settings(BaseSettings):
     def recording(self) -> Path | None:
         """The folder of recorded series, in mode `recorded`."""
         kind, _, folder = self.mode.partition(":")
-        return Path(folder).expanduser() if kind == "recorded" and folder else None
+        return in_full(Path(folder)) if kind == "recorded" and folder else None
 
     @property
     def market(self) -> str:

@@ -22,7 +22,7 @@ import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from pipelines import __version__
-from pipelines.errors import DISK_FULL, FREE_ROOM, WarehouseMismatch
+from pipelines.errors import DISK_FULL, FREE_ROOM, WarehouseMismatch, printable
 from pipelines.meta_tables import create_meta_tables, quoted
 from pipelines.registry import source_rows
 from pipelines.source import Endpoint
@@ -58,6 +58,8 @@ def connect(path: Path, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConn
 
     An empty file is what a full disk leaves of a new warehouse: it is made anew.
     """
+    if path.exists() and not path.is_file():  # opening a pipe might never end
+        raise WarehouseMismatch(f"{path} is no file: move it away, or name another with --warehouse")
     if not read_only:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_file() and not path.stat().st_size and not Path(f"{path}.wal").exists():
@@ -124,7 +126,7 @@ def one_writer(path: Path, wait: float = 3600, patience: float = 2) -> Iterator[
 
 def _writer(holder: Path) -> str:
     try:
-        return holder.read_text() or "another process"
+        return printable(holder.read_text(errors="replace")[:200]) or "another process"
     except OSError:
         return "another process"
 

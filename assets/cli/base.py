@@ -39,7 +39,11 @@ app = typer.Typer(
 
 @app.callback()
 def main() -> None:
-    logging.basicConfig(level=os.environ.get("PERPLAKE_LOG", "CRITICAL").upper())
+    level = os.environ.get("PERPLAKE_LOG", "CRITICAL").upper()
+    if level not in logging.getLevelNamesMapping():
+        typer.echo(printable(f"perps: PERPLAKE_LOG is {level!r}: write `info` or `debug`"), err=True)
+        raise typer.Exit(2)
+    logging.basicConfig(level=level)
     for handler in logging.getLogger().handlers:
         handler.setFormatter(PlainFormatter("%(levelname)s %(name)s: %(message)s"))
 
@@ -54,6 +58,8 @@ class PlainFormatter(logging.Formatter):
 @contextmanager
 def expected_errors() -> Iterator[None]:
     """Expected problems end with one line and status 2; a stopped run with the next step and status 130."""
+    for name in ("stdout", "stderr"):  # closed by the caller
+        setattr(sys, name, getattr(sys, name) or Path(os.devnull).open("w"))  # noqa: SIM115
     try:
         yield
         sys.stdout.flush()
@@ -73,6 +79,8 @@ def expected_errors() -> Iterator[None]:
         typer.echo(printable(f"perps: {message}"), err=True)
         raise typer.Exit(2) from None
     except Exception as problem:
+        if "Query interrupted" in str(problem):  # DuckDB's answer to Ctrl-C
+            raise typer.Exit(130) from None
         if (line := of_the_machine(problem)) is None:
             raise
         typer.echo(printable(f"perps: {line}"), err=True)
@@ -108,7 +116,7 @@ _NOT_WRITABLE = re.compile(
     r"permission denied|read-only file system|readonly database|unable to open database file|not a directory|is a directory",
     re.IGNORECASE,
 )
-_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG)
 
 
 def published_path(settings: Settings) -> Path:
@@ -121,7 +129,7 @@ def published_path(settings: Settings) -> Path:
 def published_copy(settings: Settings) -> Path:
     """The published copy to read. Raises `ValueError` where nothing is published."""
     path = published_path(settings)
-    if not path.exists():
+    if not path.is_file():
         raise ValueError(f"nothing is published at {path}: `perps run` first, or name a --warehouse")
     return path
 

@@ -182,7 +182,7 @@ def venues(rows: list[Row], loads: dict[str, datetime]) -> None:
 def run_end(outcome: RunOutcome) -> None:
     """The end of a run: regimes and coverage, failed checks, notes, failed steps, requests, paths."""
     settings, published = outcome.settings, outcome.settings.published / "perplake.duckdb"
-    if published.exists() and not outcome.failed:
+    if published.is_file() and not outcome.failed:
         with duckdb.connect(str(published), read_only=True) as db:
             origin = db.execute("SELECT origin FROM meta.scope").fetchone()
             if origin and origin[0] == "synthetic":

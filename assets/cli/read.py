@@ -54,10 +54,11 @@ def query(
     with reading(published_copy(settings)) as db:
         try:
             db.execute("SET search_path = 'marts,meta'")
-            if len(db.extract_statements(sql)) != 1:
+            if len(statements := db.extract_statements(sql)) != 1:
                 raise ValueError("`query` takes one statement")
-            answer = db.sql(sql)
-            if answer is None:
+            # Others give no rows, or reach what readers may not, such as CALL enable_logging.
+            reads = statements[0].type in (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+            if not reads or (answer := db.sql(sql)) is None:
                 raise ValueError("that statement gives no rows; `query` only reads")
             # Values are written by DuckDB: nothing is rounded, and a date stays a date.
             if format is Format.table:

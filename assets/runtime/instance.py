@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.locks import moment
-from pipelines.settings import Settings
+from pipelines.settings import Settings, in_full
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -28,7 +28,7 @@ _WRITTEN_BEFORE = {"6770f33d8bb6", "e6e90429bac9", "d55e2598b5b9"}
 def dagster_home(settings: Settings) -> Path:
     """The instance's folder, ready for use."""
     if users := os.environ.get("DAGSTER_HOME"):
-        folder = Path(users).expanduser().resolve()
+        folder = in_full(Path(users)).resolve()
         if not folder.is_dir():
             raise ValueError(f"DAGSTER_HOME names {folder}, which is no folder: make it, or unset the variable")
         return folder

@@ -89,7 +89,7 @@ def ranges(days: Iterable[date]) -> list[tuple[str, str]]:
 def noted_runs(published: Path) -> list[dict[str, Any]]:
     """The noted runs, newest first; a run that was killed is still `running`."""
     path, runs = published / "runs.jsonl", dict[str, dict[str, Any]]()
-    for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
+    for line in path.read_text(errors="replace").splitlines() if path.is_file() else []:
         try:
             note = msgspec.json.decode(line, type=_Note)
         except ValueError:  # half a line of a killed run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tarfile
 from io import BytesIO
 from pathlib import Path
@@ -67,6 +68,11 @@ def test_a_damaged_page_is_left_out_and_named(settings: Settings, tmp_path: Path
 def test_what_is_no_backup_is_refused(settings: Settings, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there is nothing to back up"):
         backup(Settings(home=tmp_path / "none"), tmp_path / "copy")
+    with pytest.raises(ValueError, match="lies in the landing that it would copy"):
+        backup(settings, Path(settings.landing_root) / "copy")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="it is neither a file nor a folder"):
+        restore(Settings(home=tmp_path / "new"), tmp_path / "pipe")
     with pytest.raises(ValueError, match="is no whole backup"):
         restore(Settings(home=tmp_path / "new"), tmp_path)
     backup(settings, tmp_path / "copy")

@@ -82,6 +82,42 @@ def test_a_body_is_read_as_far_as_its_limit(how: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("encoding", "body"),
+    [("gzip, gzip", gzip.compress(gzip.compress(b"[]"))), ("br", b"\x0b\x00\x80[]\x03"), ("zstd", zstandard.compress(b"[]")),
+     ("compress", b"[]"), ("gzip", b"[]"), ("deflate", b"[]")],
+)  # fmt: skip
+def test_a_body_is_decoded_as_was_asked_for_or_refused(encoding: str, body: bytes, tmp_path: Path) -> None:
+    answer = lambda request: web.Response(body=body, headers={"Content-Encoding": encoding})  # noqa: E731
+    message = problem_of(tmp_path, answer)
+    assert "the body can't be decoded: gzip or deflate was asked for" in message and "Run again later" in message
+
+
+@pytest.mark.parametrize("what", ["header", "body"])
+def test_an_answer_that_drips_ends(what: str, tmp_path: Path) -> None:
+    """A byte before each timeout, for ever."""
+
+    async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n" + (b"X: " if what == "header" else b"Content-Length: 9999\r\n\r\n"))
+        while not writer.is_closing():
+            writer.write(b"a")
+            await asyncio.sleep(0.02)
+
+    async def main() -> str:
+        limiter = Limiter(tmp_path / "limits.sqlite", "pool", BINANCE.limits)
+        server = await asyncio.start_server(drip, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with server, Client(BINANCE, url, limiter, Clock(), tries=1, timeout=0.1) as client:
+            with pytest.raises(VenueError) as problem:
+                request = next(iter(BINANCE.endpoint("funding_rates").plan(Instrument("BTCUSDT", ""), WINDOW)))
+                await client.fetch_page(request, BINANCE.endpoint("funding_rates"))
+            server.close()
+        return str(problem.value)
+
+    expected = "binance_usdm /fapi/v1/fundingRate: the answer was not whole after 0.4 s. Run again later"
+    assert asyncio.run(main()).startswith(expected)
+
+
+@pytest.mark.parametrize(
     "path", ["@127.0.0.2/x", ".evil.test/x", ":81/x", "//evil.test/x", "\\@evil.test/x", "http://evil.test/x"]
 )
 def test_no_link_leads_to_another_host(path: str, tmp_path: Path) -> None:
@@ -175,6 +211,19 @@ def test_pages_that_follow_each_other_end(kind: str, tmp_path: Path) -> None:
     }
     assert expected.get(kind, "") in text, text
     assert asked <= 7
+
+
+@pytest.mark.parametrize(("unread", "is_lost"), [("BTC", True), ("DOGE", False)])
+def test_a_wanted_instrument_whose_row_cannot_be_read_fails_the_fetch(unread: str, is_lost: bool, tmp_path: Path) -> None:
+    """Else its days would count as fetched whole, and no later run would ask for them."""
+    rows = [{**contract(f"{coin}USDT"), "baseCoin": coin} for coin in ("BTC", "ETH", "DOGE")]
+    bad = next(row for row in rows if row["baseCoin"] == unread)
+    bad["fundingInterval"] = "x"
+    page = {"retCode": 0, "retMsg": "OK", "result": {"category": "linear", "list": rows, "nextPageCursor": ""}, "time": 1}
+    result = fetched(tmp_path, "bybit_linear", lambda request: web.json_response(page), assets=["BTC", "ETH"])
+    text = "bybit_linear instruments of bybit: the rows about BTC can't be read, so that nothing of them is requested"
+    assert any(str(failure).startswith(text) for failure in result.failures) == is_lost, result.failures
+    assert ("open_interest", WINDOW) in result.unfetched or not is_lost
 
 
 def test_a_body_that_is_nested_too_deeply_ends_no_fetch(tmp_path: Path) -> None:

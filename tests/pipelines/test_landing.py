@@ -160,6 +160,31 @@ def test_a_damaged_line_is_left_out_and_named(tmp_path: Path) -> None:
     assert len(list((tmp_path / "pages").glob("*/*"))) == 4
 
 
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "link to nothing"])
+def test_what_is_no_file_is_named_and_replaced(kind: str, tmp_path: Path) -> None:
+    """Reading a pipe or a device might never end."""
+    landing, body = Landing(str(tmp_path), "r1"), b'{"a": 1}'
+    landing.put(entry(body), body)
+    landing.flush()
+    make = {
+        "pipe": os.mkfifo,
+        "device": lambda path: path.symlink_to("/dev/zero"),
+        "folder": Path.mkdir,
+        "link to nothing": lambda path: path.symlink_to("x" * 40),  # as long as the body
+    }[kind]
+    [where], [part] = tmp_path.glob("pages/*/*"), tmp_path.glob("manifest/*/*")
+    for path in (where, part):
+        path.unlink()
+        make(path)
+    with pytest.raises(OSError, match=r"(is no file\)|is missing); `perps run`"):
+        landing.body(entry(body))
+    assert list(landing.iterate()) == [] and "is left out" in next(iter(landing.damage))
+    again = Landing(str(tmp_path), "r2")
+    again.put(entry(body, "r2"), body)
+    assert again.body(entry(body)) == body
+    assert (tmp_path / "damaged" / where.name).exists() == (kind != "link to nothing")
+
+
 def test_nothing_is_pruned_while_a_run_uses_landing(root: str) -> None:
     landing = Landing(root, "20250101T000000-a")
     landing.hold()

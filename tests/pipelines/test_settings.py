@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from pipelines import warehouse
+from pipelines.errors import WarehouseMismatch
 from pipelines.registry import source_rows
 from pipelines.run import EmulatorInfo, Run, resolve_window_and_clock
 from pipelines.settings import Settings
@@ -39,6 +42,29 @@ def test_an_unknown_setting_in_the_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "perplake.toml").write_text("dayz = 30\n")
     with pytest.raises(ValidationError, match="dayz"):
         Settings()
+
+
+def test_the_file_may_have_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "perplake.toml").write_bytes(b"\xef\xbb\xbfdays = 30\n")
+    assert Settings().days == 30
+
+
+@pytest.mark.parametrize("name", ["home", "warehouse", "landing"])
+def test_the_home_of_nobody_is_refused(name: str) -> None:
+    with pytest.raises(ValidationError, match="~nobody-here/x names no user's home folder"):
+        Settings(**{name: "~nobody-here/x"})  # type: ignore[arg-type]
+
+
+def test_a_pipe_is_no_warehouse_and_no_series(tmp_path: Path) -> None:
+    """Opening one might never end."""
+    for name in ("w.duckdb", "candles_1h.csv"):
+        os.mkfifo(tmp_path / name)
+    with pytest.raises(ValidationError, match="is a pipe or a device"):
+        Settings(warehouse=tmp_path / "w.duckdb")
+    with pytest.raises(WarehouseMismatch, match="is no file: move it away"), warehouse.connect(tmp_path / "w.duckdb"):
+        pass
+    with pytest.raises(ValueError, match="is a pipe or a device"):
+        _ = Settings(mode=f"recorded:{tmp_path}").market
 
 
 def test_settings_are_immutable() -> None:

@@ -122,6 +122,7 @@ class Home:
         of_time = {name: endpoint for name, endpoint in self.tables() if endpoint.time and not endpoint.snapshot}
         entries = [e for e in landing.iterate() if f"{e.source}__{e.endpoint_name}" in of_time and not e.empty]
         entry, file = rng.choice(entries), self.path / "page.json"
+        file.parent.mkdir(exist_ok=True)
         file.write_bytes(landing.body(entry))
         context = [part for name, value in entry.context.items() for part in ("--context", f"{name}={value}")]
         arguments = ["import", entry.source, entry.endpoint_name, str(file), *context]

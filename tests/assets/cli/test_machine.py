@@ -5,16 +5,18 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+import sys
 from io import StringIO
 from pathlib import Path
 
 import pytest
+import typer
 from rich.table import Table
 from sqlalchemy.exc import OperationalError
 from typer.testing import CliRunner
 
 from assets.cli import app
-from assets.cli.base import of_the_machine
+from assets.cli.base import expected_errors, of_the_machine
 from assets.cli.printing import _Plain
 from pipelines.errors import Transient, printable
 
@@ -64,6 +66,23 @@ def test_a_home_that_is_no_folder_is_one_line(command: list[str], tmp_path: Path
     result = CliRunner().invoke(app, [*command, "--home", str(tmp_path / "home")])
     assert result.exit_code == 2 and result.output.strip().count("\n") == 0, result.output
     assert result.output.startswith("perps: ") and "home" in result.output
+
+
+def test_an_unknown_log_level_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERPLAKE_LOG", "loud")
+    ended = CliRunner().invoke(app, ["version"])
+    assert ended.exit_code == 2 and "PERPLAKE_LOG is 'LOUD': write `info` or `debug`" in ended.output
+
+
+def test_a_command_needs_neither_output_nor_a_query_that_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a caller that has closed both, and of a user who presses Ctrl-C in DuckDB."""
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    with pytest.raises(typer.Exit) as ended, expected_errors():
+        sys.stdout.write("x")
+        sys.stderr.write("x")
+        raise RuntimeError("Query interrupted")
+    assert ended.value.exit_code == 130
 
 
 def test_nothing_from_outside_moves_the_terminal() -> None:

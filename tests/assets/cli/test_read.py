@@ -50,7 +50,11 @@ def test_tables_need_no_schema_and_a_pipe_gets_all_rows(home: Path) -> None:
     assert status == 0 and [line.strip("│ ") for line in output.splitlines() if line.strip("│ ").isdigit()] == ["0", "1", "2"]
 
 
-@pytest.mark.parametrize("sql", ["select 1; select 2", "", "create table marts.t (n int)", "select nothing from numbers"])
+@pytest.mark.parametrize(
+    "sql",
+    ["select 1; select 2", "", "create table marts.t (n int)", "select nothing from numbers",
+     "call enable_logging(storage = 'file', storage_path = 'x')"],
+)  # fmt: skip
 def test_what_is_no_single_question_is_one_line(sql: str, home: Path) -> None:
     status, output = run(home, "query", sql)
     assert status == 2 and output.startswith("perps: ") and "Traceback" not in output
