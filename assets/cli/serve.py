@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,7 +29,18 @@ def docs(port: Annotated[int, typer.Option(help="of the documentation")] = 8081)
     """Build the documentation and serve it on loopback: guides, every table and column, venues, settings, commands."""
     if find_spec("material") is None:
         raise ValueError("the documentation needs MkDocs Material: `pip install -e '.[dev]'`")
+    import uvicorn
+    from starlette.staticfiles import StaticFiles
+
+    from assets.cli.ui import refuse_taken_port
+    from assets.runtime.hosts import KnownHosts
+
+    refuse_taken_port(port)
     config = str(Path(__file__).parents[2] / "mkdocs.yml")
-    mkdocs = [sys.executable, "-m", "mkdocs", "serve", "--config-file", config, "--dev-addr", f"127.0.0.1:{port}"]
-    with suppress(KeyboardInterrupt):
-        subprocess.run(mkdocs, check=True)
+    with suppress(KeyboardInterrupt), tempfile.TemporaryDirectory(prefix="perplake-docs-") as site:
+        mkdocs = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--config-file", config, "--site-dir", site]
+        if subprocess.run(mkdocs, check=False).returncode:
+            raise ValueError("the documentation could not be built; what MkDocs says is above")
+        typer.echo(f"the documentation is on http://127.0.0.1:{port}; Ctrl-C stops it")
+        pages = KnownHosts(StaticFiles(directory=site, html=True), Settings().ui_hosts)
+        uvicorn.run(pages, host="127.0.0.1", port=port, log_level="warning")

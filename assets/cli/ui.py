@@ -73,13 +73,19 @@ def _only_one(folder: Path, port: int) -> Iterator[None]:
     """Hold the lock of the UI of this Dagster instance. Raises `ValueError` where another holds it, or the port is taken."""
     try:
         with FileLock(folder / "ui.lock", timeout=0):
-            try:
-                socket.create_server(("127.0.0.1", port)).close()
-            except OSError as problem:
-                raise ValueError(f"port {port} can't be used ({problem.strerror}): choose another with --port") from None
+            refuse_taken_port(port)
             yield
     except Timeout:
         raise ValueError(f"another `perps ui` serves {folder}: use it, or stop it first") from None
+
+
+def refuse_taken_port(port: int) -> None:
+    """Raises `ValueError` for a port of loopback that is taken, or is no port."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except (OSError, OverflowError) as problem:
+        reason = getattr(problem, "strerror", problem)
+        raise ValueError(f"port {port} can't be used ({reason}): choose another with --port") from None
 
 
 @contextmanager
@@ -164,10 +170,28 @@ def note_whole_days(instance: dg.DagsterInstance, settings: Settings) -> None:
     from assets.defs.landing import landing_key
 
     for source, days in whole_days(settings).items():
-        known = instance.get_materialized_partitions(landing_key(source))
-        for day in sorted(map(str, days)):
-            if day not in known:
-                event = dg.AssetMaterialization(
-                    landing_key(source), partition=day, metadata={"from": "a run of the command line"}
-                )
-                instance.report_runless_asset_event(event)
+        key = landing_key(source)
+        new = sorted(set(map(str, days)) - instance.get_materialized_partitions(key))
+        for day in new:
+            event = dg.AssetMaterialization(key, partition=day, metadata={"from": "a run of the command line"})
+            instance.report_runless_asset_event(event)
+        if new:
+            _note_check_again(instance, key)
+
+
+def _note_check_again(instance: dg.DagsterInstance, key: dg.AssetKey) -> None:
+    """Note the last result of `fetched_whole` for the newest event of its asset: else Dagster shows it as not evaluated."""
+    import dagster as dg
+    from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
+    from dagster_shared.record import replace
+
+    from assets.defs.landing import FETCHED_WHOLE
+
+    check, [newest] = dg.AssetCheckKey(key, FETCHED_WHOLE), instance.fetch_materializations(key, limit=1).records
+    record = instance.event_log_storage.get_latest_asset_check_execution_by_key([check]).get(check)
+    event = record.event.dagster_event if record and record.event else None
+    if event and event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+        target = AssetCheckEvaluationTargetMaterializationData(
+            storage_id=newest.storage_id, run_id=newest.run_id, timestamp=newest.timestamp
+        )
+        instance.report_runless_asset_event(replace(event.asset_check_evaluation_data, target_materialization_data=target))

@@ -29,7 +29,7 @@ from assets.defs.checks.factory import SHOWN, as_markdown
 from assets.defs.resources import SettingsResource
 from assets.runtime.interrupts import plain_interrupts, stops_the_run
 from pipelines import warehouse
-from pipelines.registry import source_rows
+from pipelines.registry import datasets, source_rows
 
 PROJECT = Path(__file__).parents[2] / "dbt_project"
 #: Apart from `target/`, so that a user's own dbt commands and runs don't invalidate each other's parsed project.
@@ -121,6 +121,20 @@ class Translator(DagsterDbtTranslator):
 
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
         return dg.AssetKey([dbt_resource_props["schema"], dbt_resource_props.get("identifier") or dbt_resource_props["name"]])
+
+    def get_description(self, dbt_resource_props: Mapping[str, Any]) -> str:
+        """Without the SQL, which Dagster would put after it."""
+        return str(dbt_resource_props["description"])
+
+    def get_metadata(self, dbt_resource_props: Mapping[str, Any]) -> Mapping[str, Any]:
+        """With the columns of its dataset for a staging model, whose file describes none."""
+        found: Mapping[str, Any] = super().get_metadata(dbt_resource_props)
+        name = dbt_resource_props["name"]
+        dataset = datasets().get(name.partition("__")[2].removesuffix("_now")) if name.startswith("stg_") else None
+        if not dataset:
+            return found
+        columns = [dg.TableColumn(column, kind, description) for column, (kind, description) in dataset.columns.items()]
+        return {**found, "dagster/column_schema": dg.TableSchema(columns)}
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
         layer = dbt_resource_props["fqn"][1:-1]

@@ -24,8 +24,16 @@ REGIMES = (FEATURES, LABELS, *ON_DEMAND)
 
 
 def _spec(key: dg.AssetKey, deps: list[dg.AssetKey], *kinds: str) -> dg.AssetSpec:
-    description = TABLES[key.path[-1]].description
-    return dg.AssetSpec(key, deps=deps, group_name="regimes", kinds={"pandas", *kinds}, description=description)
+    schema = TABLES[key.path[-1]]
+    columns = [dg.TableColumn(name, str(column.dtype), column.description) for name, column in schema.columns.items()]
+    return dg.AssetSpec(
+        key,
+        deps=deps,
+        group_name="regimes",
+        kinds={"pandas", *kinds},
+        description=schema.description,
+        metadata={"dagster/column_schema": dg.TableSchema(columns)},
+    )
 
 
 def _marts(*names: str) -> list[dg.AssetKey]:

@@ -32,6 +32,8 @@ def first_day() -> str:
     return str(settings.first or "2019-09-01")
 
 
+#: One definition for all sources: a job made by `define_asset_job`, which schedules need, refuses assets of several ones
+#: (Dagster 1.13). A run over days before the listing of a source's first instrument marks them (`FetchResult.whole_days`).
 DAYS = dg.DailyPartitionsDefinition(start_date=first_day(), end_offset=1)
 
 

@@ -45,6 +45,13 @@ def test_all_assets_have_an_owner_and_published_ones_a_freshness_policy() -> Non
     assert {spec.key for spec in specs if spec.key.path[0] in ("marts", "serving")} - fresh == set(ON_DEMAND)
 
 
+def test_every_table_shows_its_columns_and_no_description_has_sql() -> None:
+    specs = list(defs.resolve_all_asset_specs())
+    tables = [spec for spec in specs if spec.key.path[0] in ("raw", "staging", "intermediate", "marts", "seeds")]
+    assert not [spec.key for spec in tables if "dagster/column_schema" not in spec.metadata]
+    assert not [spec.key for spec in specs if "Raw SQL" in (spec.description or "")]
+
+
 def test_a_range_of_days_is_one_run_of_any_assets() -> None:
     definitions = [each for each in defs.resolve_asset_graph().assets_defs if each.keys and each.is_executable]
     assert [each.node_def.name for each in definitions if each.backfill_policy != dg.BackfillPolicy.single_run()] == []

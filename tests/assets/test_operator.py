@@ -15,7 +15,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from assets.cli import printing, ui
+from assets.cli import printing, serve, ui
 from assets.defs.days import materialized, not_materialized
 from assets.defs.landing import landing_key
 from assets.defs.publish import failed_checks
@@ -23,11 +23,11 @@ from assets.defs.schedules import first_missing
 from assets.defs.sensors import on_failure, on_success
 from assets.runtime.emulator import RunningEmulator
 from assets.runtime.history import delete_old_runs
+from assets.runtime.hosts import KnownHosts
 from assets.runtime.instance import TEMPLATE, dagster_home, shown_in_the_timeline
 from assets.runtime.orphans import alive, fail_orphaned_runs
 from assets.runtime.outcomes import noted_runs
 from assets.runtime.session import Session
-from assets.runtime.webserver import KnownHosts
 from pipelines import warehouse
 from pipelines.clock import Clock
 from pipelines.errors import WarehouseMismatch
@@ -132,6 +132,9 @@ def test_a_day_is_whole_when_it_is_over_and_every_request_of_it_was_answered() -
     assert [day.day for day in result.whole_days(run, "funding_rates")] == [1]
     assert result.whole_days(run, "open_interest") == result.whole_days(run, "liquidations") == []
     assert [day.day for day in result.whole_days(run)] == [1, 3]
+    result.begins = to_ms(datetime(2025, 10, 3, 1, tzinfo=UTC))  # nothing is due before the first listing
+    assert [day.day for day in result.whole_days(run)] == [1, 2, 3]
+    assert [day.day for day in result.whole_days(run, "liquidations")] == [1, 2]
 
 
 DAYS = dg.DailyPartitionsDefinition("2025-10-01", end_date="2025-10-11")
@@ -168,6 +171,25 @@ def test_the_daily_schedule_asks_for_what_is_missing_before(instance: dg.Dagster
             instance.report_runless_asset_event(event)
     assert first_missing(instance, settings, last) == date(2025, 10, 5)  # the 4th is too far back
     assert first_missing(instance, settings.model_copy(update={"venues": ["bybit"]}), last) == last
+
+
+def test_days_of_the_command_line_are_noted_and_the_check_still_tells_of_them(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = landing_key("okx")
+    evaluation = dg.AssetCheckEvaluation(key, "fetched_whole", passed=False, metadata={"problems": ["a request failed"]})
+    instance.report_runless_asset_event(evaluation)
+    monkeypatch.setattr(ui, "whole_days", lambda settings: {"okx": {date(2025, 10, 2), date(2025, 10, 1)}})
+    for _ in range(2):
+        ui.note_whole_days(instance, Settings())
+    assert instance.get_materialized_partitions(key) == {"2025-10-01", "2025-10-02"}
+    [newest, _] = instance.fetch_materializations(key, limit=9).records
+    check = dg.AssetCheckKey(key, "fetched_whole")
+    last = instance.event_log_storage.get_latest_asset_check_execution_by_key([check])[check]
+    assert last.event and last.event.dagster_event
+    again = last.event.dagster_event.asset_check_evaluation_data
+    assert again.target_materialization_data and again.target_materialization_data.storage_id == newest.storage_id
+    assert (again.passed, again.metadata) == (False, evaluation.metadata)
 
 
 @dg.multi_asset(
@@ -266,6 +288,17 @@ def test_the_ui_answers_to_known_hosts_alone(host: str, origin: str, answer: int
     scope = {"type": "http", "method": "POST", "headers": headers}
     asyncio.run(KnownHosts(app, ["perps.example.org"])(scope, None, keep))  # type: ignore[arg-type]
     assert sent[0]["status"] == answer
+
+
+def test_the_documentation_answers_to_known_hosts_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    apps: list[Any] = []
+    monkeypatch.setattr(subprocess, "run", lambda *args, **options: SimpleNamespace(returncode=0))
+    monkeypatch.setattr("uvicorn.run", lambda app, **options: apps.append((app, options["host"])))
+    serve.docs(port=0)
+    [(app, host)] = apps
+    assert isinstance(app, KnownHosts) and host == "127.0.0.1"
+    with pytest.raises(ValueError, match="port 99999 can't be used"):
+        serve.docs(port=99999)
 
 
 def test_a_second_ui_and_a_taken_port_are_refused(tmp_path: Path) -> None:
