@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import date
 from pathlib import Path
@@ -61,6 +61,7 @@ def serve(settings: Settings, port: int) -> None:
         if attached:
             environment["PERPLAKE_EMULATOR_URL"] = attached.emulator.url
         with _servers(Path(folder), port, environment) as servers:
+            _wait_until(lambda: _answers(port), servers)
             typer.echo(f"the Dagster UI is on http://127.0.0.1:{port}; Ctrl-C stops it")
             note_whole_days(instance, settings)
             while True:
@@ -111,12 +112,7 @@ def _servers(folder: Path, port: int, environment: dict[str, str]) -> Iterator[d
             servers[name] = subprocess.Popen(
                 [sys.executable, "-m", *command], cwd=ROOT, env=environment, start_new_session=True, preexec_fn=_end_with_parent
             )
-            deadline = time.monotonic() + START_SECONDS
-            while not code.exists():
-                _check(servers)
-                if time.monotonic() > deadline:
-                    raise ConnectionError(f"the code location did not load within {START_SECONDS:.0f} s")
-                time.sleep(0.1)
+            _wait_until(code.exists, servers)
         yield servers
     finally:
         _stop(list(servers.values()))
@@ -126,6 +122,24 @@ def _end_with_parent() -> None:
     """In the child: have Linux end it when its parent is killed; other systems leave it to the user."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
+def _wait_until(ready: Callable[[], bool], servers: dict[str, subprocess.Popen[bytes]]) -> None:
+    """Raises `ConnectionError` where a server ends before, or `START_SECONDS` pass."""
+    deadline = time.monotonic() + START_SECONDS
+    while not ready():
+        _check(servers)
+        if time.monotonic() > deadline:
+            raise ConnectionError(f"the UI did not start within {START_SECONDS:.0f} s")
+        time.sleep(0.1)
+
+
+def _answers(port: int) -> bool:
+    """True if a server listens on this port of loopback."""
+    with suppress(OSError):
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        return True
+    return False
 
 
 def _check(servers: dict[str, subprocess.Popen[bytes]]) -> None:

@@ -125,5 +125,10 @@ def fetched_whole_check(result: FetchResult, missing: Sequence[str] = (), is_err
         check_name=FETCHED_WHOLE,
         passed=not problems,
         severity=dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN,
-        metadata={"problems": problems, "warnings": result.warnings, "pages": len(result.entries)},
+        metadata={
+            **({"summary": "; ".join(problems)[:1000]} if problems else {}),  # the lists take a click to be seen
+            "problems": problems,
+            "warnings": result.warnings,
+            "pages": len(result.entries),
+        },
     )

@@ -312,6 +312,17 @@ def test_a_second_ui_and_a_taken_port_are_refused(tmp_path: Path) -> None:
         pass
 
 
+def test_the_ui_is_told_of_once_its_port_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        ui._wait_until(lambda: ui._answers(port), {})
+    monkeypatch.setattr(ui, "START_SECONDS", 0.1)
+    with pytest.raises(ConnectionError, match="the UI did not start within 0 s"):
+        ui._wait_until(lambda: ui._answers(port), {})
+
+
 def test_stopping_ends_children_of_children_also_where_signals_are_ignored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
