@@ -59,6 +59,8 @@ class Poller:
         #: When the last round began, in milliseconds; when one without a failure did, by the machine's own clock.
         self.last_round = 0
         self.last_problem = ""
+        #: By endpoint, how many instruments the last round asked about, where these were not all.
+        self._in_turn: dict[str, int] = {}
         self._whole_at = self._listed_at = float("-inf")
 
     @property
@@ -71,7 +73,7 @@ class Poller:
         return {
             "polled": self.is_polled,
             "instruments": len(self.instruments),
-            "in_turn": {name: len(turn) for name, turn in self.turns().items() if len(turn) < len(self._trading)},
+            "in_turn": self._in_turn,
             "rounds": self.rounds,
             "pages": self.pages,
             "failures": self.failures,
@@ -108,13 +110,9 @@ class Poller:
         self.pages += len(result.entries)
         return list(map(str, result.failures))
 
-    @property
-    def _trading(self) -> list[Instrument]:
-        return [i for i in self.instruments if i.trading]
-
     def turns(self) -> dict[str, list[Instrument]]:
         """By endpoint, the instruments that it is asked about in this round, where it is asked by instrument."""
-        turns, trading = {}, self._trading
+        turns, trading = {}, [i for i in self.instruments if i.trading]
         for endpoint in self.source.polled if trading else ():
             if endpoint.bulk:
                 continue
@@ -127,6 +125,7 @@ class Poller:
                 begin = self.rounds * room % len(others)
                 others = (others + others)[begin : begin + room]
             turns[endpoint.name] = first + others
+        self._in_turn = {name: len(turn) for name, turn in turns.items() if len(turn) < len(trading)}
         return turns
 
     def _most(self, endpoint: Endpoint, instrument: Instrument) -> int:
