@@ -266,7 +266,8 @@ class Client:
         self._raise_for(request, status, headers, body)
         page = Page(body, status, url, headers.get("X-Perplake-Origin", ""), self._observed_at(headers), request=request)
         try:
-            reading = read(endpoint, body)
+            # A file takes seconds to read, in which others' answers come.
+            reading = await asyncio.to_thread(read, endpoint, body) if endpoint.decode else read(endpoint, body)
         except Unreadable as problem:
             if problem.truncated:
                 raise self._transient(request, f"{problem}: {body[:60]!r}") from problem
@@ -298,7 +299,7 @@ class Client:
         """Count the rows outside the window. Raise `Transient` where none lies inside, or rows are of another instrument."""
         if request.window and endpoint.time:
             start = 0 if request.clip_start else request.window.start
-            window = Window(start, page.observed_at + DAY if request.clip_end else request.window.end)
+            window = Window(start, page.observed_at + DAY if request.clip_end else request.window.end).widened(endpoint.cut_late)
             times = list(map(attrgetter(endpoint.time), page.rows))
             if min(times) not in window or max(times) not in window:
                 page.times_outside = stray = [time for time in times if time not in window]

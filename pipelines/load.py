@@ -168,10 +168,14 @@ def _answer(entry: Entry) -> tuple[str, tuple[tuple[str, str], ...]]:
 
 
 def _parts(endpoint: Endpoint, entries: Sequence[Entry]) -> list[Sequence[Entry]]:
-    """The pages that are loaded together: all of an endpoint; of a snapshot, which may come each minute, those of an hour."""
-    if not endpoint.snapshot:
-        return [entries] if entries else []
-    return [list(part) for _, part in groupby(entries, lambda entry: entry.observed_at // HOUR)]
+    """The pages that are loaded together: all of an endpoint; of a snapshot, which may come each minute, those of an hour; of
+    files about all instruments those of one window, so that a new file does not make the others be read again."""
+    if endpoint.snapshot:
+        return [list(part) for _, part in groupby(entries, lambda entry: entry.observed_at // HOUR)]
+    parts: defaultdict[Any, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        parts[entry.window if endpoint.bulk else None].append(entry)
+    return list(parts.values())
 
 
 def _changed_window(task: _Task, window: Window) -> Window:
@@ -354,7 +358,7 @@ def _clip(endpoint: Endpoint, window: Window, entry: Entry, table: pa.Table) -> 
     """Rows of the page's own window (or of the run's, where the endpoint takes none), without bars that were not over."""
     if endpoint.time is None or endpoint.streamed or not table.num_rows:
         return table
-    requested = Window(*entry.window) if entry.window else window
+    requested = (Window(*entry.window) if entry.window else window).widened(endpoint.cut_late)
     end = min(requested.end, entry.observed_at - endpoint.bar + 1) if endpoint.bar else requested.end
     time = table[endpoint.time]
     first, last = pc.min_max(time).as_py().values()

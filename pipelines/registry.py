@@ -36,7 +36,8 @@ class SourceRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `history` is how many days back the venue answers, by dataset, where it is limited; `endpoints` the endpoint of bars that a
     dataset is read from, where it has another name. `key` is the environment variable that
     holds the API key; without it a source is left out, unless the key is optional. Where several sources cover one venue,
-    marts take the one with the lowest `precedence`. `core` sources are read by default; the collector hears those with `streams`.
+    marts take the one with the lowest `precedence`. `core` sources are read by default, those `by_name` only where they are named
+    among the venues, and not with their venue: what they read costs money. The collector hears those with `streams`.
     """
 
     title: str
@@ -44,6 +45,7 @@ class SourceRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     venue: str | None = None
     named_in: str | None = None
     core: bool = False
+    by_name: bool = False
     key: str | None = None
     key_optional: bool = False
     precedence: int = 1

@@ -123,7 +123,7 @@ class Run:
             check_clock=bool(self.emulator) or not self.clock.frozen,
             s3_endpoint=s3_endpoint,
             key=keys.headers(source, bool(self.emulator)),
-            most_bytes=int(settings.body_max_mb * 1e6),
+            most_bytes=int(max(settings.body_max_mb, source.body_mb) * 1e6),
         )
 
     def stream_url(self, source: Source, stream: Stream) -> str:

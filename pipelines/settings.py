@@ -319,7 +319,7 @@ class Settings(BaseSettings):
         """
         if self._replayed_sources is not None:
             return [name for name in source_rows() if name in self._replayed_sources]
-        known = {row.venue for row in source_rows().values() if row.venue}
+        known = {name if row.by_name else row.venue for name, row in source_rows().items() if row.venue}
         if unknown := set(self.venues) - known - {"core", "all"}:
             raise ValueError(f"no venue {', '.join(sorted(unknown))}; there are: {', '.join(sorted(known))}")
         return [name for name, row in source_rows().items() if self._is_chosen(name, row)]
@@ -327,6 +327,8 @@ class Settings(BaseSettings):
     def _is_chosen(self, name: str, row: SourceRow) -> bool:
         if row.venue is None:
             return any(self.expand_multi_venue(name))
+        if row.by_name:
+            return name in self.venues
         by_group = "all" in self.venues or ("core" in self.venues and row.core)
         return row.venue in self.venues or (by_group and (not self.recording or row.venue in read_series(self.recording).venues))
 

@@ -130,6 +130,8 @@ class Endpoint:
     were observed are not loaded. `every` is the distance in milliseconds of points that are requested so: a longer way between
     two of them is a hole. `is_event`: rows are events, so a window without rows can be complete: silence counts as zero
     for `proven_days` back, for which a witness says that the venue keeps its events, and else after the oldest row seen.
+    `cut_late`: a page may have, and lack, rows that lie so many milliseconds beside its window: files that are cut by another
+    clock than the rows'.
     `numbered`: events have no id, so equal ones of a page are several; the column `nth` numbers them.
 
     Instruments: a snapshot by instrument is requested of those that trade; `only_trading` says it of a history too, where the
@@ -156,6 +158,7 @@ class Endpoint:
     history_days: float | None = None
     is_event: bool = False
     proven_days: float = 0
+    cut_late: int = 0
     numbered: bool = False
     only_trading: bool = False
     empty: Callable[[Any], bool] | None = None
@@ -360,6 +363,8 @@ class Source:
     retry_after_unit: float = 1
     #: How many requests are sent at a time.
     concurrency: int = 8
+    #: The longest answer in MB, where it is longer than the setting `body_max_mb` has it.
+    body_mb: float = 0
     #: The header for the API key and the text before the key in it. The table of sources names the environment variable.
     key_header: str = ""
     key_prefix: str = ""

@@ -90,5 +90,9 @@ class Window:
         """The part of the window before `ms` (maybe empty)."""
         return Window(self.start, max(self.start, min(self.end, ms)))
 
+    def widened(self, ms: int) -> Window:
+        """The window with `ms` more on either side."""
+        return Window(self.start - ms, self.end + ms)
+
     def __str__(self) -> str:
         return f"{iso(self.start)} to {iso(self.end)}"

@@ -25,7 +25,7 @@ from pipelines.registry import SNAPSHOTS, Dataset, datasets, source_rows
 from pipelines.settings import Settings
 from pipelines.source import Endpoint, Source
 from pipelines.sources import get_source
-from pipelines.windows import to_ms
+from pipelines.windows import Window, to_ms
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def _record(
     key, (venue, symbol) = endpoint.key[0], row["instrument_id"].split(":", 1)
     if endpoint.snapshot and entry.observed_at != at:
         return None
-    if entry.window and not entry.window[0] <= at < entry.window[1]:
+    if entry.window and at not in Window(*entry.window).widened(endpoint.cut_late):
         return None
     about = {"symbol": symbol, key: symbol, "venue": venue}
     if any(entry.context.get(name, value) != value for name, value in about.items()):

@@ -38,7 +38,8 @@ class Row:
         if not self.record.key:
             return "none"
         state = "" if not with_state else " (set)" if os.environ.get(self.record.key) else " (not set)"
-        return f"`{self.record.key}`{state}, live only{' and optional' if self.record.key_optional else ''}"
+        by_name = ", and only where the source is named" if self.record.by_name else ""
+        return f"`{self.record.key}`{state}, live only{' and optional' if self.record.key_optional else ''}{by_name}"
 
     def cells(self, with_state: bool = True) -> tuple[str, ...]:
         """The row as text, in the order of `HEADER`."""

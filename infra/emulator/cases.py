@@ -235,4 +235,5 @@ def cases(source: str) -> Cases:
         return read
     other = cases(read.like)
     both = {name: getattr(other, name) | getattr(read, name) for name in INHERITED}
+    both |= {name: {k: v for k, v in both[name].items() if k in read.requests} for name in INHERITED if name != "errors"}
     return msgspec.structs.replace(read, limits=read.limits or other.limits, **both)

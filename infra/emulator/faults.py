@@ -161,7 +161,7 @@ def _emptied(node: Any) -> Any:
 
 def _in_archive(fault: Fault, body: bytes) -> bytes:
     """The same on an LZ4-framed CSV, whose missing field is a missing column."""
-    from infra.emulator.venues.hyperliquid_archive import pack, unpack
+    from infra.emulator.buckets import pack, unpack
 
     header, *rows = csv.reader(io.StringIO(unpack(body).decode()))
     if fault.kind == "empty_page":

@@ -96,8 +96,12 @@ def test_sources_of_venues() -> None:
     core = ["binance_usdm", "bybit_linear", "hyperliquid", "hyperliquid_archive", "kraken_futures"]
     assert Settings().sources == core
     # Sources that read several venues are among them, except ccxt: on the emulator its venues have sources of their own.
-    assert Settings(venues="all").sources == [name for name in source_rows() if name != "ccxt"]  # type: ignore[arg-type]
-    assert Settings(venues="hyperliquid").sources == ["hyperliquid", "hyperliquid_archive"]  # type: ignore[arg-type]
+    every = [name for name in source_rows() if name not in ("ccxt", "hyperliquid_fills")]
+    assert Settings(venues="all").sources == every  # type: ignore[arg-type]
+    of_hyperliquid = ["hyperliquid", "hyperliquid_archive"]
+    assert Settings(venues="hyperliquid").sources == of_hyperliquid  # type: ignore[arg-type]
+    named = Settings(venues="hyperliquid,hyperliquid_fills")  # type: ignore[arg-type]
+    assert named.sources == [*of_hyperliquid, "hyperliquid_fills"], "what costs money is asked for by its own name alone"
     assert Settings(venues="kraken,binance").sources == [  # type: ignore[arg-type]
         "binance_usdm",
         "kraken_futures",
@@ -159,7 +163,8 @@ def test_another_host_of_a_source_is_a_setting(tmp_path: Path, monkeypatch: pyte
 def test_a_source_without_its_key_is_left_out_when_live(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     window, clock = resolve_window_and_clock(Settings())
     for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
-        monkeypatch.delenv(f"ARCHIVE_AWS_{name}", raising=False)
+        for archive in ("ARCHIVE", "FILLS"):
+            monkeypatch.delenv(f"{archive}_AWS_{name}", raising=False)
         monkeypatch.setenv(f"AWS_{name}", "landing's")
     live = Run.begin(Settings(mode="live", home=tmp_path, venues="hyperliquid"), window, clock)  # type: ignore[arg-type]
     sources, notes = live.chosen_sources()
@@ -170,6 +175,11 @@ def test_a_source_without_its_key_is_left_out_when_live(monkeypatch: pytest.Monk
     assert "ARCHIVE_AWS_SECRET_ACCESS_KEY" in live.chosen_sources()[1][0]
     monkeypatch.setenv("ARCHIVE_AWS_SECRET_ACCESS_KEY", "y")
     assert [s.name for s in live.chosen_sources()[0]] == ["hyperliquid", "hyperliquid_archive"]
+    settings = Settings(mode="live", home=tmp_path, venues="hyperliquid,hyperliquid_fills")  # type: ignore[arg-type]
+    live = Run.begin(settings, window, clock)
+    sources, notes = live.chosen_sources()
+    assert [s.name for s in sources] == ["hyperliquid", "hyperliquid_archive"], "each archive has a key of its own"
+    assert "FILLS_AWS_ACCESS_KEY_ID" in notes[0] and "liquidations" in notes[0]
 
 
 def test_the_error_for_an_unknown_source_lists_the_sources() -> None:

@@ -68,10 +68,11 @@ def every_source(tmp_path_factory: pytest.TempPathFactory, request: pytest.Fixtu
     market = SyntheticMarket(seed=7, until=to_ms(AS_OF))
     tests = [item for item in request.session.items if isinstance(item, pytest.Function)]
     cases = [getattr(test, "callspec", None) for test in tests if "every_source" in test.fixturenames]
+    named = [name for name, row in source_rows().items() if row.by_name]
     venues = {source_rows()[case.params["name"]].venue if case and "name" in case.params else None for case in cases}
-    chosen = {"venues": "all", "ccxt_venues": f"{BY_CCXT},phemex"}
+    chosen = {"venues": ",".join(["all", *named]), "ccxt_venues": f"{BY_CCXT},phemex"}
     if None not in venues:
-        chosen = {"venues": ",".join(sorted(filter(None, venues)))}
+        chosen = {"venues": ",".join([*sorted(filter(None, venues)), *named])}
     with serve(market, as_of=AS_OF, days=30, limits_scale=1e6) as served:
         ended = perps(home, served.url, *window(FIRST_DAY, DAYS[2]), assets="BTC,ETH,PEPE", report=False, **chosen)
     assert ended.status == 0, ended.output

@@ -19,13 +19,15 @@ from pipelines.registry import source_rows
 from pipelines.sources import get_source
 from tests.sources.conftest import FIRST_DAY, EverySource
 from tests.sources.kit import market_name
-from tests.whole import AS_OF, database
+from tests.whole import AS_OF, DAYS, database
 
 ASSETS = ("BTC", "PEPE")
 PRICE_KINDS: tuple[PriceKind, ...] = ("mark", "index")
 #: Contracts are whole numbers: what is less than one is lost on the wire.
 ROUNDED = 2e-3
 HOURS = 8 * 24
+#: Those that a run asks for by default, to the end of the last one.
+DAYS_OF_LIQUIDATIONS = (DAYS[0], AS_OF.removesuffix("Z"))
 SOURCES = [name for name in source_rows() if market_name(name) and "candles" in source_rows()[name].datasets]
 
 
@@ -119,3 +121,28 @@ def test_running_rates(name: str, base: str, marts: Path, store: SyntheticMarket
     now = int(np.datetime64(AS_OF.rstrip("Z"), "ms").astype(int))
     assert found["at"].tolist() == [now]
     np.testing.assert_allclose(found["rate_interval"], [store.running_rate(venue, listed, now)], rtol=1e-9)
+
+
+@pytest.mark.parametrize("base", ASSETS)
+@pytest.mark.parametrize("name", ["hyperliquid_fills"])
+def test_liquidations_of_files_about_all_instruments(name: str, base: str, marts: Path, store: SyntheticMarket) -> None:
+    """Each event once, and the days of its files count as seen whole."""
+    venue, listed, multiplier = truth(store, name, base)
+    forced = store.liquidations(venue, listed)
+    assert forced is not None
+    found = rows_of(
+        marts, "fct_liquidations", name, base, "liquidated_at", "size_base", "price", "liquidated_side = 'long' as long"
+    )
+    first, last = (int(np.datetime64(day, "ms").astype(int)) for day in DAYS_OF_LIQUIDATIONS)
+    here = (forced.time >= first) & (forced.time < last)
+    assert here.sum() > 3
+    for column, true in (("at", forced.time), ("size_base", forced.size * multiplier), ("price", forced.price / multiplier)):
+        np.testing.assert_allclose(np.sort(found[column]), np.sort(true[here]), rtol=1e-9)
+    assert (found["long"] == 1).sum() == forced.long[here].sum()
+    with duckdb.connect(str(marts), read_only=True) as connection:
+        days = connection.execute(
+            "select day::varchar, seen = expected, comparable = expected from marts.coverage_daily"
+            " where venue = ? and dataset = 'liquidations' and seen > 0 order by day",
+            [venue],
+        ).fetchall()
+    assert days == [(day, True, True) for day in DAYS]

@@ -23,22 +23,22 @@ from pipelines.windows import DAY
 def _given() -> str:
     """As a SQL relation: the datasets that each source that lists instruments gives, and for how many days back (null: no limit).
 
-    An archive lists no instruments: it gives its dataset for its venue's sources. A source of several venues gives whatever
-    dataset the warehouse has any observation of.
+    An archive lists no instruments: where it is in scope, it gives its dataset for its venue's sources. A source of several
+    venues gives whatever dataset the warehouse has any observation of.
     """
     rows = source_rows()
-    history: dict[tuple[str, str], list[int | None]] = {}
+    given: list[str] = []
     for name, row in rows.items():
-        for other in (row, *(r for r in rows.values() if r.venue == row.venue and "instruments" not in r.datasets)):
-            for dataset in other.datasets if row.venue and "instruments" in row.datasets else ():
-                history.setdefault((name, dataset), []).append(other.history.get(dataset))
+        archives = {n: r for n, r in rows.items() if r.venue == row.venue and "instruments" not in r.datasets}
+        for other, its in ({name: row} | archives).items() if row.venue and "instruments" in row.datasets else ():
+            days = [(dataset, its.history.get(dataset, "null")) for dataset in its.datasets]
+            given += [f"('{name}', '{dataset}', {most}::integer, '{other}:{row.venue}')" for dataset, most in days]
     several = ", ".join(f"'{name}'" for name, row in rows.items() if row.venue is None)
-    values = ", ".join(
-        f"('{source}', '{dataset}', {'null' if None in days else max(d for d in days if d is not None)}::integer)"
-        for (source, dataset), days in history.items()
-    )
     return f"""(
-    select * from (values {values}) as listed(source, dataset, history_days)
+    select source, dataset, case when count(*) = count(history_days) then max(history_days) end as history_days
+    from (values {", ".join(given)}) as listed(source, dataset, history_days, pair)
+    where split_part(pair, ':', 1) = source or pair in (select unnest(sources) from meta.scope)
+    group by all
     union
     select source, dataset, null from marts.coverage_daily where seen > 0 and source in ({several})
 ) as given"""

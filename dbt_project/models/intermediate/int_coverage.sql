@@ -68,18 +68,13 @@ select
     least(coalesce(seen, 0), expected) as comparable
 from counted
 where expected > 0
-union all
+union all  -- a day that any source of the instrument's liquidations gave, or the collector heard; by which the class is its facts' own
 select
     c.day, c.venue, c.source, c.instrument_id, c.base_asset, 'liquidations', c.due_from, c.due_to, 24, 1,
-    (l.instrument_id is not null)::bigint, coalesce(
-        (l.instrument_id is not null and k.value = 'complete') or (s.instrument_id is not null and ks.value = 'complete'), false
-    )::bigint
+    (count(w.instrument_id) > 0)::bigint, coalesce(bool_or(k.value = 'complete'), false)::bigint
 from {{ ref('int_calendar') }} as c
-{{ join_fact('k', 'c', 'liquidations', "'completeness_class'", 'c.day') }}
-{{ join_fact('ks', 'c', 'liquidations', "'completeness_class of stream'", 'c.day') }}
-left join {{ ref('int_liquidation_windows') }} as l
-    on c.source = l.source and c.instrument_id = l.instrument_id and l.window_start <= c.due_from and l.window_end >= c.due_to
-    and l.facts_of is null
-left join {{ ref('int_liquidation_windows') }} as s
-    on c.source = s.source and c.instrument_id = s.instrument_id and s.window_start <= c.due_from and s.window_end >= c.due_to
-    and s.facts_of = 'stream'
+left join {{ ref('int_liquidation_windows') }} as w
+    on c.instrument_id = w.instrument_id and w.window_start <= c.due_from and w.window_end >= c.due_to
+{%- set of_its_way = "'completeness_class' || coalesce(' of ' || w.facts_of, '')" %}
+{{ join_fact('k', 'w', 'liquidations', of_its_way, 'c.day') }}
+group by c.day, c.venue, c.source, c.instrument_id, c.base_asset, c.due_from, c.due_to

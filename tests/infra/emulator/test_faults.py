@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 import s3fs
 
+from infra.emulator.buckets import unpack
 from infra.emulator.store import MS_HOUR
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served, serve
-from infra.emulator.venues.hyperliquid_archive import unpack
 from tests.infra.emulator.conftest import NOW, ask
 
 FUNDING = "/binance/fapi/v1/fundingRate?symbol=BTCUSDT&limit=20&startTime=" + str(NOW - 3 * 24 * MS_HOUR)
