@@ -27,7 +27,7 @@ import zstandard
 
 from pipelines import __version__, warehouse
 from pipelines.landing import Landing
-from pipelines.settings import Settings
+from pipelines.settings import Settings, in_full
 
 WAREHOUSE, RUNS, ABOUT = "warehouse.duckdb", "runs.jsonl", "backup.json"
 #: The names that a backup may have: nothing in it can be written elsewhere.
@@ -113,6 +113,7 @@ def _writing(target: Path) -> Iterator[_Target]:
 
 def backup(settings: Settings, target: Path) -> Copied:
     """Copy the settings' market. Raises `ValueError` where there is nothing, or the folder has another market's backup."""
+    target = in_full(target)
     about = _about((target / ABOUT).read_bytes()) if (target / ABOUT).exists() else None
     if about and about.market != settings.market:
         raise ValueError(f"{target} has a backup of {about.market}, not of {settings.market}: name another folder")

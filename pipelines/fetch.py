@@ -386,7 +386,10 @@ class _SourceFetch:
         self._settle_not_found(endpoint)
         answers = [entry for entry in self.result.entries if entry.endpoint_name == endpoint.name]
         if answers and not endpoint.is_event and all(entry.empty for entry in answers):
-            self.result.unfetched.append((endpoint.name, window))  # rows are due, and not a single one came
+            if not endpoint.snapshot:
+                self.result.unfetched.append((endpoint.name, window))  # rows are due, and not a single one came
+            elif endpoint.name != "instruments":
+                self._warn_once(f"{self.source.name} {endpoint.name}: the answers have no row; nothing of it is known of now")
 
     async def _fetch_window(self, client: Client, endpoint: Endpoint, instrument: Instrument, planned: Request) -> None:
         """The pages of a planned request, then what they left out of its window, for as long as that brings rows.

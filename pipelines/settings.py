@@ -42,7 +42,12 @@ Day = Annotated[date, Field(ge=date(1971, 1, 1), lt=date(2200, 1, 1))]
 
 
 def in_full(path: Path) -> Path:
-    """The path with `~` expanded. Raises `ValueError` where that names no user, or the user has no home folder."""
+    """The path with `~` expanded. Raises `ValueError` where that names no user with a home folder, and for a URL.
+
+    A URL would be made as a folder `s3:`.
+    """
+    if path.parts and re.fullmatch(r"\w{2,}:", path.parts[0]):
+        raise ValueError(f"{path} is no folder of this machine; a bucket can have landing alone")
     try:
         return path.expanduser()
     except RuntimeError:

@@ -221,6 +221,7 @@ def endpoints(
             Request(f"{api}/fundingInfo", weights=funding),
             page=list[FundingInfo] | None,
             rows=lambda page: page or [],
+            empty=lambda page: False,  # nothing is listed where all intervals are 8 hours
             ignored_fields="disclaimer updateTime",
         ),
         snapshot(

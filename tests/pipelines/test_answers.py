@@ -77,7 +77,7 @@ class Venue:
             transport=lambda client: self,
         )
         known: dict[str, Any] = {"home": home, "assets": ["A"], "tries": 1}
-        run = Run.begin(Settings(**known | settings), window, Clock(NOW), EmulatorInfo("http://x", "x"))
+        self.run = run = Run.begin(Settings(**known | settings), window, Clock(NOW), EmulatorInfo("http://x", "x"))
         [result] = asyncio.run(fetch(run, [source]))
         self.times = {
             row.time if isinstance(row, Rate) else row.open_time
@@ -179,6 +179,14 @@ def test_a_window_without_any_row_is_named(tmp_path: Path) -> None:
     for _ in range(2):
         assert Venue(answer, (BARS, CHUNKS), listed).fetch(tmp_path).warnings == told
     assert Venue(lambda path, params: [], (CHUNKS,)).fetch(tmp_path / "short", Window(NOW - 3 * HOUR, NOW)).warnings == []
+
+
+def test_a_present_without_any_row_is_named_and_costs_no_day(tmp_path: Path) -> None:
+    day, now = Window(NOW - DAY, NOW), snapshot("tickers", Listed, "symbol", Request("/tickers", weights=WEIGHTS))
+    venue = Venue(lambda path, params: [] if path == "/tickers" else bars(params["startTime"], params["endTime"]), (BARS, now))
+    result = venue.fetch(tmp_path, day)
+    assert result.warnings == ["x tickers: the answers have no row; nothing of it is known of now"]
+    assert result.whole_days(venue.run) == day.days
 
 
 def silent(result: FetchResult) -> set[int]:

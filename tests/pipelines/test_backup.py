@@ -73,6 +73,8 @@ def test_what_is_no_backup_is_refused(settings: Settings, tmp_path: Path) -> Non
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ValueError, match="it is neither a file nor a folder"):
         restore(Settings(home=tmp_path / "new"), tmp_path / "pipe")
+    with pytest.raises(ValueError, match="s3:/bucket/x is no folder of this machine"):
+        backup(settings, Path("s3://bucket/x"))
     with pytest.raises(ValueError, match="is no whole backup"):
         restore(Settings(home=tmp_path / "new"), tmp_path)
     backup(settings, tmp_path / "copy")

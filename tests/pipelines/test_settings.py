@@ -240,6 +240,8 @@ def test_a_warehouse_is_not_called_like_a_schema(name: str, tmp_path: Path) -> N
         {"seed": 2**70},
         {"landing": "s3://"},
         {"landing": "http://127.0.0.1/x"},
+        {"home": "s3://bucket/home"},
+        {"warehouse": "s3://bucket/w.duckdb"},
         {"emulator_url": "file:///etc/passwd"},
         {"venues": ","},
         {"assets": " "},

@@ -173,18 +173,23 @@ order by instruments desc, source
 
 #: The head of a query: its relation `measured` is what data say of facts about venues. `agrees` is null where they leave it open.
 MEASURED = """
-with gaps as (
-    select venue, date_diff('hour', lag(settled_at) over series, settled_at) as gap, interval_hours, interval_method
-    from marts.fct_funding_rates
+with gaps as (  -- as the facts state it, whatever the models took it for
+    select f.venue, round(date_diff('minute', lag(settled_at) over series, settled_at) / 60)::integer as gap, k.hours
+    from marts.fct_funding_rates as f
+    inner join (
+        select distinct venue, value::double as hours,
+            coalesce(valid_from, '-infinity') as since, coalesce(valid_to, 'infinity') as until
+        from marts.dim_venue_facts
+        where dataset = 'funding_rates' and fact = 'fixed_interval_hours'
+    ) as k on f.venue = k.venue and f.settled_at >= k.since and f.settled_at < k.until
     window series as (partition by instrument_id order by settled_at)
 ),
 intervals as (
-    select venue, 'funding_rates' as dataset, 'fixed_interval_hours' as fact, mode(interval_hours)::varchar as stated,
-        mode(gap)::varchar as measured, count(*) as observations, mode(gap) = mode(interval_hours) as agrees
+    select venue, 'funding_rates' as dataset, 'fixed_interval_hours' as fact, format('{:g}', mode(hours)) as stated,
+        mode(gap)::varchar as measured, count(gap) as observations, mode(gap) = mode(hours) as agrees
     from gaps
-    where interval_method = 'stated'
     group by venue
-    having count(*) >= 24
+    having observations >= 24
 ),
 sides as (  -- both sides counted: against another's number, half or twice for three assets and more
     select venue, 'open_interest', 'sides of open interest', 'one side',

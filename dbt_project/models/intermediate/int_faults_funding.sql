@@ -201,7 +201,7 @@ select instrument_id, 'funding_rates' as dataset, 'time shift' as kind, first_da
 from phases
 union all
 select t.instrument_id, 'funding_rates', 'time shift', l.first_day, l.last_day, l.n,
-    format('rates move {} hours {} than the asset''s at other venues{}', abs(l.value), case when l.value > 0 then 'later' else 'earlier' end,
+    format('rates move about {} hours {} than the asset''s at other venues{}', abs(l.value), case when l.value > 0 then 'later' else 'earlier' end,
         case when l.value < 0 then ': stamped at the start of their interval?' else '' end)
 from late as l
 inner join typical as t using (venue)
