@@ -237,6 +237,8 @@ class _SourceFetch:
         #: By endpoint: the number of requests, and the windows in which not a single row came, each with its instrument.
         self._planned: Counter[str] = Counter()
         self._without_rows: defaultdict[str, list[tuple[str, Window]]] = defaultdict(list)
+        #: By endpoint: what settlements that came leave out, each with its instrument.
+        self._holes: defaultdict[str, list[tuple[str, Window]]] = defaultdict(list)
         #: By instrument: the first and the last time of its rows, of all endpoints.
         self._rows: dict[str, Window] = {}
         self._given_up: dict[str, VenueError] = {}
@@ -268,7 +270,7 @@ class _SourceFetch:
         self.result.seconds = time.monotonic() - begun
 
     def _warn_without_rows(self, instruments: Sequence[Instrument]) -> None:
-        """Note the windows in which not a single row came.
+        """Note the windows in which not a single row came, and settlements that others leave out.
 
         Rows are due where the instrument has others of that time. What is listed as trading and has none of any dataset may be
         suspended or new, and nothing is due of what does not trade.
@@ -280,6 +282,10 @@ class _SourceFetch:
             if due:
                 message = f"rows are due and none came for {len(due)} of {self._planned[name]} requests, such as {min(due)}"
                 self._warn_once(f"{self.source.name} {name}: {message}; the next run requests them again")
+        for name, holes in self._holes.items():
+            symbol, hole = min(holes, key=lambda each: each[0])
+            message = f"rows are left out after others came, in {len(holes)} of {self._planned[name]} requests, such as {symbol}"
+            self._warn_once(f"{self.source.name} {name}: {message} in {hole}; the next run requests them again")
         asked = {symbol for windows in self._without_rows.values() for symbol, _ in windows}
         if bare := sorted(i.symbol for i in instruments if i.trading and i.symbol in asked and i.symbol not in self._rows):
             message = f"no dataset has a row of {len(bare)} of {len(instruments)} instruments, such as {bare[0]}"
@@ -422,6 +428,8 @@ class _SourceFetch:
             if not self._stopped and chain.lacks_all_rows(self.run.clock.now()):
                 assert planned.window
                 self._without_rows[endpoint.name].append((planned.instrument, planned.window))
+            elif instrument.trading and (hole := chain.left_out(self.run.clock.now(), self._settle_ms)):
+                self._holes[endpoint.name].append((planned.instrument, hole))
         if seen := chain.seen:
             before = self._rows.get(planned.instrument, seen)
             self._rows[planned.instrument] = Window(min(before.start, seen.start), max(before.end, seen.end))
@@ -716,6 +724,11 @@ class _Chain:
         if not window or self.times or self.known_whole or not self.has_expected_rows:
             return False
         return min(window.end, now) - window.start > 8 * HOUR
+
+    def left_out(self, now: int, settle: int) -> Window | None:
+        """The hull of what rows at no regular times leave out after the first of them; before it, there may have been none."""
+        hole = None if self.known_whole or self._step or not self.has_expected_rows else self.hole(now, settle)
+        return hole.after(min(self.times)) or None if hole else None
 
     def is_silent(self, empty: bool) -> bool:
         """True if bars or points that were missing were requested again, and this row of pages had none of them.

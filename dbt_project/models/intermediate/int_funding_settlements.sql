@@ -58,10 +58,10 @@ known as (
     select
         o.*,
         case
-            -- unless the settlements contradict it: they lie regularly, and farther apart
+            -- unless the settlements contradict it: they lie regularly, and farther apart or closer together
             when o.stated_interval_hours is not null and not coalesce(
                 (o.has_hole or coalesce(o.gap, o.next_gap) = o.usual_hours)
-                and o.usual_hours >= 1.5 * o.stated_interval_hours and o.raw_unit = 'fraction_per_interval', false
+                and o.usual_hours / o.stated_interval_hours not between 0.68 and 1.49 and o.raw_unit = 'fraction_per_interval', false
             ) then 'stated'
             when not o.has_hole or o.is_last and o.gap = i.funding_interval_hours then 'gap'
             when o.has_hole then 'neighbour'
