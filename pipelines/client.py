@@ -422,7 +422,7 @@ class Client:
             raise RateLimited(name, label, message, AGAIN, wait)
         if kind == "blocked" or status in (403, 407, 451):
             remedy = ELSEWHERE if kind == "blocked" or status == 451 else REFUSED
-            self.limiter.pause(REFUSED_FOR, message, remedy)
+            self.limiter.pause(REFUSED_FOR, message, remedy, of_host=remedy is ELSEWHERE)
             raise Blocked(name, label, message, remedy)
         if kind == "absent":
             raise Absent(name, label, message, "It is not requested where the venue's list says so")

@@ -1,9 +1,9 @@
 """Rate limits and pauses shared by all processes on the machine: one SQLite file with the weight spent lately and the pauses.
 
-Both belong to a pool: what a venue counts together, mostly a host, sometimes several (`Source.pool`). A venue counts in windows
-whose edges are unknown, and a request arrives later than it was sent. So 97 % of the documented weight is allowed in the
-documented time plus a second, sliding: no window of the venue's can then exceed its limit. A pause is what a venue asked for:
-nothing is sent to the pool until it is over, in this process, in others, and in later runs.
+Both belong to a pool: what a venue counts together, mostly a host, sometimes several (`Source.pool`); a refused region is of one
+host. A venue counts in windows whose edges are unknown, and a request arrives later than it was sent. So 97 % of the documented
+weight is allowed in the documented time plus a second, sliding: no window of the venue's can then exceed its limit. A pause is
+what a venue asked for: nothing is sent to the pool until it is over, in this process, in others, and in later runs.
 
 Written here because it is cheap (0.1 ms a request): pyrate-limiter 4.5, which can share limits between processes too, keeps a row
 per unit of weight and counts them, 1 to 2.6 ms a request and a quarter of a backfill's processor time.
@@ -52,7 +52,10 @@ class Pause:
 
 
 class Limiter:
-    """The limits of one pool. `scale` multiplies them, as it does the emulator's; `clock` gives seconds."""
+    """The limits of one pool. `scale` multiplies them, as it does the emulator's; `clock` gives seconds.
+
+    `host` is the one of the pool's hosts that is asked: a pause may be of it alone.
+    """
 
     def __init__(
         self,
@@ -61,8 +64,10 @@ class Limiter:
         limits: Mapping[str, Limit],
         scale: float = 1.0,
         clock: Callable[[], float] = lambda: time.time(),
+        host: str = "",
     ) -> None:
         self._pool, self._clock, self._path = pool, clock, path
+        self._host = f"{pool} at {host}"
         self._limits = {
             name: (f"{pool}.{name}", max(1, int(limit.weight * scale * SHARE)), limit.seconds + SLACK_MS / 1000)
             for name, limit in limits.items()
@@ -124,14 +129,14 @@ class Limiter:
         with self._usable():
             return float(self._db.execute(sql, (key, int((self._clock() - window) / SLOT))).fetchone()[0])
 
-    def pause(self, seconds: float, problem: str, remedy: str = "") -> None:
-        """Send nothing to the pool for so long; a pause never shortens another."""
+    def pause(self, seconds: float, problem: str, remedy: str = "", of_host: bool = False) -> None:
+        """Send nothing to the pool, or to its host alone, for so long; a pause never shortens another."""
         now = self._clock()
         with self._usable():
-            self._db.execute(_PAUSE, (self._pool, now, now + seconds, problem, remedy))
+            self._db.execute(_PAUSE, (self._host if of_host else self._pool, now, now + seconds, problem, remedy))
 
     def paused(self) -> Pause | None:
-        """What is left of the pool's pause."""
+        """What is left of the pause of the pool or of the host, the longer one."""
         with self._usable():
             return self._pause(self._clock())
 
@@ -145,11 +150,11 @@ class Limiter:
             raise OSError(f"{self._path} can't be used ({problem}): {remedy}") from None
 
     def _pause(self, now: float) -> Pause | None:
-        sql = "SELECT since, until, problem, remedy FROM pauses WHERE pool = ?"
-        row = self._db.execute(sql, (self._pool,)).fetchone()
-        if row is None or not row[0] - SLACK_MS / 1000 <= now < row[1] or row[1] - row[0] > LONGEST_PAUSE:
-            return None
-        return Pause(row[1] - now, row[2], row[3])
+        sql = "SELECT since, until, problem, remedy FROM pauses WHERE pool IN (?, ?) ORDER BY until DESC"
+        for since, until, problem, remedy in self._db.execute(sql, (self._pool, self._host)):
+            if since - SLACK_MS / 1000 <= now < until and until - since <= LONGEST_PAUSE:
+                return Pause(until - now, problem, remedy)
+        return None
 
     def close(self) -> None:
         self._db.close()

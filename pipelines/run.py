@@ -116,7 +116,7 @@ class Run:
         return Client(
             source,
             base_url,
-            Limiter(limits, source.limit_pool, source.limits, settings.scale),
+            Limiter(limits, source.limit_pool, source.limits, settings.scale, host=urlsplit(base_url).netloc),
             self.clock,
             timeout=settings.timeout_seconds,
             tries=settings.tries,

@@ -128,6 +128,15 @@ def test_sources_of_one_pool_share_limits_and_pauses(tmp_path: Path, fake_time: 
     assert one.paused() is None and one.spend({"weight": 90}) == 0
 
 
+def test_a_refused_region_is_of_one_host_of_a_pool(tmp_path: Path, fake_time: FakeTime) -> None:
+    """The other host is still asked, and so is the one that a user names in its place."""
+    one, other = (Limiter(tmp_path / "limits.sqlite", "pool", {"weight": Limit(100, 60)}, host=host) for host in ("a", "b"))
+    one.pause(3600, "your region", of_host=True)
+    assert one.spend({}) == 3600 and other.spend({}) == 0 and other.paused() is None
+    other.pause(7200, "banned")
+    assert (pause := one.paused()) and pause.problem == "banned" and one.spend({}) == 7200
+
+
 def test_a_clock_that_was_set_back_does_not_hold_requests(tmp_path: Path, fake_time: FakeTime) -> None:
     limiter = Limiter(tmp_path / "limits.sqlite", "venue", {"weight": Limit(100, 60)})
     limiter.spend({"weight": 97})
