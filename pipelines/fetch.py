@@ -111,8 +111,9 @@ class FetchResult:
 
 
 def _days(window: Window) -> list[date]:
-    """The UTC days of a requested window; the settlement that closes a day is requested a moment after it."""
-    return Window(window.start, max(window.start, window.end - SETTLED_LATE_MS)).days
+    """The UTC days of a requested window; the settlement that closes a day, requested a moment after it, is of that day."""
+    start = window.start - (window.end - window.start <= SETTLED_LATE_MS)
+    return Window(start, max(start, window.end - SETTLED_LATE_MS)).days
 
 
 def _end(day: date) -> int:

@@ -290,6 +290,22 @@ def test_rates_that_a_page_leaves_out_are_requested_once_more(kept: slice, hours
     assert venue.requests == []
 
 
+def test_a_day_is_whole_with_the_settlement_that_closes_it(tmp_path: Path) -> None:
+    """Requests of eight hours each: that of the settlement at midnight is one of its own."""
+    rates = series("funding_rates", Rate, "time", hourly(8, windowed("/rates", 100, WEIGHTS)))
+    fails = True
+
+    def answer(path: str, params: Mapping[str, Any]) -> Any:
+        if fails and params["startTime"] == NOW - DAY:
+            return 500, {}
+        return [{"time": t, "rate": 1e-4} for t in range(params["startTime"], params["endTime"], 8 * HOUR)]
+
+    venue, days = Venue(answer, (rates,)), Window(NOW - 2 * DAY, NOW - DAY)
+    assert venue.fetch(tmp_path, days).whole_days(venue.run) == [] and len(venue.times) == 3
+    fails = False
+    assert venue.fetch(tmp_path, days).whole_days(venue.run) == days.days and len(venue.times) == 4 and len(venue.requests) == 1
+
+
 @pytest.mark.parametrize(
     ("gaps", "lost", "asked"),
     [
