@@ -142,6 +142,27 @@ META_TABLES = {
         "Windows whose raw rows changed since the last transformation; empty after it.",
         {"window_start": _START, "window_end": _END},
     ),
+    "replaced": Table(
+        "Windows whose rows of an incremental model dbt replaced since the last publication; without bounds: all rows.",
+        {
+            "model": ("VARCHAR", "The dbt model."),
+            "window_start": _START,
+            "window_end": _END,
+        },
+    ),
+    "partitions": Table(
+        "What the last publication held: by mart and day the number of rows and a checksum. Another one writes what differs.",
+        {
+            "mart": ("VARCHAR", "The mart."),
+            "day": ("DATE", "The UTC day of the rows; null: rows without a time, or all rows of a mart that has no day or time."),
+            "rows": ("BIGINT", "The number of rows."),
+            "digest": ("HUGEINT", "The sum of the rows' hashes, by DuckDB's `hash` of all columns."),
+            "layout": (
+                "VARCHAR",
+                "Hash of columns, types and DuckDB's version: checksums of two layouts can't be compared.",
+            ),
+        },
+    ),
     "built": Table(
         "One row: what the marts were made by.",
         {
@@ -155,15 +176,19 @@ META_TABLES = {
 
 def create_meta_tables() -> str:
     """SQL that makes the schema and every table that is missing, and comments on tables and columns."""
-    statements = ["CREATE SCHEMA IF NOT EXISTS meta"]
-    for name, table in META_TABLES.items():
-        parts = [f'"{column}" {kind}' for column, (kind, _) in table.columns.items()]
-        parts += [f"PRIMARY KEY ({', '.join(table.key)})"] if table.key else []
-        statements.append(f"CREATE TABLE IF NOT EXISTS meta.{name} ({', '.join(parts)})")
-        statements.append(f"COMMENT ON TABLE meta.{name} IS {quoted(table.description)}")
-        statements += [
-            f'COMMENT ON COLUMN meta.{name}."{column}" IS {quoted(text)}' for column, (_, text) in table.columns.items()
-        ]
+    return ";\n".join(["CREATE SCHEMA IF NOT EXISTS meta", *map(create_meta_table, META_TABLES)])
+
+
+def create_meta_table(name: str) -> str:
+    """SQL that makes a table if it is missing, and comments on it and its columns."""
+    table = META_TABLES[name]
+    parts = [f'"{column}" {kind}' for column, (kind, _) in table.columns.items()]
+    parts += [f"PRIMARY KEY ({', '.join(table.key)})"] if table.key else []
+    statements = [
+        f"CREATE TABLE IF NOT EXISTS meta.{name} ({', '.join(parts)})",
+        f"COMMENT ON TABLE meta.{name} IS {quoted(table.description)}",
+        *(f'COMMENT ON COLUMN meta.{name}."{column}" IS {quoted(text)}' for column, (_, text) in table.columns.items()),
+    ]
     return ";\n".join(statements)
 
 

@@ -49,3 +49,11 @@
     delete from {{ arguments.target_relation }} where {{ in_window(config.get('meta').time, replaced_window()) }};
     insert into {{ arguments.target_relation }} ({{ names }}) select {{ names }} from {{ arguments.temp_relation }};
 {%- endmacro %}
+
+{# Notes the window that an incremental model is about to replace, for publishing; without bounds: the whole table. In its transaction. #}
+{% macro note_replaced() -%}
+    {%- if execute and config.get('materialized') == 'incremental' -%}
+    {%- set window = replaced_window() -%}
+    insert into meta.replaced select '{{ this.identifier }}', {{ window.from or 'null' }}, {{ window.to or 'null' }}
+    {%- endif -%}
+{%- endmacro %}

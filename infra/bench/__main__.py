@@ -5,6 +5,7 @@
     limits      the share of the allowed rate that a limited backfill uses
     times       minutes of whole fetches at the venues' real limits, calculated on a clock that jumps
     history     a daily run on 300 days of history, compared with one on 30 days
+    publish     publishing one more day of a large warehouse, compared with publishing it whole
     forecasts   walking forward with all methods for 12 assets over 5 years, compared with three minutes
 
 Contenders take turns, each in its own process, and the median counts. `--quick` runs each part with little data, to test that it
@@ -32,9 +33,10 @@ from infra.bench.forecasts import walk_seconds
 from infra.bench.history import daily_seconds
 from infra.bench.limited import SOURCES, shares
 from infra.bench.market import serve
+from infra.bench.scale import publish_costs
 from infra.bench.virtual import TASKS, minutes
 
-PARTS = ("throughput", "replay", "limits", "times", "history", "forecasts")
+PARTS = ("throughput", "replay", "limits", "times", "history", "publish", "forecasts")
 HOURS = 9000
 ENDLESS = 1e6
 
@@ -124,6 +126,21 @@ def history(quick: bool, rounds: int) -> Iterator[Line]:
     yield Line("`perps run` for one more day", ours, peer, f"{ratio:.2f}", "≤ 1.2", ratio <= 1.2)
 
 
+def publish(quick: bool) -> Iterator[Line]:
+    instruments, days = (2, 3) if quick else (100, 365)
+    found = publish_costs(instruments, days)
+    whole, day = found.whole, found.day
+    ratio = day.total / whole.total
+    yield Line(
+        f"publish one more day of {instruments} instruments x 4 venues, {days} days ({found.rows:,} rows of facts)",
+        f"{day.total:.1f} s, {day.peak_mb:,.0f} MB",
+        f"the whole: {whole.total:.1f} s, {whole.peak_mb:,.0f} MB",
+        f"{ratio:.3f}",
+        "≤ 0.05",
+        ratio <= 0.05,
+    )
+
+
 def forecasts(quick: bool) -> Iterator[Line]:
     assets, days, limit = (2, 400, 180) if quick else (12, 5 * 365, 180)
     took = walk_seconds(assets, days)
@@ -157,6 +174,8 @@ def main(
         lines += times(quick)
     if "history" in parts:
         lines += history(quick, rounds)
+    if "publish" in parts:
+        lines += publish(quick)
     if "forecasts" in parts:
         lines += forecasts(quick)
     cores = len(os.sched_getaffinity(0))

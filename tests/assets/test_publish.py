@@ -8,8 +8,9 @@ import duckdb
 import pytest
 
 from assets.defs.dbt import manifest
-from assets.defs.publish import copy_marts, write_parquet
+from assets.defs.publish import published_marts
 from assets.defs.renamed import RENAMED
+from assets.defs.snapshot import copy_marts, write_parquet
 from assets.regimes.tables import TABLES
 
 
@@ -30,7 +31,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
             COMMENT ON COLUMN marts.daily_assets.day IS 'UTC day';
             COMMENT ON VIEW marts.gaps IS 'What is missing';
         """)
-    return copy_marts(folder / "warehouse.duckdb", folder / "published")
+    return copy_marts(folder / "warehouse.duckdb", folder / "published", published_marts())
 
 
 def rows(copy: Path, sql: str) -> list[tuple[object, ...]]:
@@ -62,7 +63,7 @@ def test_parquet_has_every_mart_and_the_renamed_one(copy: Path) -> None:
         assert [file.name for file in files] == [
             f"{name}.parquet" for name in ("daily_assets", "daily_markets", "gaps", "regime_changes")
         ]
-    assert len(list(copy.parent.glob("parquet-*"))) == 1, "the folder of the last time is deleted"
+    assert len(list(copy.parent.glob("parquet-*"))) == 2, "the folder of the last time is kept for its readers"
 
 
 def test_every_renamed_column_exists() -> None:
