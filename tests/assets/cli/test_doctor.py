@@ -74,14 +74,16 @@ def test_facts_are_measured_and_the_others_listed(db: duckdb.DuckDBPyConnection)
             venue varchar, instrument_id varchar, liquidated_at timestamp, size_usd double, price double
         );
         alter table marts.fct_candles add column volume_base double;
-        create table marts.dim_venue_facts as select *, false as verified from (values
+        create table marts.dim_venue_facts as
+            select *, false as verified, null::date as valid_from, null::date as valid_to from (values
+            ('kraken_futures', 'kraken', 'funding_rates', 'fixed_interval_hours', '1'),
             ('okx', 'okx', 'open_interest', 'sides_of_oi', '1'), ('okx', 'okx', 'open_interest', 'stamp_meaning', 'instant'),
             ('gate', 'gate', 'open_interest', 'sides_of_open_interest', '1')) as t (source, venue, dataset, fact, value);
     """)
     found = {(v.source, v.about): (v.colour, v.reason) for v in measured_facts(db, {"okx", "kraken_futures"})}
     assert found == {
         ("kraken_futures", "fact funding_rates.fixed_interval_hours"): (
-            Colour.bad, "contradicted: stated 1, measured 4 (30 observations)"),
+            Colour.bad, "contradicted: stated 1, measured 4 (29 observations)"),
         ("okx", "fact open_interest.sides of open interest"): (
             Colour.ok, "proven by data: stated one side, measured 1.05 times that of coingecko (3 observations)"),
         ("okx", "fact open_interest.stamp_meaning"): (Colour.unknown, "instant: not proven"),
