@@ -103,9 +103,10 @@ def _endpoints(source: Source, dataset: str) -> list[Endpoint]:
 def _record(
     landing: Landing, endpoint: Endpoint, entry: Entry, row: dict[str, Any], at: int
 ) -> tuple[int, dict[str, Any]] | None:
-    """The record in a page with a row's instrument and time (milliseconds); of several the one with the most of its numbers.
+    """The record in a page with a row's instrument and time (milliseconds); of several the one with the most of its numbers,
+    of these the one with most parts of its event's id.
 
-    With it, how many these are. None where the page can't have it, or doesn't.
+    With it, how many numbers these are. None where the page can't have it, or doesn't.
     """
     key, (venue, symbol) = endpoint.key[0], row["instrument_id"].split(":", 1)
     if endpoint.snapshot and entry.observed_at != at:
@@ -122,9 +123,13 @@ def _record(
     mine = pc.equal(table[key], symbol)
     if endpoint.time:
         mine = pc.and_(mine, pc.equal(table[endpoint.time], at))
-    numbers = _numbers(row)
-    alike = [(len(numbers & _numbers(record)), record) for record in table.filter(mine).to_pylist()]
-    return max(reversed(alike), key=itemgetter(0), default=None)
+    numbers, parts = _numbers(row), set(str(row.get("event_id")).split(":"))
+    alike = [
+        (len(numbers & _numbers(record)), len(parts & {str(value) for value in record.values()}), record)
+        for record in table.filter(mine).to_pylist()
+    ]
+    best = max(reversed(alike), key=itemgetter(0, 1), default=None)
+    return (best[0], best[2]) if best else None
 
 
 def _numbers(row: dict[str, Any]) -> set[float]:

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from assets.cli.explain import explain
+from infra.emulator.buckets import pack
 from pipelines.landing import Entry, Landing
 from pipelines.settings import Settings
 from pipelines.windows import to_ms
@@ -30,8 +31,16 @@ create table marts.fct_running_rates as
 create table marts.fct_liquidations as
     select 'okx' as source, 'okx:{SWAP}' as instrument_id, timestamp '{AT}' + to_milliseconds(n) as liquidated_at,
         size as raw_size, n || ':' || size as event_id, 'contracts' as raw_unit, timestamp '{AT}' as known_at
-    from (values (0, 1.0::double), (0, 2.0), (1, 3.0)) as t(n, size)
+    from (values (0, 1.0::double), (0, 2.0), (1, 3.0)) as t(n, size);
+insert into marts.fct_liquidations
+    values ('hyperliquid_fills', 'hyperliquid:BTC', timestamp '{AT}', 0.5, '{NOW}:71', 'listed_base', timestamp '{AT}')
 """
+USER = "0x" + 40 * "a"
+FILL = {
+    "coin": "BTC", "px": "100", "sz": "0.5", "side": "A", "time": NOW, "startPosition": "0.5", "dir": "Liquidated Cross Long",
+    "closedPnl": "0", "hash": "0x0", "oid": 1, "crossed": True, "fee": "0", "feeToken": "USDC",
+    "liquidation": {"liquidatedUser": USER, "markPx": "100", "method": "backstop"},
+}  # fmt: skip
 
 
 def forced(*events: tuple[int, str]) -> dict[str, Any]:
@@ -44,7 +53,7 @@ def home(tmp_path: Path) -> Path:
     landing = Landing(str(tmp_path / "landing"), "20251010T211500000000-abcdef-collected")
 
     def put(source: str, endpoint: str, body: Any, url: str, observed: int = NOW, **more: Any) -> None:
-        content = msgspec.json.encode(body)
+        content = body if isinstance(body, bytes) else msgspec.json.encode(body)
         about = {"method": "GET", "status": 200, "path_label": "", "context": {}, "window": None, **more}
         digest, origin = hashlib.sha256(content).hexdigest(), "synthetic"
         names = {"run": landing.run, "source": source, "endpoint_name": endpoint, "market": "m", "url": url}
@@ -67,6 +76,10 @@ def home(tmp_path: Path) -> Path:
     put("okx", "liquidations_stream", lines, "wss://ws.okx.com/ws/v5/public", method="STREAM", status=101, window=span)
     asked = {"code": "0", **forced((0, "2"), (1, "3"))}
     put("okx", "liquidations", asked, "https://www.okx.com/api/v5/public/liquidation-orders", NOW + 5000, window=span)
+    fills = [[USER, {**FILL, "tid": tid}] for tid in (70, 71, 72)]  # three of one millisecond, price and size
+    block = {"local_time": f"{AT:%FT%T}", "block_time": f"{AT:%FT%T}", "block_number": 1, "events": fills}
+    url = "s3://hl-mainnet-node-data/node_fills_by_block/hourly/20251010/21.lz4"
+    put("hyperliquid_fills", "liquidations", pack(msgspec.json.encode(block) + b"\n"), url, NOW + 5000, window=span)
     landing.flush()
     with duckdb.connect(str(tmp_path / "published.duckdb")) as connection:
         connection.execute(MARTS)
@@ -108,3 +121,9 @@ def test_liquidations_are_traced_to_stream_and_request(home: Path) -> None:
     later = told(home, "fct_liquidations", f"okx:{SWAP}", AT.replace(microsecond=124000))
     assert [step for step in later if step[0] in (heard, requested)] == [(requested, 3.0)]
     assert [value[: len(request)] for title, value in later if "request" in title] == [request]
+
+
+def test_of_events_alike_in_time_and_numbers_the_id_tells_which(home: Path) -> None:
+    settings = Settings(home=home, landing=str(home / "landing"))
+    steps = list(explain(settings, home / "published.duckdb", "fct_liquidations", "hyperliquid:BTC", AT))
+    assert [step.content["tid"] for step in steps if "tid" in step.content] == [71]
