@@ -16,10 +16,11 @@ unexport PYTHONDONTWRITEBYTECODE
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
+# Compiled on all cores, as pip uses one; packages of which few modules are used are left out, and some packages' templates fail.
 $(READY): pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --no-deps --no-compile --require-hashes --requirement requirements.lock
-	@$(BIN)/python -m compileall -q -j 0 -x '/(tests|ccxt|sympy|moto|gate_api)/' $(VENV)/lib > /dev/null || true  # pip does it on one core; of these few modules are used
+	@$(BIN)/python -m compileall -q -j 0 -x '/(tests|ccxt|sympy|moto|gate_api)/' $(VENV)/lib > /dev/null || true
 	$(BIN)/pip install --quiet --no-deps --editable .
 	@touch $@
 
