@@ -811,7 +811,8 @@ class _Chain:
 
         Bars lie on a grid, points `every` so many milliseconds. Other rows are at most eight hours apart, or as far as most of
         these rows are where that is more: a longer way between two rows is a hole, and so are one longer than those around it
-        (`_unusual`), and a way to an end of the window longer than any between these rows.
+        (`_unusual`), and a way to an end of the window longer than any between these rows: once that was requested again, longer
+        than eight hours or most ways, as the interval of settlements may have changed there.
         The newest row may come late until `settle` milliseconds after the window's end.
         """
         window, bar = self.planned.window, self.endpoint.bar
@@ -827,9 +828,10 @@ class _Chain:
         end = min(window.end, now // bar * bar) if bar else window.end
         late = step if window.end + settle > now else 0
         holes = [Window(times[n] + (bar or 1), times[n + 1]) for n, gap in enumerate(gaps) if gap > most or n in unusual]
-        if times[0] - start >= step:
+        reach = step if self._step or self._lost or self._rounds < 2 else most
+        if times[0] - start >= reach:
             holes.insert(0, Window(start, times[0]))
-        if end - times[-1] > step + late + 60_000:
+        if end - times[-1] > max(step + 60_000, reach) + late:
             holes.append(Window(times[-1] + (bar or 1), end))
         return Window(holes[0].start, holes[-1].end) if holes else None
 

@@ -595,3 +595,21 @@ def test_the_edge_of_the_history_is_that_of_the_moment_of_sending(tmp_path: Path
     monkeypatch.setattr(Client, "wait", waits)
     result = venue.fetch(tmp_path, MONTH)
     assert not result.failures and min(venue.times) >= NOW - 7 * DAY + DAY // 2
+
+
+def test_an_interval_that_gets_longer_at_the_windows_end_leaves_nothing_out(tmp_path: Path) -> None:
+    """Four hours, then eight, of which the first end with the window: each run asks for them, as a rate may come late."""
+    window = Window(NOW - 10 * DAY, NOW - 2 * DAY)
+    rates = series("funding_rates", Rate, "time", hourly(1000, windowed("/rates", 1000, WEIGHTS)))
+
+    def answer(path: str, params: Mapping[str, Any]) -> Any:
+        stamps = range(window.start, window.end - 7 * HOUR, 4 * HOUR)
+        return [{"time": t, "rate": 1e-4} for t in stamps if params["startTime"] <= t <= params["endTime"]]
+
+    venue = Venue(answer, (rates,))
+    tail = window.end - 8 * HOUR + 1
+    for starts in ({window.start, tail}, {tail}):
+        result = venue.fetch(tmp_path, window)
+        assert not fetch_problems(result) and not result.warnings
+        assert {params["startTime"] for _, params in venue.requests} == starts
+        venue.requests.clear()
