@@ -493,8 +493,8 @@ def http_date(value: str | None) -> int | None:
 
 def retry_after(value: str | None, unit: float, now: int) -> float | None:
     """The seconds that a `Retry-After` asks for: a number of `unit` seconds, a date or a Unix time; else None."""
-    if re.fullmatch(r"\d{10}(\d{3})?", value or "") and (wait := _until(value or "", now)):
-        return wait
+    if value and re.fullmatch(r"\d{10}(\d{3})?", value):  # as a wait, it would be of years
+        return _until(value, now)
     try:
         seconds = float(value or "") * unit
     except ValueError:

@@ -78,11 +78,13 @@ def publish(context: dg.AssetExecutionContext, settings: SettingsResource) -> It
     with warehouse.one_writer(resolved.database):
         copy = copy_marts(resolved.database, resolved.published, published_marts())
     yield dg.MaterializeResult(asset_key=COPY, metadata={"path": dg.MetadataValue.path(str(copy)), "bytes": copy.stat().st_size})
-    files = write_parquet(copy, resolved.published / "parquet")
-    size = sum(file.stat().st_size for file in (resolved.published / "parquet").rglob("*.parquet") if file.is_file())
+    folder = resolved.published / "parquet"
+    write_parquet(copy, folder)
+    files = [file for file in folder.rglob("*.parquet") if file.is_file()]  # of most marts one a month
+    size = sum(file.stat().st_size for file in files)
     yield dg.MaterializeResult(
         asset_key=PARQUET,
-        metadata={"path": dg.MetadataValue.path(str(files[0].parent)), "bytes": size, "files": len(files)},
+        metadata={"path": dg.MetadataValue.path(str(folder)), "bytes": size, "files": len(files)},
     )
 
 

@@ -46,10 +46,8 @@ def kept_open(instance: dg.DagsterInstance) -> Iterator[None]:
 
 
 def _engine(address: str) -> Engine:
-    options = {
-        "timeout": SQLITE_BUSY_TIMEOUT_SECONDS,
-        "check_same_thread": False,
-    }  # Dagster's own lock admits one thread at a time
+    # Dagster's own lock admits one thread at a time.
+    options = {"timeout": SQLITE_BUSY_TIMEOUT_SECONDS, "check_same_thread": False}
     engine = create_engine(address, poolclass=StaticPool, connect_args=options)
 
     @event.listens_for(engine, "connect")

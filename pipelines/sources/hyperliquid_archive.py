@@ -8,7 +8,6 @@ Alone: `perps fetch --venues hyperliquid --from 2025-10-10 --to 2025-10-10`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
@@ -17,7 +16,7 @@ import pyarrow.csv
 
 from pipelines.records import MaybeNumber, Record, UtcMs
 from pipelines.source import Endpoint, Instrument, Limit, Request, Source
-from pipelines.windows import DAY, Window
+from pipelines.windows import DAY, Window, to_datetime
 
 NUMBERS = ("funding", "open_interest", "premium", "oracle_px", "mark_px", "mid_px")
 COLUMNS = ("coin", "time", *NUMBERS)
@@ -71,8 +70,7 @@ def decode(body: bytes) -> list[Any]:
 
 def _files(instrument: Instrument, window: Window) -> Iterable[Request]:
     for day in window.chunks(DAY):
-        name = datetime.fromtimestamp(day.start / 1000, UTC).strftime("%Y%m%d")
-        yield Request(f"/asset_ctxs/{name}.csv.lz4", window=day, weights={"requests": 1})
+        yield Request(f"/asset_ctxs/{to_datetime(day.start):%Y%m%d}.csv.lz4", window=day, weights={"requests": 1})
 
 
 SOURCE = Source(

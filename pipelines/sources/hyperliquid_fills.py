@@ -104,19 +104,9 @@ def decode(body: bytes) -> dict[str, Any]:
             if fill.dir == DELEVERAGED:
                 deleveraged.add(_trade(fill.coin, fill.time, fill.tid))
             elif user.lower() == forced.liquidated_user.lower():
-                values = (
-                    fill.coin,
-                    fill.time,
-                    fill.tid,
-                    fill.side,
-                    fill.px,
-                    fill.sz,
-                    fill.dir,
-                    user,
-                    forced.method,
-                    forced.mark_px,
-                )
-                found[f"line {number} fill {nth}"] = dict(zip(Liquidation.__struct_fields__, values, strict=False))
+                row = msgspec.structs.asdict(fill) | {"user": user, "method": forced.method, "mark_px": forced.mark_px}
+                del row["liquidation"]
+                found[f"line {number} fill {nth}"] = row
         if len(found) > MOST_ROWS:
             raise ValueError(f"the file has more than {MOST_ROWS:,} liquidations and damaged lines")
     for row in found.values():

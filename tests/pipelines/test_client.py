@@ -260,6 +260,7 @@ def test_a_401_to_a_key_refuses_it(tmp_path: Path) -> None:
         ("Fri, 10 Oct 2025 00:00:30 GMT", 1, 30.0),
         (str(START // 1000 + 30), 1, 30.0),
         (str(START + 30_000), 1, 30.0),
+        (str(START // 1000 - 1), 1, 0.0),  # over already
         # No ban is longer than the longest.
         *((far, 1, LONGEST_BAN) for far in ("99999999", "1e99", "Thu, 01 Jan 2099 00:00:00 GMT", "4070908800")),
         *((garbage, 1, None) for garbage in ("", "soon", "nan", "inf", "-1", "Fri, 10 Oct 99999999", None)),
