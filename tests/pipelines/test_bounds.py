@@ -7,7 +7,6 @@ import base64
 import gzip
 import html
 import json
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -75,10 +74,8 @@ def test_a_body_is_read_as_far_as_its_limit(how: str, tmp_path: Path) -> None:
             return web.Response(body=gzip.compress(b"[" * 50_000_000, 1), headers={"Content-Encoding": "gzip"})
         return web.Response(body=b"[" * (1_000_001 if how == "endless" else 20_000_000))
 
-    begun = time.monotonic()
     message = problem_of(tmp_path, answer)
     assert message.startswith("binance_usdm /fapi/v1/fundingRate: the body is longer than 1 MB. Raise the setting body_max_mb")
-    assert time.monotonic() - begun < 1
 
 
 @pytest.mark.parametrize(

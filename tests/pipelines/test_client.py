@@ -294,18 +294,17 @@ def test_a_full_limit_does_not_hold_the_slots_of_other_requests(tmp_path: Path) 
     source = replace(BINANCE, limits={"weight": Limit(2, 60), "funding": Limit(500, 300)})
     funding, bars = source.endpoint("funding_rates"), source.endpoint("candles")
 
-    async def main() -> float:
+    async def main() -> None:
         async with connected(tmp_path, responds(rows(START)), source) as client:
             waiting = [asyncio.create_task(client.fetch_page(first_request(bars, f"S{i}"), bars)) for i in range(20)]
             await asyncio.sleep(0.1)
-            begun = time.monotonic()
-            await client.fetch_page(first_request(funding, "BTCUSDT"), funding)
+            await asyncio.wait_for(client.fetch_page(first_request(funding, "BTCUSDT"), funding), 20)
+            assert not all(task.done() for task in waiting)
             for task in waiting:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
-            return time.monotonic() - begun
 
-    assert asyncio.run(main()) < 2
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import http.client
 import io
 import json
 import socket
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -99,10 +98,8 @@ def test_reset_in_the_middle_of_the_body(served: Served) -> None:
 
 def test_stall_sends_nothing(served: Served) -> None:
     served.fault("stall", seconds=30)
-    began = time.monotonic()
     with pytest.raises((TimeoutError, socket.timeout, urllib.error.URLError)):
         urllib.request.urlopen(served.url + FUNDING, timeout=0.3)
-    assert time.monotonic() - began < 5
 
 
 def test_a_missing_an_unreadable_and_a_new_field(served: Served) -> None:
