@@ -2,7 +2,8 @@
   Incremental models: the rows of a window are deleted and computed again from upstream, so that the result equals a full rebuild,
   whatever the order in which days are loaded. A model names its time column and its margins, in hours, in `meta`: `look_back` and
   `look_ahead` widen the window of changed raw rows (`vars: changed_from, changed_to`) to the rows that depend on them. A row computed
-  with other versions of its instrument than the current ones (`_versions`) widens the window too.
+  with other versions of its instrument than the current ones (`_versions`) widens the window too. A model of months names in `follows` the
+  incremental model that it reads: its months are those that this run replaced there, and the next, which are judged with the month before.
 #}
 
 {% macro replaced_window() -%}
@@ -10,7 +11,16 @@
     {%- set window = {'from': none, 'to': none} -%}
     {%- if execute and is_incremental() -%}
     {%- set changed_from, changed_to = var('changed_from'), var('changed_to') -%}
-    {%- if changed_from and changed_to -%}
+    {%- if meta.follows -%}
+        {%- set row = run_query(
+            "select min(window_start), max(window_end), coalesce(bool_or(window_start is null), true)
+            from meta.replaced where model = '" ~ meta.follows ~ "'"
+        ).rows[0] -%}
+        {%- if not row[2] -%}
+        {%- set month = "date_trunc('month', timestamp '%s')" -%}
+        {%- do window.update({'from': month % row[0], 'to': month % row[1] ~ " + interval 2 month"}) -%}
+        {%- endif -%}
+    {%- elif changed_from and changed_to -%}
         {%- set row = run_query(
             "with versions as (select instrument_id, any_value(_versions) as _versions from " ~ ref('int_instrument_versions') ~ " group by 1),
             stale as (

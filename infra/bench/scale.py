@@ -123,7 +123,7 @@ def move(connection: duckdb.DuckDBPyConnection, since: date, until: date, by: in
         mart = Mart(name, tuple(columns.get(place, ())), model)
         if mart.time is None:
             continue
-        moved = ", ".join(f'"{c}" + INTERVAL {by} DAY AS "{c}"' for c, kind in mart.columns if kind in ("DATE", "TIMESTAMP"))
+        moved = ", ".join(f'"{c}" + INTERVAL ({by}) DAY AS "{c}"' for c, kind in mart.columns if kind in ("DATE", "TIMESTAMP"))
         table = f"{place[0]}.{place[1]}"
         days = [since + timedelta(days=n) for n in range((until - since).days)]
         connection.execute(f"INSERT INTO {table} SELECT * REPLACE ({moved}) FROM {table} WHERE {mart.of_days(days)}")

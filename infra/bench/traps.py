@@ -246,10 +246,15 @@ def faults(con: duckdb.DuckDBPyConnection) -> set[tuple[str, str]]:
     """Venue and kind of the faults that the models find."""
     con.execute(DAILY)
     project = ROOT / "dbt_project"
-    macros = (project / "macros" / "faults.sql").read_text()
+    macros = "".join((project / "macros" / f"{name}.sql").read_text() for name in ("faults", "time"))
     for model in MODELS:
         sql = macros + (project / "models" / "intermediate" / f"{model}.sql").read_text()
-        sql = jinja2.Template(sql).render(ref=lambda name: name, config=lambda **options: "")
+        sql = jinja2.Template(sql).render(
+            ref=lambda name: name,
+            config=lambda **options: "",
+            replaced_window=lambda: None,
+            in_window=lambda column, window, margin=0: "true",
+        )
         con.execute(f"create or replace temp table {model} as {sql}")
     return set(con.execute("select distinct venue, kind from int_series_faults").fetchall())
 
