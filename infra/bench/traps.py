@@ -242,8 +242,12 @@ def good(tables: dict[str, pd.DataFrame]) -> duckdb.DuckDBPyConnection:
     return con
 
 
-def faults(con: duckdb.DuckDBPyConnection) -> set[tuple[str, str]]:
-    """Venue and kind of the faults that the models find."""
+def faults(con: duckdb.DuckDBPyConnection, since: str = "") -> set[tuple[str, str]]:
+    """Venue and kind of the faults that the models find: of all months, or as an incremental run that judges those from `since` on."""
+
+    def in_window(column: str, window: None, margin: int = 0) -> str:
+        return f"{column} >= timestamp '{since}' - interval {margin} hour" if since else "true"
+
     con.execute(DAILY)
     project = ROOT / "dbt_project"
     macros = "".join((project / "macros" / f"{name}.sql").read_text() for name in ("faults", "time"))
@@ -253,7 +257,7 @@ def faults(con: duckdb.DuckDBPyConnection) -> set[tuple[str, str]]:
             ref=lambda name: name,
             config=lambda **options: "",
             replaced_window=lambda: None,
-            in_window=lambda column, window, margin=0: "true",
+            in_window=in_window,
         )
         con.execute(f"create or replace temp table {model} as {sql}")
     return set(con.execute("select distinct venue, kind from int_series_faults").fetchall())

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from infra.bench.traps import END, HOUR, RECORDED, TRAPS, Trap, faults, good, is_named, recorded, sprung, synthetic
+from infra.bench.traps import END, HOUR, MODELS, RECORDED, TRAPS, Trap, faults, good, is_named, recorded, sprung, synthetic
 
 #: What these series can't show: the recorded have no liquidations; the synthetic market draws positions and rates by chance.
 UNSEEN = {
@@ -40,6 +40,25 @@ def test_ten_months_of_five_coins_have_no_fault() -> None:
 def test_a_trap_is_named_at_its_venue(trap: Trap, series: tuple[str, duckdb.DuckDBPyConnection]) -> None:
     name, connection = series
     assert is_named(trap, sprung(connection, trap)) is (trap.name not in UNSEEN[name])
+
+
+@pytest.mark.parametrize("trap", TRAPS[::6], ids=lambda trap: trap.name)
+def test_a_month_is_judged_the_same_in_a_run_of_its_own(trap: Trap, series: tuple[str, duckdb.DuckDBPyConnection]) -> None:
+    """The rows of October, which is judged with September, after a whole build and after one that began in October."""
+    connection = series[1]
+
+    def october(since: str) -> set[tuple[object, ...]]:
+        faults(connection, since)
+        every = " union all ".join(f"select * from {model} where month = '2025-10-01'" for model in MODELS[:-1])
+        return set(connection.execute(every).fetchall())
+
+    connection.begin()
+    try:
+        connection.execute(trap.sql)
+        whole = october("")
+        assert (whole or trap.name in UNSEEN[series[0]]) and october("2025-10-01") == whole
+    finally:
+        connection.rollback()
 
 
 @pytest.mark.parametrize(("step", "named"), [(30, True), (9, False)], ids=["three times the volume", "within the volume"])

@@ -56,7 +56,9 @@ judged as (
     ) and greatest(w.first_day, i.first_day) <= least(w.last_day, i.last_day)
 ),
 
-spans as ({{ merged_windows('(select *, last_day + 1 as ends from judged)', 'venue, instrument_id, dataset, kind, scope', 'first_day', 'ends') }})
+spans as (
+    {{ merged_windows('(select *, last_day + 1 as ends from judged)', 'venue, instrument_id, dataset, kind, scope', 'first_day', 'ends') }}
+)
 
 select
     s.venue, s.instrument_id, s.dataset, s.kind, s.scope, s.first_day, s.ends - 1 as last_day,
