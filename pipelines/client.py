@@ -34,6 +34,7 @@ from pipelines.errors import AGAIN, Absent, Blocked, KeyRefused, NotFound, RateL
 from pipelines.keys import Redactor, secrets
 from pipelines.limits import Limiter
 from pipelines.reading import Flaw, Unreadable, is_json, read
+from pipelines.records import values
 from pipelines.s3 import S3
 from pipelines.source import Endpoint, Request, Source, Transport, Usage
 from pipelines.windows import DAY, Window, iso
@@ -263,11 +264,11 @@ class Client:
         finally:
             self.free_slots.release()
         self._note_usage(request, headers)
-        self._raise_for(request, status, headers, body)
+        self._raise_for(request, status, headers, body, has_markup=bool(endpoint.decode))
         page = Page(body, status, url, headers.get("X-Perplake-Origin", ""), self._observed_at(headers), request=request)
         try:
             # A file takes seconds to read, in which others' answers come.
-            reading = await asyncio.to_thread(read, endpoint, body) if endpoint.decode else read(endpoint, body)
+            reading = await asyncio.to_thread(read, endpoint, body) if endpoint.is_file else read(endpoint, body)
         except Unreadable as problem:
             if problem.truncated:
                 raise self._transient(request, f"{problem}: {body[:60]!r}") from problem
@@ -300,7 +301,7 @@ class Client:
         if request.window and endpoint.time:
             start = 0 if request.clip_start else request.window.start
             window = Window(start, page.observed_at + DAY if request.clip_end else request.window.end).widened(endpoint.cut_late)
-            times = list(map(attrgetter(endpoint.time), page.rows))
+            times = values(page.rows, endpoint.time)
             if min(times) not in window or max(times) not in window:
                 page.times_outside = stray = [time for time in times if time not in window]
                 if len(stray) == len(times):
@@ -401,8 +402,8 @@ class Client:
         except (TimeoutError, ConnectionError) as problem:
             raise self._transient(request, str(problem)) from problem
 
-    def _raise_for(self, request: Request, status: int, headers: Any, body: bytes) -> None:
-        """Raise the `VenueError` of a response that is no page, by its status and body."""
+    def _raise_for(self, request: Request, status: int, headers: Any, body: bytes, has_markup: bool) -> None:
+        """Raise the `VenueError` of a response that is no page, by its status and body, which may be markup (`has_markup`)."""
         try:
             problem = self.source.error(status, body)
         except Exception:  # a body that the source's reader of errors can't read is no stated error
@@ -434,7 +435,7 @@ class Client:
             raise NotFound(
                 name, label, f"{message} (asked: {_asked(request)})", "The venue may not know this instrument any more"
             )
-        if body[:1] == b"<" or (status == 200 and not body):
+        if (body[:1] == b"<" and not has_markup) or (status == 200 and not body):
             raise self._transient(request, f"HTTP {status} with {'an HTML page' if body else 'nothing'} instead of data")
         if kind == "rejected" or status >= 400:
             raise Rejected(name, label, f"{message} (asked: {_asked(request)})", "Look the parameters up")

@@ -381,7 +381,7 @@ class _SourceFetch:
             return
         planned: list[tuple[Instrument, Request]] = []
         try:
-            planned = planned_requests(endpoint, instruments, window, "all" in self.run.settings.assets)
+            planned = await self._requests_for(client, endpoint, instruments, window)
         except Exception as problem:
             self._give_up(endpoint, self._unexpected(endpoint.name, "the requests can't be planned", problem))
             self.result.unfetched.append((endpoint.name, window))
@@ -397,6 +397,32 @@ class _SourceFetch:
                 self.result.unfetched.append((endpoint.name, window))  # rows are due, and not a single one came
             elif endpoint.name != "instruments":
                 self._warn_once(f"{self.source.name} {endpoint.name}: the answers have no row; nothing of it is known of now")
+
+    async def _requests_for(
+        self, client: Client, endpoint: Endpoint, instruments: Sequence[Instrument], window: Window
+    ) -> list[tuple[Instrument, Request]]:
+        """The requests of an endpoint for a window, each with its instrument: of an archive those for what it lists."""
+        if endpoint.listed is None:
+            return planned_requests(endpoint, instruments, window, "all" in self.run.settings.assets)
+        listing = [endpoint.listed(client, instrument, window) for instrument in instruments]
+        listed = await asyncio.gather(*listing, return_exceptions=True)
+        planned: list[tuple[Instrument, Request]] = []
+        missing: list[tuple[Instrument, Window]] = []
+        for instrument, found in zip(instruments, listed, strict=True):
+            if isinstance(found, VenueError):
+                self._note_failure(client, endpoint, found)
+                self.result.unfetched.append((endpoint.name, window))
+            elif isinstance(found, BaseException):
+                raise found
+            else:
+                planned += [(instrument, request) for request in found.requests]
+                missing += [(instrument, each) for each in found.missing]
+        if missing:
+            first, gap = missing[0]
+            days = sum(len(each.days) for _, each in missing)
+            message = f"the archive lacks {days} days between others, such as {gap.days[0]} of {first.symbol}"
+            self._warn_once(f"{self.source.name} {endpoint.name}: {message}")
+        return planned
 
     async def _fetch_window(self, client: Client, endpoint: Endpoint, instrument: Instrument, planned: Request) -> None:
         """The pages of a planned request, then what they left out of its window, for as long as that brings rows.
@@ -545,7 +571,7 @@ class _SourceFetch:
         if not page.problem:
             try:
                 # A row that was left out counts for the length of its page.
-                sent = [*list(page.rows[:1]) * len(page.flaws), *page.rows]
+                sent = [*list(page.rows[:1]) * len(page.flaws), *page.rows] if page.flaws else page.rows
                 next_request = self._next(endpoint, request, page.content, sent)
                 chain.refuse_loop(self.source.name, request, next_request, page, self.run.settings.chain_max_pages)
             except VenueError as each:  # the page itself is good

@@ -169,12 +169,12 @@ def _answer(entry: Entry) -> tuple[str, tuple[tuple[str, str], ...]]:
 
 def _parts(endpoint: Endpoint, entries: Sequence[Entry]) -> list[Sequence[Entry]]:
     """The pages that are loaded together: all of an endpoint; of a snapshot, which may come each minute, those of an hour; of
-    files about all instruments those of one window, so that a new file does not make the others be read again."""
+    files those of one window, so that a new file does not make the others be read again."""
     if endpoint.snapshot:
         return [list(part) for _, part in groupby(entries, lambda entry: entry.observed_at // HOUR)]
     parts: defaultdict[Any, list[Entry]] = defaultdict(list)
     for entry in entries:
-        parts[entry.window if endpoint.bulk else None].append(entry)
+        parts[entry.window if endpoint.bulk or endpoint.columnar else None].append(entry)
     return list(parts.values())
 
 
@@ -316,7 +316,7 @@ def arrow_tables(
             continue
         result.bytes += len(body)
         if endpoint.is_event and endpoint.time and reading.rows:
-            oldest, of_run = min(map(attrgetter(endpoint.time), reading.rows)), (endpoint.name, entry.run)
+            oldest, of_run = min(records.values(reading.rows, endpoint.time)), (endpoint.name, entry.run)
             result.oldest_event[of_run] = min(oldest, result.oldest_event.get(of_run, oldest))
         if reading.flaws:
             result.unread.add((entry.endpoint_name, *_answer(entry)))

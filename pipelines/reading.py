@@ -58,6 +58,12 @@ class Reading:
 
 def read(endpoint: Endpoint, body: bytes) -> Reading:
     """A page's rows. Raises `Unreadable` where there is none that can be read, and nothing else."""
+    if endpoint.columnar:
+        try:
+            found = endpoint.columnar(body)
+        except Exception as problem:
+            raise Unreadable(Flaw("$", "", _text(problem))) from problem
+        return Reading(found, found, [Flaw(*flaw) for flaw in found.flaws])
     try:
         return _whole(endpoint, endpoint.read(body))
     except Exception as problem:

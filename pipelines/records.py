@@ -13,6 +13,7 @@ import typing
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
+from operator import attrgetter
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -134,8 +135,34 @@ def known_names(record: type[msgspec.Struct]) -> frozenset[str]:
     return frozenset(f.encode_name for f in msgspec.structs.fields(record))
 
 
+class Columns(Sequence[Any]):
+    """Rows as columns of Arrow, by the names of a record's fields; `flaws`: place, value and problem of what could not be read.
+
+    An object to each row of a file would take most of the time in which the file is read: a row is made of the columns where it
+    is asked for.
+    """
+
+    def __init__(self, record: type[Record], table: pa.Table, flaws: Sequence[tuple[str, str, str]] = ()) -> None:
+        self.record, self.table, self.flaws = record, table, flaws
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def __getitem__(self, which: Any) -> Any:
+        if isinstance(which, slice):
+            return [self[n] for n in range(*which.indices(len(self)))]
+        return self.record(**self.table.slice(range(len(self))[which], 1).to_pylist()[0])
+
+
+def values(rows: Sequence[Any], name: str) -> list[Any]:
+    """The values of a field in all rows."""
+    return list(rows.table[name].to_pylist() if isinstance(rows, Columns) else map(attrgetter(name), rows))
+
+
 def columns(record: type[Record], schema: pa.Schema, rows: Sequence[Any]) -> list[pa.Array]:
     """The record's own columns of some rows, in the schema's types."""
+    if isinstance(rows, Columns):
+        return [rows.table[name].cast(schema.field(name).type) for name in record.__struct_fields__]
     names, arrays = record.__struct_fields__, []
     values_by_column = list(zip(*map(msgspec.structs.astuple, rows), strict=True)) or [()] * len(names)
     for name, values in zip(names, values_by_column, strict=True):

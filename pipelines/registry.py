@@ -37,7 +37,8 @@ class SourceRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dataset is read from, where it has another name. `key` is the environment variable that
     holds the API key; without it a source is left out, unless the key is optional. Where several sources cover one venue,
     marts take the one with the lowest `precedence`. `core` sources are read by default, those `by_name` only where they are named
-    among the venues, and not with their venue: what they read costs money. The collector hears those with `streams`.
+    among the venues, and not with their venue: what they read costs money, or others have it too. `archive_of` is the source
+    whose instruments and data an archive has in files. The collector hears those with `streams`.
     """
 
     title: str
@@ -46,6 +47,7 @@ class SourceRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     named_in: str | None = None
     core: bool = False
     by_name: bool = False
+    archive_of: str | None = None
     key: str | None = None
     key_optional: bool = False
     precedence: int = 1
@@ -117,6 +119,7 @@ def decode_sources(rows: Mapping[str, Any]) -> dict[str, SourceRow]:
         if (row.venue is None) == (row.named_in is None):
             raise ValueError(f"{place}, row {name!r}: give either `venue`, or `named_in` where the source reads several venues")
         refuse("venue", [row.venue] if row.venue else [], venues())
+        refuse("source in `archive_of`", [row.archive_of] if row.archive_of else [], rows)
         refuse("dataset", row.datasets, [*datasets(), SNAPSHOTS])
         refuse("dataset in `history`", row.history, row.datasets)
         refuse("dataset in `endpoints`", row.endpoints, row.datasets)

@@ -7,7 +7,7 @@ merging) is in `client`, `fetch` and `load`. Try one source with `perps fetch --
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, Protocol
@@ -103,6 +103,14 @@ class Request:
         return f"{self.path} {body.get('type', '') or body.get('operationName', '')}".rstrip()
 
 
+@dataclass(frozen=True)
+class Listed:
+    """The requests for an archive's files of an instrument and a window, and the days of which it has none between others."""
+
+    requests: list[Request] = field(default_factory=list)
+    missing: list[Window] = field(default_factory=list)
+
+
 Plan = Callable[[Instrument, Window], Iterable[Request]]
 Rows = Callable[[Any], Sequence[Any]]
 NextPage = Callable[[Request, Any, Sequence[Any]], Request | None]
@@ -118,7 +126,8 @@ class Endpoint:
     answers (None: without limit).
 
     Pages: `page` is the type of a body (default: a list of records), `rows` takes the records out of it. `decode` takes the place
-    of JSON's decoder: it gives a page's plain values. `aligned` are the places (`$.data.time`) of lists that are sent side by
+    of JSON's decoder: it gives a page's plain values. `columnar` takes the place of both and of the records' types, for files of
+    many rows: it gives columns. `aligned` are the places (`$.data.time`) of lists that are sent side by
     side: a row is an index of them all, also where one holds columns. `empty` is True for a page without any records where `rows`
     leaves some out. `ignored_fields` are documented fields that are not loaded (`*`: whatever is not read); other new fields are
     reported. `wire_type` is the type with the venue's field names, where `record` flattens several levels.
@@ -137,6 +146,9 @@ class Endpoint:
     Instruments: a snapshot by instrument is requested of those that trade; `only_trading` says it of a history too, where the
     venue refuses it for those that are settled or delisted. Windows are cut to the instrument's life.
 
+    Archives: `listed` takes the place of `plan`, which says what the calendar makes of a window: it lists what there is, and
+    gives the requests for files that are there.
+
     Streams: of an endpoint that is `streamed` nothing is requested. Its pages are segments of what the collector heard, their
     rows are loaded whatever their time, and a row that is stated again with other values replaces the one before.
     """
@@ -150,6 +162,8 @@ class Endpoint:
     rows: Rows = lambda page: page
     next_page: NextPage = lambda request, page, rows: None
     decode: Callable[[bytes], Any] | None = None
+    columnar: Callable[[bytes], records.Columns] | None = None
+    listed: Callable[[Any, Instrument, Window], Awaitable[Listed]] | None = None
     time: str | None = None
     context: tuple[str, ...] = ()
     bulk: bool = False
@@ -174,6 +188,11 @@ class Endpoint:
         if decode := self.decode:
             return lambda body: self.convert(decode(body))
         return msgspec.json.Decoder(self.page_type, strict=False, dec_hook=records.read_custom).decode
+
+    @property
+    def is_file(self) -> bool:
+        """True if a page takes long to read."""
+        return bool(self.decode or self.columnar)
 
     @property
     def page_type(self) -> Any:

@@ -54,6 +54,61 @@ from {{ source(source_name, 'funding_rates') }}
 where rate_type <> 'Special'
 {%- endmacro %}
 
+{#
+  The instruments of an archive: its folders, what they are made of read from their names. It doesn't state whether one trades still.
+  `pattern` takes the coin and the quote out of a symbol, `settle` and `contract_size` are SQL expressions over those.
+#}
+{% macro binance_archive_instruments(source_name, pattern, settle, contract_size) -%}
+with named as (
+    select
+        symbol,
+        regexp_extract(symbol, '{{ pattern }}', ['listed_asset', 'quote_asset']) as name,
+        _observed_at
+    from {{ source(source_name, 'instruments') }}
+)
+
+select
+    symbol,
+    name.listed_asset as listed_asset,
+    name.quote_asset as quote_asset,
+    {{ settle }} as settle_asset,
+    {{ contract_size }}::double as contract_size,
+    'crypto' as underlying_class,
+    null::varchar as status,
+    _observed_at as observed_at
+from named
+where name.listed_asset <> ''
+{%- endmacro %}
+
+{% macro binance_archive_funding_rates(source_name) -%}
+select
+    symbol,
+    funding_time as raw_ms,
+    funding_rate as raw_rate,
+    funding_interval_hours as stated_interval_hours,
+    _observed_at
+from {{ source(source_name, 'funding_rates') }}
+{%- endmacro %}
+
+{#
+  Of the points each five minutes those of a full hour, or five minutes after it, of which the first counts: no point stands for one that is
+  missing. `value` is the raw column with the venue's own value in US dollars, if any. Zero is what the archive has where it had nothing.
+#}
+{% macro binance_archive_open_interest(source_name, unit, value=none) -%}
+select
+    symbol,
+    create_time as raw_ms,
+    nullif(sum_open_interest, 0) as raw_value,
+    'sumOpenInterest' as raw_field,
+    '{{ unit }}' as raw_unit,
+    {%- if value %}
+    nullif({{ value }}, 0) as venue_usd,
+    {%- endif %}
+    _observed_at
+from {{ source(source_name, 'open_interest') }}
+where create_time % 3600000 < 600000
+{%- endmacro %}
+
 {# The list also has dated contracts, which have no rate. #}
 {% macro binance_running_rates(source_name) -%}
 select
@@ -102,16 +157,16 @@ from {{ source(source_name, 'candles') }} as c
 {%- endmacro %}
 
 {# The stream gives no name to an event: what makes it one, and its number among the equals of its frame. #}
-{% macro binance_liquidations(source_name, unit) -%}
+{% macro binance_liquidations(source_name, unit, table='liquidations_stream', nth='nullif(nth, 0)') -%}
 select
     symbol,
-    concat_ws(':', trade_time, side, average_price, filled, nullif(nth, 0)) as event_id,
+    concat_ws(':', trade_time, side, average_price, filled, {{ nth }}) as event_id,
     trade_time as raw_ms,
     side as raw_side,
     average_price as price,
     filled as raw_size,
     '{{ unit }}' as raw_unit,
     _observed_at
-from {{ source(source_name, 'liquidations_stream') }}
+from {{ source(source_name, table) }}
 where status = 'FILLED'
 {%- endmacro %}

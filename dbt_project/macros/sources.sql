@@ -70,12 +70,13 @@ where {{ has_time }}
 {%- endif %}
 {%- endmacro %}
 
-{# The table of sources as rows: source, venue (null: several), dataset, its endpoint, precedence, history_days (null: no limit). #}
+{# The table of sources as rows: source, venue (null: several), archive_of, dataset, its endpoint, precedence, history_days (null: no limit). #}
 {% macro sources_table() -%}
     {%- for name, row in var('sources').items() -%}
     {%- set last = loop.last -%}
     {%- for dataset in row.datasets %}
-    select '{{ name }}' as source, {{ "'" ~ row.venue ~ "'" if row.get('venue') else 'null' }} as venue, '{{ dataset }}' as dataset,
+    select '{{ name }}' as source, {{ "'" ~ row.venue ~ "'" if row.get('venue') else 'null' }} as venue,
+        {{ "'" ~ row.archive_of ~ "'" if row.get('archive_of') else 'null' }}::varchar as archive_of, '{{ dataset }}' as dataset,
         '{{ row.get('endpoints', {}).get(dataset, dataset) }}' as endpoint, {{ row.get('precedence', 1) }} as precedence, {{ row.get('history', {}).get(dataset, 'null') }}::double as history_days
     {{ "union all" if not (last and loop.last) }}
     {%- endfor %}

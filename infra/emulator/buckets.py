@@ -7,24 +7,57 @@ auto-deleveraged; fills of a spot market and a liquidation of another dex. Nothi
 
 from __future__ import annotations
 
+import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from email.utils import formatdate
 from typing import Any
+from xml.sax.saxutils import escape
 
 import numpy as np
 
 from infra.emulator.market import Market
+from infra.emulator.messages import Answer, Ask
 from infra.emulator.rendering import encode, iso, plain
 from infra.emulator.store import MS_HOUR
 from infra.emulator.streams import Forced, happened, trade_id
+from infra.emulator.venue import Refused
 
 #: The hours in which the files by line begin, and end where those by block begin.
 BY_LINE_FROM, BY_BLOCK_FROM = (int(np.datetime64(hour, "ms").astype(int)) for hour in ("2025-05-25T14", "2025-07-27T08"))
 VAULT = "0x2e3d94f0562703b25c83308a05046ddaf9a8dd14"
 #: Every so many liquidations one is by the backstop, and followed by an auto-deleveraging.
 BACKSTOP = 7
+
+
+XMLNS = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
+
+
+def etag(body: bytes) -> str:
+    return f'"{hashlib.md5(body).hexdigest()}"'
+
+
+def listed(key: str, body: bytes, written: int) -> str:
+    """A file in a listing; `written` in ms."""
+    return (
+        f"<Contents><Key>{escape(key)}</Key><LastModified>{iso(written)}</LastModified><ETag>{escape(etag(body))}</ETag>"
+        f"<Size>{len(body)}</Size><StorageClass>STANDARD</StorageClass></Contents>"
+    )
+
+
+def sent(body: bytes, written: int, ask: Ask) -> Answer:
+    """A file, or the range of its bytes that is asked for; `written` in ms. Raises the error `invalid_range`."""
+    headers = {"ETag": etag(body), "Last-Modified": formatdate(written / 1000, usegmt=True), "Accept-Ranges": "bytes"}
+    part = re.fullmatch(r"bytes=(\d+)-(\d*)", ask.headers.get("Range", ""))
+    if not part:
+        return Answer(body, 200, "binary/octet-stream", headers)
+    first, last = int(part[1]), min(int(part[2] or len(body)), len(body) - 1)
+    if first > last:
+        raise Refused("invalid_range")
+    headers["Content-Range"] = f"bytes {first}-{last}/{len(body)}"
+    return Answer(body[first : last + 1], 206, "binary/octet-stream", headers)
 
 
 def pack(plain_text: bytes) -> bytes:

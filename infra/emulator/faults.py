@@ -3,8 +3,8 @@
 `POST /admin/faults` queues one; the next `times` requests that match `venue` and contain `path_contains` (in path, query or
 body), after the first `after` of them, get it. Kinds before there is an answer: `429` `418` `500` `html` `region` `error_200`
 `stall`; on the answer's rows: `missing_field` `unreadable_field` `new_field` `other_value` (which the venue corrects
-later) `empty_page` `repeated_page` `overlapping_page`; on its bytes: `truncated` `reset`. `clock` shifts the venue's clock until
-it is deleted.
+later) `empty_page` `repeated_page` `overlapping_page`; on its bytes: `truncated` `reset`. These stay until they are deleted:
+`clock` shifts the venue's clock; a file of an archive is a `missing_file`, a `damaged_file`, or has an `other_header`.
 Alone: see `tests/infra/emulator/test_faults.py`.
 """
 
@@ -26,8 +26,10 @@ from infra.emulator.rendering import plain
 Kind = Literal[
     "429", "418", "500", "html", "region", "error_200", "stall",
     "missing_field", "unreadable_field", "new_field", "other_value", "empty_page", "repeated_page", "overlapping_page",
-    "truncated", "reset", "clock",
+    "truncated", "reset", "clock", "missing_file", "damaged_file", "other_header",
 ]  # fmt: skip
+#: Those that stay until they are deleted.
+STANDING = ("clock", "missing_file", "damaged_file", "other_header")
 ON_ROWS = ("missing_field", "unreadable_field", "new_field", "other_value", "empty_page")
 ON_BODY = (*ON_ROWS, "repeated_page", "overlapping_page", "truncated", "reset")
 HTML = b"<!DOCTYPE html><html><head><title>Error</title></head><body><h1>502 Bad Gateway</h1></body></html>"
@@ -63,7 +65,7 @@ class Faults:
     def take(self, venue: str, asked: str, method: str) -> Fault | None:
         """The fault for this request, counted down; None = answer it right."""
         for fault in self.queue:
-            if fault.kind == "clock" or fault.times <= 0 or not fault.takes(venue, asked, method):
+            if fault.kind in STANDING or fault.times <= 0 or not fault.takes(venue, asked, method):
                 continue
             if fault.after > 0:
                 fault.after -= 1
@@ -71,6 +73,10 @@ class Faults:
             fault.times -= 1
             return fault
         return None
+
+    def of_file(self, venue: str, key: str) -> str:
+        """What is wrong with a file of an archive; empty where nothing is."""
+        return next((f.kind for f in self.queue if f.kind in STANDING[1:] and f.takes(venue, key)), "")
 
     def shift(self, venue: str) -> int:
         """By how many ms the venue's clock is wrong."""

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from infra.emulator.faults import Faults
 from infra.emulator.rendering import EMPTY, Rows
 from infra.emulator.store import (
     MS_HOUR,
@@ -193,9 +194,10 @@ class Snapshot:
 
 
 class World(Protocol):
-    """What an emulator gives its venues: the markets by name, whether they forget, what their limits are scaled by."""
+    """What an emulator gives its venues: the markets by name, whether they forget, what scales their limits, its faults."""
 
     history: bool
     scale: float
+    faults: Faults
 
     def market(self, name: str) -> Market: ...

@@ -96,7 +96,8 @@ def test_sources_of_venues() -> None:
     core = ["binance_usdm", "bybit_linear", "hyperliquid", "hyperliquid_archive", "kraken_futures"]
     assert Settings().sources == core
     # Sources that read several venues are among them, except ccxt: on the emulator its venues have sources of their own.
-    every = [name for name in source_rows() if name not in ("ccxt", "hyperliquid_fills")]
+    by_name = ("hyperliquid_fills", "binance_usdm_archive", "binance_coinm_archive")
+    every = [name for name in source_rows() if name not in ("ccxt", *by_name)]
     assert Settings(venues="all").sources == every  # type: ignore[arg-type]
     of_hyperliquid = ["hyperliquid", "hyperliquid_archive"]
     assert Settings(venues="hyperliquid").sources == of_hyperliquid  # type: ignore[arg-type]

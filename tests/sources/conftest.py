@@ -49,7 +49,7 @@ def bare() -> Iterator[Served]:
 
 @dataclass(frozen=True)
 class EverySource:
-    """A run of all sources on a market, four venues by ccxt too: its home and its output."""
+    """A run of all sources but archives of others on a market, four venues by ccxt too: its home and its output."""
 
     market: SyntheticMarket
     home: Path
@@ -68,7 +68,7 @@ def every_source(tmp_path_factory: pytest.TempPathFactory, request: pytest.Fixtu
     market = SyntheticMarket(seed=7, until=to_ms(AS_OF))
     tests = [item for item in request.session.items if isinstance(item, pytest.Function)]
     cases = [getattr(test, "callspec", None) for test in tests if "every_source" in test.fixturenames]
-    named = [name for name, row in source_rows().items() if row.by_name]
+    named = [name for name, row in source_rows().items() if row.by_name and not row.archive_of]
     venues = {source_rows()[case.params["name"]].venue if case and "name" in case.params else None for case in cases}
     chosen = {"venues": ",".join(["all", *named]), "ccxt_venues": f"{BY_CCXT},phemex"}
     if None not in venues:

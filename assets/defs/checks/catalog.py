@@ -23,14 +23,16 @@ from pipelines.windows import DAY
 def _given() -> str:
     """As a SQL relation: the datasets that each source that lists instruments gives, and for how many days back (null: no limit).
 
-    An archive lists no instruments: where it is in scope, it gives its dataset for its venue's sources. A source of several
-    venues gives whatever dataset the warehouse has any observation of.
+    An archive is in scope for the source that it is one of, or for all of its venue's where it lists no instruments: there it
+    gives its datasets too. A source of several venues gives whatever dataset the warehouse has any observation of.
     """
     rows = source_rows()
     given: list[str] = []
     for name, row in rows.items():
-        archives = {n: r for n, r in rows.items() if r.venue == row.venue and "instruments" not in r.datasets}
-        for other, its in ({name: row} | archives).items() if row.venue and "instruments" in row.datasets else ():
+        lists = row.venue and "instruments" in row.datasets and not row.archive_of
+        own = {n: r for n, r in rows.items() if r.archive_of == name}
+        archives = {n: r for n, r in rows.items() if r.venue == row.venue and "instruments" not in r.datasets} | own
+        for other, its in ({name: row} | archives).items() if lists else ():
             days = [(dataset, its.history.get(dataset, "null")) for dataset in its.datasets]
             given += [f"('{name}', '{dataset}', {most}::integer, '{other}:{row.venue}')" for dataset, most in days]
     several = ", ".join(f"'{name}'" for name, row in rows.items() if row.venue is None)

@@ -20,8 +20,9 @@ due as (
         greatest(r.window_start, coalesce(i.listed_at, s.first_day, r.window_start)) as due_from,
         least(r.window_end, r.as_of, coalesce(
             i.delisted_at,
-            -- delisted at an unknown time, or not trading: due until the last day with a row, and not at all where there is none
-            case when i.status in ('delisted', 'halted') then coalesce(s.last_day + interval 1 day, r.window_start) end,
+            -- delisted at an unknown time, or not trading, or not known to (an archive): due until the last day with a row, and not at all
+            -- where there is none
+            case when coalesce(i.status, 'halted') in ('delisted', 'halted') then coalesce(s.last_day + interval 1 day, r.window_start) end,
             left_list_at,
             'infinity'
         )) as due_to

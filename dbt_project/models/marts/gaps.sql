@@ -56,16 +56,18 @@ spans as (
     anti join seen using (instrument_id, dataset, starts)
 ),
 
-sources_to_ask as (  -- the source to ask: the one that lists the instrument, or one in scope that lists no instruments (an archive)
+sources_to_ask as (  -- the source to ask: the one that lists the instrument, or one in scope that lists no instruments, or an archive of it
+    -- in scope, where the source itself forgets
     select i.instrument_id, t.dataset, t.source, t.history_days
     from {{ ref('dim_instruments') }} as i
     cross join {{ ref('stg_meta__scope') }} as r
     inner join sources as t
         on i.venue = coalesce(t.venue, i.venue) and (i.source = t.source or (
-            t.source not in (select source from sources where dataset = 'instruments') and list_contains(r.sources, t.source || ':' || i.venue)
+            coalesce(t.archive_of = i.source, t.source not in (select source from sources where dataset = 'instruments'))
+            and list_contains(r.sources, t.source || ':' || i.venue)
         ))
     where i.valid_to is null
-    qualify row_number() over (partition by i.instrument_id, t.dataset order by t.precedence, t.source) = 1
+    qualify row_number() over (partition by i.instrument_id, t.dataset order by t.history_days is not null, t.precedence, t.source) = 1
 ),
 
 placed as (  -- the part that can't be fetched is a gap of its own, by the reason

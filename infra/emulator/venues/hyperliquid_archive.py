@@ -8,14 +8,11 @@ Alone: `s3fs.S3FileSystem(key="x", secret="x", endpoint_url=URL + "/s3", request
 
 from __future__ import annotations
 
-import hashlib
-import re
-from email.utils import formatdate
 from xml.sax.saxutils import escape
 
 import numpy as np
 
-from infra.emulator.buckets import Bucket, Fills
+from infra.emulator.buckets import XMLNS, Bucket, Fills, listed, sent
 from infra.emulator.market import World
 from infra.emulator.messages import Answer, Ask
 from infra.emulator.rendering import iso, plain
@@ -25,7 +22,6 @@ from infra.emulator.venue import Refused, Venue, route
 MS_DAY = 24 * MS_HOUR
 FOLDER = "asset_ctxs/"
 HEADER = "time,coin,funding,open_interest,prev_day_px,day_ntl_vlm,premium,oracle_px,mark_px,mid_px,impact_bid_px,impact_ask_px"
-XMLNS = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 
 
 class AssetContexts(Bucket):
@@ -85,20 +81,7 @@ class HyperliquidArchive(Venue):
             return _listing(found, ask)
         if key not in found.keys(ask.now):
             raise Refused("unknown_path")
-        body = found.file(key, ask.now)
-        headers = {
-            "ETag": _etag(body),
-            "Last-Modified": formatdate(found.ends(key) / 1000, usegmt=True),
-            "Accept-Ranges": "bytes",
-        }
-        part = re.fullmatch(r"bytes=(\d+)-(\d*)", ask.headers.get("Range", ""))
-        if not part:
-            return Answer(body, 200, "binary/octet-stream", headers)
-        first, last = int(part[1]), min(int(part[2] or len(body)), len(body) - 1)
-        if first > last:
-            raise Refused("invalid_range")
-        headers["Content-Range"] = f"bytes {first}-{last}/{len(body)}"
-        return Answer(body[first : last + 1], 206, "binary/octet-stream", headers)
+        return sent(found.file(key, ask.now), found.ends(key), ask)
 
 
 def _listing(bucket: Bucket, ask: Ask) -> Answer:
@@ -112,11 +95,7 @@ def _listing(bucket: Bucket, ask: Ask) -> Answer:
     files = [key for key in keys if not rests[key][1]]
     contents = []
     for key in files[:most]:
-        file, written = bucket.file(key, ask.now), iso(bucket.ends(key))
-        contents.append(
-            f"<Contents><Key>{escape(key)}</Key><LastModified>{written}</LastModified><ETag>{escape(_etag(file))}</ETag>"
-            f"<Size>{len(file)}</Size><StorageClass>STANDARD</StorageClass></Contents>"
-        )
+        contents.append(listed(key, bucket.file(key, ask.now), bucket.ends(key)))
     more = len(files) > most
     token = f"<NextContinuationToken>{escape(files[most - 1])}</NextContinuationToken>" if more else ""
     prefixes = "".join(f"<CommonPrefixes><Prefix>{escape(f)}</Prefix></CommonPrefixes>" for f in sorted(folded))
@@ -126,10 +105,6 @@ def _listing(bucket: Bucket, ask: Ask) -> Answer:
         f"{token}{''.join(contents)}{prefixes}</ListBucketResult>"
     )
     return Answer(body.encode(), content_type="application/xml")
-
-
-def _etag(body: bytes) -> str:
-    return f'"{hashlib.md5(body).hexdigest()}"'
 
 
 def _name(day: int) -> str:
