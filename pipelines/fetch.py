@@ -9,6 +9,7 @@ Alone: `perps fetch --venues binance --from 2025-10-10 --to 2025-10-10`.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import re
 import time
@@ -339,7 +340,7 @@ class _SourceFetch:
         """
         if not left_out:
             return
-        text = msgspec.json.encode(left_out).decode()
+        text = json.dumps(left_out, default=repr)  # it may have what JSON doesn't
         words = {base_asset(part) for word in re.findall(r"\w+", text) for part in (word, *word.split("_"))}
         requested = {value for e in self.remembered.values() if e.source == self.source.name for value in e.context.values()}
         lost = ((wanted - {"all"} - self.result.assets) & words) | {name for name in requested if f'"{name}"' in text}
