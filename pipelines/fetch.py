@@ -145,6 +145,23 @@ async def fetch(run: Run, sources: list[Source], progress: Progress = lambda sou
     return list(results.values())
 
 
+async def plan(run: Run, sources: Sequence[Source]) -> list[tuple[FetchResult, dict[str, list[tuple[Request, bool]]]]]:
+    """By source, in order: the requests that a fetch of its series would begin with, by endpoint, and whether landing has each.
+
+    Lists of instruments and of archives are requested, and put into landing. Problems are in the results.
+    """
+    remembered = _final_entries(run, {source.name: source for source in sources})
+    jobs = [_SourceFetch(run, source, remembered, lambda source, done, total: None) for source in sources]
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(job.plan()) for job in jobs]
+    except* Exception as several:
+        raise _first(several) from None
+    finally:
+        run.landing.flush()
+    return [(job.result, task.result()) for job, task in zip(jobs, tasks, strict=True)]
+
+
 async def poll(
     run: Run, source: Source, instruments: Sequence[Instrument], put: Put, turns: Mapping[str, Sequence[Instrument]]
 ) -> FetchResult:
@@ -293,6 +310,24 @@ class _SourceFetch:
             message = f"no dataset has a row of {len(bare)} of {len(instruments)} instruments, such as {bare[0]}"
             self._warn_once(f"{self.source.name}: {message}, which may be suspended or new; the next run requests them again")
 
+    async def plan(self) -> dict[str, list[tuple[Request, bool]]]:
+        """The requests for each series, and whether landing has their answers. The list of instruments is requested."""
+        planned: dict[str, list[tuple[Request, bool]]] = {}
+        async with self.run.client(self.source) as client:
+            for endpoint in self.source.endpoints:
+                if endpoint.name == "instruments":
+                    await self._fetch_endpoint(client, endpoint, [Instrument("", "")])
+            instruments = self._chosen_instruments(client)
+            for endpoint in self.source.endpoints:
+                if not endpoint.snapshot and (window := self.window(endpoint)):
+                    about = [Instrument("", "")] if endpoint.bulk else instruments
+                    requests = await self._requests_for(client, endpoint, about, window)
+                    planned[endpoint.name] = [(request, self._is_known(endpoint, request)) for _, request in requests]
+        return planned
+
+    def _is_known(self, endpoint: Endpoint, request: Request) -> bool:
+        return request_fingerprint(self.source.name, endpoint.name, request, None) in self.remembered
+
     async def poll(self, instruments: Sequence[Instrument], turns: Mapping[str, Sequence[Instrument]]) -> None:
         """Request the present of these instruments, all endpoints at the same time."""
         begun = time.monotonic()
@@ -404,7 +439,11 @@ class _SourceFetch:
     ) -> list[tuple[Instrument, Request]]:
         """The requests of an endpoint for a window, each with its instrument: of an archive those for what it lists."""
         if endpoint.listed is None:
-            return planned_requests(endpoint, instruments, window, "all" in self.run.settings.assets)
+            had = self.run.had.get((self.source.name, endpoint.name), {})
+            others = [instrument for instrument in instruments if instrument.symbol not in had]
+            together = planned_requests(endpoint, others, window, "all" in self.run.settings.assets and not had)
+            parts = [(i, part) for i in instruments if i.symbol in had for part in window.without(had[i.symbol])]
+            return together + [each for i, part in parts for each in planned_requests(endpoint, [i], part, False)]
         listing = [endpoint.listed(client, instrument, window) for instrument in instruments]
         listed = await asyncio.gather(*listing, return_exceptions=True)
         planned: list[tuple[Instrument, Request]] = []

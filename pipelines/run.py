@@ -55,6 +55,8 @@ class Run:
     started: int
     #: By source, why its key was refused in this run: a source of several venues has one key for all of them.
     refused: dict[str, VenueError] = field(default_factory=dict)
+    #: By source and endpoint, the windows of each symbol that are had elsewhere (in its archive): nothing is requested of them.
+    had: Mapping[tuple[str, str], Mapping[str, Sequence[Window]]] = field(default_factory=dict)
 
     @classmethod
     def begin(cls, settings: Settings, window: Window, clock: Clock, emulator: EmulatorInfo | None = None) -> Run:

@@ -6,7 +6,7 @@ venues use them and integers compare exactly.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -89,6 +89,14 @@ class Window:
     def before(self, ms: int) -> Window:
         """The part of the window before `ms` (maybe empty)."""
         return Window(self.start, max(self.start, min(self.end, ms)))
+
+    def without(self, others: Iterable[Window]) -> list[Window]:
+        """The parts of the window that no other one has, in order."""
+        left, rest = [], self
+        for other in sorted(others):
+            left.append(rest.before(other.start))
+            rest = rest.after(other.end)
+        return [part for part in (*left, rest) if part]
 
     def widened(self, ms: int) -> Window:
         """The window with `ms` more on either side."""

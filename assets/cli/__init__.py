@@ -1,11 +1,11 @@
 """The `perps` commands, in modules by topic. Each command's `--help` explains it.
 
-`base` has the application and what all commands share, `options` their options; `run`, `collect`, `read`, `manage`, `new_source`
-and `serve` have the commands, `doctor` examines the sources, `printing` has what they print. Heavy libraries are imported by the
-commands that need them, so that `perps query` answers at once.
+`base` has the application and what all commands share, `options` their options; `run`, `backfill`, `collect`, `read`, `manage`,
+`new_source` and `serve` have the commands, `doctor` examines the sources, `printing` has what they print. Heavy libraries are
+imported by the commands that need them, so that `perps query` answers at once.
 """
 
-from assets.cli import collect, doctor, manage, new_source, read, run, serve
+from assets.cli import backfill, collect, doctor, manage, new_source, read, run, serve
 from assets.cli.base import app
 
-__all__ = ["app", "collect", "doctor", "manage", "new_source", "read", "run", "serve"]
+__all__ = ["app", "backfill", "collect", "doctor", "manage", "new_source", "read", "run", "serve"]

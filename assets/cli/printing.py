@@ -22,11 +22,13 @@ from assets.regimes.forecasts.plan import RISK, TARGETS, WARNING
 from assets.regimes.thresholds import REGIMES
 from assets.runtime.outcomes import RunOutcome
 from assets.runtime.stages import fetch_problems, unlisted_assets
+from pipelines.backfill import Planned
 from pipelines.errors import printable
 from pipelines.fetch import FetchResult
 from pipelines.load import LoadResult
 from pipelines.registry import counted_datasets
 from pipelines.run import Run
+from pipelines.windows import Window, to_datetime
 
 
 class _Plain(Console):
@@ -215,6 +217,37 @@ def fetch_end(run: Run, results: list[FetchResult], notes: list[str]) -> list[st
     console.print(f"window    {run.window}")
     console.print(escape(f"landing   {run.settings.landing_root}"))
     return problems
+
+
+def backfill_plan(run: Run, planned: list[Planned], seconds: Mapping[str, float], notes: list[str]) -> None:
+    """What a backfill would request, by source and endpoint, and the time at the venues' limits."""
+    table = Table("source", "dataset", "from", "to", "instruments", "requests", "landed", "MB", box=None, padding=(0, 1, 0, 0))
+    for line in planned:
+        if line.requests:
+            days = (f"{to_datetime(line.first):%Y-%m-%d}", f"{to_datetime(line.last - 1):%Y-%m-%d}")
+            counts = (f"{len(line.instruments):,}", f"{line.requests:,}", f"{line.known:,}")
+            table.add_row(
+                line.source.name, line.endpoint, *days, *counts, f"{line.size / 1e6:,.1f}" if line.is_listed else "unknown"
+            )
+    console.print(table)
+    _notes(notes)
+    console.print(f"window    {run.window}")
+    for pool, time in seconds.items():
+        console.print(escape(f"at least {time / 60:,.1f} minutes at the limits of {pool}"))
+    console.print("landed: landing has their answers; pages that follow a first one are not counted")
+
+
+def backfill_part(
+    part: Window, results: list[FetchResult], loaded: list[LoadResult], problems: list[str], left: int, parts: int
+) -> None:
+    """The end of a part of a backfill, and what is left."""
+    pages, reused = (sum(counts) for counts in ([len(r.entries) for r in results], [r.reused for r in results]))
+    rows = sum(sum(result.rows.values()) for result in loaded)
+    console.print(f"{part}: {pages:,} pages, {reused:,} of them from landing, {rows:,} rows")
+    _notes(line for result in results for line in result.warnings)
+    for line in _grouped(problems):
+        console.print(f"[bold red]failed[/] {escape(line)}")
+    console.print(f"left: {parts} parts, {left:,} requests")
 
 
 def load_end(run: Run, results: list[LoadResult]) -> None:
