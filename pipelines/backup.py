@@ -26,6 +26,7 @@ import msgspec
 import zstandard
 
 from pipelines import __version__, warehouse
+from pipelines.files import regular
 from pipelines.landing import Landing
 from pipelines.settings import Settings, in_full
 
@@ -114,7 +115,7 @@ def _writing(target: Path) -> Iterator[_Target]:
 def backup(settings: Settings, target: Path) -> Copied:
     """Copy the settings' market. Raises `ValueError` where there is nothing, or the folder has another market's backup."""
     target = in_full(target)
-    about = _about((target / ABOUT).read_bytes()) if (target / ABOUT).exists() else None
+    about = _about(regular(target / ABOUT).read_bytes()) if (target / ABOUT).exists() else None
     if about and about.market != settings.market:
         raise ValueError(f"{target} has a backup of {about.market}, not of {settings.market}: name another folder")
     landing, copied, database = Landing(settings.landing_root, "backup"), Copied(settings.market), settings.database
@@ -217,7 +218,7 @@ def _about(content: bytes) -> About:
 def _read(source: Path, name: str) -> bytes:
     try:
         if source.is_dir():
-            return (source / name).read_bytes()
+            return regular(source / name).read_bytes()
         if not source.is_file():
             raise OSError("it is neither a file nor a folder")
         with tarfile.open(source) as tar:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from pipelines.files import regular
 from pipelines.landing import Entry
 from pipelines.records import known_names
 from pipelines.run import Run
@@ -30,7 +31,7 @@ def import_files(run: Run, source: Source, endpoint: Endpoint, files: Sequence[P
         raise ValueError(f"{source.name} {endpoint.name}: the rows don't have {columns}: give it, as symbol=XBTUSD")
     total, most = 0, int(run.settings.body_max_mb * 1e6)
     for file in files:
-        with file.open("rb") as opened:
+        with regular(file).open("rb") as opened:
             body = opened.read(most + 1)
         if len(body) > most:
             raise ValueError(f"{file}: it is longer than {most / 1e6:g} MB: split it, or raise the setting body_max_mb")

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from pipelines.files import regular
 from pipelines.registry import source_rows
 from pipelines.source import Source
 from pipelines.windows import iso
@@ -157,6 +158,6 @@ def _digest(key: str) -> str:
 
 def _refusals(folder: Path) -> dict[str, Refusal]:
     try:
-        return msgspec.json.decode((folder / "keys.json").read_bytes(), type=dict[str, Refusal])
+        return msgspec.json.decode(regular(folder / "keys.json").read_bytes(), type=dict[str, Refusal])
     except (FileNotFoundError, msgspec.DecodeError):
         return {}

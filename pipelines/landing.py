@@ -38,6 +38,7 @@ import msgspec
 import zstandard
 
 from pipelines.errors import FREE_ROOM, LandingFull
+from pipelines.files import regular
 from pipelines.reading import Flaw
 from pipelines.source import Request
 from pipelines.windows import DAY, SETTLED_LATE_MS, Window, to_datetime
@@ -201,7 +202,7 @@ class Landing:
             return
         with suppress(OSError):  # a landing that can't be written can't be pruned either
             Path(self.path).mkdir(parents=True, exist_ok=True)
-            held = Path(f"{self.path}/.lock").open("ab")  # noqa: SIM115
+            held = regular(Path(f"{self.path}/.lock")).open("ab")
             self.release = weakref.finalize(self, held.close)
             try:
                 fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -232,8 +233,8 @@ class Landing:
 
     def content(self, path: str) -> bytes:
         """The bytes of a file. Raises `OSError` also for a pipe or a device in its place, which might have no end."""
-        if self._is_local and Path(path).exists() and not Path(path).is_file():
-            raise OSError(f"{path} is no file")
+        if self._is_local:
+            regular(Path(path))
         return bytes(self.fs.cat_file(path))
 
     def _has(self, path: str, size: int | None, content: bytes) -> bool:
@@ -401,7 +402,7 @@ class Landing:
             return self._prune(before)
         if not self.fs.exists(self.path):
             return 0
-        with Path(f"{self.path}/.lock").open("ab") as lock:
+        with regular(Path(f"{self.path}/.lock")).open("ab") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

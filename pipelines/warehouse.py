@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 
 from pipelines import __version__
 from pipelines.errors import DISK_FULL, FREE_ROOM, WarehouseMismatch, printable
+from pipelines.files import regular
 from pipelines.meta_tables import create_meta_tables, quoted
 from pipelines.registry import source_rows
 from pipelines.source import Endpoint
@@ -118,7 +119,7 @@ def one_writer(path: Path, wait: float = 3600, patience: float = 2) -> Iterator[
             raise WarehouseMismatch(problem) from None
     try:
         with suppress(OSError):  # a full disk: the note is for messages alone
-            holder.write_text(f"process {os.getpid()} (since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC)")
+            regular(holder).write_text(f"process {os.getpid()} (since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC)")
         yield
     finally:
         lock.release()
@@ -126,7 +127,7 @@ def one_writer(path: Path, wait: float = 3600, patience: float = 2) -> Iterator[
 
 def _writer(holder: Path) -> str:
     try:
-        return printable(holder.read_text(errors="replace")[:200]) or "another process"
+        return printable(regular(holder).read_text(errors="replace")[:200]) or "another process"
     except OSError:
         return "another process"
 

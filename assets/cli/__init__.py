@@ -5,7 +5,16 @@
 imported by the commands that need them, so that `perps query` answers at once.
 """
 
-from assets.cli import backfill, collect, doctor, manage, new_source, read, run, serve
-from assets.cli.base import app
+import signal
+
+from assets.runtime.interrupts import take_interrupts
+
+taken = take_interrupts()
+try:
+    from assets.cli import backfill, collect, doctor, manage, new_source, read, run, serve
+    from assets.cli.base import app
+finally:
+    if taken:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 __all__ = ["app", "backfill", "collect", "doctor", "manage", "new_source", "read", "run", "serve"]

@@ -7,10 +7,11 @@ import inspect
 import logging
 import os
 import re
+import signal
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from functools import wraps
 from pathlib import Path
@@ -20,13 +21,23 @@ import typer
 from pydantic import ValidationError
 
 from assets.cli.options import OPTIONS
+from assets.runtime.interrupts import end_at_once, plain_interrupts, take_interrupts
 from pipelines.errors import DISK_FULL, FREE_ROOM, LandingFull, WarehouseMismatch, printable
 from pipelines.settings import Settings
 
 if TYPE_CHECKING:
     import duckdb
 
-app = typer.Typer(
+
+class _Perps(typer.Typer):
+    """The application. Outside of a command's own work Ctrl-C ends it at once, until the process has ended."""
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        take_interrupts()
+        return super().__call__(*args, **options)
+
+
+app = _Perps(
     name="perps",
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -61,7 +72,8 @@ def expected_errors() -> Iterator[None]:
     for name in ("stdout", "stderr"):  # closed by the caller
         setattr(sys, name, getattr(sys, name) or Path(os.devnull).open("w"))  # noqa: SIM115
     try:
-        yield
+        with plain_interrupts() if signal.getsignal(signal.SIGINT) is end_at_once else nullcontext():
+            yield
         sys.stdout.flush()
     except BrokenPipeError:  # `perps query … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

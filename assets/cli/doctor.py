@@ -26,6 +26,7 @@ import typer
 from assets.cli.base import command
 from pipelines import __version__, warehouse
 from pipelines.fetch import FetchResult
+from pipelines.files import regular
 from pipelines.limits import SHARE
 from pipelines.load import LoadResult
 from pipelines.reading import Flaw
@@ -176,6 +177,8 @@ def doctor(
 
     One asset (BTC, or the first of `--assets`), the last whole day. Exit status 1 where a verdict is red.
     """
+    if output:
+        regular(output)  # told before anything is requested
     given = settings.assets if "assets" in settings.model_fields_set else _MEASURED_ASSETS
     with tempfile.TemporaryDirectory(prefix="perplake-doctor-") as folder:
         own = {

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines.files import regular
 from pipelines.locks import moment
 from pipelines.settings import Settings, in_full
 
@@ -31,10 +32,11 @@ def dagster_home(settings: Settings) -> Path:
         folder = in_full(Path(users)).resolve()
         if not folder.is_dir():
             raise ValueError(f"DAGSTER_HOME names {folder}, which is no folder: make it, or unset the variable")
+        regular(folder / "dagster.yaml")
         return folder
     folder = (settings.home / "dagster").resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    template, used, written = (file.read_bytes() if file.exists() else b"" for file in (TEMPLATE, *_files(folder)))
+    template, used, written = (regular(file).read_bytes() if file.exists() else b"" for file in (TEMPLATE, *_files(folder)))
     untouched = used == written or hashlib.sha256(used).hexdigest()[:12] in _WRITTEN_BEFORE
     if used != template and untouched:
         for file in _files(folder):

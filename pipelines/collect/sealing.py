@@ -20,6 +20,7 @@ import msgspec
 
 from pipelines.collect import spool
 from pipelines.collect.polling import PAGES, PageLine
+from pipelines.files import regular
 from pipelines.landing import COLLECTED, Entry, Landing
 from pipelines.reading import Unreadable, read
 from pipelines.settings import Settings
@@ -82,7 +83,7 @@ class Sealer:
     def _pages(self, file: Path) -> Iterator[tuple[Entry, bytes]]:
         """The entries of a file's pages, each with its body. The run is that of the landing that they are put into."""
         by_stream: dict[str, list[bytes]] = defaultdict(list)
-        for line in file.read_bytes().split(b"\n")[:-1]:  # what follows the last line's end is no whole line
+        for line in regular(file).read_bytes().split(b"\n")[:-1]:  # what follows the last line's end is no whole line
             of, _, content = line.partition(b"\t")
             by_stream[of.decode(errors="replace")].append(content)
         for content in by_stream.pop(PAGES, []):

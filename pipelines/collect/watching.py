@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector as Metrics
 
 from pipelines.collect import spool
 from pipelines.collect.collector import Collector
+from pipelines.files import regular
 
 log = logging.getLogger("perplake.collect")
 
@@ -140,7 +141,7 @@ def states(root: Path) -> list[tuple[State, bool]]:
     found = []
     for file in sorted(root.glob("*/status.json")):
         try:
-            state = msgspec.json.decode(file.read_bytes(), type=State)
+            state = msgspec.json.decode(regular(file).read_bytes(), type=State)
         except (OSError, ValueError):
             continue
         found.append((state, spool.lives(file.parent)))

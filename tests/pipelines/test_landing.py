@@ -176,7 +176,7 @@ def test_what_is_no_file_is_named_and_replaced(kind: str, tmp_path: Path) -> Non
     for path in (where, part):
         path.unlink()
         make(path)
-    with pytest.raises(OSError, match=r"(is no file\)|is missing); `perps run`"):
+    with pytest.raises(OSError, match=r"(a file is needed\)|is missing); `perps run`"):
         landing.body(entry(body))
     assert list(landing.iterate()) == [] and "is left out" in next(iter(landing.damage))
     again = Landing(str(tmp_path), "r2")

@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import nullcontext
 from io import StringIO
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from assets.cli import app
 from assets.cli.base import expected_errors, of_the_machine
 from assets.cli.printing import _Plain
 from pipelines.errors import Transient, printable
+from pipelines.files import regular
 
 
 def nested(problem: Exception) -> Exception:
@@ -66,6 +70,59 @@ def test_a_home_that_is_no_folder_is_one_line(command: list[str], tmp_path: Path
     result = CliRunner().invoke(app, [*command, "--home", str(tmp_path / "home")])
     assert result.exit_code == 2 and result.output.strip().count("\n") == 0, result.output
     assert result.output.startswith("perps: ") and "home" in result.output
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["import", "bitmex", "funding_rates", "device"],
+        ["restore", "backup"],
+        ["backup", "backup"],
+        ["doctor", "--output", "device"],
+        ["prune"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_device_in_place_of_a_file_is_one_line(command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe is refused by the same rule; a device that ends is one that no test waits for."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PERPLAKE_HOME", "home")
+    for file in (Path("device"), Path("backup/backup.json"), Path("home/dagster/dagster.yaml")):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.symlink_to("/dev/null")
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 2 and result.output.strip().count("\n") == 0, result.output
+    assert "is a pipe or a device: a file is needed" in result.output
+
+
+@pytest.mark.parametrize(("make", "refused"), [(os.mkfifo, True), (Path.mkdir, True), (Path.touch, False), (None, False)])
+def test_only_files_and_what_is_not_there_are_read(make: Callable[[Path], None] | None, refused: bool, tmp_path: Path) -> None:
+    if make:
+        make(tmp_path / "x")
+    with pytest.raises(OSError, match="a file is needed") if refused else nullcontext():
+        assert regular(tmp_path / "x") == tmp_path / "x"
+
+
+def _ends_at(moment: str) -> subprocess.CompletedProcess[str]:
+    """`perps version` whose process gets SIGINT where Python first runs `moment`: an import, or the end of the interpreter."""
+    code = f"""
+import atexit, os, runpy, signal, sys
+def stop(*_): os.kill(os.getpid(), signal.SIGINT)
+class Finder:
+    def find_spec(name, *_):
+        if name == {moment!r}: stop()
+if {moment!r} == "atexit": atexit.register(stop)
+sys.meta_path.insert(0, Finder)
+sys.argv = ["perps", "version"]
+runpy.run_module("assets.cli", run_name="__main__", alter_sys=True)
+"""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("moment", ["assets.cli.base", "assets.cli.serve", "atexit"])
+def test_ctrl_c_outside_of_a_commands_work_is_one_line(moment: str) -> None:
+    ended = _ends_at(moment)
+    assert (ended.returncode, ended.stderr.split()) == (130, ["stopped"]), ended.stderr
 
 
 def test_an_unknown_log_level_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
