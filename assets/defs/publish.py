@@ -27,6 +27,7 @@ MARTS = [
     for n in manifest()["nodes"].values()
     if n["schema"] == "marts" and n["resource_type"] == "model"
 ]
+_EVALUATED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
 COPY, PARQUET, REPORT = (dg.AssetKey(["serving", name]) for name in ("marts_duckdb", "marts_parquet", "report"))
 
 
@@ -89,11 +90,16 @@ def publish(context: dg.AssetExecutionContext, settings: SettingsResource) -> It
 
 
 def failed_checks(instance: dg.DagsterInstance, keys: Sequence[dg.AssetCheckKey]) -> list[str]:
-    """The checks whose last evaluation, in whatever run, failed with severity error."""
-    failed = []
-    for key, record in instance.event_log_storage.get_latest_asset_check_execution_by_key(keys).items():
-        event = record.event.dagster_event if record.event else None
-        if record.status == AssetCheckExecutionRecordStatus.FAILED and event:
+    """The checks whose last evaluation, in whatever run, failed with severity error.
+
+    A run that ended before it came to a check leaves it planned: the evaluation before it counts.
+    """
+    failed, storage = [], instance.event_log_storage
+    for key, latest in storage.get_latest_asset_check_execution_by_key(keys).items():
+        is_planned = latest.status == AssetCheckExecutionRecordStatus.PLANNED
+        evaluated = storage.get_asset_check_execution_history(key, limit=1, status=_EVALUATED) if is_planned else [latest]
+        event = evaluated[0].event.dagster_event if evaluated and evaluated[0].event else None
+        if event and evaluated[0].status == AssetCheckExecutionRecordStatus.FAILED:
             evaluation = event.asset_check_evaluation_data
             if evaluation.severity == dg.AssetCheckSeverity.ERROR and not evaluation.passed:
                 failed.append(f"{key.asset_key.to_user_string()}: {key.name}")

@@ -3,7 +3,8 @@
 `PERPLAKE_NOTIFY` has Apprise URLs, separated by spaces (`json://127.0.0.1:8000/hook`, `slack://…`); they are secrets, come from
 the environment and are never logged. `on_regime` reads the published copy; its cursor has the keys of the notices sent, so that
 each is sent once. It is off until switched on in the UI. `on_failure`, `on_success` and `on_killed` are on: they note how runs
-ended, of the command line, the UI and schedules alike; so is `on_old_runs`, which deletes them from Dagster's history.
+ended, of the command line, the UI and schedules alike, and mark those as failed of which a check of severity error failed, or
+whose process was killed. So is `on_old_runs`, which deletes runs from Dagster's history.
 `on_collected` loads what `perps collect` has put into landing; it is off until switched on.
 
 Alone: ``notices(Path("published/perplake.duckdb"))``.
@@ -30,7 +31,7 @@ from assets.regimes import posture, with_market
 from assets.regimes.forecasts.plan import TARGETS, WARNING
 from assets.runtime.history import delete_old_runs
 from assets.runtime.orphans import fail_orphaned_runs
-from assets.runtime.outcomes import WINDOW_TAG, check_outcomes, note_run
+from assets.runtime.outcomes import WINDOW_TAG, check_outcomes, fail_incomplete, note_run
 from pipelines.errors import printable
 from pipelines.landing import COLLECTED, Landing
 from pipelines.windows import to_datetime
@@ -148,24 +149,22 @@ def on_failure(context: dg.RunFailureSensorContext) -> None:
     """A readable reason in the daemon's log, in the sensor's ticks, and to the addresses."""
     line = reason(context)
     context.log.error(line)
-    _note(context, "failed", [line])
+    if not context.instance.all_logs(context.dagster_run.run_id, of_type=dg.DagsterEventType.RUN_SUCCESS):
+        _note(context, "failed", [line])  # else `on_success` has noted it as incomplete
     _tell(context, Notice(context.dagster_run.run_id, "perplake: a run failed", line))
 
 
 @dg.run_status_sensor(
     run_status=dg.DagsterRunStatus.SUCCESS,
-    description=f"Tells which checks of severity error failed in a run whose steps succeeded, to the Apprise URLs in {VARIABLE}.",
+    description="Marks a run whose steps succeeded as failed where a check of severity error failed.",
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
 def on_success(context: dg.RunStatusSensorContext) -> None:
-    """Note the run, and tell of its failed checks."""
-    errors = [check for check in check_outcomes(context.instance, context.dagster_run.run_id) if check.is_error]
-    lines = [f"{check.name}: {'; '.join(check.reasons)}" for check in errors]
-    _note(context, "incomplete" if errors else "succeeded", lines)
-    if errors:
-        title = f"perplake: {len(errors)} checks failed in run {context.dagster_run.run_id[:8]}"
-        context.log.error(f"{title}: {'; '.join(lines)}")
-        _tell(context, Notice(context.dagster_run.run_id, title, "\n".join(lines)))
+    """Note the run. Of one that is marked as failed here, `on_failure` tells; the command line marks its own."""
+    if context.dagster_run.status == dg.DagsterRunStatus.SUCCESS:
+        checks = check_outcomes(context.instance, context.dagster_run.run_id)
+        lines = fail_incomplete(context.instance, context.dagster_run, checks)
+        _note(context, "incomplete" if lines else "succeeded", lines)
 
 
 @dg.sensor(
@@ -256,5 +255,5 @@ def reason(context: dg.RunFailureSensorContext) -> str:
         message = (error.cause or error).message if error else event.message
         steps.setdefault(" ".join(str(message).split())[:500], []).append(str(event.step_key))
     job = "chosen assets" if run.job_name.startswith("__") else run.job_name
-    failures = "; ".join(f"{', '.join(names)}: {message}" for message, names in steps.items()) or context.failure_event.message
-    return f"run {run.run_id[:8]} of {job} ({_window(run)}) failed at {failures}"
+    failures = "; ".join(f" at {', '.join(names)}: {message}" for message, names in steps.items())
+    return f"run {run.run_id[:8]} of {job} ({_window(run)}) failed{failures or f': {context.failure_event.message}'}"

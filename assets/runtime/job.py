@@ -19,7 +19,7 @@ import msgspec
 from assets.runtime.emulator import RunningEmulator, emulator
 from assets.runtime.instance import dagster_instance, shown_in_the_timeline
 from assets.runtime.interrupts import is_interrupt
-from assets.runtime.outcomes import WINDOW_TAG, RunOutcome, check_outcomes, note_run, ranges
+from assets.runtime.outcomes import WINDOW_TAG, RunOutcome, check_outcomes, fail_incomplete, note_run, ranges
 from assets.runtime.session import Progress, Session
 from pipelines import warehouse
 from pipelines.clock import Clock
@@ -154,6 +154,8 @@ def _execute(ready: Prepared, job_of: JobOf, progress: Progress, started: dateti
         if any(is_interrupt(event.step_failure_data.error) for event in failures):
             raise KeyboardInterrupt
         checks = check_outcomes(instance, result.run_id)
+        if result.success:
+            fail_incomplete(instance, result.dagster_run, checks)
         delete_old_runs(instance, settings.history_days)
     fetched = [f for by_source in session.fetched.values() for f in by_source.values()]
     outcome = RunOutcome(

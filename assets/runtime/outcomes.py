@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Required, TypedDict
 import msgspec
 
 from assets.report.outcomes import CheckOutcome, Severity
+from pipelines.files import regular
 from pipelines.settings import Settings
 from pipelines.windows import Window
 
@@ -70,10 +71,21 @@ def _outcome(evaluation: dg.AssetCheckEvaluation) -> CheckOutcome:
     )
 
 
+def fail_incomplete(instance: dg.DagsterInstance, run: dg.DagsterRun, checks: Iterable[CheckOutcome]) -> list[str]:
+    """Mark a run whose steps all succeeded as failed where a check of severity error failed; a line for each such check.
+
+    The list of runs, its timeline and alerts know steps alone: a run whose venue didn't answer would be green in them.
+    """
+    lines = [f"{check.name}: {'; '.join(check.reasons)}" for check in checks if check.is_error]
+    if lines:
+        instance.report_run_failed(run, f"every step succeeded, and checks failed: {'. '.join(lines)}")
+    return lines
+
+
 def note_run(published: Path, started: str, **values: Any) -> None:
     """Add what is known of a run, by its start (ISO, UTC), to `runs.jsonl` in the folder of the published copy."""
     published.mkdir(parents=True, exist_ok=True)
-    with (published / "runs.jsonl").open("a") as file:
+    with regular(published / "runs.jsonl").open("a") as file:
         file.write(json.dumps({"started": started, **values}) + "\n")
 
 

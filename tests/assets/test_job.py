@@ -186,6 +186,8 @@ def test_faults_are_reported(emulator: Served, troubled: Path) -> None:
     assert faults == {"region", "429", "empty_page", "html", "truncated", "missing_field"}
     assert ended.status == 1, ended.output
     output = " ".join(ended.output.split())
+    with dg.DagsterInstance.from_config(str(troubled / "dagster")) as instance:
+        assert [run.status for run in instance.get_runs()] == [dg.DagsterRunStatus.FAILURE], "the UI's list shows it"
     assert "kraken_futures" in output and "refuses this machine" in output and "leave the venue out with `--venues`" in output
     assert "hyperliquid /info fundingHistory: in quarantine, $[0].fundingRate" in output
     assert "check failed landing/hyperliquid" not in output  # the row came when it was requested again; Binance's did not

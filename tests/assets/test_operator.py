@@ -215,9 +215,17 @@ def test_a_failure_is_told_and_noted(
     told: list[str] = []
     monkeypatch.setattr("assets.defs.sensors.send", lambda notice, urls: told.append(f"{notice.title}\n{notice.body}"))
     ended = dg.materialize([checked], instance=instance, raise_on_error=False, tags={"dagster/partition": "2025-10-03"})
-    event = next(e for e in reversed(ended.all_events) if e.is_job_failure or e.is_job_success)
-    context = dg.build_run_status_sensor_context("sensor", event, instance, ended.dagster_run)
-    (on_failure if breaks else on_success)(context.for_run_failure() if breaks else context)
+    run = ended.dagster_run
+    for _ in range(2):  # a run that is marked already, as one of the command line, is left as it is
+        if not breaks:
+            success = next(event for event in ended.all_events if event.is_job_success)
+            on_success(dg.build_run_status_sensor_context("sensor", success, instance, run))
+        marked = instance.get_run_by_id(run.run_id)
+        assert marked and marked.status == FAILURE, "the list of runs shows no checks"
+        run = marked
+    [failure] = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
+    assert failure.dagster_event
+    on_failure(dg.build_run_status_sensor_context("sensor", failure.dagster_event, instance, run).for_run_failure())
     [text] = told
     assert ("the disk is full" if breaks else "table: whole: 2025-10-03 was not answered") in text and "odd" not in text
     [noted] = noted_runs(Settings().published)
@@ -235,10 +243,16 @@ def test_lines_about_runs_that_are_damaged_are_left_out(tmp_path: Path) -> None:
     printing.last_runs([late, early])  # what looks like markup is text
 
 
-def test_the_last_word_of_a_check_counts_where_it_is_an_error(instance: dg.DagsterInstance) -> None:
+def test_the_last_word_of_a_check_counts_where_it_is_an_error(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dg.materialize([checked], instance=instance)
     keys = [dg.AssetCheckKey(dg.AssetKey("table"), name) for name in ("whole", "odd", "never run")]
     assert failed_checks(instance, keys) == ["table: whole"]
+    with monkeypatch.context() as broken:
+        broken.setenv("BREAK", "1")
+        assert not dg.materialize([checked], instance=instance, raise_on_error=False).success
+    assert failed_checks(instance, keys) == ["table: whole"], "a run that didn't come to the check says nothing of it"
     good = dg.AssetCheckEvaluation(keys[0].asset_key, "whole", passed=True)
     instance.report_runless_asset_event(good)
     assert failed_checks(instance, keys) == []
