@@ -13,7 +13,7 @@ Alone: `cd dbt_project && dbt build` on the warehouse that ran last.
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from graphlib import TopologicalSorter
@@ -22,10 +22,11 @@ from typing import Any
 
 import dagster as dg
 import duckdb
+import pyarrow
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
 from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 
-from assets.defs.checks.factory import SHOWN, as_markdown
+from assets.defs.checks.factory import BLOCKED, SHOWN, WARNED, shown
 from assets.defs.resources import SettingsResource
 from assets.runtime.interrupts import plain_interrupts, stops_the_run
 from pipelines import warehouse
@@ -116,6 +117,13 @@ def manifest() -> dict[str, Any]:
     return content
 
 
+def _rule(test: Mapping[str, Any]) -> str:
+    """What a dbt test holds: its description, else its macro with its arguments."""
+    generic = test.get("test_metadata") or {}
+    arguments = ", ".join(f"{k}={v}" for k, v in generic.get("kwargs", {}).items() if k != "model")
+    return test.get("description") or (f"{generic['name']}({arguments})" if generic else str(test["name"]))
+
+
 class Translator(DagsterDbtTranslator):
     """Models are keyed `<schema>/<name>`, raw tables as load keys them; a source's staging models are in its group."""
 
@@ -135,6 +143,14 @@ class Translator(DagsterDbtTranslator):
             return found
         columns = [dg.TableColumn(column, kind, description) for column, (kind, description) in dataset.columns.items()]
         return {**found, "dagster/column_schema": dg.TableSchema(columns)}
+
+    def get_asset_check_spec(self, asset_spec: dg.AssetSpec, manifest: Any, unique_id: str, project: Any) -> Any:
+        """With what the test holds, and what to do where it fails."""
+        spec = super().get_asset_check_spec(asset_spec, manifest, unique_id, project)
+        if spec is None:
+            return None
+        action = f"Blocks. Where it fails: {BLOCKED}" if spec.blocking else f"Warns. Where it does: {WARNED}"
+        return spec._replace(description=f"{_rule(manifest['nodes'][unique_id])}. {action}")
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
         layer = dbt_resource_props["fqn"][1:-1]
@@ -184,13 +200,16 @@ class Plan:
     left_out: tuple[str, ...]
 
 
-def plan(connection: duckdb.DuckDBPyConnection, chosen: set[str] | None = None) -> Plan:
+def plan(connection: duckdb.DuckDBPyConnection, chosen: set[str] | None = None, tests: Collection[str] = ()) -> Plan:
     """The dbt call that brings the marts up to date, or only the `chosen` models (unique ids) and what they need.
 
     Another project than the one that built the marts rebuilds everything. Otherwise tables are rebuilt for the window that
     changed; what can't have changed (seeds, views) is left alone. A source's first rows make the views of it, and of what reads
-    it; staging models of sources without rows are left out. Tests run in any case.
+    it; staging models of sources without rows are left out. Tests run in any case; where no model is chosen, these `tests` alone,
+    by name.
     """
+    if chosen == set() and tests:
+        return Plan(["test", "--no-populate-cache", "--no-write-json", "--select", *sorted(tests)], {}, False, ())
     built, changed, sources = warehouse.built(connection), warehouse.changed(connection), warehouse.loaded_sources(connection)
     rebuild = built is None or built.project != fingerprint()
     window = None
@@ -249,7 +268,8 @@ def dbt_models(context: dg.AssetExecutionContext, settings: SettingsResource) ->
     with warehouse.one_writer(resolved.database):
         with warehouse.connect(resolved.database) as connection:
             warehouse.prepare(connection, resolved.market)
-            todo = plan(connection, {name for name in selected if name.startswith("model.")})
+            tests = [key.name for key in context.selected_asset_check_keys]
+            todo = plan(connection, {name for name in selected if name.startswith("model.")}, tests)
         variables = {"warehouse": str(resolved.database.resolve()), **todo.window}
         done = invoke(todo.arguments, variables, parse(resolved.database.stem))
         failed = {r.node.unique_id: r for r in done.result.results if r.status in ("fail", "warn")}
@@ -273,7 +293,7 @@ def dbt_models(context: dg.AssetExecutionContext, settings: SettingsResource) ->
     for name, event in done.events.items():
         if name.startswith("test."):
             for result in event.to_default_asset_events(manifest(), TRANSLATOR, context):
-                yield _described(result, failed.get(name), rows.get(name, ""))
+                yield _described(result, failed.get(name), rows.get(name))
 
 
 def _metadata(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, Any]]:
@@ -291,21 +311,20 @@ def _metadata(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, Any]
     return metadata
 
 
-def _offending(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
-    return as_markdown(connection.execute(f"FROM ({sql}) LIMIT {SHOWN}").to_arrow_table())
+def _offending(connection: duckdb.DuckDBPyConnection, sql: str) -> pyarrow.Table:
+    return connection.execute(f"FROM ({sql}) LIMIT {SHOWN}").to_arrow_table()
 
 
-def _described(result: Any, failure: Any, rows: str) -> Any:
+def _described(result: Any, failure: Any, rows: pyarrow.Table) -> Any:
     """A failed test's result with its reason and offending rows; any other result as it is."""
     if failure is None or not isinstance(result, dg.AssetCheckResult):
         return result
-    test = failure.node.test_metadata
-    rule = f"{test.name}({', '.join(f'{k}={v}' for k, v in test.kwargs.items() if k != 'model')})" if test else failure.node.name
+    blocking = result.severity == dg.AssetCheckSeverity.ERROR
     return dg.AssetCheckResult(
         asset_key=result.asset_key,
         check_name=result.check_name,
         passed=result.passed,
         severity=result.severity,
-        description=f"{failure.failures} offending: {failure.node.description or rule}",
-        metadata={**result.metadata, "offending": failure.failures, "rows": dg.MetadataValue.md(rows)},
+        description=f"{failure.failures} offending: {_rule(manifest()['nodes'][failure.node.unique_id])}",
+        metadata={**result.metadata, **shown(rows, failure.failures, blocking)},
     )

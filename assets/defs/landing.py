@@ -13,6 +13,7 @@ import dagster as dg
 from assets.defs.days import is_partitioned, materialized, not_materialized
 from assets.defs.resources import DAYS, SettingsResource
 from assets.runtime.interrupts import plain_interrupts
+from assets.runtime.outcomes import last_evaluations
 from assets.runtime.session import Session
 from assets.runtime.stages import fetch_problems, unlisted_assets
 from pipelines.fetch import FetchResult, fetch
@@ -58,11 +59,12 @@ def fetch_sources(
     context: dg.AssetExecutionContext, settings: SettingsResource, session: dg.ResourceParam[Session]
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     """Fetch the chosen sources side by side into landing."""
-    run = session.run(context, settings.resolve())
-    chosen, notes = run.chosen_sources()
     selected = {key.path[-1] for key in context.selected_asset_keys}
     if not selected:
-        raise dg.Failure(f"{FETCHED_WHOLE} tells how a fetch ended and can't be repeated alone: materialise the asset instead")
+        yield from _told_again(context)
+        return
+    run = session.run(context, settings.resolve())
+    chosen, notes = run.chosen_sources()
     session.messages += notes
     for note in notes:
         context.log.warning(note)
@@ -84,6 +86,18 @@ def fetch_sources(
         session.whole_days[source] = days = result.whole_days(run)
         yield materialized(context, landing_key(source), {day: {} for day in days}, _metadata(run, result))
         yield fetched_whole_check(result, _missing(run, days) if is_partitioned(context) else [])
+
+
+def _told_again(context: dg.AssetExecutionContext) -> Iterator[dg.AssetCheckResult]:
+    """Of checks that are executed alone the last result: they tell how a fetch ended, and only a fetch can change that."""
+    told = last_evaluations(context.instance, context.selected_asset_check_keys)
+    if not told:
+        raise dg.Failure(f"{FETCHED_WHOLE} tells how a fetch ended, and there was none: materialise the asset")
+    for key, last in told.items():
+        context.log.warning(f"{key.to_user_string()} tells how the last fetch ended: materialise the asset to fetch again")
+        yield dg.AssetCheckResult(
+            asset_key=key.asset_key, check_name=key.name, passed=last.passed, severity=last.severity, metadata=last.metadata
+        )
 
 
 def _metadata(run: Run, result: FetchResult) -> dict[str, object]:

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 
 import dagster as dg
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from assets.defs import dbt  # the module: a definition that is imported by name would be loaded twice
 from assets.defs.checks import steps
@@ -19,7 +18,7 @@ from assets.defs.dbt import manifest
 from assets.defs.regimes import REGIMES
 from assets.defs.resources import SettingsResource
 from assets.defs.snapshot import copy_marts, write_parquet
-from assets.runtime.outcomes import check_outcomes
+from assets.runtime.outcomes import check_outcomes, last_evaluations
 from pipelines import warehouse
 
 MARTS = [
@@ -27,7 +26,6 @@ MARTS = [
     for n in manifest()["nodes"].values()
     if n["schema"] == "marts" and n["resource_type"] == "model"
 ]
-_EVALUATED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
 COPY, PARQUET, REPORT = (dg.AssetKey(["serving", name]) for name in ("marts_duckdb", "marts_parquet", "report"))
 
 
@@ -90,20 +88,12 @@ def publish(context: dg.AssetExecutionContext, settings: SettingsResource) -> It
 
 
 def failed_checks(instance: dg.DagsterInstance, keys: Sequence[dg.AssetCheckKey]) -> list[str]:
-    """The checks whose last evaluation, in whatever run, failed with severity error.
-
-    A run that ended before it came to a check leaves it planned: the evaluation before it counts.
-    """
-    failed, storage = [], instance.event_log_storage
-    for key, latest in storage.get_latest_asset_check_execution_by_key(keys).items():
-        is_planned = latest.status == AssetCheckExecutionRecordStatus.PLANNED
-        evaluated = storage.get_asset_check_execution_history(key, limit=1, status=_EVALUATED) if is_planned else [latest]
-        event = evaluated[0].event.dagster_event if evaluated and evaluated[0].event else None
-        if event and evaluated[0].status == AssetCheckExecutionRecordStatus.FAILED:
-            evaluation = event.asset_check_evaluation_data
-            if evaluation.severity == dg.AssetCheckSeverity.ERROR and not evaluation.passed:
-                failed.append(f"{key.asset_key.to_user_string()}: {key.name}")
-    return sorted(failed)
+    """The checks whose last evaluation failed with severity error."""
+    return sorted(
+        f"{key.asset_key.to_user_string()}: {key.name}"
+        for key, evaluation in last_evaluations(instance, keys).items()
+        if evaluation.severity == dg.AssetCheckSeverity.ERROR and not evaluation.passed
+    )
 
 
 @dg.asset(

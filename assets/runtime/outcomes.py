@@ -58,6 +58,25 @@ def check_outcomes(instance: dg.DagsterInstance, run_id: str) -> list[CheckOutco
     return [_outcome(log.dagster_event.asset_check_evaluation_data) for log in logs if log.dagster_event]
 
 
+def last_evaluations(
+    instance: dg.DagsterInstance, keys: Iterable[dg.AssetCheckKey]
+) -> dict[dg.AssetCheckKey, dg.AssetCheckEvaluation]:
+    """The last evaluation of each check that has one, in whatever run.
+
+    A run that ended before it came to a check leaves it planned: the evaluation before it counts.
+    """
+    from dagster._core.storage.asset_check_execution_record import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES as EVALUATED
+
+    found, storage = {}, instance.event_log_storage
+    for key, latest in storage.get_latest_asset_check_execution_by_key(list(keys)).items():
+        if latest.status not in EVALUATED:
+            [latest, *_] = storage.get_asset_check_execution_history(key, limit=1, status=EVALUATED) or [latest]
+        event = latest.event.dagster_event if latest.event and latest.status in EVALUATED else None
+        if event:
+            found[key] = event.asset_check_evaluation_data
+    return found
+
+
 def _outcome(evaluation: dg.AssetCheckEvaluation) -> CheckOutcome:
     metadata: Mapping[str, Any] = {name: value.value for name, value in evaluation.metadata.items()}
     return CheckOutcome(

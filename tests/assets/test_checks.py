@@ -474,6 +474,8 @@ def test_many_offending_rows_are_counted_and_the_first_shown(healthy):
     assert result.metadata["offending"].value == 960 * 8
     assert len(lines) == 2 + 20
     assert lines[:3] == ["| hour | text | nothing |", "| --- | --- | --- |", "| 0 | a\\|b |  |"]
+    assert result.metadata["first"].value == "hour 0, text a|b, nothing ; and 7,679 more"
+    assert "perps explain" in result.metadata["what_to_do"].value
 
 
 @pytest.mark.skipif(not SERIES.is_dir(), reason="the recorded series are absent: ../shared/recordings/series")

@@ -6,6 +6,7 @@ and compares checksums of all marts (`tests.whole`), at one clock.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import re
 import shutil
@@ -21,6 +22,7 @@ import dagster as dg
 import duckdb
 import pytest
 
+from assets.definitions import defs
 from assets.runtime.emulator import attach
 from infra.emulator.testing import Served
 from pipelines import warehouse
@@ -91,6 +93,17 @@ def latest(home: Path, *key: str) -> Mapping[str, dg.MetadataValue]:
         event = instance.get_latest_materialization_event(dg.AssetKey(key))
     assert event and event.asset_materialization
     return event.asset_materialization.metadata
+
+
+def executed_alone(home: Path, mart: str, check: str) -> str:
+    """The first offending row of a test of dbt that is executed alone, as in the UI."""
+    key = dg.AssetCheckKey(dg.AssetKey(["marts", mart]), check)
+    config = {"home": str(home), "mode": "synthetic"}
+    job = defs.resolve_implicit_global_asset_job_def().get_subset(asset_check_selection={key})
+    ended = job.execute_in_process(run_config={"resources": {"settings": {"config": config}}}, raise_on_error=False)
+    [evaluation] = ended.get_asset_check_evaluations()
+    assert not ended.success and not evaluation.passed
+    return str(evaluation.metadata["first"].value)
 
 
 def test_the_reference_is_whole(reference: Reference) -> None:
@@ -284,6 +297,8 @@ def test_a_failed_dbt_test_keeps_what_was_published_and_a_series_in_another_unit
         assert f"check failed marts/{mart}: unique_key_{mart}_{columns}: 1 offending: unique_key(columns=" in output
     assert "check failed marts/daily_assets: holds_daily_assets_least_close" in output
     assert "check failed marts/coverage_daily: holds_coverage_daily_" in output
+    with multiprocessing.get_context("fork").Pool(1) as other:
+        assert other.apply(executed_alone, (copy, "fct_candles", "unique_key_fct_candles_instrument_id__opened_at"))
     after = published(copy).stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     with warehouse.connect(database(copy)) as connection:

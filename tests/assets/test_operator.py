@@ -17,8 +17,9 @@ import pytest
 
 from assets.cli import printing, serve, ui
 from assets.defs.days import materialized, not_materialized
-from assets.defs.landing import landing_key
+from assets.defs.landing import FETCHED_WHOLE, fetch_sources, landing_key
 from assets.defs.publish import failed_checks
+from assets.defs.resources import SettingsResource
 from assets.defs.schedules import first_missing
 from assets.defs.sensors import on_failure, on_success
 from assets.runtime.emulator import RunningEmulator
@@ -256,6 +257,22 @@ def test_the_last_word_of_a_check_counts_where_it_is_an_error(
     good = dg.AssetCheckEvaluation(keys[0].asset_key, "whole", passed=True)
     instance.report_runless_asset_event(good)
     assert failed_checks(instance, keys) == []
+
+
+def test_a_check_of_a_fetch_that_is_executed_alone_tells_again_what_it_told(instance: dg.DagsterInstance) -> None:
+    key = dg.AssetCheckKey(landing_key("okx"), FETCHED_WHOLE)
+
+    def executed() -> dg.ExecuteInProcessResult:
+        resources = {"settings": SettingsResource(), "session": Session()}
+        chosen = dg.AssetSelection.checks(key)
+        return dg.materialize([fetch_sources], selection=chosen, resources=resources, instance=instance, raise_on_error=False)
+
+    assert not executed().success, "there was no fetch"
+    told = dg.AssetCheckEvaluation(key.asset_key, key.name, passed=False, metadata={"problems": ["a request failed"]})
+    instance.report_runless_asset_event(told)
+    for _ in range(2):
+        [again] = executed().get_asset_check_evaluations()
+        assert (again.passed, again.severity, again.metadata) == (False, told.severity, told.metadata)
 
 
 def test_history_is_deleted_by_age_and_what_is_materialised_stays(instance: dg.DagsterInstance) -> None:

@@ -19,6 +19,12 @@ from assets.defs.resources import SettingsResource
 from pipelines import warehouse
 
 SHOWN = 20
+#: What an operator does about a check that blocks, and about one that warns.
+BLOCKED = (
+    "`perps run`, which makes the tables again. If the check fails again, `perps explain` goes from a row of a fact to the bytes "
+    "that the venue sent: report it with them. Until it passes, the published copy stays as it was."
+)
+WARNED = "Nothing, if the reason explains the rows; `perps explain` goes from a row of a fact to the bytes that the venue sent."
 
 
 @dataclass(frozen=True)
@@ -67,8 +73,7 @@ class Check:
             severity=self.severity,
             description=f"{rows.num_rows} offending: {self.reason}" if rows.num_rows else None,
             metadata={
-                "offending": rows.num_rows,
-                "rows": dg.MetadataValue.md(as_markdown(rows.slice(0, SHOWN))),
+                **shown(rows, rows.num_rows, self.blocking),
                 "reason": self.reason,
                 **({"problems": rows["message"].to_pylist()} if "message" in rows.column_names else {}),
                 "sql": self.sql,
@@ -102,11 +107,25 @@ def _failure_cases(schema: pa.DataFrameSchema, table: pyarrow.Table) -> pyarrow.
     return pyarrow.table({})
 
 
+def shown(rows: pyarrow.Table, count: int, blocking: bool) -> dict[str, object]:
+    """Offending rows, of which there are `count`, as metadata of a check: the first one in words, since a table takes a click to
+    be seen, and what to do.
+    """
+    found: dict[str, object] = {"offending": count, "rows": dg.MetadataValue.md(as_markdown(rows.slice(0, SHOWN)))}
+    if rows.num_rows:
+        [first] = rows.slice(0, 1).to_pylist()
+        more = f"; and {count - 1:,} more" if count > 1 else ""
+        found["first"] = ", ".join(f"{name} {_text(value)}" for name, value in first.items())[:500] + more
+        found["what_to_do"] = BLOCKED if blocking else WARNED
+    return found
+
+
 def as_markdown(rows: pyarrow.Table) -> str:
     """Rows as a Markdown table; empty where there are none."""
     if not rows.num_rows:
         return ""
-    lines = [rows.column_names, ["---"] * rows.num_columns, *(map(_text, row.values()) for row in rows.to_pylist())]
+    cells = ([_text(value).replace("|", "\\|") for value in row.values()] for row in rows.to_pylist())
+    lines = [rows.column_names, ["---"] * rows.num_columns, *cells]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -118,4 +137,4 @@ def _text(value: object) -> str:
             return f"{value:.6g}"
         case datetime():
             return f"{value:%Y-%m-%d %H:%M}"
-    return str(value).replace("|", "\\|").replace("\n", " ")
+    return str(value).replace("\n", " ")
