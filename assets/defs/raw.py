@@ -68,6 +68,12 @@ def load_tables(
             tables = [(source, e) for source in sources for e in source.tables if raw_key(source, e) in selected]
             content = {raw_key(*table): _content(connection, run, *table) for table in tables}
             rows = {raw_key(*table): _rows_by_day(connection, run, *table) for table in tables}
+    session.messages += [
+        f"{e.source} {e.path_label}: page {e.page} is in quarantine: {e.problem}"
+        for name, result in loaded.items()
+        if name not in fetched  # of what this run has fetched, the check `fetched_whole` tells
+        for e in result.quarantined
+    ]
     for source in sources:
         yield from _materialized(context, run, source, fetched.get(source.name), loaded[source.name], content, rows)
 

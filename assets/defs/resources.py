@@ -16,6 +16,7 @@ import dagster as dg
 from pydantic import Field, ValidationError
 
 from assets.runtime.emulator import HISTORY_DAYS
+from assets.runtime.interrupts import noticed, raise_noticed
 from assets.runtime.orphans import alive
 from assets.runtime.session import Session
 from pipelines.settings import Settings
@@ -71,11 +72,15 @@ class SettingsResource(dg.ConfigurableResource):
         if context.run is None:  # of a sensor
             yield self
             return
-        with alive(self.resolve().home, context.run.run_id):
+        with alive(self.resolve().home, context.run.run_id), noticed():
             yield self
 
     def resolve(self) -> Settings:
-        """This run's settings: what is configured here over environment over file over defaults."""
+        """This run's settings: what is configured here over environment over file over defaults.
+
+        Every step begins with it. Raises `KeyboardInterrupt` where Ctrl-C was pressed and a step before has lost it.
+        """
+        raise_noticed()
         given = {**self.model_dump(exclude={"choices", "replayed_market", "replayed_sources"}), **self.choices.model_dump()}
         settings = Settings(**{name: value for name, value in given.items() if value is not None})
         return settings.replaying(self.replayed_market, self.replayed_sources) if self.replayed_market else settings

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from pipelines.settings import Settings, in_full
 
 if TYPE_CHECKING:
     import dagster as dg
+    from dagster._core.storage.compute_log_manager import CapturedLogContext
 
 TEMPLATE = Path(__file__).parents[2] / "infra" / "dagster" / "dagster.yaml"
 #: The first digits of SHA-256 of the copies that version 0.1 and the versions after it wrote without noting it.
@@ -61,6 +63,28 @@ def dagster_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
         opened = dg.DagsterInstance.from_config(str(dagster_home(settings)))
     with opened as instance:
         yield instance
+
+
+def with_deaf_children(instance: dg.DagsterInstance) -> dg.DagsterInstance:
+    """The instance, whose processes that copy a step's output don't hear Ctrl-C, which they answer with tracebacks.
+
+    They end with their step.
+    """
+    manager = instance.compute_log_manager
+    capture = manager.capture_logs
+
+    @contextmanager
+    def captured(log_key: Sequence[str]) -> Iterator[CapturedLogContext]:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # children inherit it
+        with ExitStack() as stack:
+            try:
+                context = stack.enter_context(capture(log_key))
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            yield context
+
+    manager.capture_logs = captured
+    return instance
 
 
 def shown_in_the_timeline(instance: dg.DagsterInstance) -> dg.DagsterInstance:

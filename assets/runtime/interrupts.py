@@ -3,6 +3,9 @@
 Dagster raises its own exception for it, which asyncio wraps and dbt takes for a model's error; both stop cleanly for
 `KeyboardInterrupt`. Dagster keeps only the name of a step's exception, so interrupts are recognised by name.
 
+An exception that a handler raises while a destructor runs is dropped, and libraries that hold signals back drop them where their
+block ends. `noticed` keeps what came, and the next step raises it again (`raise_noticed`).
+
 While modules are imported, which takes seconds, and while the interpreter ends, an exception would be printed with its traceback,
 or be lost in a destructor. Nothing has begun by then that could be lost, so the process ends at once.
 """
@@ -11,9 +14,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 _NAMES = {"KeyboardInterrupt", "DagsterExecutionInterruptedError", "SignalReceivedException"}  # Python's, Dagster's, dlt's
@@ -47,6 +51,39 @@ def plain_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+_readers: list[int] = []
+
+
+@contextmanager
+def noticed() -> Iterator[None]:
+    """Within the block `raise_noticed` knows of each Ctrl-C and SIGTERM: Python writes them to a pipe before any handler runs."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    reader, writer = os.pipe()
+    for end in (reader, writer):
+        os.set_blocking(end, False)
+    before, hook = signal.set_wakeup_fd(writer, warn_on_full_buffer=False), sys.unraisablehook
+    sys.unraisablehook = lambda lost: None if stops_the_run(lost.exc_value) else hook(lost)
+    _readers.append(reader)
+    try:
+        yield
+    finally:
+        _readers.remove(reader)
+        sys.unraisablehook = hook
+        signal.set_wakeup_fd(before)
+        os.close(reader)
+        os.close(writer)
+
+
+def raise_noticed() -> None:
+    """Raise `KeyboardInterrupt` where a signal came since the block began, or since it was raised here."""
+    for reader in _readers:
+        with suppress(BlockingIOError):
+            if {signal.SIGINT, signal.SIGTERM} & set(os.read(reader, 4096)):
+                raise KeyboardInterrupt
 
 
 def stops_the_run(error: BaseException | None) -> bool:

@@ -17,7 +17,7 @@ import duckdb
 import msgspec
 
 from assets.runtime.emulator import RunningEmulator, emulator
-from assets.runtime.instance import dagster_instance, shown_in_the_timeline
+from assets.runtime.instance import dagster_instance, shown_in_the_timeline, with_deaf_children
 from assets.runtime.interrupts import is_interrupt
 from assets.runtime.outcomes import WINDOW_TAG, RunOutcome, check_outcomes, fail_incomplete, note_run, ranges
 from assets.runtime.session import Progress, Session
@@ -143,7 +143,7 @@ def _execute(ready: Prepared, job_of: JobOf, progress: Progress, started: dateti
     with dagster_instance(settings) as instance, kept_open(instance), alive(settings.home, run_id):
         fail_orphaned_runs(instance, settings.home)
         result = job.execute_in_process(
-            instance=shown_in_the_timeline(instance),
+            instance=with_deaf_children(shown_in_the_timeline(instance)),
             run_id=run_id,
             raise_on_error=False,
             resources={"session": session},

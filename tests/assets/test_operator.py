@@ -5,8 +5,10 @@ import multiprocessing
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,7 +27,8 @@ from assets.defs.sensors import on_failure, on_success
 from assets.runtime.emulator import RunningEmulator
 from assets.runtime.history import delete_old_runs
 from assets.runtime.hosts import KnownHosts
-from assets.runtime.instance import TEMPLATE, dagster_home, shown_in_the_timeline
+from assets.runtime.instance import TEMPLATE, dagster_home, shown_in_the_timeline, with_deaf_children
+from assets.runtime.interrupts import is_interrupt
 from assets.runtime.orphans import alive, fail_orphaned_runs
 from assets.runtime.outcomes import noted_runs
 from assets.runtime.session import Session
@@ -273,6 +276,44 @@ def test_a_check_of_a_fetch_that_is_executed_alone_tells_again_what_it_told(inst
     for _ in range(2):
         [again] = executed().get_asset_check_evaluations()
         assert (again.passed, again.severity, again.metadata) == (False, told.severity, told.metadata)
+
+
+class Destroyed:
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        sum(range(9))  # Python calls the handler here, and drops what it raises
+
+
+@dg.asset
+def loses_an_interrupt() -> None:
+    Destroyed()
+
+
+@dg.asset(deps=[loses_an_interrupt])
+def comes_after(settings: SettingsResource) -> None:
+    settings.resolve()
+
+
+def test_an_interrupt_that_a_library_has_lost_stops_the_run_before_the_next_step(
+    instance: dg.DagsterInstance, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    resources = {"settings": SettingsResource(home=str(tmp_path))}
+    ended = dg.materialize([loses_an_interrupt, comes_after], resources=resources, instance=instance, raise_on_error=False)
+    assert [event.step_key for event in ended.get_step_success_events()] == ["loses_an_interrupt"]
+    assert is_interrupt(ended.failure_data_for_node("comes_after").error)  # type: ignore[union-attr]
+    assert "Exception ignored" not in capfd.readouterr().err
+
+
+def test_what_copies_the_output_of_steps_does_not_hear_ctrl_c() -> None:
+    class Manager:
+        @contextmanager
+        def capture_logs(self, log_key: list[str]) -> Iterator[str]:
+            script = "import signal; print(signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+            yield subprocess.check_output([sys.executable, "-c", script], text=True)
+
+    instance: Any = SimpleNamespace(compute_log_manager=Manager())
+    with with_deaf_children(instance).compute_log_manager.capture_logs(["step"]) as blocked:
+        assert "SIGINT" in str(blocked) and not signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 def test_history_is_deleted_by_age_and_what_is_materialised_stays(instance: dg.DagsterInstance) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
+from assets.defs.raw import load_tables
 from assets.defs.resources import SettingsResource, run_config
 from assets.runtime.job import from_landing
+from assets.runtime.session import Session
 from pipelines.fetch import SETTLED_LATE_MS
 from pipelines.landing import Landing, Scope
 from pipelines.registry import source_rows
@@ -41,3 +46,19 @@ def test_a_replay_covers_what_landing_was_asked_for(tmp_path: Path, monkeypatch:
     assert chosen.sources == ["gate"]
     monkeypatch.setenv("PERPLAKE_ASSETS", "DOGE")
     assert from_landing(Settings(**given)).settings.assets == ["DOGE"]
+
+
+def test_a_page_in_landing_that_can_not_be_read_is_named_where_no_fetch_tells_of_it(tmp_path: Path) -> None:
+    day = datetime.now(UTC).date() - timedelta(days=3)
+    window = Window.of_days(day, day)
+    landing = Landing(str(tmp_path / "landing"), "r1")
+    about = {"source": "kraken_futures", "market": "live", "observed_at": window.end + DAY}
+    landing.put(entry(b"<html>", window=(window.start, window.end), **about), b"<html>")
+    landing.flush()
+    settings = from_landing(Settings(home=tmp_path, mode="replay", landing=landing.root)).settings
+    session = Session()
+    resources = {"settings": SettingsResource(**run_config(settings)["resources"]["settings"]["config"]), "session": session}
+    chosen = [dg.AssetKey(["raw", "kraken_futures__candles"])]
+    assert dg.materialize([load_tables], selection=chosen, partition_key=str(day), resources=resources).success
+    [message] = session.messages
+    assert re.match(r"kraken_futures \S+: page \w{16} is in quarantine: ", message)
