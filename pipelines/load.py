@@ -103,18 +103,21 @@ def load_sources(run: Run, sources: Sequence[Source], fetched: Mapping[str, Iter
                     ordered.sort(key=attrgetter("observed_at"))
                 parts = [(part, _digest(endpoint, run.window, part)) for part in _parts(endpoint, ordered)]
                 of_endpoint = [_Task(source, endpoint, part, digest, ordered) for part, digest in parts]
-                new = [task for task in of_endpoint if not _is_loaded(connection, task)]
+                loaded = _loaded(connection, source, endpoint) if of_endpoint else set()
+                new = [task for task in of_endpoint if task.digest not in loaded]
                 tasks += new
                 if not new:
                     results[source.name].unchanged.append(endpoint.name)
-        for task in tasks:
-            warehouse.mark_changed(connection, _changed_window(task, run.window))
+        with _transaction(connection):
+            for task in tasks:
+                warehouse.mark_changed(connection, _changed_window(task, run.window))
     with _without_garbage_collection():
         for batch in _read_ahead(_batches(run, tasks, results)):
             _merge(run, batch, results)
     with warehouse.connect(run.settings.database) as connection:
         for source in sources:
-            _note(connection, run, source, [task for task in tasks if task.source is source], results[source.name])
+            with _transaction(connection):
+                _note(connection, run, source, [task for task in tasks if task.source is source], results[source.name])
     return results
 
 
@@ -134,11 +137,12 @@ def _note(connection: duckdb.DuckDBPyConnection, run: Run, source: Source, tasks
     read_pages |= _mended(run, source, tasks, warehouse.quarantined(connection, source.name) - read_pages)
     warehouse.note_quarantine(connection, read_pages, rows)
     quarantined = {e.endpoint_name for e in [*result.quarantined, *(e for e, _ in result.flaws)]}
+    # What is in quarantine is loaded again once the parser is fixed.
+    digests = [(source.name, task.endpoint.name, task.digest) for task in tasks if task.endpoint.name not in quarantined]
+    if digests:
+        connection.executemany("INSERT OR IGNORE INTO meta.loads VALUES (?, ?, ?)", digests)
     for task in tasks:
         name = task.endpoint.name
-        if name not in quarantined:  # else loaded again once the parser is fixed
-            row = [source.name, name, task.digest]
-            connection.execute("INSERT OR IGNORE INTO meta.loads VALUES (?, ?, ?)", row)
         # What a run's answers tell is the same whether other runs are loaded with it or not.
         by_run: dict[str, list[Entry]] = defaultdict(list)
         for e in task.entries:
@@ -195,9 +199,22 @@ def _digest(endpoint: Endpoint, window: Window, entries: Sequence[Entry]) -> str
     return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
 
-def _is_loaded(connection: duckdb.DuckDBPyConnection, task: _Task) -> bool:
-    sql = "SELECT 1 FROM meta.loads WHERE source = ? AND dataset = ? AND digest = ?"
-    return connection.execute(sql, [task.source.name, task.endpoint.name, task.digest]).fetchone() is not None
+def _loaded(connection: duckdb.DuckDBPyConnection, source: Source, endpoint: Endpoint) -> set[str]:
+    """The digests of what is loaded of an endpoint."""
+    sql = "SELECT digest FROM meta.loads WHERE source = ? AND dataset = ?"
+    return {digest for (digest,) in connection.execute(sql, [source.name, endpoint.name]).fetchall()}
+
+
+@contextmanager
+def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """One for many statements: hundreds of files would each wait for the disk."""
+    connection.begin()
+    try:
+        yield
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
 
 
 def _note_complete_windows(

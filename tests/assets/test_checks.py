@@ -63,6 +63,10 @@ select * from (values ('hyperliquid', 'funding_rates', 'fixed_interval_hours', '
 create table marts.corrections (
     source varchar, dataset varchar, symbol varchar, happened_at timestamp, field varchar, first_value varchar, last_value varchar
 );
+create table marts.archive_differences (
+    source varchar, archive varchar, instrument_id varchar, dataset varchar, field varchar, differing bigint, first_at timestamp,
+    value double, archive_value double
+);
 create table marts.reconciliation_daily (
     venue varchar, source varchar, base_asset varchar, metric varchar, our_value double, reported_value double
 );
@@ -307,6 +311,14 @@ FAULTS: dict[str, tuple[str, set[str], str]] = {
         "('kraken_futures', 'funding_rates', 'PF_XBTUSD', '2025-01-20 08:00', 'rate', '0.0001', null)",
         {"corrections.corrected"},
         "| kraken_futures funding_rates: 1 values corrected, the last one rate of PF_XBTUSD at 2025-01-20 08:00: 0.0001 became ",
+    ),
+    "an archive that states other numbers": (
+        "insert into marts.archive_differences values "
+        "('binance_usdm', 'binance_usdm_archive', 'binance:A', 'candles', 'close', 3, '2025-01-21 08:00', 2.5, 2.6), "
+        "('binance_usdm', 'binance_usdm_archive', 'binance:B', 'candles', 'close', 4, '2025-01-20 08:00', 1.5, 1.6)",
+        {"archive_differences.archive_differs"},
+        "| binance_usdm_archive and binance_usdm: 7 numbers of candles differ (close), such as that of binance:B at "
+        "2025-01-20 08:00: 1.6 and 1.5",
     ),
     "contracts that left the list, one by a delisting": (
         "update marts.dim_instruments set last_listed_at = '2025-02-08 09:00', unlisted_at = '2025-02-09 09:00', "

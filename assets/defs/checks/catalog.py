@@ -152,6 +152,20 @@ order by corrected_values desc, source, dataset, field
     "venues mend their history; the tables have the last value, and `marts.corrections` has the first one beside it.",
 )  # fmt: skip
 
+ARCHIVE_DIFFERS = Check(
+    "archive_differs", "marts.archive_differences", """
+select archive || ' and ' || source || ': ' || sum(differing) || ' numbers of ' || dataset || ' differ (' || field
+        || '), such as that of ' || arg_min(instrument_id, first_at) || strftime(min(first_at), ' at %Y-%m-%d %H:%M: ')
+        || arg_min(archive_value, first_at) || ' and ' || arg_min(value, first_at) as message,
+    archive, source, dataset, field, sum(differing) as numbers, count(distinct instrument_id) as instruments
+from marts.archive_differences
+group by archive, source, dataset, field
+order by numbers desc, archive, dataset, field
+""", False,
+    "An archive and the source that it is of state the same numbers.",
+    "a file may be older than a correction; the tables have the source's number, and `marts.archive_differences` both.",
+)  # fmt: skip
+
 UNLISTED = Check(
     "unlisted", "marts.dim_instruments", """
 select source || ': ' || count(*) || ' of the instruments of ' || venue || ' left its list, which states no delisting, such as '
@@ -476,6 +490,7 @@ order by day, asset
 MARTS = [
     SET_APART,
     CORRECTED,
+    ARCHIVE_DIFFERS,
     UNLISTED,
     CONTRADICTED,
     _fresh("candles", "opened_at", "marts.fct_candles", hours=3, step=1),

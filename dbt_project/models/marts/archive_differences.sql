@@ -1,0 +1,3 @@
+select * exclude (_versions)
+from {{ ref('int_archive_differences') }}
+where differing > 0
