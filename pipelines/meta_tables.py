@@ -163,6 +163,13 @@ META_TABLES = {
             ),
         },
     ),
+    "published": Table(
+        "One row in the published copy: when it was published, and by which run. A copy that a run leaves as it was is stale.",
+        {
+            "published_at": ("TIMESTAMP", "When the copy was made."),
+            "run": ("VARCHAR", "The run's id in Dagster."),
+        },
+    ),
     "built": Table(
         "One row: what the marts were made by.",
         {

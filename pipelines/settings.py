@@ -18,7 +18,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Any, cast
 
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -39,6 +39,12 @@ CATALOGS = frozenset(
 Names = Annotated[list[str], NoDecode]
 #: No venue has data of before, and a later day is a slip of the finger.
 Day = Annotated[date, Field(ge=date(1971, 1, 1), lt=date(2200, 1, 1))]
+
+
+def problems(error: ValidationError) -> list[str]:
+    """What is wrong with settings, a line each: the setting and why."""
+    abouts = ([".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")] for each in error.errors())
+    return [f"setting {': '.join(filter(None, about))}" for about in abouts]
 
 
 def in_full(path: Path) -> Path:

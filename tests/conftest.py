@@ -21,15 +21,17 @@ settings.load_profile("perplake")
 SLOW = (
     "tests/simulation/",
     "tests/assets/test_job.py",
+    "tests/assets/test_programs.py",
     "tests/assets/test_ui.py",
     "tests/dbt/",
     "tests/sources/test_every_source.py",
     "tests/pipelines/test_fetch.py",
 )
 
-#: Files that share a session's fixture: one build of dbt's models, one run of all sources.
+#: Files that share a session's fixture: one build of dbt's models, one small run, one run of all sources.
 TOGETHER = (
     ("tests/dbt/",),
+    ("tests/assets/test_job.py", "tests/assets/test_programs.py"),
     ("tests/sources/test_every_source.py", "tests/sources/test_ccxt.py", "tests/sources/test_coingecko.py"),
 )
 

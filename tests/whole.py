@@ -191,6 +191,19 @@ def window(first: str, last: str = "") -> list[str]:
     return ["run", "--from", first, "--to", last or first, "--as-of", AS_OF]
 
 
+#: A small run of all core venues, and its window.
+SMALL = {"assets": "BTC,ETH", "report": "false"}
+WHOLE = window(DAYS[0], DAYS[2])
+
+
+@dataclass(frozen=True)
+class Reference:
+    """An undisturbed run: its home, and rows and checksums of its marts."""
+
+    home: Path
+    marts: dict[str, tuple[int, int]]
+
+
 @contextmanager
 def market() -> Iterator[Served]:
     """The synthetic market as it stood at `AS_OF`."""

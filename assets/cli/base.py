@@ -1,4 +1,4 @@
-"""The Typer application, and what all commands share: settings from options, expected errors, the published copy to read."""
+"""The Typer application, and what all commands share: settings from options, expected errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 from pydantic import ValidationError
@@ -23,10 +23,7 @@ from pydantic import ValidationError
 from assets.cli.options import OPTIONS
 from assets.runtime.interrupts import end_at_once, plain_interrupts, take_interrupts
 from pipelines.errors import DISK_FULL, FREE_ROOM, LandingFull, WarehouseMismatch, printable
-from pipelines.settings import Settings
-
-if TYPE_CHECKING:
-    import duckdb
+from pipelines.settings import Settings, problems
 
 
 class _Perps(typer.Typer):
@@ -82,9 +79,8 @@ def expected_errors() -> Iterator[None]:
         typer.echo("\nstopped; what was fetched is kept, the next run goes on from here", err=True)
         raise typer.Exit(130) from None
     except ValidationError as problem:
-        for error in problem.errors():
-            about = [".".join(map(str, error["loc"])), error["msg"].removeprefix("Value error, ")]
-            typer.echo(printable(f"perps: setting {': '.join(filter(None, about))}"), err=True)
+        for each in problems(problem):
+            typer.echo(printable(f"perps: {each}"), err=True)
         raise typer.Exit(2) from None
     except (ValueError, KeyError, ConnectionError, WarehouseMismatch, LandingFull) as problem:
         message = problem.args[0] if isinstance(problem, KeyError) and problem.args else problem  # its text has quotes about it
@@ -129,44 +125,6 @@ _NOT_WRITABLE = re.compile(
     re.IGNORECASE,
 )
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG)
-
-
-def published_path(settings: Settings) -> Path:
-    """Where the published copy to read is: the named market's or warehouse's, else the last run's."""
-    current = settings.home / "current"
-    named = "mode" in settings.model_fields_set or settings.warehouse is not None
-    return (settings.published if named or not current.exists() else current / "published") / "perplake.duckdb"
-
-
-def published_copy(settings: Settings) -> Path:
-    """The published copy to read. Raises `ValueError` where nothing is published."""
-    path = published_path(settings)
-    if not path.is_file():
-        raise ValueError(f"nothing is published at {path}: `perps run` first, or name a --warehouse")
-    return path
-
-
-@contextmanager
-def reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A session on a published copy, in UTC, that reaches no other file.
-
-    Raises ValueError where the file can't be opened, or lacks a table or column: another version of perplake published it.
-    """
-    import duckdb
-
-    from pipelines.warehouse import FILE_ERRORS, unusable
-
-    try:
-        with duckdb.connect(str(path), read_only=True, config={"enable_external_access": "false"}) as db:
-            db.execute("SET TimeZone = 'UTC'")
-            yield db
-    except (duckdb.CatalogException, duckdb.BinderException) as problem:
-        first_line = str(problem).partition("\n")[0]
-        raise ValueError(
-            f"{path} was published by another version of perplake ({first_line}): `perps run` publishes it again"
-        ) from None
-    except (*FILE_ERRORS, duckdb.PermissionException) as problem:  # the latter: it is a file of another database
-        raise ValueError(unusable(path, problem, "it is damaged: `perps run` publishes it again")) from None
 
 
 def command(*names: str, name: str | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from assets.cli.base import command, published_copy
+from assets.cli.base import command
 from assets.cli.options import COPY
+from perplake.published import published_copy
 from pipelines import __version__
 from pipelines.backup import Copied
 from pipelines.settings import Settings

@@ -1,27 +1,19 @@
-"""Commands that read the published copy: `perps regimes`, `query`, `status`, `gaps`, `explain`."""
+"""Commands that read the published copy: `perps regimes`, `query`, `status`, `gaps`, `watch`, `explain`."""
 
 from __future__ import annotations
 
-import csv
 import sys
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from assets.cli.base import command, published_copy, published_path, reading
+from assets.cli.base import command
+from assets.cli.formats import Format, FormatOption, write, write_rows
 from assets.cli.options import COPY
+from perplake.published import asked, published_copy, published_path, question, reading
 from pipelines.errors import printable
 from pipelines.settings import Settings
-
-
-class Format(StrEnum):
-    """How `perps query` prints."""
-
-    table = "table"
-    csv = "csv"
-    json = "json"
 
 
 @command(*COPY)
@@ -44,38 +36,11 @@ def regimes(
 def query(
     settings: Settings,
     sql: Annotated[str, typer.Argument(help="one statement, read only")],
-    format: Annotated[Format, typer.Option(help="how to print")] = Format.table,
+    format: FormatOption = Format.table,
 ) -> None:
     """Ask the published copy in SQL: `perps query "select day, label from marts.regime_labels where asset = 'BTC'"`."""
-    import duckdb
-
-    from pipelines.warehouse import FILE_ERRORS
-
-    with reading(published_copy(settings)) as db:
-        try:
-            db.execute("SET search_path = 'marts,meta'")
-            if len(statements := db.extract_statements(sql)) != 1:
-                raise ValueError("`query` takes one statement")
-            # Others give no rows, or reach what readers may not, such as CALL enable_logging.
-            reads = statements[0].type in (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
-            if not reads or (answer := db.sql(sql)) is None:
-                raise ValueError("that statement gives no rows; `query` only reads")
-            # Values are written by DuckDB: nothing is rounded, and a date stays a date.
-            if format is Format.table:
-                answer.show(max_width=10_000, max_rows=1000)  # DuckDB shows control characters as \x1b
-            elif format is Format.csv:
-                text = answer.project("cast(columns(*) as varchar)")
-                writer = csv.writer(sys.stdout, lineterminator="\n")
-                writer.writerow(text.columns)
-                while rows := text.fetchmany(10_000):
-                    writer.writerows([[v and printable(v) for v in row] for row in rows] if sys.stdout.isatty() else rows)
-            else:
-                rows = answer.query("answer", "select to_json(answer) from answer").fetchall()
-                typer.echo("[" + ",\n".join(row for (row,) in rows) + "]")
-        except FILE_ERRORS:
-            raise
-        except duckdb.Error as problem:
-            raise ValueError(str(problem)) from None
+    with reading(published_copy(settings)) as db, asked():
+        write(question(db, sql), format)
 
 
 @command(*COPY)
@@ -101,6 +66,36 @@ def gaps(settings: Settings, limit: Annotated[int, typer.Option(help="rows to pr
         printing.gaps(db, limit)
 
 
+#: Exit status of `perps watch` by the highest severity: beside those of errors, so that a script can tell them apart.
+_STATUS = {None: 0, "notice": 3, "warning": 4, "critical": 5}
+
+
+@command(*COPY)
+def watch(
+    settings: Settings,
+    since: Annotated[str | None, typer.Option(help="a signal's key: those after it; or a day: those of it and later")] = None,
+    json: Annotated[bool, typer.Option("--json", help="a line of JSON for each signal, as webhooks get it")] = False,
+    format: FormatOption = Format.table,
+) -> None:
+    """Signals: each change of regime, and each red flag of the early warning, in order: `perps watch --since 2025-10-10 --json`.
+
+    Exit status by the highest severity: 0 no signal, 3 notice, 4 warning (stress, deleveraging, a red flag), 5 critical (crash,
+    cascade).
+    """
+    from perplake.signals import line, signals, worst
+
+    with reading(published_copy(settings)) as db:
+        found = signals(db, since)
+    if json:
+        sys.stdout.writelines(f"{line(signal)}\n" for signal in found)
+    elif format is Format.table:
+        for signal in found:
+            typer.echo(printable(f"{signal.key}  {signal.severity}  {signal.title}: {signal.reasons}"))
+    else:
+        write_rows([signal.as_json() for signal in found], format)
+    raise typer.Exit(_STATUS[worst(found)])
+
+
 @command(*COPY, "landing")
 def explain(
     settings: Settings,
@@ -118,12 +113,13 @@ def explain(
 
     `perps explain fct_funding_rates binance:BTCUSDT 2025-10-10T16:00`
     """
-    from assets.cli.explain import explain as steps
     from assets.cli.printing import console
+    from perplake.explain import explain as steps
 
     if not settings.model_fields_set & {"mode", "warehouse"}:
         settings = settings.model_copy(update={"mode": "replay"})  # the market that ran last
-    for step in steps(settings, published_copy(settings), fact, instrument, at):
-        console.print(step.title, style="bold", markup=False)
-        for name, value in step.content.items():
-            console.print(f"    {name:<20} {value}", markup=False)
+    with reading(published_copy(settings)) as db:
+        for step in steps(db, settings, fact, instrument, at):
+            console.print(step.title, style="bold", markup=False)
+            for name, value in step.content.items():
+                console.print(f"    {name:<20} {value}", markup=False)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from assets.cli.base import reading
+from perplake.published import reading
 from pipelines.registry import SourceRow, counted_datasets, read_seed, source_rows, venues
 from pipelines.sources import get_source
 

@@ -75,7 +75,7 @@ def publish(context: dg.AssetExecutionContext, settings: SettingsResource) -> It
             "cause is mended, or `perps run`; the published copy of before stays"
         )
     with warehouse.one_writer(resolved.database):
-        copy = copy_marts(resolved.database, resolved.published, published_marts())
+        copy = copy_marts(resolved.database, resolved.published, published_marts(), context.run_id)
     yield dg.MaterializeResult(asset_key=COPY, metadata={"path": dg.MetadataValue.path(str(copy)), "bytes": copy.stat().st_size})
     folder = resolved.published / "parquet"
     write_parquet(copy, folder)

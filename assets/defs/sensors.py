@@ -2,10 +2,10 @@
 
 `PERPLAKE_NOTIFY` has Apprise URLs, separated by spaces (`json://127.0.0.1:8000/hook`, `slack://…`); they are secrets, come from
 the environment and are never logged. `on_regime` reads the published copy; its cursor has the keys of the notices sent, so that
-each is sent once. It is off until switched on in the UI. `on_failure`, `on_success` and `on_killed` are on: they note how runs
-ended, of the command line, the UI and schedules alike, and mark those as failed of which a check of severity error failed, or
-whose process was killed. So is `on_old_runs`, which deletes runs from Dagster's history.
-`on_collected` loads what `perps collect` has put into landing; it is off until switched on.
+each is sent once, and none is left out where no run came for days. It is off until switched on in the UI. `on_failure`,
+`on_success` and `on_killed` are on: they note how runs ended, of the command line, the UI and schedules alike, and mark those as
+failed of which a check of severity error failed, or whose process was killed. So is `on_old_runs`, which deletes runs from
+Dagster's history. `on_collected` loads what `perps collect` has put into landing; it is off until switched on.
 
 Alone: ``notices(Path("published/perplake.duckdb"))``.
 """
@@ -17,27 +17,29 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from math import isnan
 from pathlib import Path
 
 import dagster as dg
-import duckdb
 
 from assets.defs.collected import collected_key
 from assets.defs.resources import SettingsResource
 from assets.defs.schedules import chosen_assets, run
 from assets.regimes import posture, with_market
-from assets.regimes.forecasts.plan import TARGETS, WARNING
+from assets.regimes.forecasts.plan import WARNING
 from assets.runtime.history import delete_old_runs
 from assets.runtime.orphans import fail_orphaned_runs
 from assets.runtime.outcomes import WINDOW_TAG, check_outcomes, fail_incomplete, note_run
+from perplake.published import reading
+from perplake.signals import Signal, day_of, last_day, signals
 from pipelines.errors import printable
 from pipelines.landing import COLLECTED, Landing
 from pipelines.windows import to_datetime
 
 VARIABLE = "PERPLAKE_NOTIFY"
-_MAX_REMEMBERED = 500
+#: Keys of notices that are kept, several days of them where a warehouse has all assets.
+_MAX_REMEMBERED = 5000
 #: How many of the last runs in landing are looked at for new segments.
 _RUNS_SEEN = 200
 #: How many of the collector's last segments, of a minute each, are read for what came of each source.
@@ -47,66 +49,57 @@ _EPOCH = datetime.fromtimestamp(0, UTC)
 
 @dataclass(frozen=True)
 class Notice:
-    """One message; the same event always has the same `key`."""
+    """One message; the same event always has the same `key`. Of a signal, webhooks get its JSON too."""
 
     key: str
     title: str
     body: str
+    signal: Signal | None = None
 
 
-def notices(published: Path) -> list[Notice]:
-    """Notices of each asset's last day: a label that differs from the day before's, a flag of the early warning.
+def notices(published: Path, since: Sequence[str] = ()) -> list[Notice]:
+    """Notices of the signals since the newest of these days or keys; without one, of the last labelled day.
 
-    Raises FileNotFoundError where no run has made forecasts.
+    The day before is looked at too: the flag of a day that is over may come after the label of the day in progress.
     """
-    with duckdb.connect(str(published), read_only=True) as db:
-        query = "SELECT count(*) FROM duckdb_tables() WHERE table_name IN ('regime_forecasts', 'regime_scorecard')"
-        if db.execute(query).fetchall() != [(2,)]:
-            raise FileNotFoundError(f"{published}: there are no forecasts yet: run with PERPLAKE_FORECASTS=true")
-        daily = with_market(db.sql("FROM marts.daily_assets ORDER BY asset, day").df())
-        rows = db.execute(
-            """
-            SELECT l.asset, l.day, l.label, l.reasons, l.before, f.day, f.probability, f.flag, s.auroc, s.verdict FROM (
-                SELECT *, lag(label) OVER (PARTITION BY asset ORDER BY day) AS before
-                FROM marts.regime_labels
-                QUALIFY row_number() OVER (PARTITION BY asset ORDER BY day DESC) = 1
-            ) AS l
-            LEFT JOIN ( -- the last day that is over; the last label may be that of the day in progress
-                FROM marts.regime_forecasts WHERE target = $1 AND method = $2 AND run_type = 'backtest'
-                QUALIFY row_number() OVER (PARTITION BY asset ORDER BY day DESC) = 1
-            ) AS f ON l.asset = f.asset AND f.day >= l.day - 1
-            LEFT JOIN marts.regime_scorecard AS s ON s.target = $1 AND s.method = $2 AND s.asset = 'all'
-            ORDER BY l.asset
-            """,
-            list(WARNING),
-        ).fetchall()
-    synthetic = "SYNTHETIC DATA. " if daily["origin"].eq("synthetic").any() else ""
+    with reading(published) as db:
+        days = [day_of(each) for each in since] or [last_day(db)]
+        found = signals(db, (max(days) - timedelta(days=1)).isoformat())
+        daily = with_market(db.sql("FROM marts.daily_assets ORDER BY asset, day").df()) if found else None
+        has_scores = db.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'regime_scorecard'").fetchone()
+        scored = (
+            has_scores
+            and db.execute(
+                "SELECT auroc, verdict FROM marts.regime_scorecard WHERE target = $1 AND method = $2 AND asset = 'all'",
+                [*WARNING],
+            ).fetchone()
+        )
+    auroc, verdict = scored or (None, "")
+    score = f"Its score: AUROC {auroc:.2f}, {verdict}." if auroc is not None and not isnan(auroc) else "It has no score yet."
     link = f"Scorecard: {(published.parent / 'regimes.html').resolve().as_uri()}"
     result = []
-    for asset, day, label, reasons, before, flagged_on, probability, flag, auroc, verdict in rows:
-        if not flag and (not before or label == before):
-            continue
-        ending = f"{posture.suggest(daily, asset, day)}\n\n{link}"
-        if before and label != before:
-            title = f"{synthetic}{asset}: regime changed from {before} to {label} ({day})"
-            result.append(Notice(f"{asset}:{day}:{label}", title, f"{reasons}\n\n{ending}"))
-        if flag:
-            scored = auroc is not None and not isnan(auroc)
-            score = f"Its score: AUROC {auroc:.2f}, {verdict}." if scored else "It has no score yet."
-            target = TARGETS[WARNING[0]].description
-            text = f"{probability:.0%} for {target}, in the top tenth of its past year ({WARNING[1]}). {score}"
-            title = f"{synthetic}{asset}: red flag ({flagged_on})"
-            result.append(Notice(f"{asset}:{flagged_on}:flag", title, f"{text}\n\n{ending}"))
+    for signal in found:
+        assert daily is not None
+        text = f"{signal.reasons} {score}" if signal.kind == "red_flag" else signal.reasons
+        body = f"{text}\n\n{posture.suggest(daily, signal.asset, signal.day)}\n\n{link}"
+        result.append(Notice(signal.key, signal.title, body, signal))
     return result
 
 
 def send(notice: Notice, urls: Sequence[str]) -> bool:
-    """Send a notice to all addresses, as plain text whatever is in it; False where one of them failed."""
+    """Send a notice to all addresses, as plain text whatever is in it; False where one of them failed.
+
+    A webhook (`json://`, `jsons://`) gets the signal beside the text, as `perps watch` prints it.
+    """
     import apprise
+    from apprise.plugins.custom_json import NotifyJSON
 
     logging.getLogger("apprise").disabled = True  # it would log the URLs
     to = apprise.Apprise()
     added = [to.add(url) for url in urls]
+    for address in to if notice.signal else ():
+        if isinstance(address, NotifyJSON) and notice.signal:
+            address.payload_extras["signal"] = notice.signal.as_json()
     title, body = printable(notice.title), printable(notice.body)
     return all(added) and bool(to.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT))
 
@@ -123,12 +116,11 @@ def on_regime(context: dg.SensorEvaluationContext, settings: SettingsResource) -
     if not published.exists():
         return dg.SkipReason("nothing is published yet")
     sent_before: list[str] = json.loads(context.cursor or "[]")
-    try:
-        new = [notice for notice in notices(published) if notice.key not in sent_before]
-    except FileNotFoundError as problem:
-        return dg.SkipReason(str(problem))
+    new = [notice for notice in notices(published, sent_before) if notice.key not in sent_before]
     if not context.cursor:
-        context.update_cursor(json.dumps([notice.key for notice in new]))
+        with reading(published) as db:
+            seen = [last_day(db).isoformat(), *(notice.key for notice in new)]
+        context.update_cursor(json.dumps(seen))
         return dg.SkipReason(f"first evaluation: {len(new)} earlier notices are not sent")
     sent = []
     for notice in new:

@@ -20,7 +20,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -76,10 +76,11 @@ class Mart:
         return " OR ".join(parts + [f'"{self.time}" IS NULL'] * (None in days)) or "false"
 
 
-def copy_marts(database: Path, out: Path, models: Mapping[str, str | None]) -> Path:
+def copy_marts(database: Path, out: Path, models: Mapping[str, str | None], run: str = "") -> Path:
     """Bring `out/perplake.duckdb` up to date with the schemas `marts` and `meta` of a warehouse and their comments, in one step.
 
-    `models` are the marts to publish, each with the incremental model that it is a view of. The caller has the writer's lock.
+    `models` are the marts to publish, each with the incremental model that it is a view of, `run` is the run that publishes. The
+    caller has the writer's lock.
     """
     out.mkdir(parents=True, exist_ok=True)
     target, draft = out / "perplake.duckdb", out / "perplake.duckdb.part"
@@ -97,6 +98,9 @@ def copy_marts(database: Path, out: Path, models: Mapping[str, str | None]) -> P
         connection.execute("BEGIN")
         _update(connection, catalog, marts)
         _add_old_names(connection)
+        now = datetime.now(UTC).replace(tzinfo=None)
+        connection.execute(f"{create_meta_table('published')}; DELETE FROM meta.published")
+        connection.execute("INSERT INTO meta.published VALUES (?, ?)", [now, run])
         connection.execute("COMMIT; CHECKPOINT")
         connection.execute(f'USE memory; DETACH "{catalog}_copy"; DETACH "{catalog}"')
     draft.chmod(0o444)

@@ -65,15 +65,27 @@ def score(daily: pd.DataFrame) -> Score | None:
     return Score(int(known.sum()), *(float(breach.mean()) for breach in breaches))
 
 
+def limits(volatility: float) -> tuple[float, float] | None:
+    """The most leverage, and the share of a holding to hedge, for a volatility (annualised, fraction); None if unknown."""
+    if not volatility or isnan(volatility):
+        return None
+    move = _move(volatility)
+    return MARGIN_SHARE / move, max(0.0, 1 - HOLDING_LOSS / move)
+
+
+def _move(volatility: float) -> float:
+    """A move of `MOVE` standard deviations of a week, fraction."""
+    return MOVE * volatility * sqrt(HORIZON_DAYS / 365)
+
+
 def describe(volatility: float | None, score: Score | None) -> str:
     """The posture for a volatility (annualised, fraction), the rule and its score, in sentences."""
-    if not volatility or isnan(volatility):
+    if volatility is None or (found := limits(volatility)) is None:
         return "No posture is suggested: the volatility of the last week is unknown."
-    move = MOVE * volatility * sqrt(HORIZON_DAYS / 365)
-    hedge = max(0.0, 1 - HOLDING_LOSS / move)
+    leverage, hedge = found
     rule = (
-        f"Rule: leverage of at most {MARGIN_SHARE / move:.1f} and {hedge:.0%} of a holding hedged. A move of {MOVE} standard "
-        f"deviations of a week like the last ({move:.0%}) then takes half of the margin, and at most {HOLDING_LOSS:.0%} of the "
+        f"Rule: leverage of at most {leverage:.1f} and {hedge:.0%} of a holding hedged. A move of {MOVE} standard deviations of "
+        f"a week like the last ({_move(volatility):.0%}) then takes half of the margin, and at most {HOLDING_LOSS:.0%} of the "
         f"holding. The rule reads volatility alone."
     )
     if score is None:

@@ -14,7 +14,7 @@ Alone: ``python -c "from assets.regimes.thresholds import REGIMES; print(*REGIME
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 WINDOW_DAYS = 180
 """Days of a trailing quantile."""
@@ -27,6 +27,10 @@ FORCED_SHARE = 0.08
 """Share of open interest, closed by force in a day, that is a cascade's: the least of the limits tried by which nine days in ten
 that are named are a cascade's, on synthetic markets whose cascades are known (`infra.bench.streams`). It is fixed, as a quantile
 would compare days on which other venues were heard, and would change when a collector begins."""
+
+Severity = Literal["notice", "warning", "critical"]
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+"""How much a change to a regime matters to who holds positions, in rising order."""
 
 Format = Literal["percent", "signed", "rate", "ratio", "days"]
 
@@ -74,7 +78,8 @@ class Regime:
 
     `rule` names thresholds: at least one of each inner tuple must hold, and all inner tuples. A threshold whose feature is
     unknown does not hold. `is_shock` marks single days of violent moves: figures mark them, and the scorecard tests whether the
-    label names them. `colour` is for the report (hex), `terminal_style` for the command line (Rich).
+    label names them. `severity` is that of the signal of a change to it. `colour` is for the report (hex), `terminal_style` for
+    the command line (Rich).
     """
 
     name: str
@@ -83,6 +88,7 @@ class Regime:
     colour: str
     terminal_style: str
     is_shock: bool = False
+    severity: Severity = "notice"
 
 
 # Colours from Paul Tol's "bright" and "vibrant" sets, which common kinds of colour blindness can distinguish.
@@ -93,25 +99,25 @@ REGIMES = {
             "cascade",
             "A violent fall or rise with forced closing: high liquidations or a collapse of open interest.",
             (("low_deep", "high_steep", "vol_1d_extreme"), ("liquidations_high", "listed_liquidations_high", "oi_collapse")),
-            "#bb1133", "bold red", is_shock=True,
+            "#bb1133", "bold red", is_shock=True, severity="critical",
         ),
         Regime(
             "crash",
             "A low 10 % or more under the last close, without evidence of forced closing.",
             (("low_crash",),),
-            "#661100", "bold dark_red", is_shock=True,
+            "#661100", "bold dark_red", is_shock=True, severity="critical",
         ),
         Regime(
             "stress",
             "Very high volatility or a deep fall, without evidence of forced closing.",
             (("vol_7d_extreme", "vol_1d_extreme", "low_deep", "drawdown_deep"),),
-            "#ee7733", "red",
+            "#ee7733", "red", severity="warning",
         ),
         Regime(
             "deleveraging",
             "Open interest falls over several days.",
             (("oi_shrinking",), ("oi_falls_often",)),
-            "#aa4499", "magenta",
+            "#aa4499", "magenta", severity="warning",
         ),
         Regime(
             "crowded_long",

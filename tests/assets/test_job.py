@@ -1,7 +1,7 @@
 """The whole job, from HTTP to published marts: the same tables however it is run, and never a silent hole.
 
-One undisturbed run of three days, two assets and all venues is the reference; every test below disturbs a run in its own way
-and compares checksums of all marts (`tests.whole`), at one clock.
+One undisturbed run of three days, two assets and all venues is the reference (`conftest`); every test below disturbs a run in
+its own way and compares checksums of all marts (`tests.whole`), at one clock.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
@@ -31,12 +30,14 @@ from tests.whole import (
     AS_OF,
     DAYS,
     ROOT,
+    SMALL,
+    WHOLE,
     Point,
+    Reference,
     checksums,
     database,
     different,
     keep_history,
-    market,
     marts,
     perps,
     published,
@@ -44,36 +45,12 @@ from tests.whole import (
     window,
 )
 
-SMALL = {"assets": "BTC,ETH", "report": "false"}
-WHOLE = window(DAYS[0], DAYS[2])
 NOWHERE = "http://127.0.0.1:9"
-
-
-@dataclass
-class Reference:
-    """An undisturbed run: its home, and rows and checksums of its marts."""
-
-    home: Path
-    marts: dict[str, tuple[int, int]]
-
-
-@pytest.fixture(scope="module")
-def emulator() -> Iterator[Served]:
-    with market() as served:
-        yield served
 
 
 @pytest.fixture(autouse=True)
 def _no_faults(emulator: Served) -> None:
     emulator.clear_faults()
-
-
-@pytest.fixture(scope="module")
-def reference(emulator: Served, tmp_path_factory: pytest.TempPathFactory) -> Reference:
-    home = tmp_path_factory.mktemp("reference")
-    ended = perps(home, emulator.url, *WHOLE, **{**SMALL, "report": True})
-    assert ended.status == 0, ended.output
-    return Reference(home, marts(database(home)))
 
 
 @pytest.fixture

@@ -17,6 +17,8 @@ import pytest
 
 from assets.defs.resources import SettingsResource
 from assets.defs.sensors import Notice, collected_days, collected_sources, notices, on_regime, send
+from perplake.published import reading
+from perplake.signals import line, signals
 from pipelines.landing import Landing
 from pipelines.settings import Settings
 from tests.pipelines.test_landing import entry
@@ -47,7 +49,7 @@ def publish(settings: Settings, label: str, flag: bool | None) -> None:
     path = settings.published / "perplake.duckdb"
     path.unlink(missing_ok=True)
     with duckdb.connect(str(path)) as db:
-        db.execute("create schema marts")
+        db.execute("create schema marts; create schema meta")
         db.execute(
             "create table marts.regime_labels as select * from (values (date '2025-10-09', 'BTC', 'quiet', 'calm'), "
             "(date '2025-10-10', 'BTC', ?, 'a deep low')) as t(day, asset, label, reasons)",
@@ -88,7 +90,7 @@ def test_a_change_and_a_flag_are_sent_once(
     settings = Settings(home=tmp_path)
     publish(settings, "quiet", None)
     message, cursor = tick(settings, None)
-    assert not got and cursor == "[]"
+    assert not got and cursor == '["2025-10-10"]'
     publish(settings, "cascade", True)
     message, cursor = tick(settings, cursor)
     assert message == "sent BTC:2025-10-10:cascade, BTC:2025-10-10:flag"
@@ -99,6 +101,9 @@ def test_a_change_and_a_flag_are_sent_once(
     assert "a deep low" in got[0]["message"] and "No advice." in got[0]["message"]
     assert "leverage of at most 3.1" in got[0]["message"] and "regimes.html" in got[0]["message"]
     assert "31% for a low 10 % or more" in got[1]["message"] and "AUROC 0.57, insufficient" in got[1]["message"]
+    with reading(settings.published / "perplake.duckdb") as db:
+        assert [message["signal"] for message in got] == [json.loads(line(signal)) for signal in signals(db)]
+    assert got[0]["signal"]["severity"] == "critical" and got[1]["signal"]["probability"] == 0.31
     message, again = tick(settings, cursor)
     assert message == "no new notices" and again == cursor and len(got) == 2
 
@@ -112,12 +117,31 @@ def test_the_flag_of_the_last_whole_day_is_sent_while_a_day_is_in_progress(tmp_p
     assert [notice.key for notice in notices(settings.published / "perplake.duckdb")] == ["BTC:2025-10-10:flag"]
 
 
+def test_nothing_is_left_out_of_the_days_in_which_no_one_looked(
+    hook: tuple[str, list[dict[str, Any]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERPLAKE_NOTIFY", hook[0])
+    settings = Settings(home=tmp_path)
+    publish(settings, "quiet", None)
+    _, cursor = tick(settings, None)
+    with duckdb.connect(str(settings.published / "perplake.duckdb")) as db:
+        db.execute(
+            "insert into marts.regime_labels from (values (date '2025-10-11', 'BTC', 'crash', 'low'), "
+            "(date '2025-10-12', 'BTC', 'crash', 'low'), (date '2025-10-13', 'BTC', 'stress', 'volatile'), "
+            "(date '2025-10-14', 'BTC', 'stress', 'volatile'))"
+        )
+    message, cursor = tick(settings, cursor)
+    assert message == "sent BTC:2025-10-11:crash, BTC:2025-10-13:stress"
+    assert tick(settings, cursor)[0] == "no new notices"
+
+
 def test_a_failed_notice_is_sent_again_and_its_message_names_no_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PERPLAKE_NOTIFY", "json://127.0.0.1:9/secret")
     settings = Settings(home=tmp_path)
     publish(settings, "cascade", None)
-    message, cursor = tick(settings, '["older"]')
-    assert message == "an address of 1 in PERPLAKE_NOTIFY failed; the next evaluation tries again" and cursor == '["older"]'
+    older = '["BTC:2025-10-01:stress"]'
+    message, cursor = tick(settings, older)
+    assert message == "an address of 1 in PERPLAKE_NOTIFY failed; the next evaluation tries again" and cursor == older
     monkeypatch.delenv("PERPLAKE_NOTIFY")
     assert tick(settings, cursor)[0] == "PERPLAKE_NOTIFY is not set: there is no address to send to"
 
@@ -140,7 +164,7 @@ def test_the_first_evaluation_sends_nothing(tmp_path: Path, monkeypatch: pytest.
     publish(settings, "stress", True)
     assert tick(settings, None) == (
         "first evaluation: 2 earlier notices are not sent",
-        '["BTC:2025-10-10:stress", "BTC:2025-10-10:flag"]',
+        '["2025-10-10", "BTC:2025-10-10:flag", "BTC:2025-10-10:stress"]',
     )
     assert len(notices(settings.published / "perplake.duckdb")) == 2
 

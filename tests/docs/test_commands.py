@@ -25,7 +25,7 @@ from assets.cli import app
 
 ROOT = Path(__file__).parents[2]
 TEXTS = {".md", ".yml", ".yaml", ".sql", ".j2", ".csv", ".html", ".svg"}
-FOLDERS = ("assets", "dbt_project", "docs", "infra", "pipelines", "tests", ".github")
+FOLDERS = ("assets", "dbt_project", "docs", "infra", "perplake", "pipelines", "tests", ".github")
 GENERATED = {"target", "logs", "node_modules"}
 PERPS = typer.main.get_group(app)
 TARGETS = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
@@ -151,7 +151,7 @@ def module_command(name: str) -> click.Command | None:
     return typer.main.get_command(alone)
 
 
-OURS = ("assets", "pipelines", "infra", "docs", "tests")
+OURS = ("assets", "perplake", "pipelines", "infra", "docs", "tests")
 
 
 def known_options() -> set[str]:

@@ -10,7 +10,7 @@ import pytest
 from tests.docs.test_commands import ROOT, strings
 
 MESSAGES = re.findall(r"^\| `([^`]+)`", (ROOT / "docs" / "messages.md").read_text(), re.MULTILINE)
-CODE = [file for folder in ("assets", "pipelines", "infra") for file in sorted((ROOT / folder).rglob("*.py"))]
+CODE = [file for folder in ("assets", "perplake", "pipelines", "infra") for file in sorted((ROOT / folder).rglob("*.py"))]
 
 
 def in_code(message: str, texts: list[str]) -> bool:

@@ -1,4 +1,4 @@
-"""`perps explain`: from a number in the marts back to the bytes that a venue sent.
+"""From a number in the marts back to the bytes that a venue sent.
 
 A fact's row names its source, instrument and the venue's own timestamp, or of a snapshot the time of the request; landing's
 manifest has the pages that can have it, with their requests; the newest page with such a record is the one that was loaded. An
@@ -12,12 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import itemgetter
-from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow.compute as pc
 
-from assets.cli.base import reading
 from pipelines.landing import Entry, Landing
 from pipelines.load import in_order, page_table
 from pipelines.reading import Unreadable, read
@@ -36,16 +35,15 @@ class Step:
     content: dict[str, Any]
 
 
-def explain(settings: Settings, published: Path, fact: str, instrument: str, at: datetime) -> Iterator[Step]:
+def explain(db: duckdb.DuckDBPyConnection, settings: Settings, fact: str, instrument: str, at: datetime) -> Iterator[Step]:
     """The steps from a fact's row, or rows of one time, to their bytes. Raises `ValueError` where a step finds nothing."""
     facts = {d.fact: (name, d) for name, d in datasets().items() if d.fact.startswith("fct_") and "instrument_id" in d.grain}
     if fact not in facts:
         raise ValueError(f"{fact!r} is none of {', '.join(facts)}")
     name, dataset = facts[fact]
-    with reading(published) as db:
-        rows = db.execute(
-            f"SELECT * FROM marts.{fact} WHERE instrument_id = ? AND {dataset.time} = ? ORDER BY ALL", [instrument, at]
-        ).to_arrow_table()
+    rows = db.execute(
+        f"SELECT * FROM marts.{fact} WHERE instrument_id = ? AND {dataset.time} = ? ORDER BY ALL", [instrument, at]
+    ).to_arrow_table()
     if not rows.num_rows:
         raise ValueError(f"marts.{fact} has no row of {instrument} at {at} UTC")
     landing = Landing(settings.landing_root)

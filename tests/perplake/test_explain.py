@@ -11,8 +11,9 @@ import duckdb
 import msgspec
 import pytest
 
-from assets.cli.explain import explain
 from infra.emulator.buckets import pack
+from perplake.explain import Step, explain
+from perplake.published import reading
 from pipelines.landing import Entry, Landing
 from pipelines.settings import Settings
 from pipelines.windows import to_ms
@@ -21,7 +22,7 @@ AT = datetime(2025, 10, 10, 21, 15, 0, 123000)
 NOW = to_ms(AT.replace(tzinfo=UTC))
 SWAP = "BTC-USDT-SWAP"
 MARTS = f"""
-create schema marts;
+create schema marts; create schema meta;
 create table marts.fct_order_book_depth as
     select 'bybit_linear' as source, 'bybit:BTCUSDT' as instrument_id, timestamp '{AT}' as observed_at, 1.0 as bid_base_10bps,
         'listed_base' as raw_unit, null::timestamp as stamp, timestamp '{AT}' as known_at;
@@ -86,12 +87,16 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def steps_of(home: Path, fact: str, instrument: str, at: datetime = AT) -> list[Step]:
+    with reading(home / "published.duckdb") as db:
+        return list(explain(db, Settings(home=home, landing=str(home / "landing")), fact, instrument, at))
+
+
 def told(home: Path, fact: str, instrument: str, at: datetime = AT) -> list[tuple[str, Any]]:
     """Of each step, its title and what tells most of it."""
-    settings = Settings(home=home, landing=str(home / "landing"))
-    steps = list(explain(settings, home / "published.duckdb", fact, instrument, at))
     names = ("url", "bid_size_10", "sz", "raw_size", "funding_rate", "raw_unit")
-    return [(s.title, next((s.content[name] for name in names if s.content.get(name) is not None), "")) for s in steps]
+    return [(s.title, next((s.content[name] for name in names if s.content.get(name) is not None), ""))
+            for s in steps_of(home, fact, instrument, at)]  # fmt: skip
 
 
 def test_an_order_book_is_traced_to_the_answer_of_its_round(home: Path) -> None:
@@ -124,6 +129,5 @@ def test_liquidations_are_traced_to_stream_and_request(home: Path) -> None:
 
 
 def test_of_events_alike_in_time_and_numbers_the_id_tells_which(home: Path) -> None:
-    settings = Settings(home=home, landing=str(home / "landing"))
-    steps = list(explain(settings, home / "published.duckdb", "fct_liquidations", "hyperliquid:BTC", AT))
+    steps = steps_of(home, "fct_liquidations", "hyperliquid:BTC")
     assert [step.content["tid"] for step in steps if "tid" in step.content] == [71]
