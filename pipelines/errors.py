@@ -13,6 +13,8 @@ def printable(text: str) -> str:
     return _CONTROLS.sub("\ufffd", text)
 
 
+#: Characters of what a venue says of an error that are shown and stored.
+MOST_SAID = 1000
 #: The remedy for problems that may pass.
 AGAIN = "Run again later: it goes on where this stopped"
 #: How the system, SQLite and DuckDB call a full disk, in messages of libraries; and its remedy.
@@ -25,6 +27,8 @@ class VenueError(Exception):
 
     def __init__(self, source: str, path_label: str, problem: str, remedy: str) -> None:
         path_label, problem = printable(path_label), printable(problem)
+        if len(problem) > MOST_SAID:
+            problem = f"{problem[:MOST_SAID]}… ({len(problem):,} characters)"
         super().__init__(f"{source} {path_label}: {problem}. {remedy}")
         self.source, self.path_label, self.problem, self.remedy = source, path_label, problem, remedy
 

@@ -337,7 +337,8 @@ def arrow_tables(
             result.oldest_event[of_run] = min(oldest, result.oldest_event.get(of_run, oldest))
         if reading.flaws:
             result.unread.add((entry.endpoint_name, *_answer(entry)))
-        result.flaws += [(entry, flaw) for flaw in reading.flaws]
+            if not any(later.page != entry.page and _replaces(later, entry) for later in all_entries or entries):
+                result.flaws += [(entry, flaw) for flaw in reading.flaws]
         if table.num_rows:
             pending.append(table)
             count += table.num_rows

@@ -62,6 +62,9 @@ def enveloped(path: str, rows: Any, **fields: tuple[Any, Any]) -> dict[str, Any]
 
 def rows_from_columns(record: Callable[..., Kind], *columns: Sequence[Any]) -> list[Kind]:
     """Rows from a list per field, in the order of the record's fields. Raises ValueError where their lengths differ."""
+    lengths = [len(column) for column in columns]
+    if len(set(lengths)) > 1:
+        raise ValueError(f"its columns have {', '.join(map(str, lengths))} values")
     return [record(*row) for row in zip(*columns, strict=True)]
 
 

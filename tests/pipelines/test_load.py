@@ -435,6 +435,19 @@ def test_a_page_leaves_quarantine_once_its_request_is_answered(tmp_path: Path) -
     assert query(again, sql) == [(other.page,)]
 
 
+def test_a_row_leaves_quarantine_once_its_request_is_answered_also_where_both_answers_are_loaded(tmp_path: Path) -> None:
+    rows, other = rates(DAY_ONE), rates(DAY_TWO)
+    for each in (rows, other):
+        each[1] = {**each[1], "fundingRate": "x"}
+    bad = land(begin(tmp_path), "funding_rates", rows)
+    unanswered = land(begin(tmp_path), "funding_rates", other, DAY_TWO, params={"day": 2})
+    assert {entry.page for entry, _ in load(begin(tmp_path), BINANCE, [bad, unanswered]).flaws} == {bad.page, unanswered.page}
+    good = land(again := begin(tmp_path), "funding_rates", rates(DAY_ONE))
+    loaded = load(again, BINANCE, [bad, unanswered, good])
+    assert {entry.page for entry, _ in loaded.flaws} == {unanswered.page}
+    assert query(again, "SELECT DISTINCT page FROM meta.quarantine") == [(unanswered.page,)]
+
+
 def test_loaded_pages_are_not_loaded_again(tmp_path: Path) -> None:
     run = begin(tmp_path)
     page = land(run, "funding_rates", rates(DAY_ONE))

@@ -30,7 +30,7 @@ def test_funding_is_paged_until_it_reaches_before_the_window() -> None:
     assert next_request("mexc", "funding_rates", request, settled()) is None
 
 
-@pytest.mark.parametrize(("field", "values", "problem"), [("low", [], "zip"), ("time", [1_795_132_800_000], "time")])
+@pytest.mark.parametrize(("field", "values", "problem"), [("low", [], "its columns have"), ("time", [1_795_132_800_000], "time")])
 def test_columns_of_different_lengths_and_milliseconds_are_refused(field: str, values: list[int], problem: str) -> None:
     candles = SOURCE.endpoint("candles")
     chart = {"time": [1_795_132_800], "open": [1], "close": [2.5], "high": [3], "low": [0.5], "vol": [7], "amount": [14]}

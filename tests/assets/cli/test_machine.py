@@ -146,6 +146,7 @@ def test_nothing_from_outside_moves_the_terminal() -> None:
     hostile = "\x1b]0;title\x07\x1b[2J\x9b31m\u202eX\r"
     assert printable(hostile) == "\ufffd]0;title\ufffd\ufffd[2J\ufffd31m\ufffdX\ufffd" and printable("a\tb\nc") == "a\tb\nc"
     assert "\x1b" not in str(Transient("okx", hostile, hostile, "again"))
+    assert len(long := str(Transient("okx", "/x", "A" * 5_000_000, "again"))) < 1100 and "5,000,000 characters" in long
     screen = StringIO()
     console = _Plain(file=screen, force_terminal=True, width=80)
     table = Table("coin")
