@@ -2,6 +2,7 @@
 
     throughput  a million candles from the emulator to the raw table, compared with dlt's `rest_api` (by rate: it gets fewer rows)
     replay      landing to the raw table, compared with DuckDB's JSON reader on the same bytes
+    archives    an archive's files to raw tables, compared with DuckDB on the same zipped CSVs
     limits      the share of the allowed rate that a limited backfill uses
     times       minutes of whole fetches at the venues' real limits, calculated on a clock that jumps
     history     a daily run on 300 days of history, compared with one on 30 days
@@ -36,7 +37,7 @@ from infra.bench.market import serve
 from infra.bench.scale import publish_costs
 from infra.bench.virtual import TASKS, minutes
 
-PARTS = ("throughput", "replay", "limits", "times", "history", "publish", "forecasts")
+PARTS = ("throughput", "replay", "archives", "limits", "times", "history", "publish", "forecasts")
 HOURS = 9000
 ENDLESS = 1e6
 
@@ -97,6 +98,19 @@ def _rates(task: str, ours: list[float], peer: str, theirs: list[float], least: 
     good = ratio >= least if least else ratio <= most
     shown = f"{ratio:.1f} times faster" if least else f"{ratio:.1f} times slower"
     return Line(task, f"{we:,.0f} rows/s", f"{peer}: {they:,.0f} rows/s", shown, aim, good)
+
+
+def archives(folder: Path, quick: bool, rounds: int) -> Iterator[Line]:
+    instruments, days = (1, 5) if quick else (10, 365)
+    home = folder / "archive"
+    command = [sys.executable, "-m", "infra.bench.archives", "files", str(home), str(instruments), str(days)]
+    subprocess.run(command, check=True, capture_output=True)
+    we, they = [], []
+    for _ in range(1 if quick else rounds):
+        we.append(rate(folder, "archives", "ours", home, Path))
+        they.append(rate(folder, "archives", "duckdb", home, Path))
+    task = f"an archive's files of {instruments} instruments, {days} days, from landing to raw tables"
+    yield _rates(task, we, "DuckDB `read_csv`, same zips", they, most=3)
 
 
 def limits(quick: bool) -> Iterator[Line]:
@@ -168,6 +182,8 @@ def main(
     with tempfile.TemporaryDirectory(prefix="perplake-bench-") as folder:
         if parts & {"throughput", "replay"}:
             lines += speed(Path(folder), quick, rounds, parts)
+        if "archives" in parts:
+            lines += archives(Path(folder), quick, rounds)
     if "limits" in parts:
         lines += limits(quick)
     if "times" in parts:
