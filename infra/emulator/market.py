@@ -9,7 +9,6 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from infra.emulator.faults import Faults
 from infra.emulator.rendering import EMPTY, Rows
 from infra.emulator.store import (
     MS_HOUR,
@@ -193,11 +192,19 @@ class Snapshot:
         return self.listing.delisted_at is not None and self.listing.delisted_at <= self.now
 
 
+class FileFaults(Protocol):
+    """What is wrong with the files of archives, see `faults`."""
+
+    def of_file(self, venue: str, key: str) -> str: ...
+
+
 class World(Protocol):
     """What an emulator gives its venues: the markets by name, whether they forget, what scales their limits, its faults."""
 
     history: bool
     scale: float
-    faults: Faults
+
+    @property
+    def faults(self) -> FileFaults: ...
 
     def market(self, name: str) -> Market: ...
