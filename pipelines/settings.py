@@ -129,6 +129,9 @@ class Settings(BaseSettings):
         None, description="folder or `s3://bucket/prefix` for raw responses; default: one per market in the home folder"
     )
     landing_max_gb: float = Field(20.0, gt=0, description="largest size of landing in GB; a run stops before it exceeds it")
+    memory_gb: float = Field(
+        2.0, ge=1, description="memory in GB that a run may take: half of it is DuckDB's, which writes to disk what does not fit"
+    )
     seed: int = Field(7, ge=-(2**31), lt=2**31, description="seed of the synthetic market")
     limits_scale: float | None = Field(
         None,

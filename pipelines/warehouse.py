@@ -26,6 +26,7 @@ from pipelines.errors import DISK_FULL, FREE_ROOM, WarehouseMismatch, printable
 from pipelines.files import regular
 from pipelines.meta_tables import create_meta_tables, quoted
 from pipelines.registry import source_rows
+from pipelines.settings import Settings
 from pipelines.source import Endpoint
 from pipelines.sources import get_source
 from pipelines.windows import Window, to_datetime
@@ -53,6 +54,11 @@ def naive(ms: int) -> datetime:
     return to_datetime(ms).replace(tzinfo=None)
 
 
+def memory_limit() -> str:
+    """DuckDB's half of the setting `memory_gb`; the other is for Python, dbt, Dagster and the emulator."""
+    return f"{Settings().memory_gb / 2 * 1000:.0f}MB"
+
+
 @contextmanager
 def connect(path: Path, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
     """A session in UTC. Raises `WarehouseMismatch` where another process holds the file, or it can't be read or written.
@@ -70,7 +76,7 @@ def connect(path: Path, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConn
     except duckdb.Error as problem:
         raise WarehouseMismatch(unusable(path, problem)) from None
     try:
-        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(f"SET TimeZone = 'UTC'; SET memory_limit = '{memory_limit()}'")
         yield connection
     except FILE_ERRORS as problem:
         raise WarehouseMismatch(unusable(path, problem)) from problem

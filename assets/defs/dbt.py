@@ -15,8 +15,10 @@ import json
 import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import cache
 from graphlib import TopologicalSorter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -191,13 +193,29 @@ def fingerprint() -> str:
 class Plan:
     """One dbt call: the arguments, the window as variables, and whether all models are up to date after it.
 
-    `left_out` are the first parts of the names of staging models that have no rows.
+    `left_out` are the first parts of the names of staging models that have no rows. `before` are calls that come first, of a build
+    of everything in parts, by their arguments and variables.
     """
 
     arguments: list[str]
     window: dict[str, str]
     is_whole: bool
     left_out: tuple[str, ...]
+    before: list[tuple[list[str], dict[str, str]]] = field(default_factory=list)
+
+
+#: Raw rows of which the incremental models are built at a time, which bounds memory.
+ROWS_AT_A_TIME = 2_000_000
+
+
+def _cuts(connection: duckdb.DuckDBPyConnection) -> list[datetime]:
+    """The times at which a build of everything is cut into parts: equal spans of the window in scope."""
+    rows, start, end = connection.execute(
+        "SELECT (SELECT coalesce(sum(estimated_size), 0) FROM duckdb_tables() WHERE schema_name = 'raw')::BIGINT, window_start, window_end "
+        "FROM meta.scope"
+    ).fetchall()[0]
+    days, parts = (end - start).days, rows // ROWS_AT_A_TIME + 1
+    return sorted({start + timedelta(days=days * n // parts) for n in range(1, parts)} - {start, end})
 
 
 def plan(connection: duckdb.DuckDBPyConnection, chosen: set[str] | None = None, tests: Collection[str] = ()) -> Plan:
@@ -228,10 +246,36 @@ def plan(connection: duckdb.DuckDBPyConnection, chosen: set[str] | None = None, 
         selection += ["--exclude", *(f"{prefix}*" for prefix in left_out)]
     # `build` skips what is downstream of a failed test, `test` runs them all.
     arguments = ["build" if "model" in types else "test", "--no-populate-cache", "--no-write-json"]
-    arguments += ["--full-refresh"] if rebuild else []
+    cuts = _cuts(connection) if rebuild and is_whole else []
+    before = []
+    if cuts:
+        incremental = "config.materialized:incremental"
+        first = [*arguments, "--full-refresh", "--resource-type", "seed", "--resource-type", "model", "--select", f"+{incremental}"]
+        before = [([*first, *selection], {"build_until": f"{cuts[0]}"})]
+        for start, end in pairwise([*cuts, datetime(2200, 1, 1)]):
+            part = [*arguments, "--resource-type", "model", "--select", incremental]
+            before.append((part, {"changed_from": f"{start}", "changed_to": f"{end}"}))
+        selection = [*(selection or ["--exclude"]), incremental]
+    elif rebuild:
+        arguments += ["--full-refresh"]
     arguments += [argument for name in types for argument in ("--resource-type", name)] + selection
     variables = dict(zip(("changed_from", "changed_to"), map(str, window), strict=True)) if window else {}
-    return Plan(arguments, variables, is_whole, tuple(left_out))
+    return Plan(arguments, variables, is_whole, tuple(left_out), before)
+
+
+def build(plan: Plan, database: Path) -> Invocation:
+    """Carry out a plan. Publishing sums up again all that was built in parts."""
+    events: dict[str, Any] = {}
+    variables = {"warehouse": f"{database.resolve()}"}
+    for arguments, window in plan.before:
+        with warehouse.connect(database) as connection:
+            connection.execute("DELETE FROM meta.replaced")  # months are judged for what the part before them replaced
+        events |= invoke(arguments, variables | window, parse(database.stem)).events
+    if plan.before:
+        with warehouse.connect(database) as connection:
+            connection.execute("UPDATE meta.replaced SET window_start = NULL, window_end = NULL")
+    done = invoke(plan.arguments, variables | plan.window, parse(database.stem))
+    return Invocation(done.result, events | done.events)
 
 
 def _nodes(*types: str) -> dict[str, list[str]]:
@@ -270,8 +314,7 @@ def dbt_models(context: dg.AssetExecutionContext, settings: SettingsResource) ->
             warehouse.prepare(connection, resolved.market)
             tests = [key.name for key in context.selected_asset_check_keys]
             todo = plan(connection, {name for name in selected if name.startswith("model.")}, tests)
-        variables = {"warehouse": str(resolved.database.resolve()), **todo.window}
-        done = invoke(todo.arguments, variables, parse(resolved.database.stem))
+        done = build(todo, resolved.database)
         failed = {r.node.unique_id: r for r in done.result.results if r.status in ("fail", "warn")}
         with warehouse.connect(resolved.database) as connection:
             passed = not any(r.status == "fail" for r in failed.values())

@@ -89,6 +89,7 @@ def copy_marts(database: Path, out: Path, models: Mapping[str, str | None], run:
     _begin(draft, previous, target, intact)
     catalog = database.stem  # the name that views in the warehouse have for it
     with duckdb.connect(config={"temp_directory": f"{draft}.tmp"}) as connection:
+        connection.execute(f"SET memory_limit = '{warehouse.memory_limit()}'")
         connection.execute("SET TimeZone = 'UTC'; SET preserve_insertion_order = false")
         connection.execute(f'ATTACH {quoted(str(database.resolve()))} AS "{catalog}"; USE "{catalog}"')
         relations = _columns(connection, catalog, "marts")

@@ -1,4 +1,4 @@
-"""A plugin of dbt-duckdb (`plugins` in `dbt_project/profiles.yml`): a warehouse that can't be opened ends dbt with one message.
+"""A plugin of dbt-duckdb (`plugins` in `dbt_project/profiles.yml`): DuckDB's memory, and one message for a warehouse that can't be opened.
 
 Without it, dbt prints the traceback of DuckDB's error. Alone: `cd dbt_project && PERPLAKE_HOME=/nowhere dbt build`.
 """
@@ -12,12 +12,13 @@ from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt_common.exceptions import DbtRuntimeError
 
-from pipelines.warehouse import mends
+from pipelines.warehouse import memory_limit, mends
 
 
 class Plugin(BasePlugin):
     def update_connection_config(self, creds: DuckDBCredentials, config: dict[str, Any]) -> None:
         """Runs before dbt opens the warehouse. Raises `DbtRuntimeError` where its folder is missing or another process has it."""
+        config["memory_limit"] = memory_limit()
         try:
             duckdb.connect(creds.path, config=config).close()
         except duckdb.Error as problem:

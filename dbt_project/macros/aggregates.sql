@@ -1,6 +1,10 @@
-{# A sum over instruments in a fixed order: floating-point addition depends on it. Null where no value is known. #}
-{% macro sum_of(value, where=none) -%}
-    sum({{ value }} order by instrument_id) {%- if where %} filter ({{ where }}) {%- endif %}
+{#
+  A sum that doesn't depend on the order of its rows, as that of floating-point numbers does: exact to `digits` after the point, which
+  leaves 38 - `digits` before it. An ordered sum would sort each group, in six times the time and a kilobyte of memory a row. Null where
+  no value is known.
+#}
+{% macro sum_of(value, where=none, digits=18) -%}
+    (sum(try_cast({{ value }} as decimal(38, {{ digits }}))) {%- if where %} filter ({{ where }}) {%- endif %})::double
 {%- endmacro %}
 
 {# How the mean 8-hour funding is weighted: `oi`, `volume` where one of the weights is estimated or missing, `equal` where none is known. #}
@@ -52,9 +56,9 @@
             select
                 day {%- for key in keys %}, {{ key }} {%- endfor %}
                 {%- for measure in measures %},
-                sum({{ measure }} order by {{ part }}) as {{ measure }},
-                sum({{ measure }} order by {{ part }}) filter ({{ measure }}_before > 0)
-                    / sum({{ measure }}_before order by {{ part }}) filter ({{ measure }} is not null and {{ measure }}_before > 0) as {{ measure }}_growth
+                {{ sum_of(measure) }} as {{ measure }},
+                {{ sum_of(measure, measure ~ '_before > 0') }}
+                    / {{ sum_of(measure ~ '_before', measure ~ ' is not null and ' ~ measure ~ '_before > 0') }} as {{ measure }}_growth
                 {%- endfor %}
             from (
                 select

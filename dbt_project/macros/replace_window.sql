@@ -3,13 +3,15 @@
   whatever the order in which days are loaded. A model names its time column and its margins, in hours, in `meta`: `look_back` and
   `look_ahead` widen the window of changed raw rows (`vars: changed_from, changed_to`) to the rows that depend on them. A row computed
   with other versions of its instrument than the current ones (`_versions`) widens the window too. A model of months names in `follows` the
-  incremental model that it reads: its months are those that this run replaced there, and the next, which are judged with the month before.
+  incremental model that it reads: its months are those that were replaced there, and the next, which are judged with the month before.
 #}
 
 {% macro replaced_window() -%}
     {%- set meta = config.get('meta') -%}
     {%- set window = {'from': none, 'to': none} -%}
-    {%- if execute and is_incremental() -%}
+    {%- if execute and not is_incremental() and var('build_until') and not meta.follows -%}
+    {%- do window.update({'from': "timestamp '1970-01-01'", 'to': "timestamp '%s'" % var('build_until')}) -%}
+    {%- elif execute and is_incremental() -%}
     {%- set changed_from, changed_to = var('changed_from'), var('changed_to') -%}
     {%- if meta.follows -%}
         {%- set row = run_query(

@@ -4,7 +4,6 @@
     meta={'time': 'day', 'look_back': 314, 'look_ahead': 314}
 ) }}
 {%- set window = replaced_window() %}
-{#- Sums are ordered: floating-point addition depends on the order, and tables must be the same twice. -#}
 with returns as (
     select
         *,
@@ -23,15 +22,15 @@ candles as (
         max(high) as high,
         min(low) as low,
         arg_max(close, opened_at) as close,
-        sum(volume_base order by opened_at) as volume_base,
-        sum(volume_usd order by opened_at) as volume_usd,
+        {{ sum_of('volume_base') }} as volume_base,
+        {{ sum_of('volume_usd') }} as volume_usd,
         arg_max(mark_close, opened_at) as mark_close,
         arg_max(index_close, opened_at) as index_close,
         arg_max(mark_close / index_close - 1, opened_at) as basis,
         count(close) as candles,
-        sum(log_return * log_return order by opened_at) as realised_var,
+        {{ sum_of('log_return * log_return', digits=30) }} as realised_var,
         count(log_return) as returns,
-        sum(ln(high / low) * ln(high / low) order by opened_at) / (4 * ln(2)) as range_var,
+        {{ sum_of('ln(high / low) * ln(high / low)', digits=30) }} / (4 * ln(2)) as range_var,
         count(high / low) as ranges,
         max(_loaded_at) as _loaded_at
     from returns
@@ -43,11 +42,11 @@ funding as (
     select
         f.midnight::date as day,
         f.instrument_id,
-        sum(f.rate_interval * (hours / f.interval_hours) order by f.settled_at) as funding_sum,
-        sum(hours order by f.settled_at) as paid_hours,
+        {{ sum_of('f.rate_interval * (hours / f.interval_hours)', digits=30) }} as funding_sum,
+        {{ sum_of('hours') }} as paid_hours,
         min(f.interval_hours) as funding_interval_hours,
         count(*) filter (f.paid_to <= f.midnight + interval 1 day) as funding_settlements,
-        sum(o.oi_usd order by f.settled_at) / count(o.oi_usd) as oi_usd_at_funding,
+        {{ sum_of('o.oi_usd') }} / count(o.oi_usd) as oi_usd_at_funding,
         max(f._loaded_at) as _loaded_at
     from (
         select
@@ -95,8 +94,8 @@ liquidations as (
         instrument_id,
         -- An event of unknown size makes the day's sums unknown, not smaller.
         count(*) = count(size_usd) as is_sized,
-        case when is_sized then coalesce(sum(size_usd order by event_id) filter (liquidated_side = 'long'), 0) end as liq_long_usd,
-        case when is_sized then coalesce(sum(size_usd order by event_id) filter (liquidated_side = 'short'), 0) end as liq_short_usd,
+        case when is_sized then coalesce({{ sum_of('size_usd', "liquidated_side = 'long'") }}, 0) end as liq_long_usd,
+        case when is_sized then coalesce({{ sum_of('size_usd', "liquidated_side = 'short'") }}, 0) end as liq_short_usd,
         count(*) as liq_events,
         max(_loaded_at) as _loaded_at
     from {{ ref('int_liquidations_converted') }}

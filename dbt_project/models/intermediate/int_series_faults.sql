@@ -32,7 +32,7 @@ sizes as (
 
 widespread as (  -- two or more instruments, and three in five of those of the venue
     select p.venue, p.month, p.dataset, p.kind, count(distinct p.instrument_id) as faulty, min(p.first_day) as first_day, max(p.last_day) as last_day,
-        max_by(p.finding, p.n) as finding, max_by(p.instrument_id, p.n) as example
+        max_by(p.finding, (p.n, p.instrument_id, p.finding)) as finding, max_by(p.instrument_id, (p.n, p.instrument_id, p.finding)) as example
     from placed as p
     inner join sizes as s using (venue, month)
     where p.kind not in ('identity', 'repetition')

@@ -10,8 +10,8 @@ with days as (
         symbol,
         date_trunc('day', opened_at) as day,
         arg_max(close, opened_at) as price,
-        sum(raw_volume order by opened_at) as volume,
-        sum(raw_volume * (high + low + close) / 3 order by opened_at) as volume_usd,
+        {{ sum_of('raw_volume') }} as volume,
+        {{ sum_of('raw_volume * (high + low + close) / 3') }} as volume_usd,
         max(_observed_at) as _observed_at
     from {{ ref('int_candles') }}
     where source in ({{ vendors | join(', ') }}) and raw_volume_unit = 'listed_base'

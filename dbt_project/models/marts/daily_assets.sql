@@ -32,7 +32,7 @@ with days as (
 
 chained as (
     {%- set parts %}
-    select day, base_asset, venue, sum(volume_usd order by instrument_id) as volume_usd, sum(oi_usd order by instrument_id) as oi_usd
+    select day, base_asset, venue, {{ sum_of('volume_usd') }} as volume_usd, {{ sum_of('oi_usd') }} as oi_usd
     from {{ ref('int_daily') }} group by all
     {%- endset %}
     {{ chained_levels(parts, ['base_asset'], 'venue', ['volume_usd', 'oi_usd']) }}

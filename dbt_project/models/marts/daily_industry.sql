@@ -13,7 +13,7 @@ with totals as (
 
 chained as (
     {%- set parts %}
-    select day, venue || ' ' || base_asset as part, sum(volume_usd order by instrument_id) as volume_usd, sum(oi_usd order by instrument_id) as oi_usd
+    select day, venue || ' ' || base_asset as part, {{ sum_of('volume_usd') }} as volume_usd, {{ sum_of('oi_usd') }} as oi_usd
     from {{ ref('int_daily') }} group by all
     {%- endset %}
     {{ chained_levels(parts, [], 'part', ['volume_usd', 'oi_usd']) }}

@@ -3,8 +3,8 @@ with listed as (
         hour::date as day,
         asset,
         venue,
-        sum(size_usd order by hour) filter (liquidated_side = 'long') as long_usd,
-        sum(size_usd order by hour) filter (liquidated_side = 'short') as short_usd,
+        {{ sum_of("size_usd", "liquidated_side = 'long'") }} as long_usd,
+        {{ sum_of("size_usd", "liquidated_side = 'short'") }} as short_usd,
         count(*) = count(size_usd) and count(liquidated_side) > 0 as is_known
     from {{ ref('hourly_liquidations') }}
     group by all
@@ -17,7 +17,7 @@ venues as (
         d.venue,
         bool_and(c.comparable > 0 and d.liq_long_usd is not null) as is_complete,
         -- An instrument without a trade needs no open interest.
-        case when bool_and(d.oi_usd is not null or coalesce(d.volume_usd = 0, false)) then sum(d.oi_usd order by d.instrument_id) end as oi_usd
+        case when bool_and(d.oi_usd is not null or coalesce(d.volume_usd = 0, false)) then {{ sum_of('d.oi_usd') }} end as oi_usd
     from {{ ref('int_daily') }} as d
     inner join {{ ref('int_coverage') }} as c on d.instrument_id = c.instrument_id and d.day = c.day and c.dataset = 'liquidations'
     group by all
@@ -48,7 +48,7 @@ parts as (
         'MARKET' as asset,
         venue,
         {%- for measure in ('long_usd', 'short_usd', 'usd_with_oi', 'oi_usd') %}
-        sum({{ measure }} order by asset) as {{ measure }},
+        {{ sum_of(measure) }} as {{ measure }},
         {%- endfor %}
         bool_or(is_listed) as is_listed,
         bool_or(is_known) as is_known,
@@ -61,11 +61,11 @@ select
     day,
     asset,
     {%- for kind, is_kind in {'complete': 'is_complete', 'lower_bound': 'is_known and not is_complete'}.items() %}
-    sum(long_usd order by venue) filter ({{ is_kind }}) as {{ kind }}_long_usd,
-    sum(short_usd order by venue) filter ({{ is_kind }}) as {{ kind }}_short_usd,
+    {{ sum_of('long_usd', is_kind) }} as {{ kind }}_long_usd,
+    {{ sum_of('short_usd', is_kind) }} as {{ kind }}_short_usd,
     count(*) filter ({{ is_kind }}) as {{ kind }}_venues,
-    sum(oi_usd order by venue) filter ({{ is_kind }}) as {{ kind }}_oi_usd,
-    sum(usd_with_oi order by venue) filter ({{ is_kind }}) / sum(oi_usd order by venue) filter ({{ is_kind }}) as {{ kind }}_over_oi,
+    {{ sum_of('oi_usd', is_kind) }} as {{ kind }}_oi_usd,
+    {{ sum_of('usd_with_oi', is_kind) }} / {{ sum_of('oi_usd', is_kind) }} as {{ kind }}_over_oi,
     {%- endfor %}
     count(*) as venues_total
 from parts

@@ -6,7 +6,7 @@ with days as (
         {{ sum_of('oi_usd') }} as oi_usd,
         {{ mean_funding() }},
         -- over the instruments where both are known
-        sum(volume_usd order by instrument_id) filter (oi_usd > 0) / sum(oi_usd order by instrument_id) filter (volume_usd is not null) as turnover,
+        {{ sum_of('volume_usd', 'oi_usd > 0') }} / {{ sum_of('oi_usd', 'volume_usd is not null') }} as turnover,
         count(*) as instruments
     from {{ ref('int_daily') }}
     group by all
