@@ -193,8 +193,8 @@ def fingerprint() -> str:
 class Plan:
     """One dbt call: the arguments, the window as variables, and whether all models are up to date after it.
 
-    `left_out` are the first parts of the names of staging models that have no rows. `before` are calls that come first, of a build
-    of everything in parts, by their arguments and variables.
+    `left_out` are the first parts of the names of staging models that have no rows. `before` are calls that come first, and their
+    variables: they build the incremental models of a long window in parts.
     """
 
     arguments: list[str]
@@ -208,14 +208,15 @@ class Plan:
 ROWS_AT_A_TIME = 2_000_000
 
 
-def _cuts(connection: duckdb.DuckDBPyConnection) -> list[datetime]:
-    """The times at which a build of everything is cut into parts: equal spans of the window in scope."""
-    rows, start, end = connection.execute(
-        "SELECT (SELECT coalesce(sum(estimated_size), 0) FROM duckdb_tables() WHERE schema_name = 'raw')::BIGINT, window_start, window_end "
-        "FROM meta.scope"
-    ).fetchall()[0]
-    days, parts = (end - start).days, rows // ROWS_AT_A_TIME + 1
-    return sorted({start + timedelta(days=days * n // parts) for n in range(1, parts)} - {start, end})
+def _cuts(connection: duckdb.DuckDBPyConnection, window: tuple[datetime, datetime] | None) -> list[datetime]:
+    """The times at which a window, or that in scope, is cut into equal parts, as if its rows were spread evenly over it."""
+    sql = "SELECT coalesce(sum(estimated_size), 0)::BIGINT FROM duckdb_tables() WHERE schema_name = 'raw'"
+    (rows,) = connection.execute(sql).fetchall()[0]
+    scope = connection.execute("SELECT window_start, window_end FROM meta.scope").fetchall()[0]
+    start, end = window or scope
+    span = end - start
+    parts = int(rows * min(1, span / (scope[1] - scope[0])) / ROWS_AT_A_TIME) + 1
+    return sorted({start + timedelta(days=span.days * n // parts) for n in range(1, parts)} - {start, end})
 
 
 def plan(connection: duckdb.DuckDBPyConnection, chosen: set[str] | None = None, tests: Collection[str] = ()) -> Plan:
@@ -246,21 +247,24 @@ def plan(connection: duckdb.DuckDBPyConnection, chosen: set[str] | None = None, 
         selection += ["--exclude", *(f"{prefix}*" for prefix in left_out)]
     # `build` skips what is downstream of a failed test, `test` runs them all.
     arguments = ["build" if "model" in types else "test", "--no-populate-cache", "--no-write-json"]
-    cuts = _cuts(connection) if rebuild and is_whole else []
     before = []
-    if cuts:
+    if is_whole and "model" in types and (cuts := _cuts(connection, window)):
         incremental = "config.materialized:incremental"
-        first = [*arguments, "--full-refresh", "--resource-type", "seed", "--resource-type", "model", "--select", f"+{incremental}"]
-        before = [([*first, *selection], {"build_until": f"{cuts[0]}"})]
-        for start, end in pairwise([*cuts, datetime(2200, 1, 1)]):
-            part = [*arguments, "--resource-type", "model", "--select", incremental]
-            before.append((part, {"changed_from": f"{start}", "changed_to": f"{end}"}))
-        selection = [*(selection or ["--exclude"]), incremental]
+        first, last = window or (datetime(1970, 1, 1), datetime(2200, 1, 1))
+        part = [*arguments, "--resource-type", "model", "--select", incremental]
+        before = [(part, _variables(ends)) for ends in pairwise([first, *cuts, last])]
+        if rebuild:
+            types_of_first = ["--full-refresh", "--resource-type", "seed", "--resource-type", "model"]
+            before[0] = ([*arguments, *types_of_first, "--select", f"+{incremental}", *selection], {"build_until": f"{cuts[0]}"})
+        selection = [*selection, *([] if "--exclude" in selection else ["--exclude"]), incremental]
     elif rebuild:
         arguments += ["--full-refresh"]
     arguments += [argument for name in types for argument in ("--resource-type", name)] + selection
-    variables = dict(zip(("changed_from", "changed_to"), map(str, window), strict=True)) if window else {}
-    return Plan(arguments, variables, is_whole, tuple(left_out), before)
+    return Plan(arguments, _variables(window) if window else {}, is_whole, tuple(left_out), before)
+
+
+def _variables(window: tuple[datetime, datetime]) -> dict[str, str]:
+    return dict(zip(("changed_from", "changed_to"), map(str, window), strict=True))
 
 
 def build(plan: Plan, database: Path) -> Invocation:

@@ -1,4 +1,4 @@
-"""A plugin of dbt-duckdb (`plugins` in `dbt_project/profiles.yml`): DuckDB's memory, and one message for a warehouse that can't be opened.
+"""A plugin of dbt-duckdb (`plugins` in `dbt_project/profiles.yml`): DuckDB's memory, and one message where it can't open a file.
 
 Without it, dbt prints the traceback of DuckDB's error. Alone: `cd dbt_project && PERPLAKE_HOME=/nowhere dbt build`.
 """

@@ -10,6 +10,8 @@ from typing import Any
 import duckdb
 import pytest
 
+from assets.defs import dbt as models_of
+from pipelines import warehouse
 from tests.dbt.conftest import END, NO_VIEWS, START, Dbt, checksums, load
 
 PIECES = [("2025-10-01", "2025-10-05"), ("2025-10-05", "2025-10-09"), ("2025-10-09", "2025-10-13")]
@@ -45,6 +47,23 @@ def test_any_order_of_loading_gives_the_same_rows(dbt: Dbt, whole: Path, path: P
         load(path, *PIECES[number])
         dbt(path, "run", *NO_VIEWS, changed=PIECES[number])
     assert checksums(path) == checksums(whole)
+
+
+def test_a_long_window_is_built_in_parts_with_the_same_rows(whole: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything, as after an upgrade, and then a changed window of all days; publishing sums up all rows again."""
+    load(path, START, END)
+    [(raw,)] = rows(path, "select sum(estimated_size)::bigint from duckdb_tables() where schema_name = 'raw'")
+    monkeypatch.setattr(models_of, "ROWS_AT_A_TIME", raw // 3)
+    for changed in (None, (datetime.fromisoformat(START), datetime.fromisoformat(END))):
+        with warehouse.connect(path) as connection:
+            if changed:
+                warehouse.note_built(connection, models_of.fingerprint())
+                connection.execute("insert into meta.changed values (?, ?)", changed)
+            plan = models_of.plan(connection)
+        assert len(plan.before) == 4
+        models_of.build(plan, path)
+        assert checksums(path) == checksums(whole)
+        assert rows(path, "select bool_and(window_start is null) from meta.replaced") == [(True,)]
 
 
 def test_a_new_snapshot_of_an_instrument_updates_its_old_facts(dbt: Dbt, path: Path) -> None:

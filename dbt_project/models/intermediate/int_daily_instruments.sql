@@ -28,9 +28,9 @@ candles as (
         arg_max(index_close, opened_at) as index_close,
         arg_max(mark_close / index_close - 1, opened_at) as basis,
         count(close) as candles,
-        {{ sum_of('log_return * log_return', digits=30) }} as realised_var,
+        {{ sum_of('log_return * log_return', bits=100) }} as realised_var,
         count(log_return) as returns,
-        {{ sum_of('ln(high / low) * ln(high / low)', digits=30) }} / (4 * ln(2)) as range_var,
+        {{ sum_of('ln(high / low) * ln(high / low)', bits=100) }} / (4 * ln(2)) as range_var,
         count(high / low) as ranges,
         max(_loaded_at) as _loaded_at
     from returns
@@ -42,7 +42,7 @@ funding as (
     select
         f.midnight::date as day,
         f.instrument_id,
-        {{ sum_of('f.rate_interval * (hours / f.interval_hours)', digits=30) }} as funding_sum,
+        {{ sum_of('f.rate_interval * (hours / f.interval_hours)', bits=100) }} as funding_sum,
         {{ sum_of('hours') }} as paid_hours,
         min(f.interval_hours) as funding_interval_hours,
         count(*) filter (f.paid_to <= f.midnight + interval 1 day) as funding_settlements,
