@@ -68,24 +68,24 @@ class Publication:
 class _File:
     """A published file that this process has open."""
 
-    def __init__(self, path: Path) -> None:
-        self.db = attached(path)
+    def __init__(self, path: Path, memory_mb: int | None) -> None:
+        self.db = attached(path, memory_mb)
 
     def __del__(self) -> None:
         if hasattr(self, "db"):
             self.db.close()
 
 
-#: By device, inode and time of the last change.
-_open: WeakValueDictionary[tuple[int, int, int], _File] = WeakValueDictionary()
+#: By device, inode, time of the last change, and the most memory.
+_open: WeakValueDictionary[tuple[int, int, int, int | None], _File] = WeakValueDictionary()
 _opening = Lock()
 
 
 class Lake:
-    """A reader of one market's published copy. Errors are `ValueError` in one line."""
+    """A reader of one market's published copy, whose queries take `memory_mb` at most. Errors are `ValueError` in one line."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, memory_mb: int | None = None) -> None:
+        self.settings, self.memory_mb = settings, memory_mb
         self.path = published_copy(settings).resolve()
         self._file: _File | None = None
         with self.session():
@@ -101,9 +101,9 @@ class Lake:
             if not self.path.is_file():
                 raise ValueError(f"{self.path} is gone: `perps run` publishes it again")
             stat = self.path.stat()
-            identity = (stat.st_dev, stat.st_ino, stat.st_mtime_ns)
+            identity = (stat.st_dev, stat.st_ino, stat.st_mtime_ns, self.memory_mb)
             with _opening:
-                file = _open.get(identity) or _open.setdefault(identity, _File(self.path))
+                file = _open.get(identity) or _open.setdefault(identity, _File(self.path, self.memory_mb))
             is_new, self._file = file is not self._file, file
             with enter(file.db.cursor()) as db:
                 if is_new and (reason := self._stale(db)):

@@ -34,8 +34,8 @@ _FUNCTIONS = frozenset(
     pragma_database_size pragma_show pragma_storage_info pragma_table_info pragma_version
     """.split()
 )
-_FLOATS = ("DOUBLE", "FLOAT")
-_QUOTE = '"'
+#: A text in JSON, or a number that JSON has not.
+_NOT_FINITE = re.compile(r'"(?:[^"\\]|\\.)*"|-?Infinity|NaN')
 _EXPLAIN = re.compile(r"\s*explain(\s+analyze)?\b(\s*\([^)]*\))?", re.IGNORECASE)
 
 
@@ -120,14 +120,9 @@ def question(db: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any] 
 
 def json_rows(answer: duckdb.DuckDBPyRelation) -> Iterator[str]:
     """The rows of an answer as JSON, with the values as DuckDB writes them: whole. Infinity and what is not a number are null."""
-    floats = [name for name, kind in zip(answer.columns, answer.types, strict=True) if kind in _FLOATS]
-    if floats:
-        names = (f'"{name.replace(_QUOTE, 2 * _QUOTE)}"' for name in floats)
-        finite = (f"CASE WHEN isfinite({name}) THEN {name} END AS {name}" for name in names)
-        answer = answer.project(f"* REPLACE ({', '.join(finite)})")
-    rows = answer.query("answer", "SELECT to_json(answer) FROM answer")
+    rows = answer.set_alias("row_of_answer").project("to_json(row_of_answer)")
     while some := rows.fetchmany(10_000):
-        yield from (row for (row,) in some)
+        yield from (_NOT_FINITE.sub(lambda found: found[0] if found[0][0] == '"' else "null", row) for (row,) in some)
 
 
 @contextmanager

@@ -15,13 +15,14 @@ from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
 
 from assets.cli.options import OPTIONS
 from assets.runtime.interrupts import end_at_once, plain_interrupts, take_interrupts
+from pipelines import __version__
 from pipelines.errors import DISK_FULL, FREE_ROOM, LandingFull, WarehouseMismatch, printable
 from pipelines.settings import Settings, problems
 
@@ -45,8 +46,18 @@ app = _Perps(
 )
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
 @app.callback()
-def main() -> None:
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version, and end")
+    ] = False,
+) -> None:
     level = os.environ.get("PERPLAKE_LOG", "CRITICAL").upper()
     if level not in logging.getLevelNamesMapping():
         typer.echo(printable(f"perps: PERPLAKE_LOG is {level!r}: write `info` or `debug`"), err=True)

@@ -205,13 +205,13 @@ def _show(found: Sequence[Verdict], notes: Sequence[str]) -> None:
     from rich.markup import escape
     from rich.table import Column, Table
 
-    from assets.cli.printing import console
+    from assets.cli.printing import console, show
 
     order = list(Colour)
     table = Table("source", "about", "", Column("reason", overflow="fold"), box=None)
     for each in sorted(found, key=lambda verdict: order.index(verdict.colour)):
         table.add_row(each.source, escape(each.about), f"[{each.colour}]{each.colour}[/]", escape(each.reason))
-    console.print(table)
+    show(table)
     for note in notes:
         console.print(f"[yellow]note[/] {escape(note)}")
     counts = Counter(verdict.colour for verdict in found)

@@ -6,9 +6,12 @@ DuckDB writes the values: nothing is rounded, and a date stays a date. What is c
 from __future__ import annotations
 
 import csv
+import io
 import json
+import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,7 +38,7 @@ FormatOption = Annotated[Format, typer.Option("--format", help="how to print")]
 def write(answer: duckdb.DuckDBPyRelation, format: Format) -> None:
     """Print an answer of DuckDB."""
     if format is Format.table:
-        answer.show(max_width=10_000, max_rows=1000)  # DuckDB shows control characters as \x1b
+        _write_table(answer)
     elif format is Format.csv:
         text = answer.project("cast(columns(*) as varchar)")
         writer = csv.writer(sys.stdout, lineterminator="\n")
@@ -51,9 +54,33 @@ def write_rows(rows: Sequence[Mapping[str, Any]], format: Format) -> None:
     if format is Format.json:
         _write_json(json.dumps(row, ensure_ascii=False, default=str) for row in rows)
         return
-    writer = csv.DictWriter(sys.stdout, list(rows[0]) if rows else [], lineterminator="\n")
+    flat = [dict(_flat(row)) for row in rows]
+    writer = csv.DictWriter(sys.stdout, list(dict.fromkeys(name for row in flat for name in row)), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(flat)
+
+
+def _flat(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The values of a row, those of a part under the names of both."""
+    for name, value in row.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{name}_{inner}", each) for inner, each in value.items())
+        else:
+            yield name, value
+
+
+def _write_table(answer: duckdb.DuckDBPyRelation) -> None:
+    """DuckDB's table, or each row as lines of names and values where a terminal is too narrow for it."""
+    drawn = io.StringIO()
+    with redirect_stdout(drawn):
+        answer.show(max_width=10_000, max_rows=1000)  # DuckDB shows control characters as \x1b
+    text = drawn.getvalue()
+    if not sys.stdout.isatty() or max(map(len, text.splitlines()), default=0) <= shutil.get_terminal_size().columns:
+        sys.stdout.write(text)
+        return
+    for row in answer.limit(1000).project("cast(columns(*) as varchar)").fetchall():
+        sys.stdout.writelines(f"{name}: {printable(value or 'NULL')}\n" for name, value in zip(answer.columns, row, strict=True))
+        sys.stdout.write("\n")
 
 
 def _write_json(rows: Iterable[str]) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from assets.cli.base import command
+from assets.cli.formats import Format, FormatOption, write_rows
 from assets.cli.options import COPY
 from perplake.published import published_copy
 from pipelines import __version__
@@ -32,6 +33,7 @@ def show_settings() -> None:
 def venues(
     settings: Settings,
     markdown: Annotated[bool, typer.Option("--markdown", help="as Markdown, without what depends on this machine")] = False,
+    format: FormatOption = Format.table,
 ) -> None:
     """Every source: its venue, datasets, history, key, limits, unproven facts, and its last load."""
     from assets.cli import printing
@@ -44,7 +46,12 @@ def venues(
         path = published_copy(settings)
     except ValueError:  # nothing is published yet
         path = None
-    printing.venues(table.rows(), table.last_loads(path) if path else {})
+    loads = table.last_loads(path) if path else {}
+    if format is Format.table:
+        printing.venues(table.rows(), loads)
+        return
+    header = (*table.HEADER, "last load")
+    write_rows([dict(zip(header, (*row.cells(), loads.get(row.source)), strict=True)) for row in table.rows()], format)
 
 
 @command("home", "landing", name="import")

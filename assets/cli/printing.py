@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.segment import Segment
 from rich.table import Column, Table
 
@@ -22,6 +23,7 @@ from assets.regimes.forecasts.plan import RISK, TARGETS, WARNING
 from assets.regimes.thresholds import REGIMES
 from assets.runtime.outcomes import RunOutcome
 from assets.runtime.stages import fetch_problems, unlisted_assets
+from perplake.lake import COVERAGE
 from pipelines.backfill import Planned
 from pipelines.errors import printable
 from pipelines.fetch import FetchResult
@@ -38,8 +40,25 @@ class _Plain(Console):
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(printable(segment.text), segment.style)
 
+    def on_broken_pipe(self) -> None:
+        """`perps venues | head` ends as every command does (`assets.cli.base`); without this, with status 1."""
+        raise
 
-console = _Plain(highlight=False, width=max(100, shutil.get_terminal_size((140, 40)).columns), soft_wrap=True)
+
+console = _Plain(highlight=False, width=shutil.get_terminal_size((140, 40)).columns, soft_wrap=True)
+
+
+def show(table: Table, to: Console = console) -> None:
+    """Print a table, or, where the terminal is too narrow for its longest words, each row as lines of names and values."""
+    if Measurement.get(to, to.options.update_width(10_000), table).minimum <= to.width:
+        to.print(table)
+        return
+    columns = list(table.columns)
+    names = [str(column.header) for column in columns]
+    for row in zip(*(column.cells for column in columns), strict=True):
+        for name, cell in zip(names, row, strict=True):
+            to.print(f"{escape(name)}: {cell}")
+        to.print()
 
 
 def collectors(found: Sequence[tuple[Mapping[str, Any], bool]]) -> None:
@@ -60,7 +79,7 @@ def collectors(found: Sequence[tuple[Mapping[str, Any], bool]]) -> None:
             last = _ms(stream["last_event"]) if stream["last_event"] else "none"
             symbols = f"{stream['symbols']:,}" if stream["symbols"] else "all"
             table.add_row(escape(tag), escape(heard), symbols, *numbers, f"{stream['bytes'] / 1e6:.1f}", last, *losses)
-        console.print(table)
+        show(table)
         table = Table("source", "polled", "instruments", "rounds", "pages", "failed", "last round, UTC", box=None)
         for source, poll in state.get("polls", {}).items():
             polled = "yes" if poll["polled"] and lives else f"no: {poll['last_problem'] or 'not yet'}"
@@ -68,7 +87,7 @@ def collectors(found: Sequence[tuple[Mapping[str, Any], bool]]) -> None:
             numbers = [f"{poll[name]:,}" for name in ("instruments", "rounds", "pages", "failures")]
             table.add_row(escape(source), escape(polled), *numbers, _ms(poll["last_round"]) if poll["last_round"] else "none")
         if table.row_count:
-            console.print(table)
+            show(table)
 
 
 def _ms(moment: int) -> str:
@@ -95,7 +114,8 @@ def regimes(db: duckdb.DuckDBPyConnection, assets: list[str], days: int = 14) ->
         )
         for day, label, confidence, reasons in rows:
             table.add_row(str(day), _styled(label), f"{confidence:.2f}", escape(reasons))
-        console.print(table, "")
+        show(table)
+        console.print()
 
 
 def _styled(label: str) -> str:
@@ -103,7 +123,7 @@ def _styled(label: str) -> str:
     return f"[{REGIMES[label].terminal_style}]{label}[/]" if label in REGIMES else escape(label)
 
 
-def outlook(db: duckdb.DuckDBPyConnection, asset: str, day: date | None) -> None:
+def outlook(db: duckdb.DuckDBPyConnection, asset: str, day: date | None) -> dict[str, Any]:
     """One day of an asset: its label, the forecasts of the week after it, and the scores of the methods that made them.
 
     Raises `ValueError` for a day without a label.
@@ -116,56 +136,81 @@ def outlook(db: duckdb.DuckDBPyConnection, asset: str, day: date | None) -> None
     if labelled is None or (day and labelled[0] != day):
         raise ValueError(f"{asset} has no label of {day or 'any day'}: load that window first")
     at, label, confidence, reasons, origin = labelled
-    if origin == "synthetic":
-        console.print("[bold]SYNTHETIC DATA[/]: a generated market of this seed, not the real one.")
-    console.print(f"{escape(asset)} on {at}, from what was known by its close")
-    console.print(f"nowcast       {_styled(label)}, confidence {confidence:.2f}: {escape(reasons)}")
     daily = with_market(db.sql("FROM marts.daily_assets ORDER BY asset, day").df())
-    console.print(f"posture       {posture.suggest(daily, asset, at)}")
-    if not db.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'regime_forecasts'").fetchone():
-        console.print("there are no forecasts yet: `perps run --forecasts`")
-        return
+    about = {"asset": asset, "day": at, "origin": origin, "label": label, "confidence": confidence, "reasons": reasons}
+    has_forecasts = db.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'regime_forecasts'").fetchone()
     scorecard = "marts.regime_scorecard"
-    if day:  # what was known then, not what the days since have shown
+    if day and has_forecasts:  # what was known then, not what the days since have shown
         db.register("scorecard_of_the_day", forecasts.scorecard_as_of(db, at))
         scorecard = "scorecard_of_the_day"
-    for title, (target, method) in {"risk state": RISK, "early warning": WARNING}.items():
-        forecast = db.execute(
-            "SELECT probability, flag, fitted_on FROM marts.regime_forecasts "
-            "WHERE asset = ? AND day = ? AND target = ? AND method = ? ORDER BY run_type DESC LIMIT 1",
-            [asset, at, target, method],
-        ).fetchone()
+    found = {
+        name: _forecast(db, asset, at, *about_it, scorecard) if has_forecasts else None
+        for name, about_it in {"risk_state": RISK, "early_warning": WARNING}.items()
+    }
+    return {**about, "posture": posture.suggest(daily, asset, at), "forecasts": bool(has_forecasts), **found}
+
+
+def _forecast(
+    db: duckdb.DuckDBPyConnection, asset: str, day: date, target: str, method: str, scorecard: str
+) -> dict[str, Any] | None:
+    """The forecast of a day by one method, with the method's score; None where too few events had happened."""
+    forecast = db.execute(
+        "SELECT probability, flag, fitted_on FROM marts.regime_forecasts "
+        "WHERE asset = ? AND day = ? AND target = ? AND method = ? ORDER BY run_type DESC LIMIT 1",
+        [asset, day, target, method],
+    ).fetchone()
+    if forecast is None:
+        return None
+    names = ("auroc", "auroc_low", "auroc_high", "precision", "base_rate", "events", "verdict")
+    scored = db.execute(
+        f"SELECT {', '.join(names)} FROM {scorecard} WHERE asset = 'all' AND target = ? AND method = ?", [target, method]
+    ).fetchone() or len(names) * (None,)
+    probability, flag, fitted_on = forecast
+    known = [None if isinstance(value, float) and isnan(value) else value for value in scored]
+    about = {"target": target, "method": method, "probability": probability, "flag": flag, "fitted_on": fitted_on}
+    return {**about, **dict(zip(names, known, strict=True))}
+
+
+def print_outlook(found: dict[str, Any]) -> None:
+    """An outlook, in sentences."""
+    if found["origin"] == "synthetic":
+        console.print("[bold]SYNTHETIC DATA[/]: a generated market of this seed, not the real one.")
+    console.print(f"{escape(found['asset'])} on {found['day']}, from what was known by its close")
+    console.print(
+        f"nowcast       {_styled(found['label'])}, confidence {found['confidence']:.2f}: {escape(found['reasons'])}\n"
+        f"posture       {found['posture']}"
+    )
+    if not found["forecasts"]:
+        console.print("there are no forecasts yet: `perps run --forecasts`")
+        return
+    for name in ("risk_state", "early_warning"):
+        title, forecast = name.replace("_", " "), found[name]
         if forecast is None:
             console.print(f"{title:<13} no forecast: too few such events had happened by then")
             continue
-        flag = {True: "[bold red]flag[/]", False: "no flag", None: "no flag yet"}[forecast[1]]
-        fitted = f"({method}, fitted on days up to {forecast[2]})"
-        console.print(f"{title:<13} {forecast[0]:.0%}, {flag}: {TARGETS[target].description} {fitted}")
-        scored = db.execute(
-            f"SELECT auroc, auroc_low, auroc_high, precision, base_rate, events, verdict FROM {scorecard} "
-            "WHERE asset = 'all' AND target = ? AND method = ?",
-            [target, method],
-        ).fetchone()
-        if scored:
-            *numbers, events, verdict = scored
-            counted = f", {events} events" if events else ""
-            auroc, low, high, precision, rate = ("–" if x is None or isnan(x) else f"{x:.2f}" for x in numbers)
+        flag = {True: "[bold red]flag[/]", False: "no flag", None: "no flag yet"}[forecast["flag"]]
+        fitted = f"({forecast['method']}, fitted on days up to {forecast['fitted_on']})"
+        description = TARGETS[forecast["target"]].description
+        console.print(f"{title:<13} {forecast['probability']:.0%}, {flag}: {description} {fitted}")
+        if verdict := forecast["verdict"]:
+            names = ("auroc", "auroc_low", "auroc_high", "precision", "base_rate")
+            auroc, low, high, precision, rate = ("–" if forecast[n] is None else f"{forecast[n]:.2f}" for n in names)
             score = f"AUROC {auroc} ({low} to {high}), precision of its flags {precision} where {rate} is chance"
+            counted = f", {forecast['events']} events" if forecast["events"] else ""
             console.print(f"{'':<13} its score over all assets: {score}{counted}: [bold]{verdict}[/]")
 
 
 def coverage(db: duckdb.DuckDBPyConnection) -> None:
     """A line per dataset: seen of expected over the whole window, and source by source."""
-    rows = db.execute(
-        "SELECT dataset, source, sum(seen)::BIGINT, sum(expected)::BIGINT FROM marts.coverage_daily GROUP BY ALL ORDER BY ALL"
-    ).fetchall()
+    rows = db.execute(COVERAGE).fetchall()
     table = Table("coverage", "seen", "expected", "share", "by source", box=None)
     for dataset in dict.fromkeys(row[0] for row in rows):
         by_source = [row for row in rows if row[0] == dataset]
         seen, expected = sum(row[2] for row in by_source), sum(row[3] for row in by_source)
-        each = ", ".join(f"{source} {_share(s, e)}" for _, source, s, e in by_source)
+        each = ", ".join(f"{source} {_share(s, e)}" for _, source, s, e, _ in by_source)
         table.add_row(dataset, f"{seen:,}", f"{expected:,}", _share(seen, expected), each)
-    console.print(table, "")
+    show(table)
+    console.print()
 
 
 def _share(seen: int, expected: int) -> str:
@@ -178,7 +223,7 @@ def venues(rows: list[Row], loads: dict[str, datetime]) -> None:
     for row in rows:
         at = loads.get(row.source)
         table.add_row(*map(escape, row.cells()), f"{at:%Y-%m-%d %H:%M}" if at else "never")
-    console.print(table)
+    show(table)
 
 
 def run_end(outcome: RunOutcome) -> None:
@@ -298,24 +343,37 @@ def _grouped(lines: Iterable[str]) -> list[str]:
     ]
 
 
+def loaded(db: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
+    """What is loaded: a row per dataset, venue and source, with the observations seen and expected of that source."""
+    facts = " UNION ALL ".join(
+        f"SELECT '{name}' AS dataset, {number} AS nth, venue, source, count(DISTINCT instrument_id) AS instruments, "
+        f"count(*) AS rows, min({dataset.time}) AS first, max({dataset.time}) AS last FROM marts.{dataset.fact} GROUP BY ALL"
+        for number, (name, dataset) in enumerate(counted_datasets().items())
+    )
+    return db.sql(
+        f"SELECT f.* EXCLUDE nth, c.seen, c.expected, c.coverage FROM ({facts}) AS f "
+        f"LEFT JOIN ({COVERAGE}) AS c USING (dataset, source) ORDER BY nth, venue, source"
+    )
+
+
+def unread(db: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
+    """What could not be read of venues' answers, the newest first."""
+    return db.sql("SELECT source, endpoint, page, field, value, problem FROM meta.quarantine ORDER BY observed_at DESC")
+
+
 def status(db: duckdb.DuckDBPyConnection) -> None:
     """What is loaded, how fresh, how complete, and what could not be read."""
     info = db.execute("SELECT market, origin, window_start, window_end, as_of FROM meta.scope").fetchone()
     if info:
-        console.print(escape(f"market {info[0]} ({info[1]}), window {info[2]} to {info[3]} UTC, clock at {info[4]}\n"))
+        window = f"window {info[2]} to {info[3]} (exclusive) UTC"
+        console.print(escape(f"market {info[0]} ({info[1]}), {window}, clock at {info[4]}\n"))
     table = Table("dataset", "venue", "source", "instruments", "rows", "first", "last", box=None)
-    for name, dataset in counted_datasets().items():
-        for row in db.execute(
-            f"SELECT venue, source, count(DISTINCT instrument_id), count(*), min({dataset.time}), max({dataset.time}) "
-            f"FROM marts.{dataset.fact} GROUP BY ALL ORDER BY ALL"
-        ).fetchall():
-            table.add_row(name, escape(row[0]), row[1], str(row[2]), f"{row[3]:,}", str(row[4]), str(row[5]))
-    console.print(table, "")
+    for dataset, venue, source, instruments, rows, first, last, *_ in loaded(db).fetchall():
+        table.add_row(dataset, escape(venue), source, str(instruments), f"{rows:,}", str(first), str(last))
+    show(table)
+    console.print()
     coverage(db)
-    unread = db.execute(
-        "SELECT source, endpoint, field, value, problem, page FROM meta.quarantine ORDER BY observed_at DESC"
-    ).fetchall()
-    for source, endpoint, field, value, problem, page in unread[:10]:
+    for source, endpoint, page, field, value, problem in unread(db).fetchmany(10):
         console.print(escape(f"quarantine {source} {endpoint} page {page}: {field} = {value}: {problem}"))
 
 
@@ -328,16 +386,22 @@ def last_runs(runs: list[dict[str, Any]]) -> None:
             console.print(f"    {escape(line)}")
 
 
+def missing(db: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
+    """What is missing, what can still be fetched first."""
+    return db.sql("FROM marts.gaps ORDER BY fetchable DESC, fetch_until NULLS LAST, missing DESC, instrument_id")
+
+
 def gaps(db: duckdb.DuckDBPyConnection, limit: int) -> None:
     """What is missing, what of it can still be fetched, and until when."""
-    rows = db.execute(
-        "SELECT venue, source, dataset, instrument_id, gap_start, gap_end, missing, reason, fetch_until FROM marts.gaps "
-        "ORDER BY fetchable DESC, fetch_until NULLS LAST, missing DESC, instrument_id"
-    ).fetchall()
+    columns = "source, dataset, instrument_id, gap_start, gap_end, missing, reason, fetch_until"
+    rows = missing(db).project(columns).fetchall()
     table = Table("dataset", "instrument", "from", "to", "missing", "can be fetched", box=None)
-    for _, source, dataset, instrument, start, end, missing, reason, until in rows[:limit]:
+    for source, dataset, instrument, start, end, count, reason, until in rows[:limit]:
         can = f"no: {reason.replace('_', ' ')}" if reason else f"yes, until {until}" if until else "yes"
-        table.add_row(f"{source} {dataset}", escape(instrument), str(start), str(end), f"{missing:,}", can)
-    console.print(table if rows else "nothing is missing")
+        table.add_row(f"{source} {dataset}", escape(instrument), str(start), str(end), f"{count:,}", can)
+    if rows:
+        show(table)
+    else:
+        console.print("nothing is missing")
     if len(rows) > limit:
         console.print(f'… and {len(rows) - limit:,} more gaps: perps query "select * from marts.gaps"')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import datetime
+from json import dumps
 from typing import Annotated
 
 import typer
@@ -11,7 +12,7 @@ import typer
 from assets.cli.base import command
 from assets.cli.formats import Format, FormatOption, write, write_rows
 from assets.cli.options import COPY
-from perplake.published import asked, published_copy, published_path, question, reading
+from perplake.published import asked, json_rows, published_copy, published_path, question, reading
 from pipelines.errors import printable
 from pipelines.settings import Settings
 
@@ -21,15 +22,20 @@ def regimes(
     settings: Settings,
     asset: Annotated[str, typer.Argument(help="base asset, such as `BTC`; `MARKET` is the average of all")],
     as_of: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="a day, UTC; default: the last labelled")] = None,
+    format: FormatOption = Format.table,
 ) -> None:
     """An asset's regime today and the forecast of the coming week; with `--as-of` those of a past day, from the data until then.
 
     Probabilities are no advice: each is printed with its score, which may say that it adds nothing.
     """
-    from assets.cli.printing import outlook
+    from assets.cli.printing import outlook, print_outlook
 
     with reading(published_copy(settings)) as db:
-        outlook(db, asset.upper(), as_of.date() if as_of else None)
+        found = outlook(db, asset.upper(), as_of.date() if as_of else None)
+    if format is Format.table:
+        print_outlook(found)
+    else:
+        write_rows([found], format)
 
 
 @command(*COPY)
@@ -44,26 +50,44 @@ def query(
 
 
 @command(*COPY)
-def status(settings: Settings) -> None:
-    """What is loaded, how fresh and how complete it is, and how the last runs ended."""
+def status(settings: Settings, format: FormatOption = Format.table) -> None:
+    """What is loaded, how fresh and how complete it is, and how the last runs ended; as CSV what is loaded alone."""
     from assets.cli import printing
     from assets.runtime.outcomes import noted_runs
 
     path = published_path(settings)
-    printing.last_runs(noted_runs(path.parent))
-    published_copy(settings)
-    printing.console.print(f"published copy {path}", markup=False)
-    with reading(path) as db:
-        printing.status(db)
+    runs = noted_runs(path.parent)
+    if format is Format.table:
+        printing.last_runs(runs)
+        published_copy(settings)
+        printing.console.print(f"published copy {path}", markup=False)
+        with reading(path) as db:
+            printing.status(db)
+        return
+    with reading(published_copy(settings)) as db:
+        if format is Format.csv:
+            write(printing.loaded(db), format)
+        else:
+            parts = {"runs": (dumps(run, default=str) for run in runs[:5]), "scope": json_rows(db.sql("FROM meta.scope"))}
+            parts |= {"datasets": json_rows(printing.loaded(db)), "quarantine": json_rows(printing.unread(db))}
+            sections = (f'"{name}": [' + ",\n".join(rows) + "]" for name, rows in parts.items())
+            typer.echo(f'{{"published": {dumps(str(path))},\n' + ",\n".join(sections) + "}")
 
 
 @command(*COPY)
-def gaps(settings: Settings, limit: Annotated[int, typer.Option(help="rows to print")] = 40) -> None:
+def gaps(
+    settings: Settings,
+    limit: Annotated[int | None, typer.Option(help="rows to print", show_default="40; as CSV or JSON all")] = None,
+    format: FormatOption = Format.table,
+) -> None:
     """What is missing, which of it can still be fetched, and until when."""
     from assets.cli import printing
 
     with reading(published_copy(settings)) as db:
-        printing.gaps(db, limit)
+        if format is Format.table:
+            printing.gaps(db, 40 if limit is None else limit)
+        else:
+            write(printing.missing(db) if limit is None else printing.missing(db).limit(limit), format)
 
 
 #: Exit status of `perps watch` by the highest severity: beside those of errors, so that a script can tell them apart.
@@ -108,6 +132,7 @@ def explain(
             help="its time, UTC",
         ),
     ],
+    format: FormatOption = Format.table,
 ) -> None:
     """Trace a number back to the bytes that the venue sent.
 
@@ -119,7 +144,16 @@ def explain(
     if not settings.model_fields_set & {"mode", "warehouse"}:
         settings = settings.model_copy(update={"mode": "replay"})  # the market that ran last
     with reading(published_copy(settings)) as db:
-        for step in steps(db, settings, fact, instrument, at):
+        found = steps(db, settings, fact, instrument, at)
+        if format is Format.json:
+            write_rows([{"title": step.title, **step.content} for step in found], format)
+            return
+        if format is Format.csv:
+            write_rows(
+                [{"title": s.title, "name": name, "value": value} for s in found for name, value in s.content.items()], format
+            )
+            return
+        for step in found:
             console.print(step.title, style="bold", markup=False)
             for name, value in step.content.items():
                 console.print(f"    {name:<20} {value}", markup=False)

@@ -1,7 +1,8 @@
-"""`perps ui` and `perps docs`: servers on loopback, until Ctrl-C."""
+"""`perps ui`, `perps docs` and `perps mcp`: servers on loopback, until Ctrl-C."""
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,7 @@ from typing import Annotated
 import typer
 
 from assets.cli.base import command
+from assets.cli.options import COPY
 from pipelines.settings import Settings
 
 
@@ -44,3 +46,32 @@ def docs(port: Annotated[int, typer.Option(help="of the documentation")] = 8081)
         typer.echo(f"the documentation is on http://127.0.0.1:{port}; Ctrl-C stops it")
         pages = KnownHosts(StaticFiles(directory=site, html=True), Settings().ui_hosts)
         uvicorn.run(pages, host="127.0.0.1", port=port, log_level="warning")
+
+
+@command(*COPY, "landing")
+def mcp(
+    settings: Settings,
+    http: Annotated[bool, typer.Option("--http", help="over HTTP on loopback, instead of standard input and output")] = False,
+    port: Annotated[int, typer.Option(help="of HTTP; 0: a free one")] = 8082,
+) -> None:
+    """The published copy for agents, by the Model Context Protocol: tables, queries, explain, coverage, signals.
+
+    An agent starts it itself: its configuration names the command `perps mcp --home FOLDER`.
+    """
+    from perplake.lake import Lake
+    from perplake.server import MEMORY_MB, server
+    from perplake.server import http as app
+
+    lake = Lake(settings, MEMORY_MB)
+    if not http:
+        server(lake).run("stdio")
+        return
+    import uvicorn
+
+    from assets.cli.ui import refuse_taken_port
+
+    refuse_taken_port(port)
+    with suppress(KeyboardInterrupt), socket.create_server(("127.0.0.1", port)) as listening:
+        typer.echo(f"agents find the published copy at http://127.0.0.1:{listening.getsockname()[1]}/mcp; Ctrl-C stops it")
+        sys.stdout.flush()
+        uvicorn.Server(uvicorn.Config(app(lake, settings.ui_hosts), log_level="warning")).run([listening])

@@ -1,19 +1,35 @@
 """Programs and agents on what a whole run has published: their numbers are those of the marts.
 
-The expected numbers are asked of the published file by DuckDB alone.
+The expected numbers are asked of the published file by DuckDB alone, or computed from its Parquet files by pandas.
 """
 
 from __future__ import annotations
 
+import asyncio
+import csv
+import json
+import os
 import re
+import subprocess
+import sys
 from collections import defaultdict
+from collections.abc import Callable
 from datetime import timedelta
+from functools import cache
+from math import nan
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import duckdb
+import pandas as pd
 import pytest
+from mcp import Client, StdioServerParameters
+from typer.testing import CliRunner
 
+from assets.cli import app
+from pipelines import __version__
 from tests.whole import ROOT, Reference, published
 
 
@@ -40,3 +56,207 @@ def test_the_examples_of_the_page_on_python_run(
     assert names["daily"].attrs["columns"]["oi_usd"].startswith("Open interest at the day's end, one side, US dollars")
     assert ask(reference.home, "select count(*) from meta.published where run <> ''") == [(1,)]
     assert "the response, byte for byte" in capsys.readouterr().out
+
+
+Frames = Callable[[str], pd.DataFrame]
+
+
+def charged(mart: Frames) -> pd.DataFrame:
+    rates = mart("fct_funding_rates").groupby(["venue", "base_asset"], as_index=False)["rate_interval"]
+    return rates.agg(charged="sum", settlements="size")
+
+
+def earned(mart: Frames) -> pd.DataFrame:
+    pairs = mart("daily_funding_pairs").groupby(["asset", "long_venue", "short_venue"])["charged"]
+    return pd.DataFrame({"earned": pairs.sum(min_count=1), "days": pairs.count()}).reset_index()
+
+
+def open_interest(mart: Frames) -> pd.DataFrame:
+    rows = mart("daily_venues").dropna(subset="oi_usd").sort_values(["day", "venue"])
+    return rows.assign(oi_share=rows["oi_usd"] / rows.groupby("day")["oi_usd"].transform("sum"))[
+        ["day", "venue", "oi_usd", "oi_share"]
+    ]
+
+
+def liquidated(mart: Frames) -> pd.DataFrame:
+    rows = mart("daily_liquidations")
+    columns = (
+        "complete_long_usd complete_short_usd complete_venues lower_bound_long_usd lower_bound_short_usd venues_total".split()
+    )
+    return rows[rows["asset"] != "MARKET"].sort_values(["day", "asset"])[["day", "asset", *columns]]
+
+
+def concentration(mart: Frames) -> pd.DataFrame:
+    volumes = mart("daily_venues").pivot(index="day", columns="venue", values="volume_usd")
+    shares = volumes.div(volumes.sum(axis=1), axis=0)
+    top = shares.apply(lambda row: row.nlargest(3).sum(), axis=1)
+    return pd.DataFrame({"hhi_volume": (shares**2).sum(axis=1), "top3_volume_share": top}).reset_index()
+
+
+def decentralised(mart: Frames) -> pd.DataFrame:
+    rows = mart("daily_venues").merge(mart("dim_venues")[["venue", "kind"]])
+    whole, dex = (each.groupby("day")[["volume_usd", "oi_usd"]].sum() for each in (rows, rows[rows["kind"] == "dex"]))
+    return (dex / whole).rename(columns={"volume_usd": "dex_volume_share", "oi_usd": "dex_oi_share"}).reset_index()
+
+
+def basis(mart: Frames) -> pd.DataFrame:
+    """Mean over the venues of what closes are over the index, as the mart has it."""
+    return mart("daily_assets").sort_values(["day", "asset"])[["day", "asset", "basis"]]
+
+
+def after_regimes(mart: Frames) -> pd.DataFrame:
+    rows = mart("daily_assets").merge(mart("regime_labels")[["day", "asset", "label"]]).sort_values("day")
+    rows["next"] = rows.groupby("asset")["close"].shift(-1) / rows["close"] - 1
+    return rows.groupby("label", as_index=False)["next"].agg(days="count", mean_return="mean")
+
+
+def by_month(mart: Frames) -> pd.DataFrame:
+    rows = mart("daily_venues").groupby("day", as_index=False)["volume_usd"].sum()
+    return (
+        rows.groupby(rows["day"].astype(str).str[:7].rename("month"))["volume_usd"]
+        .agg(volume_usd="sum", days="size")
+        .reset_index()
+    )
+
+
+def yesterday(mart: Frames) -> pd.DataFrame:
+    rows = mart("daily_assets").merge(mart("regime_labels")[["day", "asset", "label"]])
+    columns = "asset close volume_usd oi_usd funding_8h label coverage_price coverage_oi".split()
+    return rows[rows["day"] == rows["day"].max()].sort_values("asset")[columns]
+
+
+#: How the answers to the questions in `docs/agents.md` are computed from Parquet by pandas, in their order.
+ANSWERS = (
+    charged, earned, open_interest, liquidated, concentration, decentralised, basis, after_regimes, by_month, yesterday
+)  # fmt: skip
+
+
+def same(rows: list[dict[str, Any]], expected: pd.DataFrame) -> None:
+    assert rows and [list(row) for row in rows] == len(expected) * [list(expected)]
+    for column in expected:
+        answers = [row[column] for row in rows]
+        if pd.api.types.is_numeric_dtype(expected[column]):
+            numbers = [nan if answer is None else answer for answer in answers]
+            assert numbers == pytest.approx(expected[column].to_list(), rel=1e-12, nan_ok=True), column
+        else:
+            assert answers == expected[column].astype(str).to_list(), column
+
+
+def test_an_agent_answers_an_analysts_questions_with_the_numbers_of_the_marts(reference: Reference) -> None:
+    parquet = published(reference.home).parent / "parquet"
+    mart = cache(lambda name: pd.read_parquet(parquet / f"{name}.parquet"))
+    questions = re.findall(r"```sql\n(.*?)```", (ROOT / "docs/agents.md").read_text(), re.DOTALL)
+    assert len(questions) == len(ANSWERS) == 10
+
+    async def ask_all() -> None:
+        command = ["-m", "assets.cli", "mcp", "--home", str(reference.home)]
+        async with Client(StdioServerParameters(command=sys.executable, args=command, cwd=ROOT)) as agent:
+
+            async def call(tool: str, **given: Any) -> dict[str, Any]:
+                answer = await agent.call_tool(tool, given)
+                assert not answer.is_error and answer.structured_content, answer.content
+                assert (answer.structured_content["origin"], answer.structured_content["stale"]) == ("synthetic", None)
+                return answer.structured_content
+
+            for sql, answer in zip(questions, ANSWERS, strict=True):
+                found = await call("query", sql=sql, rows=1000)
+                same(found["rows"], answer(mart))
+                assert not found["truncated"]
+            assert (await call("query", sql="from fct_candles", rows=5))["truncated"]
+            assert (await call("tables"))["tables"].keys() >= {"daily_assets", "regime_labels"}
+            assert "US dollars" in (await call("describe", table="daily_assets"))["columns"]["oi_usd"]
+            seen = mart("coverage_daily").groupby(["dataset", "source"])["seen"].sum()
+            rows = (await call("coverage"))["coverage"]
+            assert {(row["dataset"], row["source"]): row["seen"] for row in rows} == seen.to_dict()
+            rate = mart("fct_funding_rates").iloc[0]
+            steps = (
+                await call("explain", fact="fct_funding_rates", instrument_id=rate["instrument_id"], at=str(rate["settled_at"]))
+            )["steps"]
+            assert steps[0]["raw_rate"] == rate["raw_rate"] and steps[-1]["title"] == "the response, byte for byte"
+            labels = mart("regime_labels").sort_values(["asset", "day"])
+            before = labels.groupby("asset")["label"].shift()
+            changed = labels[before.notna() & (labels["label"] != before)]
+            keys = {f"{row.asset}:{row.day}:{row.label}" for row in changed.itertuples()}
+            found = await call("signals")
+            assert {signal["key"] for signal in found["signals"]} == keys
+            for sql, says in {
+                "from enable_logging(storage = 'file')": "enable_logging: a query only reads the published copy",
+                "selec": "syntax error",
+            }.items():
+                refused = await agent.call_tool("query", {"sql": sql})
+                assert refused.is_error and says in refused.content[0].text
+
+    asyncio.run(ask_all())
+
+
+def test_agents_come_over_http_on_loopback_and_no_stranger_does(reference: Reference) -> None:
+    command = [sys.executable, "-m", "assets.cli", "mcp", "--http", "--port", "0", "--home", str(reference.home)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as serving:
+        try:
+            assert serving.stdout
+            [url] = re.findall(r"http://127\.0\.0\.1:\d+/mcp", serving.stdout.readline())
+
+            async def list_tools() -> set[str]:
+                async with Client(url) as agent:
+                    return {tool.name for tool in (await agent.list_tools()).tools}
+
+            assert asyncio.run(list_tools()) == {"tables", "describe", "query", "explain", "coverage", "signals"}
+            for header in ({"Host": "attacker.example"}, {"Origin": "http://attacker.example"}):
+                with pytest.raises(HTTPError, match="403"):
+                    urlopen(Request(url, data=b"{}", headers=header))
+        finally:
+            serving.terminate()
+
+
+#: The commands that read; of `explain` the row is looked up.
+READING = ("status", "gaps", "venues", "regimes BTC", "watch", "explain", "query|from daily_assets order by all")
+
+
+@pytest.mark.parametrize("command", READING)
+def test_every_reading_command_speaks_csv_and_json(command: str, reference: Reference) -> None:
+    arguments = command.split("|" if "|" in command else None)
+    if command == "explain":
+        [(instrument, at, rate)] = ask(
+            reference.home, "select instrument_id, settled_at, raw_rate from marts.fct_funding_rates order by all limit 1"
+        )
+        arguments += ["fct_funding_rates", instrument, f"{at:%Y-%m-%dT%H:%M}"]
+    printed = {}
+    for format in ("csv", "json"):
+        ended = CliRunner().invoke(app, [*arguments, "--format", format, "--home", str(reference.home)])
+        assert ended.exit_code in ((0, 3, 4, 5) if command == "watch" else (0,)), ended.output
+        printed[format] = ended.output
+    header, *rows = csv.reader(printed["csv"].splitlines())
+    assert {len(row) for row in rows} <= {len(header)}
+    found = json.loads(printed["json"], parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    match command:
+        case "status":
+            assert [list(row) for row in found["datasets"]] == len(rows) * [header] and found["runs"] and found["scope"]
+            facts = "select count(*) from marts.fct_candles"
+            assert [(sum(row["rows"] for row in found["datasets"] if row["dataset"] == "candles"),)] == ask(reference.home, facts)
+        case "explain":
+            assert found[0]["raw_rate"] == rate and {row[0] for row in rows} == {step["title"] for step in found}
+        case _:
+            assert (len(found) == len(rows) and all(list(row) == header for row in found)) or command.startswith("regimes")
+    if command.startswith("query"):
+        expected = ask(reference.home, "from marts.daily_assets order by all")
+        assert [list(row.values())[2:9] for row in found] == [list(row)[2:9] for row in expected]
+
+
+@pytest.mark.parametrize(
+    ("command", "whole"), [("venues", "binance_usdm"), ("status", "kraken_futures"), ("gaps", "liquidations")]
+)
+def test_a_narrow_terminal_breaks_no_word(command: str, whole: str, reference: Reference) -> None:
+    process = [sys.executable, "-m", "assets.cli", command, "--home", str(reference.home)]
+    ended = subprocess.run(process, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "COLUMNS": "40"})
+    assert ended.returncode == 0 and whole in ended.stdout, ended.stderr
+
+
+def test_a_reader_that_leaves_is_no_error(reference: Reference) -> None:
+    for command in ("venues", "status", "query 'from range(1000000)' --format csv", "query 'from range(1000000)' --format json"):
+        line = f"{sys.executable} -m assets.cli {command} --home {reference.home} | head -1; exit ${{PIPESTATUS[0]}}"
+        ended = subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True)
+        assert (ended.returncode, ended.stderr) == (0, ""), command
+
+
+def test_the_version_is_an_option_too() -> None:
+    assert CliRunner().invoke(app, ["--version"]).output == f"{__version__}\n"
