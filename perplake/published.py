@@ -50,7 +50,7 @@ def published_copy(settings: Settings) -> Path:
     """The published copy to read. Raises `ValueError` where nothing is published."""
     path = published_path(settings)
     if not path.is_file():
-        raise ValueError(f"nothing is published at {path}: `perps run` first, or name a --warehouse")
+        raise ValueError(f"nothing is published at {path.absolute()}: `perps run` first, or name its --home or --warehouse")
     return path
 
 

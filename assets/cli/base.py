@@ -81,8 +81,10 @@ def expected_errors() -> Iterator[None]:
         setattr(sys, name, getattr(sys, name) or Path(os.devnull).open("w"))  # noqa: SIM115
     try:
         with plain_interrupts() if signal.getsignal(signal.SIGINT) is end_at_once else nullcontext():
-            yield
-        sys.stdout.flush()
+            try:
+                yield
+            finally:  # also of a command that ends with a status of its own, as `perps watch … | head`
+                sys.stdout.flush()
     except BrokenPipeError:  # `perps query … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None

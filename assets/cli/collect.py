@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from assets.cli.base import PlainFormatter, command
+from assets.cli.formats import Format, write_rows
 from pipelines.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ _ABOUT = ("mode", "venues", "assets", "home", "landing", "seed")
 def collect(
     settings: Settings,
     status: Annotated[bool, typer.Option("--status", help="print how the collectors of this market go, and end")] = False,
+    format: Annotated[Format, typer.Option("--format", help="how `--status` prints")] = Format.table,
 ) -> None:
     """Hear what venues send once and don't keep, until Ctrl-C or SIGTERM; `perps run` loads it, or a sensor in the UI.
 
@@ -41,7 +43,10 @@ def collect(
         from pipelines.collect.watching import states
 
         found = states(root(settings))
-        printing.collectors(found)
+        if format is Format.table:
+            printing.collectors(found)
+        else:
+            write_rows(printing.collector_rows(found), format)
         raise typer.Exit(0 if any(lives for _, lives in found) and all(s["healthy"] for s, lives in found if lives) else 1)
     if settings.mode not in ("live", "synthetic"):
         raise ValueError(f"mode {settings.mode!r} has no streams: `perps collect --mode live`, or `--mode synthetic` to try it")

@@ -90,6 +90,16 @@ def collectors(found: Sequence[tuple[Mapping[str, Any], bool]]) -> None:
             show(table)
 
 
+def collector_rows(found: Sequence[tuple[Mapping[str, Any], bool]]) -> list[dict[str, Any]]:
+    """The same, a row for each stream and each polled source; times in milliseconds, UTC."""
+    return [
+        {"collector": state["run"], "lives": lives, "kind": kind, "name": name, **about}
+        for state, lives in found
+        for kind, part in {"stream": "streams", "poll": "polls"}.items()
+        for name, about in state.get(part, {}).items()
+    ]
+
+
 def _ms(moment: int) -> str:
     return f"{datetime.fromtimestamp(moment / 1000, UTC):%Y-%m-%d %H:%M:%S}"
 

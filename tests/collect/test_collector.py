@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from assets.cli import printing
 from infra.emulator.testing import Served
 from pipelines.collect import watching
 from pipelines.collect.collector import Collector, root
@@ -279,6 +280,8 @@ def test_it_tells_how_it_goes(emulator: Served, tmp_path: Path) -> None:
     assert json.loads(answers["health"])["streams"]["okx/liquidations"]["heard"] is True
     [(state, lives)] = answers["status"]
     assert lives and state["run"] == run.id
+    [row] = [row for row in printing.collector_rows(answers["status"]) if row["kind"] == "stream"]
+    assert (row["collector"], row["name"], row["lives"]) == (run.id, "okx/liquidations", True)
     assert watching.states(root(run.settings)) == [], "it leaves nothing when it ends well"
 
 
