@@ -107,6 +107,7 @@ def _ends_at(moment: str) -> subprocess.CompletedProcess[str]:
     """`perps version` whose process gets SIGINT where Python first runs `moment`: an import, or the end of the interpreter."""
     code = f"""
 import atexit, os, runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # of tests in the background, a shell has ignored it
 def stop(*_): os.kill(os.getpid(), signal.SIGINT)
 class Finder:
     def find_spec(name, *_):
