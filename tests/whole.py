@@ -149,7 +149,9 @@ def _run(arguments: list[str], environment: dict[str, str], log: str, point: Poi
     if point:
         point.arm()
     from assets.cli import app
+    from assets.cli.printing import console
 
+    console.width = 140  # whatever the terminal of the tests
     try:
         app(arguments, prog_name="perps")
     finally:

@@ -284,7 +284,7 @@ def backfill_plan(run: Run, planned: list[Planned], seconds: Mapping[str, float]
             table.add_row(
                 line.source.name, line.endpoint, *days, *counts, f"{line.size / 1e6:,.1f}" if line.is_listed else "unknown"
             )
-    console.print(table)
+    show(table)
     _notes(notes)
     console.print(f"window    {run.window}")
     for pool, time in seconds.items():

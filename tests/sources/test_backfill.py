@@ -66,11 +66,7 @@ def served() -> Iterator[Served]:
         yield served
 
 
-def test_a_backfill_takes_files_first_and_goes_on_where_it_was_killed(
-    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "120")  # a narrower terminal has lines of names and values
-
+def test_a_backfill_takes_files_first_and_goes_on_where_it_was_killed(served: Served, tmp_path: Path) -> None:
     def backfill(*options: str, point: Point | None = None) -> tuple[Finished, list[str]]:
         served.clear_requests()
         asked = ("backfill", "--from", "2025-03-20", "--to", "2025-06-09", "--as-of", AS_OF, "--assets", "BTC", *options)
