@@ -15,7 +15,7 @@ import hashlib
 import io
 import typing
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ import pyarrow.csv
 from pipelines.errors import AGAIN, Transient
 from pipelines.records import Columns, Record, UtcMs, arrow_schema, columns, read_custom
 from pipelines.source import Endpoint, Instrument, Limit, Listed, Request, VenueProblem
-from pipelines.windows import DAY, Window, to_datetime, to_ms
+from pipelines.windows import DAY, Window, to_datetime
 
 if TYPE_CHECKING:
     from pipelines.client import Answer, Client
@@ -126,7 +126,7 @@ class Files:
 
     def plan(self, instrument: Instrument, window: Window) -> Iterable[Request]:
         """What the calendar makes of a window, whatever there is."""
-        for month in _months(window):
+        for month in window.months():
             if self.monthly and (not self.daily or month == _within(month, window)):
                 yield self._request(instrument, self.monthly, month)
             else:
@@ -134,9 +134,9 @@ class Files:
 
     async def listed(self, client: Client, instrument: Instrument, window: Window) -> Listed:
         """The requests for files that are there. Raises `VenueError`."""
-        monthly = await self._list(client, instrument, self.monthly, list(_months(window)))
+        monthly = await self._list(client, instrument, self.monthly, list(window.months()))
         found, left = Listed(), list[Window]()
-        for month in _months(window):
+        for month in window.months():
             there = monthly.get(month)
             if there and (not self.daily or month == _within(month, window)):
                 found.requests.append(self._request(instrument, self.monthly, month, there))
@@ -182,15 +182,6 @@ class Files:
 
 def _named(key: str, instrument: Instrument) -> str:
     return key.format(symbol=instrument.symbol, pair=instrument.symbol.removesuffix("_PERP"))
-
-
-def _months(window: Window) -> Iterator[Window]:
-    """The months that a window touches, whole."""
-    at = window.start
-    while at < window.end:
-        first = to_datetime(at).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        following = first.replace(year=first.year + first.month // 12, month=first.month % 12 + 1)
-        yield Window(to_ms(first), at := to_ms(following))
 
 
 def _within(month: Window, window: Window) -> Window:

@@ -18,7 +18,7 @@ from pipelines.registry import source_rows
 from pipelines.run import Run
 from pipelines.settings import Settings
 from pipelines.source import Request, Source
-from pipelines.windows import DAY, Window, to_datetime, to_ms
+from pipelines.windows import DAY, Window
 
 #: Seconds from a request to its answer, in estimates.
 LATENCY = 0.15
@@ -66,15 +66,7 @@ def with_archives(settings: Settings) -> Settings:
 
 def parts(window: Window) -> list[Window]:
     """The quarters of years that a window touches, within it, the newest first."""
-    found = []
-    at = window.start
-    while at < window.end:
-        day = to_datetime(at)
-        quarter = (day.month - 1) // 3 + 1
-        following = to_ms(day.replace(year=day.year + quarter // 4, month=quarter % 4 * 3 + 1, day=1, hour=0, minute=0, second=0))
-        found.append(Window(at, min(following, window.end)))
-        at = following
-    return found[::-1]
+    return [window.after(quarter.start).before(quarter.end) for quarter in window.months(3)][::-1]
 
 
 def _split(sources: Iterable[Source]) -> tuple[list[Source], list[Source]]:

@@ -77,6 +77,15 @@ class Window:
             yield Window(start, end)
             start = end
 
+    def months(self, together: int = 1) -> Iterator[Window]:
+        """The calendar months that the window touches, whole; three `together` are the quarters of years."""
+        at = self.start
+        while at < self.end:
+            day = to_datetime(at)
+            year, month = day.year, (day.month - 1) // together * together
+            first, following = (datetime(year + m // 12, m % 12 + 1, 1, tzinfo=UTC) for m in (month, month + together))
+            yield Window(to_ms(first), at := to_ms(following))
+
     def after(self, ms: int) -> Window:
         """The part of the window from `ms` on (maybe empty)."""
         return Window(min(max(self.start, ms), self.end), self.end)

@@ -64,8 +64,9 @@ def notices(published: Path, since: Sequence[str] = ()) -> list[Notice]:
     """
     with reading(published) as db:
         days = [day_of(each) for each in since] or [last_day(db)]
-        found = signals(db, (max(days) - timedelta(days=1)).isoformat())
-        daily = with_market(db.sql("FROM marts.daily_assets ORDER BY asset, day").df()) if found else None
+        if not (found := signals(db, (max(days) - timedelta(days=1)).isoformat())):
+            return []
+        daily = with_market(db.sql("FROM marts.daily_assets ORDER BY asset, day").df())
         has_scores = db.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'regime_scorecard'").fetchone()
         scored = (
             has_scores
@@ -79,7 +80,6 @@ def notices(published: Path, since: Sequence[str] = ()) -> list[Notice]:
     link = f"Scorecard: {(published.parent / 'regimes.html').resolve().as_uri()}"
     result = []
     for signal in found:
-        assert daily is not None
         text = f"{signal.reasons} {score}" if signal.kind == "red_flag" else signal.reasons
         body = f"{text}\n\n{posture.suggest(daily, signal.asset, signal.day)}\n\n{link}"
         result.append(Notice(signal.key, signal.title, body, signal))
