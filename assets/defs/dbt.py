@@ -249,18 +249,24 @@ def plan(connection: duckdb.DuckDBPyConnection, chosen: set[str] | None = None, 
     arguments = ["build" if "model" in types else "test", "--no-populate-cache", "--no-write-json"]
     before = []
     if is_whole and "model" in types and (cuts := _cuts(connection, window)):
-        incremental = "config.materialized:incremental"
+        in_parts = [node["name"] for node in manifest()["nodes"].values() if _is_built_in_parts(node["config"])]
         first, last = window or (datetime(1970, 1, 1), datetime(2200, 1, 1))
-        part = [*arguments, "--resource-type", "model", "--select", incremental]
+        part = [*arguments, "--resource-type", "model", "--select", *in_parts]
         before = [(part, _variables(ends)) for ends in pairwise([first, *cuts, last])]
         if rebuild:
             types_of_first = ["--full-refresh", "--resource-type", "seed", "--resource-type", "model"]
-            before[0] = ([*arguments, *types_of_first, "--select", f"+{incremental}", *selection], {"build_until": f"{cuts[0]}"})
-        selection = [*selection, *([] if "--exclude" in selection else ["--exclude"]), incremental]
+            before[0] = ([*arguments, *types_of_first, "--select", *(f"+{name}" for name in in_parts), *selection], {"build_until": f"{cuts[0]}"})
+        selection = [*selection, *([] if "--exclude" in selection else ["--exclude"]), *in_parts]
     elif rebuild:
         arguments += ["--full-refresh"]
     arguments += [argument for name in types for argument in ("--resource-type", name)] + selection
     return Plan(arguments, _variables(window) if window else {}, is_whole, tuple(left_out), before)
+
+
+def _is_built_in_parts(config: Mapping[str, Any]) -> bool:
+    """True of incremental models that read raw rows or facts; those that follow daily models are built once, at the end."""
+    meta = config.get("meta") or {}
+    return bool(config.get("materialized") == "incremental" and ("follows" not in meta or meta["time"] == "month"))
 
 
 def _variables(window: tuple[datetime, datetime]) -> dict[str, str]:

@@ -1,12 +1,13 @@
 {#
   A sum that doesn't depend on the order of its rows, as that of floating-point numbers does: of whole multiples of 2^-`bits`, so exact but
   for smaller digits, and a value alone is its own sum. Values of 2^(120 - `bits`) and more can't be, and are left out. An ordered sum would
-  sort each group, in six times the time and a kilobyte of memory a row. Null where no value is known.
+  sort each group, in six times the time and a kilobyte of memory a row. Null where no value is known. `over` is a window's name.
 #}
-{% macro sum_of(value, where=none, bits=60) -%}
+{% macro sum_of(value, where=none, bits=60, over=none) -%}
     {%- set scale = 2 ** bits -%}
     (sum(case when abs({{ value }}) < {{ 2 ** (120 - bits) }} then (({{ value }}) * {{ scale }}.0::double)::hugeint end)
-    {%- if where %} filter ({{ where }}) {%- endif %}::double / {{ scale }}.0::double)
+    {%- if where %} filter ({{ where }}) {%- endif %}
+    {%- if over %} over {{ over }} {%- endif %}::double / {{ scale }}.0::double)
 {%- endmacro %}
 
 {# How the mean 8-hour funding is weighted: `oi`, `volume` where one of the weights is estimated or missing, `equal` where none is known. #}

@@ -2,27 +2,37 @@
   Incremental models: the rows of a window are deleted and computed again from upstream, so that the result equals a full rebuild,
   whatever the order in which days are loaded. A model names its time column and its margins, in hours, in `meta`: `look_back` and
   `look_ahead` widen the window of changed raw rows (`vars: changed_from, changed_to`) to the rows that depend on them. A row computed
-  with other versions of its instrument than the current ones (`_versions`) widens the window too. A model of months names in `follows` the
-  incremental model that it reads: its months are those that were replaced there, and the next, which are judged with the month before.
+  with other versions of its instrument than the current ones (`_versions`) widens the window too.
+
+  A model that reads no raw rows names in `follows` the models that it reads: its window is the hull of what was replaced there
+  (`meta.replaced`), with the margins; `look_ahead: always` reaches to the end. A model of months (`time: month`) replaces these months
+  and the next, which is judged with the month before. A table that names a `compare_by` is made whole, and notes the days on which it
+  is not as it was.
 #}
 
 {% macro replaced_window() -%}
     {%- set meta = config.get('meta') -%}
     {%- set window = {'from': none, 'to': none} -%}
+    {%- set aligned = "date_trunc('" ~ meta.time ~ "', timestamp '%s')" if meta.time in ('day', 'month') else "timestamp '%s'" -%}
     {%- if execute and not is_incremental() and var('build_until') and not meta.follows -%}
     {%- do window.update({'from': "timestamp '1970-01-01'", 'to': "timestamp '%s'" % var('build_until')}) -%}
+    {%- elif execute and is_incremental() and meta.follows -%}
+    {%- set row = run_query(
+        "select
+            min(window_start) - interval " ~ meta.get('look_back', 0) ~ " hour,
+            max(window_end) + interval " ~ (0 if meta.look_ahead == 'always' else meta.get('look_ahead', 0)) ~ " hour,
+            coalesce(bool_or(window_start is null), true)
+        from meta.replaced where model in ('" ~ meta.follows | join("', '") ~ "')"
+    ).rows[0] -%}
+    {%- if not row[2] -%}
+    {%- do window.update({
+        'from': aligned % row[0],
+        'to': "timestamp '2200-01-01'" if meta.look_ahead == 'always' else aligned % row[1] ~ {'day': " + interval 1 day", 'month': " + interval 2 month"}[meta.time]
+    }) -%}
+    {%- endif -%}
     {%- elif execute and is_incremental() -%}
     {%- set changed_from, changed_to = var('changed_from'), var('changed_to') -%}
-    {%- if meta.follows -%}
-        {%- set row = run_query(
-            "select min(window_start), max(window_end), coalesce(bool_or(window_start is null), true)
-            from meta.replaced where model = '" ~ meta.follows ~ "'"
-        ).rows[0] -%}
-        {%- if not row[2] -%}
-        {%- set month = "date_trunc('month', timestamp '%s')" -%}
-        {%- do window.update({'from': month % row[0], 'to': month % row[1] ~ " + interval 2 month"}) -%}
-        {%- endif -%}
-    {%- elif changed_from and changed_to -%}
+    {%- if changed_from and changed_to -%}
         {%- set row = run_query(
             "with versions as (select instrument_id, any_value(_versions) as _versions from " ~ ref('int_instrument_versions') ~ " group by 1),
             stale as (
@@ -34,7 +44,6 @@
                 greatest(timestamp '" ~ changed_to ~ "' + interval " ~ meta.look_ahead ~ " hour, last + interval 1 day)
             from stale"
         ).rows[0] -%}
-        {%- set aligned = "date_trunc('day', timestamp '%s')" if meta.time == 'day' else "timestamp '%s'" -%}
         {%- do window.update({'from': aligned % row[0], 'to': aligned % row[1]}) -%}
     {%- endif -%}
     {%- endif -%}

@@ -1,4 +1,4 @@
-{{ config(materialized='table') }}
+{{ config(materialized='table', meta={'compare_by': 'day'}) }}
 -- The calendar of the daily tables: each day of the window on which an instrument in scope was listed, with the part of the day in which
 -- observations were due. Crypto only. Where a venue states no listing, the instrument counts from its first observation.
 with seen as (
@@ -14,7 +14,7 @@ due as (
         i.venue,
         i.source,
         i.base_asset,
-        i.funding_interval_hours,
+        r.as_of,
         -- not in its source's newest list: due until the last list that has it, or the last day with a row
         case when i.unlisted_at is not null then greatest(i.last_listed_at, s.last_day + interval 1 day) end as left_list_at,
         greatest(r.window_start, coalesce(i.listed_at, s.first_day, r.window_start)) as due_from,
@@ -44,13 +44,15 @@ days as (
 )
 
 select
-    midnight::date as day,
-    venue,
-    source,
-    instrument_id,
-    base_asset,
-    funding_interval_hours,
-    greatest(due_from, midnight) as due_from,
-    least(due_to, midnight + interval 1 day) as due_to,
-    left_list_at as unlisted_at
-from days
+    d.midnight::date as day,
+    d.venue,
+    d.source,
+    d.instrument_id,
+    d.base_asset,
+    i.funding_interval_hours,
+    greatest(d.due_from, d.midnight) as due_from,
+    least(d.due_to, d.ends) as due_to,
+    -- the run's clock or the instrument's end on the venue's list is in the day or at its end: the settlement after it isn't due
+    least(d.due_to, d.ends) >= least(d.as_of, coalesce(d.left_list_at, 'infinity')) as is_last
+from (select *, midnight + interval 1 day as ends from days) as d
+{{ join_instrument('d', 'd.ends') }}

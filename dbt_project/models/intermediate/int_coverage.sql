@@ -1,4 +1,9 @@
-{{ config(materialized='table') }}
+{{ config(
+    materialized='incremental', incremental_strategy='replace_window', on_schema_change='append_new_columns',
+    meta={'time': 'day', 'follows': ['int_calendar', 'int_daily_instruments'], 'look_back': 744, 'look_ahead': 744}
+) }}
+{#- Margins: a month, in which a day without a settlement takes the interval of another day. -#}
+{%- set window = replaced_window() %}
 -- Expected and seen observations of each instrument, day and dataset, within the part of the day in which they were due.
 -- Funding is counted by the hours that settlements pay for, so that a change of the interval needs no special rule.
 with days as (
@@ -11,7 +16,6 @@ with days as (
         d.funding_settlements,
         d.funding_hours,
         stamps.value as stamp_meaning,
-        r.as_of,
         coalesce(
             d.funding_interval_hours,
             last_value(d.funding_interval_hours ignore nulls) over before,
@@ -20,12 +24,12 @@ with days as (
             8
         ) as interval_hours
     from {{ ref('int_calendar') }} as c
-    cross join {{ ref('stg_meta__scope') }} as r
     left join {{ ref('int_daily_instruments') }} as d using (instrument_id, day)
     {{ join_fact('stamps', 'c', 'funding_rates', "'stamp_meaning'") }}
+    where {{ in_window('c.day', window, margin=744) }}
     window
-        before as (partition by c.instrument_id order by c.day rows between unbounded preceding and current row),
-        after as (partition by c.instrument_id order by c.day rows between current row and unbounded following)
+        before as (partition by c.instrument_id order by c.day range between interval 31 day preceding and current row),
+        after as (partition by c.instrument_id order by c.day range between current row and interval 31 day following)
 ),
 
 counted as (
@@ -49,7 +53,7 @@ counted as (
             -- day is cut short, the one after the cut isn't due.
             date_diff('hour', day::timestamp, hour_to) / interval_hours as intervals,
             case
-                when due_to >= least(as_of, coalesce(unlisted_at, 'infinity')) and stamp_meaning = 'settlement'
+                when is_last and stamp_meaning = 'settlement'
                     then greatest(hour_from, day + to_hours(((ceil(intervals) - 1) * interval_hours)::bigint))
                 when due_to < day + interval 1 day then greatest(hour_from, day + to_hours((floor(intervals) * interval_hours)::bigint))
                 else hour_to
@@ -67,7 +71,7 @@ select
     least(coalesce(seen, 0), expected) as seen,
     least(coalesce(seen, 0), expected) as comparable
 from counted
-where expected > 0
+where expected > 0 and {{ in_window('day', window) }}
 union all  -- a day that any source of the instrument's liquidations gave, or the collector heard; by which the class is its facts' own
 select
     c.day, c.venue, c.source, c.instrument_id, c.base_asset, 'liquidations', c.due_from, c.due_to, 24, 1,
@@ -77,4 +81,5 @@ left join {{ ref('int_liquidation_windows') }} as w
     on c.instrument_id = w.instrument_id and w.window_start <= c.due_from and w.window_end >= c.due_to
 {%- set of_its_way = "'completeness_class' || coalesce(' of ' || w.facts_of, '')" %}
 {{ join_fact('k', 'w', 'liquidations', of_its_way, 'c.day') }}
+where {{ in_window('c.day', window) }}
 group by c.day, c.venue, c.source, c.instrument_id, c.base_asset, c.due_from, c.due_to

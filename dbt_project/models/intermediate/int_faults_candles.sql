@@ -1,6 +1,6 @@
 {{ config(
     materialized='incremental', incremental_strategy='replace_window', on_schema_change='append_new_columns',
-    meta={'time': 'month', 'follows': 'int_daily_instruments'}
+    meta={'time': 'month', 'follows': ['int_daily_instruments']}
 ) }}
 {%- set window = replaced_window() %}
 -- What bars and volumes say of themselves and of each other: a row per instrument, month and fault. No market does this; thresholds leave room.

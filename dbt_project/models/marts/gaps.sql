@@ -78,7 +78,7 @@ placed as (  -- the part that can't be fetched is a gap of its own, by the reaso
         case
             when g.source is null then 'no_source'
             when r.origin = 'recorded' then 'recording'
-            when s.instrument_id in (select instrument_id from {{ ref('int_calendar') }} where unlisted_at is not null) then 'not_listed'
+            when s.instrument_id in (select instrument_id from {{ ref('int_instrument_versions') }} where valid_to is null and unlisted_at is not null) then 'not_listed'
             when s.last_at + to_hours((g.history_days * 24)::bigint) <= r.as_of then 'forgotten'
             when u.reason is not null then u.reason
             when exists (
