@@ -31,7 +31,7 @@ COPY, PARQUET, REPORT = (dg.AssetKey(["serving", name]) for name in ("marts_duck
 
 @cache
 def published_marts() -> dict[str, str | None]:
-    """The marts to publish, each with the incremental model that it is a view of and nothing else.
+    """The marts to publish, each with the incremental model that it is, or is a view of and nothing else.
 
     A table that an older version of perplake has left in `marts` is not published.
     """
@@ -40,7 +40,7 @@ def published_marts() -> dict[str, str | None]:
     for key in (*MARTS, *REGIMES):
         node = nodes.get(f"model.perplake.{key.path[-1]}", {"config": {}})
         reads = node["depends_on"]["nodes"] if node["config"].get("materialized") == "view" else []
-        model = nodes[reads[0]] if len(reads) == 1 and reads[0] in nodes else {"config": {}}
+        model = nodes[reads[0]] if len(reads) == 1 and reads[0] in nodes else node
         found[key.path[-1]] = model["name"] if model["config"].get("materialized") == "incremental" else None
     return found
 

@@ -38,11 +38,34 @@
 {%- endmacro %}
 
 {#
-  Levels over a constant set of parts: from each day to the next the level grows as the sum over the parts that are known on both days; it
-  begins with the raw sum, and again after a day that has no part in common with the one before. `parts` is a relation with the day, the
-  `keys`, and the measures by part.
+  Of each measure its sum over the parts of a day, and its growth from the day before: the sum over the parts that are known on both days
+  over theirs before; null where there is none. `parts` is a relation with the day, the `keys`, and the measures by part.
 #}
-{% macro chained_levels(parts, keys, part, measures) -%}
+{% macro levels_and_growth(parts, keys, part, measures) -%}
+    select
+        day {%- for key in keys %}, {{ key }} {%- endfor %}
+        {%- for measure in measures %},
+        {{ sum_of(measure) }} as {{ measure }},
+        {{ sum_of(measure, measure ~ '_before > 0') }}
+            / {{ sum_of(measure ~ '_before', measure ~ ' is not null and ' ~ measure ~ '_before > 0') }} as {{ measure }}_growth
+        {%- endfor %}
+    from (
+        select
+            *
+            {%- for measure in measures %},
+            case when lag(day) over series = day - 1 then lag({{ measure }}) over series end as {{ measure }}_before
+            {%- endfor %}
+        from ({{ parts }})
+        window series as (partition by {{ (keys + [part]) | join(', ') }} order by day)
+    )
+    group by all
+{%- endmacro %}
+
+{#
+  Levels over a constant set of parts: a level grows as `levels_and_growth` says; it begins with the raw sum, and again after a day that has
+  no part in common with the one before.
+#}
+{% macro chained_levels(relation, keys, measures) -%}
     select
         day {%- for key in keys %}, {{ key }} {%- endfor %}
         {%- for measure in measures %},
@@ -55,25 +78,7 @@
             sum(({{ measure }}_growth is null)::integer) over (
                 {%- if keys %}partition by {{ keys | join(', ') }} {% endif %}order by day) as {{ measure }}_begins
             {%- endfor %}
-        from (
-            select
-                day {%- for key in keys %}, {{ key }} {%- endfor %}
-                {%- for measure in measures %},
-                {{ sum_of(measure) }} as {{ measure }},
-                {{ sum_of(measure, measure ~ '_before > 0') }}
-                    / {{ sum_of(measure ~ '_before', measure ~ ' is not null and ' ~ measure ~ '_before > 0') }} as {{ measure }}_growth
-                {%- endfor %}
-            from (
-                select
-                    *
-                    {%- for measure in measures %},
-                    case when lag(day) over series = day - 1 then lag({{ measure }}) over series end as {{ measure }}_before
-                    {%- endfor %}
-                from ({{ parts }})
-                window series as (partition by {{ (keys + [part]) | join(', ') }} order by day)
-            )
-            group by all
-        )
+        from {{ relation }}
     )
     window
         {%- for measure in measures %}
@@ -81,8 +86,8 @@
         {%- endfor %}
 {%- endmacro %}
 
-{# Seen over expected per dataset, as columns, over the groups of `keys`. #}
-{% macro coverage_by(keys) -%}
+{# Seen over expected per dataset, as columns, over the groups of `keys`, of the days of a window. #}
+{% macro coverage_by(keys, window) -%}
     select
         {{ keys }},
         count(distinct venue) as venues_total,
@@ -92,5 +97,6 @@
         sum(comparable) filter (dataset = 'liquidations') / sum(expected) filter (dataset = 'liquidations') as coverage_liquidations,
         sum(seen) filter (dataset = 'liquidations') / sum(expected) filter (dataset = 'liquidations') as coverage_liquidations_listed
     from {{ ref('int_coverage') }}
+    where {{ in_window('day', window) }}
     group by {{ keys }}
 {%- endmacro %}

@@ -1,22 +1,6 @@
 {%- set segments = {'cex': 'kind', 'dex': 'kind', 'regulated': 'kind', 'united_states': 'region', 'offshore': 'region', 'onchain': 'region'} %}
-with totals as (
-    select
-        day,
-        {{ sum_of('volume_usd') }} as volume_usd,
-        {{ sum_of('oi_usd') }} as oi_usd,
-        {{ mean_funding() }},
-        {{ sum_of('liq_long_usd') }} as liq_long_usd,
-        {{ sum_of('liq_short_usd') }} as liq_short_usd
-    from {{ ref('int_daily') }}
-    group by all
-),
-
-chained as (
-    {%- set parts %}
-    select day, venue || ' ' || base_asset as part, {{ sum_of('volume_usd') }} as volume_usd, {{ sum_of('oi_usd') }} as oi_usd
-    from {{ ref('int_daily') }} group by all
-    {%- endset %}
-    {{ chained_levels(parts, [], 'part', ['volume_usd', 'oi_usd']) }}
+with chained as (
+    {{ chained_levels(ref('int_daily_industry'), [], ['volume_usd', 'oi_usd']) }}
 ),
 
 concentration as (
@@ -58,7 +42,7 @@ reports as (
 
 futures as (
     select t.day, arg_max(r.oi_usd, r.as_of) as oi_usd, max(r.as_of) as as_of
-    from totals as t
+    from {{ ref('int_daily_industry') }} as t
     inner join reports as r on r.known_at < t.day + interval 1 day and r.as_of > t.day - 10
     group by all
 ),
@@ -106,14 +90,13 @@ select
     o.perp_volume_usd as perp_volume_reported_usd,
     o.spot_volume_usd as spot_volume_reported_usd,
     o.perp_volume_usd / (o.perp_volume_usd + o.spot_volume_usd) as perp_share_of_volume,
-    v.coverage_price,
-    v.coverage_funding,
-    v.coverage_oi,
-    v.coverage_liquidations,
-    v.coverage_liquidations_listed
-from totals as t
+    t.coverage_price,
+    t.coverage_funding,
+    t.coverage_oi,
+    t.coverage_liquidations,
+    t.coverage_liquidations_listed
+from {{ ref('int_daily_industry') }} as t
 left join chained as l using (day)
-left join ({{ coverage_by('day') }}) as v using (day)
 inner join concentration as c using (day)
 left join futures as f using (day)
 left join reported as o using (day)

@@ -1,18 +1,4 @@
-with days as (
-    select
-        day,
-        venue,
-        {{ sum_of('volume_usd') }} as volume_usd,
-        {{ sum_of('oi_usd') }} as oi_usd,
-        {{ mean_funding() }},
-        -- over the instruments where both are known
-        {{ sum_of('volume_usd', 'oi_usd > 0') }} / {{ sum_of('oi_usd', 'volume_usd is not null') }} as turnover,
-        count(*) as instruments
-    from {{ ref('int_daily') }}
-    group by all
-),
-
-doubtful as (
+with doubtful as (
     select venue, max(evidence) as evidence
     from {{ ref('dim_venue_facts') }}
     where fact = 'volume_reliability' and value = 'doubtful'
@@ -38,11 +24,11 @@ select
         'the venue''s own figures are in doubt: ' || f.evidence
     ), '') as suspect_volume_reason,
     d.instruments,
-    c.coverage_price,
-    c.coverage_funding,
-    c.coverage_oi,
-    c.coverage_liquidations,
-    c.coverage_liquidations_listed
+    d.coverage_price,
+    d.coverage_funding,
+    d.coverage_oi,
+    d.coverage_liquidations,
+    d.coverage_liquidations_listed
 from (
     select
         *
@@ -56,9 +42,8 @@ from (
             {%- for measure in ('volume', 'oi') %},
             median({{ measure }}_usd) over (partition by venue) as {{ measure }}_typical
             {%- endfor %}
-        from days
+        from {{ ref('int_daily_venues') }}
     )
 ) as d
-left join ({{ coverage_by('day, venue') }}) as c using (day, venue)
 left join doubtful as f using (venue)
 window today as (partition by d.day order by d.venue rows between unbounded preceding and unbounded following)
