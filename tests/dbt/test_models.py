@@ -49,6 +49,49 @@ def test_any_order_of_loading_gives_the_same_rows(dbt: Dbt, whole: Path, path: P
     assert checksums(path) == checksums(whole)
 
 
+def test_five_days_of_twelve_weeks_loaded_late_give_the_same_rows(dbt: Dbt, models: Path, tmp_path: Path) -> None:
+    """Longer than any margin, so that most rows of the incremental models stay: those before the late days, and those after."""
+    found = []
+    for name, pieces in {
+        "whole": [("2025-10-01", "2025-12-24")],
+        "late": [("2025-10-01", "2025-11-08"), ("2025-11-13", "2025-12-24"), ("2025-11-08", "2025-11-13")],
+    }.items():
+        (tmp_path / name).mkdir()
+        path = Path(shutil.copyfile(models, tmp_path / name / "warehouse.duckdb"))
+        with duckdb.connect(str(path)) as connection:
+            connection.execute("update meta.scope set window_end = '2025-12-24', as_of = '2025-12-24'")
+        for number, piece in enumerate(pieces):
+            load(path, *piece)
+            if number == 2:
+                with duckdb.connect(str(path)) as connection:  # as publishing does: what follows is replaced for the late days alone
+                    connection.execute("delete from meta.replaced")
+            dbt(path, "run", *NO_VIEWS, changed=piece)
+        found.append(checksums(path))
+    assert found[0] == found[1]
+    query = "select model, min(window_start), max(window_end) from meta.replaced where model in ('int_calendar', 'int_coverage') group by 1"
+    assert rows(path, query) == [("int_coverage", datetime(2025, 10, 18), datetime(2025, 12, 4))], "the calendar is as it was"
+
+
+def test_blocking_tests_read_what_was_replaced_and_warnings_everything(dbt: Dbt, models: Path, path: Path) -> None:
+    """A bar twice, and one without a coin: the tests of a run for other days see the second alone, those of a run for its day both."""
+    load(path, START, END)
+    dbt(path, "run", *NO_VIEWS, changed=(START, END))
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("insert into intermediate.int_candles_converted from marts.fct_candles where opened_at = '2025-10-01'")
+        connection.execute("update intermediate.int_candles_converted set base_asset = null where opened_at = '2025-10-01'")
+        connection.execute(
+            "delete from meta.replaced; insert into meta.replaced values ('int_candles_converted', '2025-10-09', '2025-10-13')"
+        )
+    tests = ("test", "--select", "fct_candles,test_type:data")
+    status = {r.node.name.partition("_fct")[0]: r.status for r in dbt(path, *tests, changed=PIECES[2])}
+    assert (status["unique_key"], status["known_instruments"]) == ("pass", "warn")
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("insert into meta.replaced values ('int_candles_converted', '2025-10-01', '2025-10-05')")
+    for changed in (PIECES[0], None):
+        with pytest.raises(AssertionError, match="unique_key_fct_candles"):
+            dbt(path, *tests, changed=changed)
+
+
 def test_a_long_window_is_built_in_parts_with_the_same_rows(whole: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything, as after an upgrade, and then a changed window of all days; publishing sums up all rows again."""
     load(path, START, END)

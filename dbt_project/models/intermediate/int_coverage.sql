@@ -1,8 +1,8 @@
 {{ config(
     materialized='incremental', incremental_strategy='replace_window', on_schema_change='append_new_columns',
-    meta={'time': 'day', 'follows': ['int_calendar', 'int_daily_instruments'], 'look_back': 744, 'look_ahead': 744}
+    meta={'time': 'day', 'follows': ['int_calendar', 'int_daily_instruments'], 'look_back': 168, 'look_ahead': 168}
 ) }}
-{#- Margins: a month, in which a day without a settlement takes the interval of another day. -#}
+{#- Margins: a week, in which a day without a settlement takes the interval of another day. -#}
 {%- set window = replaced_window() %}
 -- Expected and seen observations of each instrument, day and dataset, within the part of the day in which they were due.
 -- Funding is counted by the hours that settlements pay for, so that a change of the interval needs no special rule.
@@ -26,10 +26,10 @@ with days as (
     from {{ ref('int_calendar') }} as c
     left join {{ ref('int_daily_instruments') }} as d using (instrument_id, day)
     {{ join_fact('stamps', 'c', 'funding_rates', "'stamp_meaning'") }}
-    where {{ in_window('c.day', window, margin=744) }}
+    where {{ in_window('c.day', window, margin=168) }}
     window
-        before as (partition by c.instrument_id order by c.day range between interval 31 day preceding and current row),
-        after as (partition by c.instrument_id order by c.day range between current row and interval 31 day following)
+        before as (partition by c.instrument_id order by c.day range between interval 7 day preceding and current row),
+        after as (partition by c.instrument_id order by c.day range between current row and interval 7 day following)
 ),
 
 counted as (
