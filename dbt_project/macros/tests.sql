@@ -1,17 +1,17 @@
 {# Generic tests of this project: each returns the offending rows. #}
 
 {#
-  The rows of a mart that a blocking test reads: those that this run has replaced, where the mart is an incremental model or a view of one.
+  The rows of a mart that a blocking test reads: those that this run has replaced, where the mart is an incremental model or a view of one (no seed).
   Rows that failed before are among them: a run that a test has stopped is not noted as built. Tests that only warn read all rows, and so
   does a run without a changed window.
 #}
 {% macro tested_rows(model) -%}
     {%- set found = {'rows': model} -%}
     {%- if execute and var('changed_from') and config.get('severity', 'error') | lower != 'warn' -%}
-    {%- set node = graph.nodes['model.perplake.' ~ model.identifier] -%}
-    {%- set reads = node.depends_on.nodes if node.config.materialized == 'view' else [] -%}
-    {%- set behind = graph.nodes.get(reads[0], node) if reads | length == 1 else node -%}
-    {%- if behind.config.materialized == 'incremental' -%}
+    {%- set node = graph.nodes.get('model.perplake.' ~ model.identifier) -%}
+    {%- set reads = node.depends_on.nodes if node and node.config.materialized == 'view' else [] -%}
+    {%- set behind = graph.nodes.get(reads[0]) if reads | length == 1 else node -%}
+    {%- if behind and behind.config.materialized == 'incremental' -%}
         {%- set window = run_query(
             "select min(window_start), max(window_end), coalesce(bool_or(window_start is null), true) from meta.replaced where model = '" ~ behind.name ~ "'"
         ).rows[0] -%}

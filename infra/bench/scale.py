@@ -119,7 +119,7 @@ def move(connection: duckdb.DuckDBPyConnection, since: date, until: date, by: in
     ).fetchall():
         columns.setdefault((schema, table), []).append((column, kind))
     for name, model in published_marts().items():
-        place = ("intermediate", model) if model else ("marts", name)
+        place = ("intermediate", model) if model and model != name else ("marts", name)
         mart = Mart(name, tuple(columns.get(place, ())), model)
         if mart.time is None:
             continue
@@ -128,10 +128,11 @@ def move(connection: duckdb.DuckDBPyConnection, since: date, until: date, by: in
         days = [since + timedelta(days=n) for n in range((until - since).days)]
         connection.execute(f"INSERT INTO {table} SELECT * REPLACE ({moved}) FROM {table} WHERE {mart.of_days(days)}")
         if model:
-            margins = dbt.manifest()["nodes"][f"model.perplake.{model}"]["config"]["meta"]
+            meta = dbt.manifest()["nodes"][f"model.perplake.{model}"]["config"]["meta"]
+            back, ahead = (meta.get(name, 0) for name in ("look_back", "look_ahead"))
             connection.execute(
-                f"INSERT INTO meta.replaced SELECT ?, ?::TIMESTAMP - INTERVAL {margins['look_back']} HOUR, "
-                f"?::TIMESTAMP + INTERVAL {margins['look_ahead']} HOUR",
+                f"INSERT INTO meta.replaced SELECT ?, ?::TIMESTAMP - INTERVAL {back} HOUR, "
+                f"?::TIMESTAMP + INTERVAL {0 if ahead == 'always' else ahead} HOUR",
                 [model, since + timedelta(days=by), until + timedelta(days=by)],
             )
 

@@ -82,7 +82,7 @@ def test_blocking_tests_read_what_was_replaced_and_warnings_everything(dbt: Dbt,
         connection.execute(
             "delete from meta.replaced; insert into meta.replaced values ('int_candles_converted', '2025-10-09', '2025-10-13')"
         )
-    tests = ("test", "--select", "fct_candles,test_type:data")
+    tests = ("test", "--select", "fct_candles,test_type:data", "venues,test_type:data")
     status = {r.node.name.partition("_fct")[0]: r.status for r in dbt(path, *tests, changed=PIECES[2])}
     assert (status["unique_key"], status["known_instruments"]) == ("pass", "warn")
     with duckdb.connect(str(path)) as connection:
