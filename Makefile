@@ -11,7 +11,7 @@ export NO_MKDOCS_2_WARNING := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow ui lint bench torture simulate docs docs-build check-deploy clean lock sbom audit
+.PHONY: help run test test-slow ui lint bench torture simulate docs docs-build check-deploy clean lock sbom audit superset
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -49,6 +49,15 @@ SEEDS ?= 0:180
 simulate: $(READY)  ## histories of faults, kills and damage, 10,000 simulated days (about 3 hours); SEEDS=17 or SEEDS=0:40
 	$(BIN)/python -m pytest -n 2 tests/simulation --seeds $(SEEDS)
 
+SUPERSET := $(VENV)/superset
+$(SUPERSET)/.ready: infra/superset/requirements.lock | $(READY)
+	$(PYTHON) -m venv $(SUPERSET)
+	$(SUPERSET)/bin/pip install --quiet --no-deps --require-hashes --requirement $<
+	@touch $@
+
+superset: $(READY) $(SUPERSET)/.ready  ## four dashboards of the published copy on http://127.0.0.1:8088 (Apache Superset)
+	$(BIN)/python -m infra.superset
+
 docs: $(READY)  ## the documentation, built and served on http://127.0.0.1:8081
 	$(BIN)/perps docs
 
@@ -58,6 +67,8 @@ docs-build: $(READY)  ## the documentation as a folder, site/, that opens withou
 lock: $(READY)  ## resolve pyproject.toml anew into requirements.lock
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --extra dev --no-header --no-annotate --no-emit-index-url --generate-hashes --quiet --output-file requirements.lock
+	$(BIN)/uv pip compile infra/superset/requirements.in --no-header --no-annotate --no-emit-index-url --generate-hashes --quiet \
+		--output-file infra/superset/requirements.lock
 
 TOOLS := $(VENV)/tools
 $(TOOLS):
