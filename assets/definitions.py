@@ -14,14 +14,14 @@ import dagster as dg
 
 from assets.defs.publish import COPY, MARTS, PARQUET, REPORT
 from assets.defs.raw import STREAMED
-from assets.defs.regimes import FEATURES, LABELS
+from assets.defs.regimes import ON_DEMAND, REGIMES
 from assets.defs.resources import run_config
 from assets.defs.schedules import chosen_assets
 from pipelines.settings import Settings
 
 #: What readers use, and what chosen sources give, is written once a day; two hours more before it counts as stale.
 FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=26))
-FRESH_ASSETS = {*MARTS, FEATURES, LABELS, COPY, PARQUET, REPORT}
+FRESH_ASSETS = {*MARTS, *REGIMES, COPY, PARQUET, REPORT} - {*ON_DEMAND}
 
 
 def _present() -> tuple[str, set[str]]:

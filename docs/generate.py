@@ -89,7 +89,13 @@ def schema_columns(schema: Any) -> list[Row]:
     """Name, type and description of each column of a pandera schema."""
     types = {"datetime": "date", "string": "varchar", "float": "double", "int": "bigint", "bool": "boolean"}
     return [
-        (f"`{name}`", next(sql for prefix, sql in types.items() if str(column.dtype).startswith(prefix)), column.description)
+        (
+            f"`{name}`",
+            "timestamp"
+            if name.endswith("_at")
+            else next(sql for kind, sql in types.items() if str(column.dtype).startswith(kind)),
+            column.description,
+        )
         for name, column in schema.columns.items()
     ]
 

@@ -1,6 +1,6 @@
 """Signals: each change of an asset's regime, and each red flag of the early warning, as a program takes them.
 
-    marts.regime_labels, regime_forecasts, daily_assets ──► signals ──► perps watch, MCP, the sensor of notices
+    marts.regime_signals ──► signals ──► perps watch, MCP, the sensor of notices
 
 A signal's `key` says what happened (`BTC:2025-10-10:cascade`), so the same event has it in each run. Signals are in the order of
 day, asset and name, and those `since` a key come after it in that order. The label of a day that is not over, and the flag of
@@ -12,40 +12,27 @@ Alone: ``perplake.open().signals(since="2025-10-10")``.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
-from datetime import date
+from dataclasses import asdict, dataclass, fields
+from datetime import date, datetime
 
 import duckdb
-import pandas as pd
 
-from assets.regimes import posture, with_market
-from assets.regimes.forecasts.plan import TARGETS, WARNING
-from assets.regimes.thresholds import REGIMES, SEVERITIES, Severity
-
-FLAG = "flag"
-
-_CHANGES = """
-SELECT asset, day, label, before, reasons FROM (
-    SELECT *, lag(label) OVER (PARTITION BY asset ORDER BY day) AS before FROM marts.regime_labels
-) WHERE before <> label AND day >= $1 ORDER BY ALL
-"""
-_FLAGS = """
-SELECT asset, day, probability FROM marts.regime_forecasts
-WHERE target = $2 AND method = $3 AND run_type = 'backtest' AND flag AND day >= $1 ORDER BY ALL
-"""
+from assets.regimes.thresholds import SEVERITIES, Severity
 
 
 @dataclass(frozen=True)
 class Signal:
-    """One event by the close of a UTC day.
+    """One event by the close of a UTC day: a row of `marts.regime_signals`.
 
-    `reasons` say why; `probability` is a red flag's, `label` and `before` are a change's regimes. `max_leverage` and
-    `hedge_ratio` (fraction of a holding) are the posture of that day by `assets.regimes.posture`: a fixed rule, no advice.
+    `known_at` is when its inputs were known (UTC). `reasons` say why; `probability` is a red flag's, `label` and `before` are a
+    change's regimes. `max_leverage` and `hedge_ratio` (fraction of a holding) are the posture of that day: a fixed rule, no
+    advice.
     """
 
     key: str
     day: date
     asset: str
+    known_at: datetime
     kind: str  # `regime` or `red_flag`
     severity: Severity
     title: str
@@ -63,7 +50,7 @@ class Signal:
 
     def as_json(self) -> dict[str, object]:
         """What `perps watch` prints, MCP answers and webhooks get."""
-        return {**asdict(self), "day": self.day.isoformat()}
+        return {**asdict(self), "day": self.day.isoformat(), "known_at": self.known_at.isoformat()}
 
 
 def line(signal: Signal) -> str:
@@ -82,29 +69,9 @@ def signals(db: duckdb.DuckDBPyConnection, since: str | None = None) -> list[Sig
     Red flags are there where a run has made forecasts. Raises `ValueError` for a `since` that is neither.
     """
     after = _order(since) if since else None
-    first = after[0] if after else date.min
-    daily = db.sql("FROM marts.daily_assets ORDER BY asset, day").df()  # all: MARKET's volatility is weighted by days before
-    if daily.empty:
-        return []
-    origin = str(daily["origin"].iloc[0])
-    mark = "SYNTHETIC DATA. " if origin == "synthetic" else ""
-    postures = _postures(daily)
-    found = []
-    for asset, day, label, before, reasons in db.execute(_CHANGES, [first]).fetchall():
-        title = f"{mark}{asset}: regime changed from {before} to {label} ({day})"
-        severity = REGIMES[label].severity if label in REGIMES else SEVERITIES[0]
-        key, (leverage, hedge) = f"{asset}:{day}:{label}", postures.get((asset, day), (None, None))
-        signal = Signal(key, day, asset, "regime", severity, title, reasons, label, before, None, leverage, hedge, origin)
-        found.append(signal)
-    if db.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'regime_forecasts'").fetchone():
-        target = TARGETS[WARNING[0]].description
-        for asset, day, probability in db.execute(_FLAGS, [first, *WARNING]).fetchall():
-            title = f"{mark}{asset}: red flag ({day})"
-            reasons = f"{probability:.0%} for {target}, in the top tenth of its past year ({WARNING[1]})."
-            key, (leverage, hedge) = f"{asset}:{day}:{FLAG}", postures.get((asset, day), (None, None))
-            words = (title, reasons, None, None)
-            found.append(Signal(key, day, asset, "red_flag", "warning", *words, probability, leverage, hedge, origin))
-    found.sort(key=lambda signal: signal.order)
+    columns = ", ".join(f'"{field.name}"' for field in fields(Signal))
+    rows = db.execute(f"SELECT {columns} FROM marts.regime_signals WHERE day >= ?", [after[0] if after else date.min]).fetchall()
+    found = sorted((Signal(*row) for row in rows), key=lambda signal: signal.order)
     return [signal for signal in found if after is None or signal.order > after]
 
 
@@ -126,10 +93,3 @@ def _order(since: str) -> tuple[date, str, str]:
         return date.fromisoformat(day), ":".join(asset), name
     except ValueError:
         raise ValueError(f"{since!r} is neither a signal's key, such as BTC:2025-10-10:cascade, nor a day") from None
-
-
-def _postures(daily: pd.DataFrame) -> dict[tuple[str, date], tuple[float, float]]:
-    """By asset and day: the most leverage, and the share of a holding to hedge."""
-    rows = with_market(daily)[["asset", "day", "realised_vol_7d"]].itertuples(index=False)
-    found = {(str(asset), pd.Timestamp(day).date()): posture.limits(volatility) for asset, day, volatility in rows}
-    return {key: limits for key, limits in found.items() if limits}

@@ -18,7 +18,7 @@ from rich.segment import Segment
 from rich.table import Column, Table
 
 from assets.cli.venues import HEADER, Row
-from assets.regimes import forecasts, posture, with_market
+from assets.regimes import forecasts, posture
 from assets.regimes.forecasts.plan import RISK, TARGETS, WARNING
 from assets.regimes.thresholds import REGIMES
 from assets.runtime.outcomes import RunOutcome
@@ -146,7 +146,6 @@ def outlook(db: duckdb.DuckDBPyConnection, asset: str, day: date | None) -> dict
     if labelled is None or (day and labelled[0] != day):
         raise ValueError(f"{asset} has no label of {day or 'any day'}: load that window first")
     at, label, confidence, reasons, origin = labelled
-    daily = with_market(db.sql("FROM marts.daily_assets ORDER BY asset, day").df())
     about = {"asset": asset, "day": at, "origin": origin, "label": label, "confidence": confidence, "reasons": reasons}
     has_forecasts = db.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'regime_forecasts'").fetchone()
     scorecard = "marts.regime_scorecard"
@@ -157,7 +156,7 @@ def outlook(db: duckdb.DuckDBPyConnection, asset: str, day: date | None) -> dict
         name: _forecast(db, asset, at, *about_it, scorecard) if has_forecasts else None
         for name, about_it in {"risk_state": RISK, "early_warning": WARNING}.items()
     }
-    return {**about, "posture": posture.suggest(daily, asset, at), "forecasts": bool(has_forecasts), **found}
+    return {**about, "posture": posture.of(db, asset, at), "forecasts": bool(has_forecasts), **found}
 
 
 def _forecast(

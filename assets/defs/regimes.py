@@ -6,7 +6,8 @@ descriptions come from `assets.regimes.tables` and become comments of the tables
 Alone: `dagster asset materialize -m assets.definitions --select "group:regimes"`, or `perps run --forecasts`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
 
 import dagster as dg
 import duckdb
@@ -16,11 +17,14 @@ from assets.defs.resources import SettingsResource
 from assets.regimes.tables import TABLES
 from pipelines import warehouse
 from pipelines.meta_tables import quoted
+from pipelines.registry import source_rows
 
-FEATURES, LABELS, FORECASTS, EVENTS, SCORECARD, CHANGES = (dg.AssetKey(["marts", name]) for name in TABLES)
+FEATURES, LABELS, POSTURE, FORECASTS, EVENTS, SCORECARD, CHANGES, SIGNALS, LAST_DAY = REGIMES = tuple(
+    dg.AssetKey(["marts", name]) for name in TABLES
+)
 #: Assets built only with `--forecasts`.
 ON_DEMAND = (FORECASTS, EVENTS, SCORECARD, CHANGES)
-REGIMES = (FEATURES, LABELS, *ON_DEMAND)
+LAST_DAY_READS = ("daily_assets", "daily_market", "daily_venues", "daily_funding_spreads", "daily_liquidations")
 
 
 def _spec(key: dg.AssetKey, deps: list[dg.AssetKey], *kinds: str) -> dg.AssetSpec:
@@ -42,21 +46,24 @@ def _marts(*names: str) -> list[dg.AssetKey]:
 
 @dg.multi_asset(
     name="label_regimes",
-    specs=[_spec(FEATURES, _marts("daily_assets"), "pandera"), _spec(LABELS, _marts("daily_assets"), "pandera")],
+    specs=[
+        _spec(key, _marts("daily_assets", "daily_market", "dim_venue_facts"), "pandera") for key in (FEATURES, LABELS, POSTURE)
+    ],
     backfill_policy=dg.BackfillPolicy.single_run(),
 )
 def label_regimes(settings: SettingsResource) -> Iterator[dg.MaterializeResult[None]]:
-    """Label all days."""
+    """Label all days, and suggest a posture for each."""
     from assets import regimes
+    from assets.regimes import posture
 
     database = settings.resolve().database
     with warehouse.one_writer(database), warehouse.connect(database) as connection:
-        daily = connection.sql("SELECT * FROM marts.daily_assets ORDER BY day, asset").df()
-        tables = dict(zip((FEATURES, LABELS), regimes.label(regimes.with_market(daily)), strict=True))
-        connection.begin()
-        for key, frame in tables.items():
-            write_table(connection, key.path[-1], frame)
-        connection.commit()
+        daily = connection.sql(f"FROM {regimes.DAILY} ORDER BY day, asset").df()
+        postures = posture.build(daily)
+        known_at = postures["day"] + timedelta(days=1) + publication_delay(connection)
+        frames = (*regimes.label(daily), postures.assign(known_at=known_at)[list(posture.POSTURE.columns)])
+        tables = dict(zip((FEATURES, LABELS, POSTURE), frames, strict=True))
+        write_tables(connection, tables)
     for key, frame in tables.items():
         counts = frame["label"].value_counts().to_dict() if "label" in frame else {}
         window = f"{frame['day'].min():%Y-%m-%d} to {frame['day'].max():%Y-%m-%d}" if len(frame) else ""
@@ -64,12 +71,25 @@ def label_regimes(settings: SettingsResource) -> Iterator[dg.MaterializeResult[N
         yield dg.MaterializeResult(asset_key=key, metadata=metadata)
 
 
+def publication_delay(connection: duckdb.DuckDBPyConnection) -> timedelta:
+    """The longest time between an observation of the daily tables and its publication, over the sources in scope."""
+    own = [f"{name}:{dataset}" for name, row in source_rows().items() for dataset in row.datasets]
+    (minutes,) = connection.execute(
+        "SELECT coalesce(max(f.value::BIGINT), 0) FROM marts.dim_venue_facts AS f, meta.scope AS s "
+        "WHERE f.fact = 'publication_delay_minutes' AND f.dataset <> 'references' "
+        "AND list_contains($1, f.source || ':' || f.dataset) "
+        "AND list_contains(list_transform(s.sources, lambda pair: split_part(pair, ':', 1)), f.source)",
+        [own],
+    ).fetchall()[0]
+    return timedelta(minutes=minutes)
+
+
 @dg.multi_asset(
     name="forecast_regimes",
     specs=[
         _spec(
             FORECASTS,
-            [LABELS, *_marts("daily_assets", "daily_instruments", "daily_industry", "fct_references")],
+            [LABELS, *_marts("daily_assets", "daily_market", "daily_instruments", "daily_industry", "fct_references")],
             "scikitlearn",
         ),
         _spec(EVENTS, [LABELS], "scikitlearn"),
@@ -96,13 +116,30 @@ def forecast_regimes(settings: SettingsResource) -> Iterator[dg.MaterializeResul
         if resolved.mode == "live":
             backtest = pd.concat([backtest, live_forecasts(connection, backtest)], ignore_index=True)
         tables = dict(zip(ON_DEMAND, (backtest, events, scorecard, changes), strict=True))
-        connection.begin()
-        for key, frame in tables.items():
-            write_table(connection, key.path[-1], frame)
-        connection.commit()
+        write_tables(connection, tables)
     for key, frame in tables.items():
         verdicts = frame["verdict"].value_counts().to_dict() if "verdict" in frame else {}
         yield dg.MaterializeResult(asset_key=key, metadata={"dagster/row_count": len(frame), "verdicts": verdicts})
+
+
+@dg.multi_asset(
+    name="summarise_regimes",
+    specs=[
+        _spec(SIGNALS, [LABELS, POSTURE, FORECASTS]),
+        _spec(LAST_DAY, [LABELS, POSTURE, *_marts(*LAST_DAY_READS)]),
+    ],
+    backfill_policy=dg.BackfillPolicy.single_run(),
+)
+def summarise_regimes(settings: SettingsResource) -> Iterator[dg.MaterializeResult[None]]:
+    """List all signals, with the red flags of the last forecasts, and the market's last day that is over."""
+    from assets.regimes import last_day, signals
+
+    database = settings.resolve().database
+    with warehouse.one_writer(database), warehouse.connect(database) as connection:
+        tables = {SIGNALS: signals.read(connection), LAST_DAY: last_day.read(connection)}
+        write_tables(connection, tables)
+    for key, frame in tables.items():
+        yield dg.MaterializeResult(asset_key=key, metadata={"dagster/row_count": len(frame)})
 
 
 def live_forecasts(connection: duckdb.DuckDBPyConnection, backtest: pd.DataFrame) -> pd.DataFrame:
@@ -118,6 +155,14 @@ def live_forecasts(connection: duckdb.DuckDBPyConnection, backtest: pd.DataFrame
     return connection.sql("FROM meta.forecasts_live").df()
 
 
+def write_tables(connection: duckdb.DuckDBPyConnection, tables: Mapping[dg.AssetKey, pd.DataFrame]) -> None:
+    """Replace tables of `marts` together."""
+    connection.begin()
+    for key, frame in tables.items():
+        write_table(connection, key.path[-1], frame)
+    connection.commit()
+
+
 def write_table(connection: duckdb.DuckDBPyConnection, name: str, frame: pd.DataFrame) -> None:
     """Replace `marts.<name>` with a frame; the descriptions of its schema become comments.
 
@@ -125,7 +170,7 @@ def write_table(connection: duckdb.DuckDBPyConnection, name: str, frame: pd.Data
     """
     schema = TABLES[name]
     frame = schema.validate(frame, lazy=True)
-    days = [column for column in frame if str(schema.columns[column].dtype).startswith("datetime64")]
+    days = [c for c in frame if str(schema.columns[c].dtype).startswith("datetime64") and not str(c).endswith("_at")]
     columns = ", ".join(f'"{c}"::DATE AS "{c}"' if c in days else f'"{c}"' for c in frame.columns)
     connection.register("frame", frame)
     connection.execute(f'CREATE OR REPLACE TABLE marts."{name}" AS SELECT {columns} FROM frame')

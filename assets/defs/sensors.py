@@ -26,7 +26,7 @@ import dagster as dg
 from assets.defs.collected import collected_key
 from assets.defs.resources import SettingsResource
 from assets.defs.schedules import chosen_assets, run
-from assets.regimes import posture, with_market
+from assets.regimes import posture
 from assets.regimes.forecasts.plan import WARNING
 from assets.runtime.history import delete_old_runs
 from assets.runtime.orphans import fail_orphaned_runs
@@ -66,7 +66,7 @@ def notices(published: Path, since: Sequence[str] = ()) -> list[Notice]:
         days = [day_of(each) for each in since] or [last_day(db)]
         if not (found := signals(db, (max(days) - timedelta(days=1)).isoformat())):
             return []
-        daily = with_market(db.sql("FROM marts.daily_assets ORDER BY asset, day").df())
+        postures = {signal.key: posture.of(db, signal.asset, signal.day) for signal in found}
         has_scores = db.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'regime_scorecard'").fetchone()
         scored = (
             has_scores
@@ -81,7 +81,7 @@ def notices(published: Path, since: Sequence[str] = ()) -> list[Notice]:
     result = []
     for signal in found:
         text = f"{signal.reasons} {score}" if signal.kind == "red_flag" else signal.reasons
-        body = f"{text}\n\n{posture.suggest(daily, signal.asset, signal.day)}\n\n{link}"
+        body = f"{text}\n\n{postures[signal.key]}\n\n{link}"
         result.append(Notice(signal.key, signal.title, body, signal))
     return result
 

@@ -2,7 +2,7 @@
 
 Daily rows go in, features and labels come out; both are pure functions of the rows given:
 
-    marts.daily_assets ──► with_market ──► features.build ──► regime_features ──► rules.apply ──► regime_labels
+    marts.daily_assets, daily_market ──► features.build ──► regime_features ──► rules.apply ──► regime_labels
 
 `thresholds` holds every regime and number, `schemas` the schema of each frame, `tables` all published tables. A row of day d is
 computed from rows with day <= d, and its trailing quantiles from the 180 days before d: no label uses the future.
@@ -11,16 +11,16 @@ computed from rows with day <= d, and its trailing quantiles from the 180 days b
 10 % or more under the last close, without evidence of forced closing) from stress, v3 takes a cascade's forced closing from
 liquidations where they are heard (`cascade_evidence`), from open interest where not.
 
-Alone: ``features, labels = regimes.label(duckdb.connect(path).sql("from marts.daily_assets").df())``.
+Alone: ``features, labels = regimes.label(duckdb.connect(path).sql(f"FROM {regimes.DAILY}").df())``.
 """
 
 import pandas as pd
 
 from assets.regimes import features, rules, schemas
-from assets.regimes.market import MARKET, with_market
+from assets.regimes.market import DAILY, MARKET
 
 METHOD = rules.METHOD
-__all__ = ["MARKET", "METHOD", "label", "with_market"]
+__all__ = ["DAILY", "MARKET", "METHOD", "label"]
 
 
 def label(daily: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

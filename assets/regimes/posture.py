@@ -2,96 +2,141 @@
 
 The rule reads the volatility of the last week alone. A move of `MOVE` standard deviations of such a week may take
 `MARGIN_SHARE` of a position's margin (this gives the cap), and `HOLDING_LOSS` of an unlevered holding (this gives the share to
-hedge). The score covers all weeks that are over, and compares with a fixed leverage and a fixed hedge of the same average.
+hedge). The score of a day covers all weeks that were over by then (seven days each; one begins on every day), and compares with
+a fixed leverage and a fixed hedge of the same average.
 
-Alone: ``suggest(daily_assets, "BTC", day)``.
+    daily rows ──► build ──► marts.regime_posture ──► describe: a row in sentences
+
+Alone: ``build(daily)`` with rows of all assets (`asset`, `day`, `close`, `low`, `realised_vol_7d`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import isnan, sqrt
+from bisect import bisect_right, insort
+from collections.abc import Mapping
+from math import sqrt
+from typing import Any
 
+import duckdb
 import numpy as np
 import pandas as pd
+import pandera.pandas as pa
 
 from assets.regimes.forecasts.plan import HORIZON_DAYS
+from assets.regimes.schemas import ASSET, KEY, KNOWN_AT, count, day, number
 
 MOVE, MARGIN_SHARE, HOLDING_LOSS = 2.33, 0.5, 0.10
 
+_OF_WEEKS = "Share of `weeks` in which the low took more than"
+_MARGIN = f"{_OF_WEEKS} {MARGIN_SHARE:.0%} of the margin, fraction"
+_HOLDING = f"{_OF_WEEKS} {HOLDING_LOSS:.0%} of the holding, fraction"
+POSTURE = pa.DataFrameSchema(
+    {
+        "day": day("UTC day."),
+        "asset": ASSET,
+        "known_at": KNOWN_AT,
+        "volatility_7d": number("Realised volatility of 7 days that the rule reads, annualised fraction.", 0),
+        "move_7d": number(f"A move of {MOVE} standard deviations of a week of this volatility, fraction of the price.", 0),
+        "max_leverage": number(f"The most leverage: `move_7d` takes {MARGIN_SHARE:.0%} of the margin.", 0),
+        "hedge_ratio": number(f"Share of a holding to hedge: of the rest, `move_7d` takes {HOLDING_LOSS:.0%} of it.", 0, 1),
+        "weeks": count("Overlapping weeks that were over by the day, and whose volatility and lows are known."),
+        "margin_breaches": number(f"{_MARGIN}, at the suggested leverage. Null: no such week.", 0, 1),
+        "margin_breaches_fixed": number(f"{_MARGIN}, at a fixed leverage of the same average.", 0, 1),
+        "holding_breaches": number(f"{_HOLDING}, with the suggested hedge.", 0, 1),
+        "holding_breaches_fixed": number(f"{_HOLDING}, with a fixed hedge of the same average.", 0, 1),
+    },
+    unique=KEY,
+    strict=True,
+    name="regime_posture",
+    description=(
+        "A suggested posture by UTC day and asset: a cap on leverage and a share to hedge by a fixed rule of the last week's "
+        "volatility, and how often the rule was broken in the weeks that were over by that day. Null: that volatility is "
+        "unknown. No advice."
+    ),
+)
 
-@dataclass(frozen=True)
-class Score:
-    """Shares of `weeks` (seven days each; one begins on every day) in which the low took more than the rule allows.
 
-    `capped` and `fixed_leverage`: more than `MARGIN_SHARE` of the margin, at the capped leverage and at its mean. `hedged` and
-    `fixed_hedge`: more than `HOLDING_LOSS` of the holding, with the suggested hedge and with its mean.
-    """
-
-    weeks: int
-    capped: float
-    fixed_leverage: float
-    hedged: float
-    fixed_hedge: float
+def build(daily: pd.DataFrame) -> pd.DataFrame:
+    """`regime_posture` without `known_at`, for the rows given, sorted by day and asset."""
+    rows = daily.assign(day=pd.to_datetime(daily["day"]))
+    parts = [_asset(own.set_index("day").sort_index()).assign(asset=asset) for asset, own in rows.groupby("asset")]
+    columns = [column for column in POSTURE.columns if column != "known_at"]
+    if not parts:
+        return pd.DataFrame(columns=columns)
+    return pd.concat(parts).reset_index()[columns].sort_values(KEY, ignore_index=True)
 
 
-def suggest(daily: pd.DataFrame, asset: str, day: object) -> str:
-    """The posture for an asset by the close of a day, scored on the weeks that were over by then.
-
-    `daily` holds the rows of all assets (`asset`, `day`, `close`, `low`, `realised_vol_7d`).
-    """
-    rows = daily[(daily["asset"] == asset) & (pd.to_datetime(daily["day"]) <= pd.Timestamp(str(day)))]
-    volatility = rows.loc[pd.to_datetime(rows["day"]) == pd.Timestamp(str(day)), "realised_vol_7d"]
-    return describe(float(volatility.iloc[0]) if len(volatility) else None, score(rows))
-
-
-def score(daily: pd.DataFrame) -> Score | None:
-    """Score of one asset's daily rows (`day`, `close`, `low`, `realised_vol_7d`); None where no week is over."""
-    rows = daily.assign(day=pd.to_datetime(daily["day"])).set_index("day").sort_index().asfreq("D")
-    move = MOVE * rows["realised_vol_7d"] * sqrt(HORIZON_DAYS / 365)
-    lows = pd.concat([rows["low"].shift(-n) for n in range(1, HORIZON_DAYS + 1)], axis=1)
-    fall = 1 - lows.min(axis=1, skipna=False) / rows["close"]
-    known = fall.notna() & (move > 0)
-    if not known.any():
-        return None
-    fall, leverage = fall[known], MARGIN_SHARE / move[known]
-    unhedged = np.minimum(1, HOLDING_LOSS / move[known])
-    breaches = (
-        fall * leverage > MARGIN_SHARE,
-        fall * leverage.mean() > MARGIN_SHARE,
-        fall * unhedged > HOLDING_LOSS,
-        fall * unhedged.mean() > HOLDING_LOSS,
+def _asset(rows: pd.DataFrame) -> pd.DataFrame:
+    """The posture and its score for one asset's rows by day."""
+    calendar = rows[["close", "low", "realised_vol_7d"]].asfreq("D")
+    volatility = calendar["realised_vol_7d"].where(calendar["realised_vol_7d"] > 0)
+    move = MOVE * volatility * sqrt(HORIZON_DAYS / 365)
+    table = pd.DataFrame(
+        {
+            "volatility_7d": calendar["realised_vol_7d"],
+            "move_7d": move,
+            "max_leverage": MARGIN_SHARE / move,
+            "hedge_ratio": (1 - HOLDING_LOSS / move).clip(lower=0.0),
+        }
     )
-    return Score(int(known.sum()), *(float(breach.mean()) for breach in breaches))
+    lows = pd.concat([calendar["low"].shift(-n) for n in range(1, HORIZON_DAYS + 1)], axis=1)
+    fall = 1 - lows.min(axis=1, skipna=False) / calendar["close"]
+    known = fall.notna() & move.notna()
+    score = _score(
+        fall[known].to_numpy(), table.loc[known, "max_leverage"].to_numpy(), 1 - table.loc[known, "hedge_ratio"].to_numpy()
+    )
+    score.index = table.index[known] + pd.Timedelta(days=HORIZON_DAYS)  # the day on which the week is over
+    table = table.join(score.reindex(table.index, method="ffill"))
+    table["weeks"] = table["weeks"].fillna(0).astype(int)
+    return table.loc[rows.index]
 
 
-def limits(volatility: float) -> tuple[float, float] | None:
-    """The most leverage, and the share of a holding to hedge, for a volatility (annualised, fraction); None if unknown."""
-    if not volatility or isnan(volatility):
-        return None
-    move = _move(volatility)
-    return MARGIN_SHARE / move, max(0.0, 1 - HOLDING_LOSS / move)
+def _score(fall: np.ndarray, leverage: np.ndarray, unhedged: np.ndarray) -> pd.DataFrame:
+    """After each of the weeks, in order: how many there were, and in which share of them the falls were too deep."""
+    weeks = np.arange(1, len(fall) + 1)
+
+    def of_each(exposure: np.ndarray, limit: float) -> np.ndarray:
+        return np.asarray(np.cumsum(fall * exposure > limit) / weeks)
+
+    def of_mean(exposure: np.ndarray, limit: float) -> np.ndarray:
+        limits, ordered, counts = limit * weeks / np.cumsum(exposure), list[float](), []
+        for depth, most in zip(fall, limits, strict=True):
+            insort(ordered, depth)
+            counts.append(len(ordered) - bisect_right(ordered, most))
+        return np.array(counts) / weeks
+
+    return pd.DataFrame(
+        {
+            "weeks": weeks,
+            "margin_breaches": of_each(leverage, MARGIN_SHARE),
+            "margin_breaches_fixed": of_mean(leverage, MARGIN_SHARE),
+            "holding_breaches": of_each(unhedged, HOLDING_LOSS),
+            "holding_breaches_fixed": of_mean(unhedged, HOLDING_LOSS),
+        }
+    )
 
 
-def _move(volatility: float) -> float:
-    """A move of `MOVE` standard deviations of a week, fraction."""
-    return MOVE * volatility * sqrt(HORIZON_DAYS / 365)
+def of(db: duckdb.DuckDBPyConnection, asset: str, day: object) -> str:
+    """The posture of an asset by the close of a day, in sentences, from `marts.regime_posture`."""
+    found = db.execute("FROM marts.regime_posture WHERE asset = ? AND day = ?", [asset, day])
+    names, row = [column[0] for column in found.description], found.fetchone()
+    return describe(dict(zip(names, row, strict=True)) if row else {})
 
 
-def describe(volatility: float | None, score: Score | None) -> str:
-    """The posture for a volatility (annualised, fraction), the rule and its score, in sentences."""
-    if volatility is None or (found := limits(volatility)) is None:
+def describe(row: Mapping[Any, Any]) -> str:
+    """A row of `regime_posture`, the rule and its score, in sentences."""
+    if pd.isna(row.get("max_leverage")):
         return "No posture is suggested: the volatility of the last week is unknown."
-    leverage, hedge = found
     rule = (
-        f"Rule: leverage of at most {leverage:.1f} and {hedge:.0%} of a holding hedged. A move of {MOVE} standard deviations of "
-        f"a week like the last ({_move(volatility):.0%}) then takes half of the margin, and at most {HOLDING_LOSS:.0%} of the "
-        f"holding. The rule reads volatility alone."
+        f"Rule: leverage of at most {row['max_leverage']:.1f} and {row['hedge_ratio']:.0%} of a holding hedged. A move of {MOVE} "
+        f"standard deviations of a week like the last ({row['move_7d']:.0%}) then takes half of the margin, and at most "
+        f"{HOLDING_LOSS:.0%} of the holding. The rule reads volatility alone."
     )
-    if score is None:
+    if not row["weeks"]:
         return f"{rule} It has no score yet: no week is over. No advice."
     return (
-        f"{rule} In {score.weeks:,} overlapping weeks the low took more than half of the margin in {score.capped:.1%} (with a "
-        f"fixed leverage of the same average: {score.fixed_leverage:.1%}), and more than {HOLDING_LOSS:.0%} of the hedged "
-        f"holding in {score.hedged:.1%} (with a fixed hedge of the same average: {score.fixed_hedge:.1%}). No advice."
+        f"{rule} In {row['weeks']:,} overlapping weeks the low took more than half of the margin in {row['margin_breaches']:.1%} "
+        f"(with a fixed leverage of the same average: {row['margin_breaches_fixed']:.1%}), and more than {HOLDING_LOSS:.0%} of "
+        f"the hedged holding in {row['holding_breaches']:.1%} (with a fixed hedge of the same average: "
+        f"{row['holding_breaches_fixed']:.1%}). No advice."
     )

@@ -42,7 +42,15 @@ def text(description: str, *allowed: str, nullable: bool = False, required: bool
     return pa.Column(str, checks, nullable=nullable, required=required, coerce=True, description=description)
 
 
-_ASSET = text("Base asset, such as `BTC`; `MARKET` is the average of all assets.")
+ASSET = text("Base asset, such as `BTC`; `MARKET` is the average of all assets.")
+KNOWN_AT = pa.Column(
+    "datetime64[us]",
+    coerce=True,
+    description=(
+        "When all inputs of the day are known, UTC: its end and the longest publication delay of the sources in scope. A row "
+        "that is read before may still change."
+    ),
+)
 _EVIDENCE = {
     "venues_total": count("Selected venues that list the asset on the day.", low=1),
     "liq_complete_oi_share": number(
@@ -63,7 +71,7 @@ _EVIDENCE = {
 DAILY = pa.DataFrameSchema(
     {
         "day": day("UTC day."),
-        "asset": _ASSET,
+        "asset": ASSET,
         "close": number("Last price of the day, median over venues, USD.", 0),
         "high": number("Highest price of the day, USD.", 0),
         "low": number("Lowest price of the day, USD.", 0),
@@ -100,7 +108,7 @@ def _limit(threshold: Threshold) -> str:
 FEATURES = pa.DataFrameSchema(
     {
         "day": day("UTC day."),
-        "asset": _ASSET,
+        "asset": ASSET,
         **{name: number(feature.description) for name, feature in RULE_FEATURES.items()},
         **{f"{name}_quantile": number(_quantile(t)) for name, t in THRESHOLDS.items() if t.quantile is not None},
         **{f"{name}_limit": number(_limit(t), nullable=False) for name, t in THRESHOLDS.items()},
@@ -119,7 +127,7 @@ FEATURES = pa.DataFrameSchema(
 LABELS = pa.DataFrameSchema(
     {
         "day": day("UTC day; the label uses no later day."),
-        "asset": _ASSET,
+        "asset": ASSET,
         "label": text("The regime: " + " ".join(f"`{r.name}`: {r.meaning}" for r in REGIMES.values()), *REGIMES),
         "confidence": number(
             "Share of the required inputs that is known, 0 to 1. It measures completeness and is not the probability that the "

@@ -8,6 +8,10 @@ Alone: ``python -c "from assets.regimes.tables import TABLES; print(*TABLES)"``.
 
 from assets.regimes.audit import CHANGES
 from assets.regimes.forecasts.schemas import EVENTS, FORECASTS, SCORECARD
+from assets.regimes.last_day import LAST_DAY
+from assets.regimes.posture import POSTURE
 from assets.regimes.schemas import FEATURES, LABELS
+from assets.regimes.signals import SIGNALS
 
-TABLES = {schema.name: schema for schema in (FEATURES, LABELS, FORECASTS, EVENTS, SCORECARD, CHANGES)}
+SCHEMAS = (FEATURES, LABELS, POSTURE, FORECASTS, EVENTS, SCORECARD, CHANGES, SIGNALS, LAST_DAY)
+TABLES = {schema.name: schema for schema in SCHEMAS}

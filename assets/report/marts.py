@@ -31,6 +31,7 @@ class Marts:
     run: dict[Hashable, Any]
     daily: pd.DataFrame
     labels: pd.DataFrame
+    posture: pd.DataFrame
     venues: pd.DataFrame
     coverage: pd.DataFrame
     forecasts: pd.DataFrame
@@ -43,12 +44,13 @@ class Marts:
     def read(cls, db_path: Path) -> Marts:
         """Read a DuckDB file, opened read only. Raises ValueError where the marts are empty."""
         with duckdb.connect(str(db_path), read_only=True) as db:
-            run, daily, labels, venues, coverage = (
+            run, daily, labels, posture, venues, coverage = (
                 db.sql(f"select * from {table}").df()
                 for table in (
                     "meta.scope",
                     "marts.daily_assets",
                     "marts.regime_labels",
+                    "marts.regime_posture",
                     "marts.daily_venues",
                     "marts.coverage_daily",
                 )
@@ -57,7 +59,7 @@ class Marts:
             answers = [] if run["origin"].eq("synthetic").any() else claims.answers(db)
         if run.empty or daily.empty:
             raise ValueError(f"{db_path}: meta.scope or marts.daily_assets is empty; load a window first")
-        return cls(run.iloc[-1].to_dict(), daily, labels, venues, coverage, **on_demand, claims=answers)
+        return cls(run.iloc[-1].to_dict(), daily, labels, posture, venues, coverage, **on_demand, claims=answers)
 
     @property
     def synthetic(self) -> bool:

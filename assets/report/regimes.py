@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from assets.regimes import MARKET, audit, posture, with_market
+from assets.regimes import MARKET, audit, posture
 from assets.regimes.forecasts import plan
 from assets.regimes.forecasts.plan import POOLED, TARGETS
 from assets.regimes.thresholds import RULE_FEATURES
@@ -67,9 +67,9 @@ def _outlook(marts: Marts, assets: list[str], forecasts: dict[str, pd.DataFrame]
     for name, rows in forecasts.items():
         columns = rows[["asset", "day", "probability", "flag", "rank"]].add_prefix(f"{name}_")
         last = last.merge(columns.rename(columns={f"{name}_asset": "asset", f"{name}_day": "day"}), "left")
-    daily = with_market(marts.daily)
+    postures = {(row["asset"], row["day"]): posture.describe(row) for row in marts.posture.to_dict("records")}
     return [
-        {**row, "posture": posture.suggest(daily, asset, row["day"])}
+        {**row, "posture": postures.get((asset, row["day"]), posture.describe({}))}
         for asset in assets
         for row in last[last["asset"] == asset].to_dict("records")
     ]

@@ -10,6 +10,14 @@
     {%- if over %} over {{ over }} {%- endif %}::double / {{ scale }}.0::double)
 {%- endmacro %}
 
+{# The mean of the known values with these weights; the plain mean where none of them has a weight above zero. #}
+{% macro mean_by(value, weight) -%}
+    coalesce(
+        {{ sum_of(value ~ ' * ' ~ weight) }} / nullif({{ sum_of(weight, value ~ ' is not null') }}, 0),
+        {{ sum_of(value) }} / nullif(count({{ value }}), 0)
+    )
+{%- endmacro %}
+
 {# How the mean 8-hour funding is weighted: `oi`, `volume` where one of the weights is estimated or missing, `equal` where none is known. #}
 {% macro funding_weighting() -%}
     case
@@ -99,4 +107,57 @@
     from {{ ref('int_coverage') }}
     where {{ in_window('day', window) }}
     group by {{ keys }}
+{%- endmacro %}
+
+{#
+  How far a number can be trusted, in words: `whole`; `unknown`; or a class and, after a colon, why: `part` (observations or venues are
+  missing) or another `class` for the same, and `notes`, SQL texts that are null where they don't hold. `of` names the observations
+  that `coverage` counts.
+#}
+{% macro trust(value, coverage, of, venues=none, venues_total=none, notes=[], class='part') -%}
+    case when {{ value }} is null then 'unknown' else coalesce(nullif(concat_ws('; ',
+        case when coalesce({{ coverage }}, 0) < 1 {%- if venues %} or {{ venues }} < {{ venues_total }} {%- endif %} then
+            '{{ class }}: ' || floor(1000 * coalesce({{ coverage }}, 0)) / 1000 || ' of {{ of }}'
+            {%- if venues %} || ', ' || {{ venues }} || ' of ' || {{ venues_total }} || ' venues' {%- endif %}
+        end
+        {%- for note in notes %},
+        {{ note }}
+        {%- endfor %}
+    ), ''), 'whole') end
+{%- endmacro %}
+
+{#
+  The note of a day that was not over by the run's clock; of funding also of a day that ended with it: the settlement that closes the day
+  wasn't due yet.
+#}
+{% macro in_progress(day, with_its_end=false) -%}
+    case
+        when {{ day }} + interval 1 day {{ '>=' if with_its_end else '>' }} (select as_of from {{ ref('stg_meta__scope') }})
+            then 'part: the day was not {{ 'settled' if with_its_end else 'over' }}'
+    end
+{%- endmacro %}
+
+{# The note of a mean funding whose weights aren't open interest alone. #}
+{% macro estimated_weights(share) -%}
+    case when {{ share }} < 1 then 'estimated: ' || floor(1000 * {{ share }}) / 1000 || ' of the weights is open interest' end
+{%- endmacro %}
+
+{# The note of liquidations some of whose lists are not complete. #}
+{% macro share_listed(of) -%}
+    case when {{ of }}.coverage_liquidations < 1 then floor(1000 * {{ of }}.coverage_liquidations_listed) / 1000 || ' listed' end
+{%- endmacro %}
+
+{# The columns of trust beside the numbers of an asset or of MARKET. #}
+{% macro trust_of_asset(t) -%}
+    {%- set total, day = t ~ '.venues_total', t ~ '.day' -%}
+    {{ trust(t ~ '.close', t ~ '.coverage_price', 'bars', t ~ '.price_venues', total, [in_progress(day)]) }} as price_trust,
+    {{ trust(t ~ '.volume_usd', t ~ '.coverage_price', 'bars', notes=[in_progress(day)]) }} as volume_trust,
+    {{ trust(t ~ '.oi_usd', t ~ '.coverage_oi', 'hours', t ~ '.oi_venues', total, [in_progress(day)]) }} as oi_trust,
+    {{ trust(
+        t ~ '.funding_8h', t ~ '.coverage_funding', 'settlements', t ~ '.funding_venues', total,
+        [estimated_weights(t ~ '.funding_weight_known'), in_progress(day, true)]
+    ) }} as funding_trust,
+    {{ trust(
+        t ~ '.liq_long_usd', t ~ '.coverage_liquidations', 'lists complete', notes=[share_listed(t), in_progress(day)], class='lower bound'
+    ) }} as liquidations_trust
 {%- endmacro %}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,11 @@ import dagster as dg
 import duckdb
 import pytest
 
+from assets.defs.regimes import write_table
 from assets.defs.resources import SettingsResource
 from assets.defs.sensors import Notice, collected_days, collected_sources, notices, on_regime, send
+from assets.regimes import posture
+from assets.regimes.signals import read as signals_of
 from perplake.published import reading
 from perplake.signals import line, signals
 from pipelines.landing import Landing
@@ -57,7 +60,8 @@ def publish(settings: Settings, label: str, flag: bool | None) -> None:
         )
         db.execute(
             "create table marts.daily_assets as select day, asset, 0.5::double as realised_vol_7d, 'recorded' as origin, "
-            "100.0::double as close, 99.0::double as low from marts.regime_labels"
+            "100.0::double as close, 99.0::double as low from marts.regime_labels; "
+            "create table meta.scope as select 'recorded' as origin"
         )
         db.execute(
             "create table marts.regime_forecasts as select date '2025-10-10' as day, 'BTC' as asset, 'crash10' as target, "
@@ -68,6 +72,14 @@ def publish(settings: Settings, label: str, flag: bool | None) -> None:
             "create table marts.regime_scorecard as select 'crash10' as target, 'logistic' as method, 'all' as asset, "
             "0.57::double as auroc, 'insufficient' as verdict"
         )
+        summarise(db)
+
+
+def summarise(db: duckdb.DuckDBPyConnection) -> None:
+    """Postures and signals of what is published, as a run makes them; a day without a row has none."""
+    table = posture.build(db.sql("from marts.daily_assets").df())
+    write_table(db, "regime_posture", table.assign(known_at=table["day"] + timedelta(days=1, minutes=5)))
+    write_table(db, "regime_signals", signals_of(db))
 
 
 def tick(settings: Settings, cursor: str | None) -> tuple[str, str | None]:
@@ -128,8 +140,11 @@ def test_nothing_is_left_out_of_the_days_in_which_no_one_looked(
         db.execute(
             "insert into marts.regime_labels from (values (date '2025-10-11', 'BTC', 'crash', 'low'), "
             "(date '2025-10-12', 'BTC', 'crash', 'low'), (date '2025-10-13', 'BTC', 'stress', 'volatile'), "
-            "(date '2025-10-14', 'BTC', 'stress', 'volatile'))"
+            "(date '2025-10-14', 'BTC', 'stress', 'volatile'));"
+            "insert into marts.daily_assets by name select day, asset, 0.5 as realised_vol_7d, 'recorded' as origin,"
+            " 100 as close, 99 as low from marts.regime_labels where day > '2025-10-10'"
         )
+        summarise(db)
     message, cursor = tick(settings, cursor)
     assert message == "sent BTC:2025-10-11:crash, BTC:2025-10-13:stress"
     assert tick(settings, cursor)[0] == "no new notices"

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from assets.defs.regimes import write_table
 from assets.defs.snapshot import copy_marts
+from assets.regimes import posture, signals
 from pipelines.meta_tables import create_meta_tables
 from pipelines.settings import Settings
 
-MARTS = ("daily_assets", "regime_labels", "coverage_daily", "dim_venues")
+MARTS = ("daily_assets", "regime_labels", "regime_posture", "regime_signals", "coverage_daily", "dim_venues")
 WAREHOUSE = f"""
 {create_meta_tables()};
 insert into meta.scope values ('synthetic-7', 'synthetic', 'synthetic', '2025-10-08', '2025-10-11', '2025-10-11', ['BTC'],
@@ -52,4 +55,7 @@ def publish(home: Path, sql: str = "") -> Path:
     settings = Settings(home=home)
     with duckdb.connect(str(settings.database)) as db:
         db.execute(sql)
+        table = posture.build(db.sql("from marts.daily_assets").df())
+        write_table(db, "regime_posture", table.assign(known_at=table["day"] + timedelta(days=1, minutes=5)))
+        write_table(db, "regime_signals", signals.read(db))
     return copy_marts(settings.database, settings.published, dict.fromkeys(MARTS), "a run")

@@ -19,13 +19,13 @@ import duckdb
 import pandas as pd
 
 from assets.regimes.forecasts import plan
-from assets.regimes.market import with_market
+from assets.regimes.market import DAILY
 
 Tables = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
 
-QUERY = """
+QUERY = f"""
 SELECT m.*, l.label, d.funding_dispersion, d.positive_share, i.hhi_volume, i.dex_volume_share, c.market_cap
-FROM daily_and_market AS m
+FROM {DAILY} AS m
 LEFT JOIN marts.regime_labels AS l USING (day, asset)
 LEFT JOIN (
     SELECT day, base_asset AS asset, stddev(funding_8h) AS funding_dispersion, avg((funding_8h > 0)::INTEGER) AS positive_share
@@ -36,7 +36,6 @@ LEFT JOIN (
     SELECT period_end::DATE AS day, base_asset AS asset, arg_max(value, period_end) AS market_cap
     FROM marts.fct_references WHERE metric = 'market_cap' AND base_asset IS NOT NULL GROUP BY ALL
 ) AS c USING (day, asset)
-ORDER BY asset, day
 """
 
 
@@ -61,10 +60,7 @@ def scorecard_as_of(connection: duckdb.DuckDBPyConnection, day: date) -> pd.Data
 
 def _rows(connection: duckdb.DuckDBPyConnection, days: str) -> pd.DataFrame:
     """Daily rows with `inputs.REQUIRED_COLUMNS` of the days that the SQL condition chooses, MARKET's among them."""
-    connection.register("daily_and_market", with_market(connection.sql(f"FROM marts.daily_assets WHERE {days}").df()))
-    rows = connection.sql(QUERY).df()
-    connection.unregister("daily_and_market")
-    return rows
+    return connection.sql(f"FROM ({QUERY}) WHERE {days} ORDER BY asset, day").df()
 
 
 def _is_synthetic(daily: pd.DataFrame) -> bool:

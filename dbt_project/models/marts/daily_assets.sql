@@ -58,6 +58,7 @@ select
     t.coverage_oi,
     t.coverage_liquidations,
     t.coverage_liquidations_listed,
+    {{ trust_of_asset('t') }},
     r.origin
 from with_past as t
 left join chained as l on t.day = l.day and t.asset = l.asset

@@ -94,7 +94,18 @@ select
     t.coverage_funding,
     t.coverage_oi,
     t.coverage_liquidations,
-    t.coverage_liquidations_listed
+    t.coverage_liquidations_listed,
+    {{ trust('t.volume_usd', 't.coverage_price', 'bars', notes=[
+        "case when c.suspect_volume_share > 0 then 'suspect: ' || ceil(1000 * c.suspect_volume_share) / 1000 || ' of it' end",
+        in_progress('t.day')
+    ]) }} as volume_trust,
+    {{ trust('t.oi_usd', 't.coverage_oi', 'hours', notes=[in_progress('t.day')]) }} as oi_trust,
+    {{ trust(
+        't.funding_8h', 't.coverage_funding', 'settlements', notes=[estimated_weights('t.funding_weight_known'), in_progress('t.day', true)]
+    ) }} as funding_trust,
+    {{ trust(
+        't.liq_long_usd', 't.coverage_liquidations', 'lists complete', notes=[share_listed('t'), in_progress('t.day')], class='lower bound'
+    ) }} as liquidations_trust
 from {{ ref('int_daily_industry') }} as t
 left join chained as l using (day)
 inner join concentration as c using (day)

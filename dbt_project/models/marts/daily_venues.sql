@@ -28,7 +28,12 @@ select
     d.coverage_funding,
     d.coverage_oi,
     d.coverage_liquidations,
-    d.coverage_liquidations_listed
+    d.coverage_liquidations_listed,
+    {{ trust('d.volume_usd', 'd.coverage_price', 'bars', notes=["'suspect: ' || suspect_volume_reason", in_progress('d.day')]) }} as volume_trust,
+    {{ trust('d.oi_usd', 'd.coverage_oi', 'hours', notes=[in_progress('d.day')]) }} as oi_trust,
+    {{ trust(
+        'd.funding_8h', 'd.coverage_funding', 'settlements', notes=[estimated_weights('d.funding_weight_known'), in_progress('d.day', true)]
+    ) }} as funding_trust
 from (
     select
         *

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from assets import regimes
-from assets.regimes import audit, forecasts
+from assets.regimes import audit, forecasts, posture
 from assets.regimes.forecasts import plan
 
 VENUES = {"binance": 0.55, "bybit": 0.25, "hyperliquid": 0.15, "kraken": 0.05}
@@ -53,6 +53,14 @@ def daily_assets(asset: str, seed: int, price: float, origin: str) -> pd.DataFra
     return rows
 
 
+def market(daily: pd.DataFrame) -> pd.DataFrame:
+    """`MARKET`, here the plain mean of the assets."""
+    counts = [name for name in daily if name.endswith("_venues") or name == "venues_total"]
+    mean = daily.groupby("day", as_index=False).mean(numeric_only=True).astype(dict.fromkeys(counts, int))
+    texts = daily.groupby("day", as_index=False)[["funding_weighting", "origin", "oi_venue_names"]].first()
+    return mean.merge(texts, on="day").assign(asset=regimes.MARKET)
+
+
 def daily_venues() -> pd.DataFrame:
     days = pd.date_range(START, periods=DAYS)
     drift = np.linspace(0, 0.1, DAYS)
@@ -89,15 +97,18 @@ def make_marts(origin: str) -> dict[str, pd.DataFrame]:
     daily = pd.concat(
         [daily_assets(asset, seed, price, origin) for seed, (asset, price) in enumerate(prices.items())], ignore_index=True
     )
-    features, labels = regimes.label(regimes.with_market(daily))
+    whole = pd.concat([daily, market(daily)], ignore_index=True)
+    features, labels = regimes.label(whole)
     others = ("funding_dispersion", "positive_share", "hhi_volume", "dex_volume_share", "market_cap")
-    joined = regimes.with_market(daily).merge(labels[["day", "asset", "label"]]).assign(**dict.fromkeys(others, np.nan))
+    joined = whole.merge(labels[["day", "asset", "label"]]).assign(**dict.fromkeys(others, np.nan))
     with pytest.MonkeyPatch.context() as patch:  # this market has one crash only
         patch.setattr(plan, "MIN_EVENTS", 1)
         backtest, events, scorecard = forecasts.tables_from_rows(joined, synthetic=origin == "synthetic")
     return {
         "daily_assets": daily,
+        "daily_market": whole[whole["asset"] == regimes.MARKET],
         "regime_labels": labels,
+        "regime_posture": posture.build(whole),
         "regime_forecasts": backtest,
         "regime_events": events,
         "regime_scorecard": scorecard,

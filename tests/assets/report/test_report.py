@@ -276,7 +276,9 @@ def chunks(data: bytes) -> list[tuple[bytes, bytes]]:
 
 def test_a_report_without_forecasts_names_the_option(marts: Marts, write_warehouse: Write, tmp_path: Path) -> None:
     without = {
-        name: table for name, table in only(marts, "BTC").items() if not name.startswith("regime_") or name == "regime_labels"
+        name: table
+        for name, table in only(marts, "BTC").items()
+        if not name.startswith("regime_") or name in ("regime_labels", "regime_posture")
     }
     write_report(write_warehouse(without), tmp_path)
     html = (tmp_path / "regimes.html").read_text(encoding="utf-8")
