@@ -50,10 +50,10 @@ class Mart:
 
     @property
     def time(self) -> str | None:
-        """The column that tells a row's day: a fact's time, else `day` or `hour`; None where there is none."""
+        """The column that tells a row's day: a fact's time, else `day`, `hour`, or a period's start; None where there is none."""
         times = [dataset.time for dataset in datasets().values() if dataset.fact == self.name and self.name.startswith("fct_")]
         dated = {name for name, kind in self.columns if kind in ("DATE", "TIMESTAMP")}
-        return next((name for name in (*times, "day", "hour") if name in dated), None)
+        return next((name for name in (*times, "day", "hour", "week", "month") if name in dated), None)
 
     @property
     def day(self) -> str:

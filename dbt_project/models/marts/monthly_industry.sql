@@ -1,0 +1,2 @@
+{{ config(materialized='view') }}
+{{ industry_by('month') }}

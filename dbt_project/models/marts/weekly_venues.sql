@@ -1,0 +1,2 @@
+{{ config(materialized='view') }}
+{{ venues_by('week') }}
