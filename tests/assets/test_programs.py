@@ -28,6 +28,7 @@ import pytest
 from mcp import Client, StdioServerParameters
 from typer.testing import CliRunner
 
+import perplake
 from assets.cli import app
 from pipelines import __version__
 from tests.whole import ROOT, Reference, published
@@ -121,7 +122,7 @@ def by_month(mart: Frames) -> pd.DataFrame:
 
 def yesterday(mart: Frames) -> pd.DataFrame:
     rows = mart("daily_assets").merge(mart("regime_labels")[["day", "asset", "label"]])
-    columns = "asset close volume_usd oi_usd funding_8h label coverage_price coverage_oi".split()
+    columns = "asset close volume_usd oi_usd funding_8h label".split()
     return rows[rows["day"] == rows["day"].max()].sort_values("asset")[columns]
 
 
@@ -140,6 +141,67 @@ def same(rows: list[dict[str, Any]], expected: pd.DataFrame) -> None:
             assert numbers == pytest.approx(expected[column].to_list(), rel=1e-12, nan_ok=True), column
         else:
             assert answers == expected[column].astype(str).to_list(), column
+
+
+QUESTIONS = re.findall(r"^## (\d+)\..*?```sql\n(.*?)```", (ROOT / "docs/questions.md").read_text(), re.DOTALL | re.MULTILINE)
+
+
+def test_the_twelve_questions_are_answered_by_one_query_each(reference: Reference) -> None:
+    """Forward returns, months, doubts and yesterday are computed again from the daily tables by pandas."""
+    lake = perplake.open(reference.home)
+    answers = {int(number): lake.sql(sql) for number, sql in QUESTIONS}
+    assert list(answers) == list(range(1, 13)) and not [number for number, answer in answers.items() if answer.empty]
+    daily, labels = lake.table("daily_assets"), lake.table("regime_labels")
+    close, volume = (daily.pivot(index="day", columns="asset", values=name) for name in ("close", "volume_usd"))
+    returns = close / close.shift() - 1
+    weights = volume.expanding().mean().shift()
+    returns["MARKET"] = (returns * weights).sum(axis=1) / weights.sum(axis=1).replace(0, nan)
+    after = returns.shift(-1).stack().rename("next").reset_index()
+    expected = labels.merge(after).groupby(["asset", "label"])["next"].agg(["count", "mean"])
+    found = answers[8].set_index(["asset", "label"])
+    assert set(found.index.get_level_values("asset")) == {"BTC", "ETH", "MARKET"}
+    for key, row in expected.iterrows():
+        assert (found.loc[key, "days"], found.loc[key, "mean_return"]) == pytest.approx(tuple(row), rel=1e-9)
+    [month] = answers[9].to_dict("records")
+    assert (month["days"], month["days_of_period"], month["is_whole"]) == (3, 30, False)
+    assert month["volume_usd"] == pytest.approx(volume.to_numpy().sum()) and "3 of 30 days" in month["volume_trust"]
+    doubts = answers[10].groupby("number").size().to_dict()
+    # All hours of open interest are there, the last day's funding isn't settled at the clock, and some liquidations are listed.
+    assert doubts.keys() == {"funding_trust", "liquidations_trust"} and doubts["funding_trust"] == 2
+    assert doubts["liquidations_trust"] == ((daily["coverage_liquidations"] < 1) | daily["liq_long_usd"].isna()).sum()
+    yesterday = answers[12].set_index("asset")
+    spreads = lake.sql("from daily_funding_spreads where day = (select max(day) from daily_assets)").set_index("asset")
+    assert yesterday["close"].drop("MARKET").to_dict() == close.iloc[-1].to_dict()
+    assert yesterday.loc["MARKET", "volume_usd"] == pytest.approx(volume.iloc[-1].sum())
+    assert yesterday["highest_funding_venue"].drop("MARKET").to_dict() == spreads["highest_funding_venue"].to_dict()
+    last = labels[labels["day"] == labels["day"].max()].set_index("asset")["label"]
+    assert yesterday["label"].to_dict() == last.to_dict()
+    rate = answers[11].iloc[0]
+    steps = lake.explain("fct_funding_rates", rate["instrument_id"], rate["settled_at"])
+    assert steps[0].content["raw_rate"] == rate["raw_rate"]
+
+
+def test_weeks_and_months_are_sums_of_the_days(reference: Reference) -> None:
+    lake = perplake.open(reference.home)
+    for table, key in {"assets": ["asset"], "venues": ["venue"], "industry": []}.items():
+        days = lake.table(f"daily_{table}").sort_values("day")
+        for period, code in {"week": "W-SUN", "month": "M"}.items():
+            days[period] = pd.to_datetime(days["day"]).dt.to_period(code).dt.start_time
+            rows = lake.table(f"{period}ly_{table}").set_index([period, *key])
+            expected = days.groupby([period, *key]).agg(volume_usd=("volume_usd", "sum"), days=("day", "size"))
+            expected = expected.join(
+                days.groupby([period, *key]).agg(funding_8h=("funding_8h", "mean"), oi_usd=("oi_usd", "last"))
+            )
+            pd.testing.assert_frame_equal(rows[list(expected)].sort_index(), expected, check_index_type=False, check_names=False)
+
+
+def test_posture_and_signals_are_known_after_their_day(reference: Reference) -> None:
+    """By the longest delay of the sources in scope: two days, of the archive that has Hyperliquid's open interest."""
+    lake = perplake.open(reference.home)
+    postures = lake.table("regime_posture")
+    assert set(postures["known_at"] - pd.to_datetime(postures["day"])) == {timedelta(days=1 + 2)}
+    assert len(postures) == len(lake.table("regime_labels"))
+    assert [signal.key for signal in lake.signals()] == lake.table("regime_signals")["key"].tolist()
 
 
 def test_an_agent_answers_an_analysts_questions_with_the_numbers_of_the_marts(reference: Reference) -> None:
