@@ -255,7 +255,8 @@ def plan(connection: duckdb.DuckDBPyConnection, chosen: set[str] | None = None, 
         before = [(part, _variables(ends)) for ends in pairwise([first, *cuts, last])]
         if rebuild:
             types_of_first = ["--full-refresh", "--resource-type", "seed", "--resource-type", "model"]
-            before[0] = ([*arguments, *types_of_first, "--select", *(f"+{name}" for name in in_parts), *selection], {"build_until": f"{cuts[0]}"})
+            first_part = [*arguments, *types_of_first, "--select", *(f"+{name}" for name in in_parts), *selection]
+            before[0] = (first_part, {"build_until": f"{cuts[0]}"})
         selection = [*selection, *([] if "--exclude" in selection else ["--exclude"]), *in_parts]
     elif rebuild:
         arguments += ["--full-refresh"]

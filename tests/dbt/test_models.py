@@ -62,8 +62,8 @@ def test_five_days_of_twelve_weeks_loaded_late_give_the_same_rows(dbt: Dbt, mode
             connection.execute("update meta.scope set window_end = '2025-12-24', as_of = '2025-12-24'")
         for number, piece in enumerate(pieces):
             load(path, *piece)
-            if number == 2:
-                with duckdb.connect(str(path)) as connection:  # as publishing does: what follows is replaced for the late days alone
+            if number == 2:  # as publishing does: what follows is replaced for the late days alone
+                with duckdb.connect(str(path)) as connection:
                     connection.execute("delete from meta.replaced")
             dbt(path, "run", *NO_VIEWS, changed=piece)
         found.append(checksums(path))
@@ -106,7 +106,8 @@ def test_a_long_window_is_built_in_parts_with_the_same_rows(whole: Path, path: P
         assert len(plan.before) == 2
         models_of.build(plan, path)
         assert checksums(path) == checksums(whole)
-        assert rows(path, "select bool_and(window_start is null) from meta.replaced where model = 'int_candles_converted'") == [(True,)]
+        query = "select bool_and(window_start is null) from meta.replaced where model = 'int_candles_converted'"
+        assert rows(path, query) == [(True,)]
 
 
 def test_a_new_snapshot_of_an_instrument_updates_its_old_facts(dbt: Dbt, path: Path) -> None:

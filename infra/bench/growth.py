@@ -1,0 +1,187 @@
+"""What one more day costs as the history grows: seconds and memory of dbt, regimes and publishing, over instruments and days.
+
+A warehouse like that of `infra.bench.scale` is made for each number of instruments (at each of four venues) and days: dbt builds
+the last month, and the rows of every incremental model are these again, moved back in time. Then a day's raw rows are added, and
+a process of its own brings dbt's models, regimes and the published copy up to date. The first such day is not counted: what is
+made of the whole history for once is made then. Fetching and loading are not in it: they cost what the day's rows do.
+
+The table is printed; `--picture FILE` writes its curves as SVG. Alone, ten minutes:
+`python -m infra.bench.growth --picture docs/growth.svg`.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import jinja2
+import typer
+
+from assets import regimes
+from assets.defs import dbt
+from assets.defs.publish import published_marts
+from assets.defs.regimes import FEATURES, LABELS, write_table
+from assets.defs.snapshot import copy_marts, write_parquet
+from infra.bench.scale import BUILT, NEXT, build, fill
+from pipelines import warehouse
+
+INSTRUMENTS = (25, 100)
+DAYS = (30, 90, 360, 1080)
+
+
+class Cost(NamedTuple):
+    """What a day costs: seconds by part, and the largest memory in MB."""
+
+    seconds: dict[str, float]
+    peak_mb: float
+
+    @property
+    def total(self) -> float:
+        return sum(self.seconds.values())
+
+
+def make(database: Path, instruments: int, days: int) -> None:
+    """Make a warehouse with some days (a multiple of `BUILT`) of instruments at each of four venues."""
+    first = NEXT - timedelta(days=BUILT)
+    fill(database, instruments, first, NEXT - timedelta(days=1))
+    build(database)
+    models = {n["name"]: n for n in dbt.manifest()["nodes"].values() if n["config"].get("materialized") == "incremental"}
+    with warehouse.connect(database) as connection:
+        for name, node in models.items():
+            if (at := node["config"]["meta"]["time"]) == "month":
+                continue  # a row a fault
+            table = f'{node["schema"]}."{name}"'
+            kinds = connection.execute(f"SELECT column_name, column_type FROM (DESCRIBE {table})").fetchall()
+            moved = ", ".join(f'"{c}" - to_days(back) AS "{c}"' for c, kind in kinds if kind in ("DATE", "TIMESTAMP"))
+            moved = moved.replace(f'"{at}" - to_days(back)', f'("{at}" - to_days(back))::{dict(kinds)[at]}')
+            for back in range(BUILT, days, BUILT):
+                connection.execute(
+                    f"INSERT INTO {table} SELECT * EXCLUDE (back) REPLACE ({moved}) "
+                    f"FROM (FROM {table} WHERE \"{at}\" >= DATE '{first}'), (SELECT {back} AS back)"
+                )
+        connection.execute("UPDATE meta.scope SET window_start = ?", [NEXT - timedelta(days=days)])
+        warehouse.note_built(connection, dbt.fingerprint())
+
+
+def bring_up_to_date(database: Path) -> dict[str, float]:
+    """dbt, regimes and publishing, as a run does; seconds by part."""
+    begun = time.perf_counter()
+    with warehouse.connect(database) as connection:
+        todo = dbt.plan(connection)
+    dbt.build(todo, database)
+    built = time.perf_counter()
+    with warehouse.connect(database) as connection:
+        warehouse.note_built(connection, dbt.fingerprint())
+        daily = connection.sql("SELECT * FROM marts.daily_assets ORDER BY day, asset").df()
+        for key, frame in zip((FEATURES, LABELS), regimes.label(regimes.with_market(daily)), strict=True):
+            write_table(connection, key.path[-1], frame)
+    labelled = time.perf_counter()
+    write_parquet(copy_marts(database, database.parent / "published", published_marts()), database.parent / "published/parquet")
+    return {"dbt": built - begun, "regimes": labelled - built, "publish": time.perf_counter() - labelled}
+
+
+def day_costs(instruments: int, days: int, repeated: int = 3) -> Cost:
+    """The cost of one more day: the median of some, after a first."""
+    with tempfile.TemporaryDirectory(prefix="perplake-bench-") as folder:
+        database = Path(folder) / "warehouse.duckdb"
+        make(database, instruments, days)
+        costs = []
+        for day in (NEXT + timedelta(days=n) for n in range(repeated + 1)):
+            _add(database, instruments, day, days)
+            done = subprocess.run(
+                [sys.executable, "-m", "infra.bench.growth", "--database", str(database)], capture_output=True, text=True
+            )
+            if done.returncode:
+                raise RuntimeError(f"one more day:\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}")
+            costs.append(Cost(**json.loads(done.stdout.splitlines()[-1])))
+    return sorted(costs[1:], key=lambda cost: cost.total)[repeated // 2]
+
+
+def _add(database: Path, instruments: int, day: date, days: int) -> None:
+    fill(database, instruments, day, day)
+    with warehouse.connect(database) as connection:
+        connection.execute("UPDATE meta.scope SET window_start = ?", [NEXT - timedelta(days=days)])
+
+
+_PICTURE = jinja2.Template(
+    """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 330" font-family="sans-serif" font-size="13" role="img">
+<title>One more day: seconds and memory over the days of history</title>
+<rect width="760" height="330" fill="white"/>
+{%- for panel in panels %}
+<g transform="translate({{ 60 + 370 * loop.index0 }},40)">
+<text y="-14" font-weight="bold">{{ panel.title }}</text>
+{%- for label, y in panel.ticks %}
+<line x1="0" x2="290" y1="{{ y }}" y2="{{ y }}" stroke="#ddd"/><text x="-8" y="{{ y + 4 }}" text-anchor="end">{{ label }}</text>
+{%- endfor %}
+{%- for label, x in days %}
+<text x="{{ x }}" y="245" text-anchor="middle">{{ label }}</text>
+{%- endfor %}
+{%- for line in panel.lines %}
+<polyline points="{{ line.points }}" fill="none" stroke="{{ line.colour }}" stroke-width="2"/>
+<text x="5" y="{{ 268 + 16 * loop.index0 }}" fill="{{ line.colour }}">{{ line.name }}</text>
+{%- endfor %}
+</g>
+{%- endfor %}
+</svg>
+"""
+)
+
+
+def picture(costs: dict[tuple[int, int], Cost]) -> str:
+    """The curves as SVG: seconds and megabytes over days, a line for each number of instruments."""
+    instruments, days = (sorted({key[n] for key in costs}) for n in (0, 1))
+    at = {day: 290 * n // max(len(days) - 1, 1) for n, day in enumerate(days)}
+    colours = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
+
+    def panel(title: str, values: dict[tuple[int, int], float]) -> dict[str, object]:
+        top = max(values.values()) * 1.1
+        lines = [
+            {
+                "name": f"{4 * many} instruments",
+                "colour": colour,
+                "points": " ".join(f"{at[day]},{220 - 220 * values[many, day] / top:.1f}" for day in days),
+            }
+            for many, colour in zip(instruments, colours, strict=False)
+        ]
+        return {"title": title, "ticks": [(f"{top * n / 4:,.0f}", 220 - 55 * n) for n in range(5)], "lines": lines}
+
+    panels = [
+        panel("Seconds, one more day", {key: cost.total for key, cost in costs.items()}),
+        panel("Peak memory, MB", {key: cost.peak_mb for key, cost in costs.items()}),
+    ]
+    return _PICTURE.render(panels=panels, days=[(f"{day} days", x) for day, x in at.items()])
+
+
+def main(
+    instruments: Annotated[list[int], typer.Option(help="At each of four venues.")] = list(INSTRUMENTS),  # noqa: B006
+    days: Annotated[list[int], typer.Option(help="Days of history, multiples of 30.")] = list(DAYS),  # noqa: B006
+    picture_file: Annotated[Path | None, typer.Option("--picture")] = None,
+    database: Annotated[Path | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Print the cost of one more day over instruments and days; with a database, bring that up to date alone."""
+    if database:
+        seconds = bring_up_to_date(database)
+        typer.echo(json.dumps({"seconds": seconds, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+        return
+    costs: dict[tuple[int, int], Cost] = {}
+    typer.echo("| instruments | days | dbt, s | regimes, s | publish, s | all, s | against the shortest | peak, MB |")
+    typer.echo("|---|---|---|---|---|---|---|---|")
+    for many in instruments:
+        for length in days:
+            cost = costs[many, length] = day_costs(many, length)
+            parts = " | ".join(f"{second:.1f}" for second in cost.seconds.values())
+            ratio = cost.total / costs[many, days[0]].total
+            typer.echo(f"| {4 * many} | {length} | {parts} | {cost.total:.1f} | {ratio:.2f} | {cost.peak_mb:,.0f} |")
+    if picture_file:
+        picture_file.write_text(picture(costs))
+
+
+if __name__ == "__main__":
+    typer.run(main)
