@@ -27,7 +27,7 @@ import typer
 from assets import regimes
 from assets.defs import dbt
 from assets.defs.publish import published_marts
-from assets.defs.regimes import FEATURES, LABELS, write_table
+from assets.defs.regimes import FEATURES, LABELS, write_tables
 from assets.defs.snapshot import copy_marts, write_parquet
 from infra.bench.scale import BUILT, NEXT, build, fill
 from pipelines import warehouse
@@ -79,9 +79,8 @@ def bring_up_to_date(database: Path) -> dict[str, float]:
     built = time.perf_counter()
     with warehouse.connect(database) as connection:
         warehouse.note_built(connection, dbt.fingerprint())
-        daily = connection.sql("SELECT * FROM marts.daily_assets ORDER BY day, asset").df()
-        for key, frame in zip((FEATURES, LABELS), regimes.label(regimes.with_market(daily)), strict=True):
-            write_table(connection, key.path[-1], frame)
+        daily = connection.sql(f"FROM {regimes.DAILY} ORDER BY day, asset").df()
+        write_tables(connection, dict(zip((FEATURES, LABELS), regimes.label(daily), strict=True)))
     labelled = time.perf_counter()
     write_parquet(copy_marts(database, database.parent / "published", published_marts()), database.parent / "published/parquet")
     return {"dbt": built - begun, "regimes": labelled - built, "publish": time.perf_counter() - labelled}
