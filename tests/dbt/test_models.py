@@ -74,7 +74,7 @@ def test_five_days_of_twelve_weeks_loaded_late_give_the_same_rows(dbt: Dbt, mode
 
 
 def test_blocking_tests_read_what_was_replaced_and_warnings_everything(dbt: Dbt, models: Path, path: Path) -> None:
-    """A bar twice, and without a coin: the tests of a run for other days see the second alone, those of a run for its day both."""
+    """A bar twice, and without a coin: the tests of a run for other days see the second fault alone, those for its day both."""
     load(path, START, END)
     dbt(path, "run", *NO_VIEWS, changed=(START, END))
     with duckdb.connect(str(path)) as connection:
