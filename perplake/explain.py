@@ -8,15 +8,19 @@ the warehouse meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import inf
 from operator import itemgetter
+from time import monotonic
 from typing import Any
 
 import duckdb
 import pyarrow.compute as pc
 
+from perplake.published import within
 from pipelines.landing import Entry, Landing
 from pipelines.load import in_order, page_table
 from pipelines.reading import Unreadable, read
@@ -35,23 +39,31 @@ class Step:
     content: dict[str, Any]
 
 
-def explain(db: duckdb.DuckDBPyConnection, settings: Settings, fact: str, instrument: str, at: datetime) -> Iterator[Step]:
-    """The steps from a fact's row, or rows of one time, to their bytes. Raises `ValueError` where a step finds nothing."""
+def explain(
+    db: duckdb.DuckDBPyConnection, settings: Settings, fact: str, instrument: str, at: datetime, seconds: float | None = None
+) -> Iterator[Step]:
+    """The steps from a fact's row, or rows of one time, to their bytes.
+
+    Raises `ValueError` where a step finds nothing, and before the first page that is read after so many `seconds`.
+    """
     facts = {d.fact: (name, d) for name, d in datasets().items() if d.fact.startswith("fct_") and "instrument_id" in d.grain}
     if fact not in facts:
         raise ValueError(f"{fact!r} is none of {', '.join(facts)}")
     name, dataset = facts[fact]
-    rows = db.execute(
-        f"SELECT * FROM marts.{fact} WHERE instrument_id = ? AND {dataset.time} = ? ORDER BY ALL", [instrument, at]
-    ).to_arrow_table()
+    ends = inf if seconds is None else monotonic() + seconds
+    with nullcontext() if seconds is None else within(db, seconds):
+        rows = db.execute(
+            f"SELECT * FROM marts.{fact} WHERE instrument_id = ? AND {dataset.time} = ? ORDER BY ALL", [instrument, at]
+        ).to_arrow_table()
     if not rows.num_rows:
         raise ValueError(f"marts.{fact} has no row of {instrument} at {at} UTC")
     landing = Landing(settings.landing_root)
     sources = set(rows["source"].to_pylist())
-    entries = sorted((e for e in landing.iterate() if e.source in sources), key=in_order, reverse=True)
+    entries = sorted((e for e in _until(ends, landing.iterate()) if e.source in sources), key=in_order, reverse=True)
     for row in rows.to_pylist():
         yield Step(f"marts.{fact}", row)
-        found = list(_found(landing, entries, row, dataset, _endpoints(get_source(row["source"]), name)))
+        endpoints = _endpoints(get_source(row["source"]), name)
+        found = list(_found(landing, entries, row, dataset, endpoints, ends))
         if not found:
             raise ValueError(f"landing {settings.landing_root} has no page any more with {instrument} at {at} UTC: it was pruned")
         alike = max(alike for alike, *_ in found)
@@ -60,8 +72,16 @@ def explain(db: duckdb.DuckDBPyConnection, settings: Settings, fact: str, instru
             yield from _steps(landing, get_source(row["source"]), endpoint, entry, record)
 
 
+def _until(ends: float, entries: Iterable[Entry]) -> Iterator[Entry]:
+    """The entries, each as long as it is before `ends` (of the monotonic clock). Raises `ValueError` after it."""
+    for entry in entries:
+        if monotonic() > ends:
+            raise ValueError("explaining took too long: landing has too many pages; `perps explain` has no limit of time")
+        yield entry
+
+
 def _found(
-    landing: Landing, entries: list[Entry], row: dict[str, Any], dataset: Dataset, endpoints: list[Endpoint]
+    landing: Landing, entries: list[Entry], row: dict[str, Any], dataset: Dataset, endpoints: list[Endpoint], ends: float
 ) -> Iterator[tuple[int, Endpoint, Entry, dict[str, Any]]]:
     """The records that a fact's row can be made of, each with how many of the row's numbers it has, the newest first.
 
@@ -69,7 +89,7 @@ def _found(
     """
     for endpoint in endpoints:
         stamp = row["known_at"] if endpoint.snapshot else row[dataset.stamp or dataset.time]
-        for entry in entries if stamp else ():
+        for entry in _until(ends, entries if stamp else ()):
             if (entry.source, entry.endpoint_name) != (row["source"], endpoint.name):
                 continue
             if best := _record(landing, endpoint, entry, row, to_ms(stamp.replace(tzinfo=UTC))):

@@ -173,8 +173,11 @@ class Lake:
         with self.session() as db:
             return _columns(db, schema or "marts", table)
 
-    def explain(self, fact: str, instrument: str, at: datetime | str) -> list[Step]:
-        """A fact's row, or rows of one time (UTC), traced to the bytes that the venue sent; needs landing."""
+    def explain(self, fact: str, instrument: str, at: datetime | str, seconds: float | None = None) -> list[Step]:
+        """A fact's row, or rows of one time (UTC), traced to the bytes that the venue sent; needs landing.
+
+        Raises `ValueError` after `seconds`, where they are given.
+        """
         from perplake.explain import explain
 
         moment = datetime.fromisoformat(at) if isinstance(at, str) else at
@@ -184,7 +187,7 @@ class Lake:
         if not settings.model_fields_set & {"mode", "warehouse"}:
             settings = settings.model_copy(update={"mode": "replay"})  # the market that ran last
         with self.session() as db:
-            return list(explain(db, settings, fact, instrument, moment))
+            return list(explain(db, settings, fact, instrument, moment, seconds))
 
     @overload
     def coverage(self, as_: Literal["pandas"] = ...) -> pd.DataFrame: ...

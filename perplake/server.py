@@ -80,8 +80,9 @@ def server(lake: Lake) -> MCPServer:
     ) -> dict[str, Any]:
         """The way of a number back to its bytes: the fact's row, the venue's record, the request, the response and its hash."""
         with _expected():
-            steps = [{"title": step.title, **step.content} for step in lake.explain(fact, instrument_id, at)]
-            return {**_about(lake), "steps": json.loads(json.dumps(steps, default=str))}
+            steps = [{"title": step.title, **step.content} for step in lake.explain(fact, instrument_id, at, SECONDS)]
+            [answer] = _short([json.dumps(steps, default=str)])
+            return {**_about(lake), "steps": json.loads(answer)}
 
     @tool
     def coverage() -> dict[str, Any]:
@@ -98,8 +99,8 @@ def server(lake: Lake) -> MCPServer:
         with _expected():
             found = lake.signals(since)
             cursor = found[:rows][-1].key if found else since
-            given = [signal.as_json() for signal in found[:rows]]
-            return {**_about(lake), "signals": given, "cursor": cursor, "truncated": len(found) > rows}
+            given = _short([json.dumps(signal.as_json()) for signal in found[:rows]])
+            return {**_about(lake), "signals": [json.loads(signal) for signal in given], "cursor": cursor, "truncated": len(found) > rows}
 
     return mcp
 
@@ -111,12 +112,17 @@ def http(lake: Lake, hosts: list[str]) -> ASGIApp:
 
 
 def _answer(lake: Lake, sql: str, most: int) -> tuple[Rows, bool]:
-    """The first rows of an answer, and whether there are more. Raises `ValueError` for one that is too long."""
+    """The first rows of an answer, and whether there are more. Raises `ValueError` for one that takes or is too long."""
     with lake.session() as db, asked(), within(db, SECONDS):
         rows = list(islice(json_rows(question(db, sql).limit(most + 1)), most + 1))
-    if (length := sum(map(len, rows[:most]))) > CHARACTERS:
+    return [json.loads(row) for row in _short(rows[:most])], len(rows) > most
+
+
+def _short(parts: list[str]) -> list[str]:
+    """An answer's parts in JSON. Raises `ValueError` where they are longer than an agent reads."""
+    if (length := sum(map(len, parts))) > CHARACTERS:
         raise ValueError(f"the answer has {length:,} characters, more than {CHARACTERS:,}: ask for fewer rows or columns")
-    return [json.loads(row) for row in rows[:most]], len(rows) > most
+    return parts
 
 
 def _about(lake: Lake) -> dict[str, Any]:

@@ -37,6 +37,9 @@ SCHEMA = 1
 #: What DuckDB raises for a file that it can't read or write.
 FILE_ERRORS = (duckdb.IOException, duckdb.InternalException, duckdb.FatalException, duckdb.SerializationException)
 
+#: What mends that a table of another step isn't there.
+NOT_MADE_YET = "materialise first what it is made of, or `perps run`, which makes everything"
+
 _log = logging.getLogger("perplake.waiting")
 _log.setLevel(logging.WARNING)  # shown whatever the level of the others
 
@@ -61,7 +64,8 @@ def memory_limit() -> str:
 
 @contextmanager
 def connect(path: Path, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A session in UTC. Raises `WarehouseMismatch` where another process holds the file, or it can't be read or written.
+    """A session in UTC. Raises `WarehouseMismatch` where another process holds the file, or it can't be read or written, or lacks
+    a table that is read.
 
     An empty file is what a full disk leaves of a new warehouse: it is made anew.
     """
@@ -80,6 +84,8 @@ def connect(path: Path, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConn
         yield connection
     except FILE_ERRORS as problem:
         raise WarehouseMismatch(unusable(path, problem)) from problem
+    except duckdb.CatalogException as problem:
+        raise WarehouseMismatch(f"{path}: {str(problem).partition(chr(10))[0]}: {NOT_MADE_YET}") from problem
     finally:
         connection.close()
 

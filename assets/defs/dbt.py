@@ -220,11 +220,11 @@ def _cuts(connection: duckdb.DuckDBPyConnection, window: tuple[datetime, datetim
 
 
 def plan(connection: duckdb.DuckDBPyConnection, chosen: set[str] | None = None, tests: Collection[str] = ()) -> Plan:
-    """The dbt call that brings the marts up to date, or only the `chosen` models (unique ids) and what they need.
+    """The dbt call that brings the marts up to date, or only the `chosen` models and seeds (unique ids) and what they need.
 
     Another project than the one that built the marts rebuilds everything. Otherwise tables are rebuilt for the window that
     changed; what can't have changed (seeds, views) is left alone. A source's first rows make the views of it, and of what reads
-    it; staging models of sources without rows are left out. Tests run in any case; where no model is chosen, these `tests` alone,
+    it; staging models of sources without rows are left out. Tests run in any case; where nothing is chosen, these `tests` alone,
     by name.
     """
     if chosen == set() and tests:
@@ -323,8 +323,10 @@ def dbt_models(context: dg.AssetExecutionContext, settings: SettingsResource) ->
     with warehouse.one_writer(resolved.database):
         with warehouse.connect(resolved.database) as connection:
             warehouse.prepare(connection, resolved.market)
+            if not connection.execute("FROM meta.scope").fetchall():
+                raise dg.Failure(f"nothing has been loaded into {resolved.database} yet: {warehouse.NOT_MADE_YET}")
             tests = [key.name for key in context.selected_asset_check_keys]
-            todo = plan(connection, {name for name in selected if name.startswith("model.")}, tests)
+            todo = plan(connection, set(selected), tests)
         done = build(todo, resolved.database)
         failed = {r.node.unique_id: r for r in done.result.results if r.status in ("fail", "warn")}
         with warehouse.connect(resolved.database) as connection:
@@ -353,7 +355,8 @@ def dbt_models(context: dg.AssetExecutionContext, settings: SettingsResource) ->
 def _metadata(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, Any]]:
     """Rows and coverage by table (`schema.name`)."""
     sizes = "SELECT schema_name || '.' || table_name, estimated_size FROM duckdb_tables() WHERE schema_name <> 'raw'"
-    coverage = dict(connection.execute(_COVERAGE).fetchall())
+    is_covered = connection.execute("FROM duckdb_tables() WHERE table_name = 'coverage_daily'").fetchall()  # not by a part alone
+    coverage = dict(connection.execute(_COVERAGE).fetchall()) if is_covered else {}
     metadata = {table: {"dagster/row_count": rows} for table, rows in connection.execute(sizes).fetchall()}
     for (view,) in connection.execute("SELECT view_name FROM duckdb_views() WHERE schema_name = 'marts'").fetchall():
         metadata[f"marts.{view}"] = {

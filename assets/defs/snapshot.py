@@ -80,7 +80,7 @@ def copy_marts(database: Path, out: Path, models: Mapping[str, str | None], run:
     """Bring `out/perplake.duckdb` up to date with the schemas `marts` and `meta` of a warehouse and their comments, in one step.
 
     `models` are the marts to publish, each with the incremental model that it is a view of, `run` is the run that publishes. The
-    caller has the writer's lock.
+    caller has the writer's lock. Raises `WarehouseMismatch` for a warehouse without marts: the published copy of before stays.
     """
     out.mkdir(parents=True, exist_ok=True)
     target, draft = out / "perplake.duckdb", out / "perplake.duckdb.part"
@@ -92,7 +92,8 @@ def copy_marts(database: Path, out: Path, models: Mapping[str, str | None], run:
         connection.execute(f"SET memory_limit = '{warehouse.memory_limit()}'")
         connection.execute("SET TimeZone = 'UTC'; SET preserve_insertion_order = false")
         connection.execute(f'ATTACH {quoted(str(database.resolve()))} AS "{catalog}"; USE "{catalog}"')
-        relations = _columns(connection, catalog, "marts")
+        if not (relations := _columns(connection, catalog, "marts")):
+            raise warehouse.WarehouseMismatch(f"{database} has no marts to publish: {warehouse.NOT_MADE_YET}")
         marts = [Mart(name, relations[name], model) for name, model in models.items() if name in relations]
         _note_partitions(connection, marts)
         connection.execute(f'ATTACH {quoted(str(draft.resolve()))} AS "{catalog}_copy"; USE "{catalog}_copy"')

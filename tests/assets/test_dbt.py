@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import dagster as dg
 import duckdb
 import pytest
 
 from assets.defs.dbt import dbt_models, fingerprint, manifest, needed, plan
+from assets.defs.regimes import label_regimes
+from assets.defs.resources import SettingsResource
 from pipelines import warehouse
+from pipelines.settings import Settings
 from pipelines.windows import DAY, Window
 
 MODELS = {name for name, node in manifest()["nodes"].items() if node["resource_type"] == "model"}
@@ -77,3 +81,31 @@ def test_every_data_test_is_an_asset_check_that_blocks_where_its_severity_is_err
     tests = [n for n in manifest()["nodes"].values() if n["resource_type"] == "test"]
     checks = {spec.name: spec.blocking for spec in dbt_models.check_specs}
     assert checks == {test["name"]: test["config"]["severity"].lower() == "error" for test in tests}
+
+
+def test_chosen_seeds_are_made_where_they_are_not(built: duckdb.DuckDBPyConnection) -> None:
+    built.execute("DELETE FROM meta.built")
+    todo = plan(built, {"seed.perplake.venues"}, ["unique_venues_venue"])
+    assert todo.arguments[0] == "build" and "seed" in todo.arguments and "+venues" in todo.arguments and not todo.is_whole
+    assert plan(built, set(), ["unique_venues_venue"]).arguments[-2:] == ["--select", "unique_venues_venue"]
+
+
+def test_a_group_alone_is_made_in_a_warehouse_that_has_nothing_else(tmp_path: Path) -> None:
+    resources = {"settings": SettingsResource(home=str(tmp_path), mode="synthetic")}
+
+    def materialised(made: dg.AssetsDefinition, group: str) -> str:
+        """Why it failed; empty where it did not."""
+        with dg.DagsterInstance.ephemeral() as instance:
+            chosen = dg.AssetSelection.groups(group)
+            ended = dg.materialize([made], selection=chosen, resources=resources, instance=instance, raise_on_error=False)
+        return " ".join(str(event.step_failure_data.error) for event in ended.all_events if event.is_step_failure)
+
+    for made, group in ((dbt_models, "seeds"), (dbt_models, "okx"), (label_regimes, "regimes")):
+        assert "materialise first what it is made of, or `perps run`" in materialised(made, group)
+    with warehouse.connect(Settings(home=tmp_path).database) as connection:
+        warehouse.prepare(connection, "synthetic-7")
+        scope = (connection, "synthetic-7", "synthetic", "synthetic", Window(0, DAY), DAY, ["BTC"], ["okx"], "okx")
+        warehouse.note_run(*scope)
+    assert [materialised(dbt_models, group) for group in ("seeds", "okx")] == ["", ""]
+    with duckdb.connect(str(Settings(home=tmp_path).database), read_only=True) as connection:
+        assert connection.execute("SELECT count(*) > 5 FROM seeds.venues").fetchall() == [(True,)]

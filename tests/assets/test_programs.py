@@ -251,6 +251,28 @@ def test_an_agent_answers_an_analysts_questions_with_the_numbers_of_the_marts(re
     asyncio.run(ask_all())
 
 
+def test_no_answer_to_an_agent_takes_or_is_too_long(reference: Reference, monkeypatch: pytest.MonkeyPatch) -> None:
+    [(instrument, at)] = ask(
+        reference.home, "select instrument_id, settled_at::varchar from marts.fct_funding_rates order by all limit 1"
+    )
+    asked = {
+        "explain": {"fact": "fct_funding_rates", "instrument_id": instrument, "at": at},
+        "query": {"sql": "select count(*) from range(1000000000000)"},
+        "signals": {},
+    }
+
+    async def refusals(*tools: str) -> list[str]:
+        async with Client(server.server(Lake(Settings(home=reference.home)))) as agent:
+            answers = [await agent.call_tool(tool, asked[tool]) for tool in tools]
+        return [answer.content[0].text for answer in answers if answer.is_error]
+
+    with monkeypatch.context() as short:
+        short.setattr(server, "CHARACTERS", 100)
+        assert len([text for text in asyncio.run(refusals("explain", "signals")) if "more than 100: ask for fewer" in text]) == 2
+    monkeypatch.setattr(server, "SECONDS", 0.001)
+    assert len([text for text in asyncio.run(refusals("explain", "query")) if "took" in text]) == 2
+
+
 def test_agents_come_over_http_on_loopback_and_no_stranger_does(reference: Reference) -> None:
     command = [sys.executable, "-m", "assets.cli", "mcp", "--http", "--port", "0", "--home", str(reference.home)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as serving:

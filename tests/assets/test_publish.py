@@ -12,6 +12,7 @@ from assets.defs.publish import published_marts
 from assets.defs.renamed import RENAMED
 from assets.defs.snapshot import copy_marts, write_parquet
 from assets.regimes.tables import TABLES
+from pipelines.errors import WarehouseMismatch
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +65,13 @@ def test_parquet_has_every_mart_and_the_renamed_one(copy: Path) -> None:
             f"{name}.parquet" for name in ("daily_assets", "daily_markets", "gaps", "regime_changes")
         ]
     assert len(list(copy.parent.glob("parquet-*"))) == 2, "the folder of the last time is kept for its readers"
+
+
+def test_a_warehouse_without_marts_is_not_published_over_one_that_has_them(copy: Path, tmp_path: Path) -> None:
+    before = copy.read_bytes()
+    with pytest.raises(WarehouseMismatch, match="has no marts to publish: materialise first"):
+        copy_marts(tmp_path / "warehouse.duckdb", copy.parent, published_marts())
+    assert copy.read_bytes() == before
 
 
 def test_every_renamed_column_exists() -> None:

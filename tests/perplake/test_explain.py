@@ -131,3 +131,11 @@ def test_liquidations_are_traced_to_stream_and_request(home: Path) -> None:
 def test_of_events_alike_in_time_and_numbers_the_id_tells_which(home: Path) -> None:
     steps = steps_of(home, "fct_liquidations", "hyperliquid:BTC")
     assert [step.content["tid"] for step in steps if "tid" in step.content] == [71]
+
+
+def test_a_search_that_takes_too_long_ends(home: Path) -> None:
+    with reading(home / "published.duckdb") as db:
+        settings = Settings(home=home, landing=str(home / "landing"))
+        with pytest.raises(ValueError, match="took too long|took more than"):
+            list(explain(db, settings, "fct_liquidations", f"okx:{SWAP}", AT, seconds=-1))
+        assert list(explain(db, settings, "fct_liquidations", f"okx:{SWAP}", AT, seconds=600))
