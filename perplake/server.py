@@ -100,7 +100,12 @@ def server(lake: Lake) -> MCPServer:
             found = lake.signals(since)
             cursor = found[:rows][-1].key if found else since
             given = _short([json.dumps(signal.as_json()) for signal in found[:rows]])
-            return {**_about(lake), "signals": [json.loads(signal) for signal in given], "cursor": cursor, "truncated": len(found) > rows}
+            return {
+                **_about(lake),
+                "signals": [json.loads(signal) for signal in given],
+                "cursor": cursor,
+                "truncated": len(found) > rows,
+            }
 
     return mcp
 

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import re
 
-#: What moves a terminal's cursor, sets its title or turns text round: it is never printed as it came.
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+#: What moves a terminal's cursor, sets its title, turns text round or isn't seen: it is never printed as it came.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 
 def printable(text: str) -> str:
-    """A text from outside as a terminal may show it: control characters but tab and newline are `\ufffd`."""
+    """A text from outside as a terminal may show it: what is not seen, but tab and newline, is `\ufffd`."""
     return _CONTROLS.sub("\ufffd", text)
 
 
 #: Characters of what a venue says of an error that are shown and stored.
 MOST_SAID = 1000
+
+
+def said(text: str) -> str:
+    """What a venue says of an error, as a message may quote it: one line of at most `MOST_SAID` characters."""
+    text = printable(" ".join(text.split()))
+    return text if len(text) <= MOST_SAID else f"{text[:MOST_SAID]}… ({len(text):,} characters)"
+
+
 #: The remedy for problems that may pass.
 AGAIN = "Run again later: it goes on where this stopped"
 #: How the system, SQLite and DuckDB call a full disk, in messages of libraries; and its remedy.
@@ -26,9 +34,7 @@ class VenueError(Exception):
     """A request that gave no page. `remedy` is what the user can do."""
 
     def __init__(self, source: str, path_label: str, problem: str, remedy: str) -> None:
-        path_label, problem = printable(path_label), printable(problem)
-        if len(problem) > MOST_SAID:
-            problem = f"{problem[:MOST_SAID]}… ({len(problem):,} characters)"
+        path_label, problem = said(path_label), said(problem)
         super().__init__(f"{source} {path_label}: {problem}. {remedy}")
         self.source, self.path_label, self.problem, self.remedy = source, path_label, problem, remedy
 

@@ -43,7 +43,14 @@ Day = Annotated[date, Field(ge=date(1971, 1, 1), lt=date(2200, 1, 1))]
 
 def problems(error: ValidationError) -> list[str]:
     """What is wrong with settings, a line each: the setting and why."""
-    abouts = ([".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")] for each in error.errors())
+    unknown = "there is no such setting; `perps settings` lists them"
+    abouts = (
+        [
+            ".".join(map(str, each["loc"])),
+            unknown if each["type"] == "extra_forbidden" else each["msg"].removeprefix("Value error, "),
+        ]
+        for each in error.errors()
+    )
     return [f"setting {': '.join(filter(None, about))}" for about in abouts]
 
 
@@ -81,7 +88,7 @@ class _Toml(TomlConfigSettingsSource):
     def _read_file(self, file_path: Path | Traversable) -> dict[str, Any]:
         try:
             return tomllib.loads(file_path.read_text("utf-8-sig"))
-        except ValueError as problem:
+        except (ValueError, RecursionError) as problem:
             raise ValueError(f"{Path(str(file_path)).absolute()} is no TOML ({problem}): mend it, or move it away") from None
 
 

@@ -16,6 +16,7 @@ import typer
 
 from assets.cli.base import PlainFormatter, command
 from assets.cli.formats import Format, write_rows
+from pipelines.errors import printable
 from pipelines.settings import Settings
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ async def _collect(run: Run) -> bool:
     chosen, notes = run.chosen_sources()
     sources = [source for source in chosen if source.streams or polls(run.settings, source)]
     for note in notes:
-        typer.echo(note, err=True)
+        typer.echo(printable(note), err=True)
     if not sources:
         raise ValueError(
             f"{', '.join(run.settings.venues)}: none of these venues has a stream or something to poll; see docs/collecting.md"

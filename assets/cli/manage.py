@@ -14,6 +14,7 @@ from assets.cli.options import COPY
 from perplake.published import published_copy
 from pipelines import __version__
 from pipelines.backup import Copied
+from pipelines.errors import printable
 from pipelines.settings import Settings
 
 
@@ -26,7 +27,7 @@ def show_settings() -> None:
         default = ",".join(field.default) if isinstance(field.default, list) else field.default
         shown = "" if default in (None, "") else f"`{default}`"
         value = f" (now `{getattr(present, name)}`)" if name in present.model_fields_set else ""
-        typer.echo(f"| `{name}` | `PERPLAKE_{name.upper()}` | {shown} | {field.description}{value} |")
+        typer.echo(printable(f"| `{name}` | `PERPLAKE_{name.upper()}` | {shown} | {field.description}{value} |"))
 
 
 @command(*COPY)
@@ -149,9 +150,9 @@ def _current(settings: Settings) -> Settings:
 
 def _end_of_copy(copied: Copied, where: str) -> None:
     for line in copied.damage:
-        typer.echo(f"perps: {line}", err=True)
+        typer.echo(printable(f"perps: {line}"), err=True)
     content = f"{copied.pages:,} pages ({copied.bytes / 1e6:.1f} MB){' and the warehouse' if copied.has_warehouse else ''}"
-    typer.echo(f"{content} of {copied.market} {where}")
+    typer.echo(printable(f"{content} of {copied.market} {where}"))
     raise typer.Exit(1 if copied.damage else 0)
 
 

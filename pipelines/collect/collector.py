@@ -23,7 +23,7 @@ import msgspec
 from pipelines.collect.listener import Listener
 from pipelines.collect.polling import PAGES, Poller
 from pipelines.collect.sealing import Sealer, tag
-from pipelines.collect.session import now_ms
+from pipelines.collect.session import now_ms, without_redirects
 from pipelines.collect.spool import Spool
 from pipelines.errors import LandingFull
 from pipelines.registry import source_rows
@@ -99,7 +99,8 @@ class Collector:
     async def collect(self, stop: asyncio.Event) -> None:
         """Collect until `stop` is set; then what was heard is in landing, or in the spool, within five seconds."""
         await asyncio.to_thread(self._seal_abandoned)
-        async with aiohttp.ClientSession(trust_env=self.run.emulator is None, headers={"User-Agent": "perplake"}) as http:
+        options: Any = {"trust_env": self.run.emulator is None, "headers": {"User-Agent": "perplake"}}
+        async with aiohttp.ClientSession(trace_configs=[without_redirects()], **options) as http:
             tasks = [asyncio.create_task(listener.hear(http)) for listener in self.listeners]
             tasks += [asyncio.create_task(poller.poll()) for poller in self.pollers]
             try:

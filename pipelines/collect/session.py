@@ -21,6 +21,7 @@ import aiohttp
 import msgspec
 
 from pipelines.collect.spool import line
+from pipelines.errors import said
 from pipelines.source import Session, Source, Stream
 
 log = logging.getLogger("perplake.collect")
@@ -36,6 +37,8 @@ PATIENCE = 15.0
 MANY = 20
 #: The largest frame, in bytes after decompression.
 LARGEST = 8_000_000
+#: The largest number of a series that is one, and by how much one may come late.
+LARGEST_NUMBER, LATE = 2**53, 1000
 
 ENDED = "the collector ended"
 
@@ -100,18 +103,18 @@ class Connection:
             async with asyncio.timeout(PATIENCE):
                 socket = await http.ws_connect(self.url, autoping=False, autoclose=False, max_msg_size=LARGEST, heartbeat=None)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as problem:
-            self._over(f"no connection: {problem or type(problem).__name__}")
+            self._over(f"no connection: {str(problem) or type(problem).__name__}")
             return
         self.connected_at = self.last_frame = now_ms()
         try:
             why = await self._hear(socket)
         except (aiohttp.ClientError, OSError, TimeoutError) as problem:
-            why = f"broken: {problem or type(problem).__name__}"
+            why = f"broken: {str(problem) or type(problem).__name__}"
         except asyncio.CancelledError:
             self._over(ENDED)
             raise
         except Exception as problem:  # a frame that this version doesn't understand ends its own session alone
-            log.exception("%s: %s", self.name, problem)
+            log.exception("%s: %s", self.name, said(str(problem)))
             why = f"{type(problem).__name__}: {problem}"
         finally:
             with suppress(Exception):
@@ -242,20 +245,29 @@ class Connection:
         self.counts["events"] += 1
 
     def _count(self, at: int, value: Any) -> None:
-        """Note the numbers that the venue left out."""
+        """Note the numbers that the venue left out, and where it begins to number anew."""
         assert self.stream.numbers
         try:
             numbers = [(series, int(number)) for series, number in self.stream.numbers(value)]
-        except (AttributeError, KeyError, TypeError, ValueError):  # without them, or not as the venue has them
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError):  # without them, or not as the venue has them
             return
         for series, number in numbers:
-            before = self._numbers.get(series)
-            if before is not None and number > before + 1:
+            if abs(number) > LARGEST_NUMBER:
+                continue
+            before = self._numbers.setdefault(series, number)
+            if number > before + 1:
                 self.counts["missing"] += number - before - 1
-                if self.parts:
-                    self._end_parts(f"{number - before - 1} numbers of {series} are missing")
-                    self._begin_part(at, self._acknowledged)
-            self._numbers[series] = max(number, before or 0)
+                self._part_anew(at, f"{number - before - 1} numbers of {series} are missing")
+            elif number < before - LATE:
+                self._part_anew(at, f"the numbers of {series} went back from {before} to {number}")
+            elif number < before:
+                continue
+            self._numbers[series] = number
+
+    def _part_anew(self, at: int, why: str) -> None:
+        if self.parts:
+            self._end_parts(why)
+            self._begin_part(at, self._acknowledged)
 
     def _acknowledge(self, key: str) -> None:
         if key not in self._sent:
@@ -269,9 +281,9 @@ class Connection:
         """A refused batch is sent again in halves, until the instruments that the venue doesn't know stand alone."""
         key = key if key in self._sent else next(iter(self._sent), "")
         if not key:
-            log.warning("%s: %s says: %s", self.name, self.source.venue, text)
+            log.warning("%s: %s says: %s", self.name, self.source.venue, said(text))
             return
-        symbols = self._sent.pop(key)[0]
+        symbols, text = self._sent.pop(key)[0], said(text)
         if len(symbols) > 1:
             middle = len(symbols) // 2
             self._to_send += [symbols[:middle], symbols[middle:]]
@@ -337,6 +349,7 @@ class Connection:
         return self._put(b'{"at":%d,"session":%b}' % (now_ms(), msgspec.json.encode(part)))
 
     def _end_parts(self, why: str) -> None:
+        why = said(why)
         for part in self.parts:
             part.ended_at, part.ended = now_ms(), why
             self._count_part(part)
@@ -346,13 +359,24 @@ class Connection:
         self.parts = []
 
     def _over(self, why: str) -> None:
-        self.ended = why
+        self.ended = why = said(why)
         for part in self.parts:
             part.heard_to = self._until(part)
             if why.startswith("silent"):  # nothing says that anything would have come since the last data
                 part.heard_to = max(part.heard_from, min(part.heard_to, self.last_data))
         self._end_parts(why)
         self.answered.set()
+
+
+def without_redirects() -> aiohttp.TraceConfig:
+    """Of an HTTP session: a handshake that is redirected fails, since a venue's stream is at its own address."""
+
+    async def refuse(http: aiohttp.ClientSession, context: Any, redirect: aiohttp.TraceRequestRedirectParams) -> None:
+        raise ValueError(f"redirected to {redirect.response.headers.get('Location', '')!r}, which is not asked")
+
+    tracing = aiohttp.TraceConfig()
+    tracing.on_request_redirect.append(refuse)
+    return tracing
 
 
 def _batches(symbols: Sequence[str], stream: Stream) -> list[tuple[str, ...]]:

@@ -30,7 +30,10 @@ from typer.testing import CliRunner
 
 import perplake
 from assets.cli import app
+from perplake import server
+from perplake.lake import Lake
 from pipelines import __version__
+from pipelines.settings import Settings
 from tests.whole import ROOT, Reference, published
 
 

@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,7 @@ import aiohttp
 import msgspec
 
 from infra.emulator.testing import Served
-from pipelines.collect.session import Connection
+from pipelines.collect.session import Connection, without_redirects
 from pipelines.source import Session, Stream
 from pipelines.sources import get_source
 from tests.collect.conftest import now
@@ -200,6 +201,53 @@ def test_a_number_that_the_venue_leaves_out_is_a_gap() -> None:
     connection.tell()
     states = [msgspec.convert(msgspec.json.decode(line)["session"], Session) for line in lines]
     assert [(s.part, s.missing, s.ended) for s in states] == [(0, 4, "4 numbers of messages are missing"), (1, 0, None)]
+
+
+def test_numbers_that_can_not_be_or_go_back_hide_no_later_gap() -> None:
+    source = get_source("dydx")
+    lines: list[bytes] = []
+    connection = Connection(source, source.streams[0], "ws://nowhere", "test", ["BTC-USD"], lambda line: not lines.append(line))
+    connection.connected_at = connection.last_frame = now()
+    connection._begin_part(now(), ["BTC-USD"])
+    for number in (4000, 4001, 3999, 10**30, 4002, 1, 2, 5):
+        connection._count(now(), {"message_id": number})
+    connection.tell()
+    states = [msgspec.convert(msgspec.json.decode(line)["session"], Session) for line in lines]
+    ended = ["the numbers of messages went back from 4002 to 1", "2 numbers of messages are missing", None]
+    assert [state.ended for state in states] == ended and [state.missing for state in states] == [0, 2, 0]
+
+
+def test_a_handshake_goes_nowhere_else_and_what_a_venue_says_is_one_line(monkeypatch: Any) -> None:
+    """By the path that is asked: the handshake is redirected, or nothing answers it."""
+    monkeypatch.setattr("pipelines.collect.session.PATIENCE", 0.2)
+    source, asked = get_source("okx"), list[str]()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        path = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode()
+        asked.append(path)
+        if path == "/moved":
+            writer.write(b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n")
+            await writer.drain()
+        with suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+
+    async def ends(path: str) -> str:
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            connection = Connection(source, source.streams[0], f"ws://127.0.0.1:{port}{path}", "test", [], lambda line: True)
+            async with aiohttp.ClientSession(trace_configs=[without_redirects()]) as http:
+                await connection.run(http)
+        return connection.ended
+
+    assert asyncio.run(ends("/moved")) == "no connection: redirected to '/elsewhere', which is not asked"
+    assert asyncio.run(ends("/silent")) == "no connection: TimeoutError"
+    assert asked == ["/moved", "/silent"]
+    connection = Connection(source, source.streams[0], "ws://nowhere", "test", [], lambda line: True)
+    connection._over("closed by the venue: 4000 \x1b[31mmaintenance\n2025-10-10 INFO all is well" + 2000 * "!")
+    assert (
+        connection.ended.startswith("closed by the venue: 4000 \ufffd[31mmaintenance 2025-10-10") and len(connection.ended) < 1100
+    )
 
 
 def test_a_slow_disk_is_a_named_gap(emulator: Served) -> None:

@@ -15,7 +15,7 @@ from pipelines import warehouse
 from pipelines.errors import WarehouseMismatch
 from pipelines.registry import source_rows
 from pipelines.run import EmulatorInfo, Run, resolve_window_and_clock
-from pipelines.settings import Settings
+from pipelines.settings import Settings, problems
 from pipelines.sources import get_source
 from pipelines.windows import DAY, Window, to_ms
 
@@ -28,6 +28,26 @@ def test_command_line_over_environment_over_file_over_default(tmp_path: Path, mo
     monkeypatch.setenv("PERPLAKE_ASSETS", "ETH, SOL")
     assert (Settings().days, Settings().seed, Settings().assets) == (20, 8, ["ETH", "SOL"])
     assert (Settings(days=10).days, Settings(assets="HYPE").assets) == (10, ["HYPE"])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"dayz = 3", "setting dayz: there is no such setting; `perps settings` lists them"),
+        (b'"\x1b[31mx" = 3', "is no TOML"),
+        (b"assets = " + 20_000 * b"[", "is no TOML (maximum recursion depth"),
+        (b'home = "caf\xe9"', "is no TOML ('utf-8' codec"),
+        (b"days = 5\0", "is no TOML (Expected newline"),
+        (b"venues = {a = 1}", "setting venues: Input should be a valid list"),
+    ],
+    ids=["unknown", "escape", "deep", "latin", "nul", "type"],
+)
+def test_what_is_wrong_with_the_file_is_one_line(content: bytes, says: str, tmp_path: Path) -> None:
+    (tmp_path / "perplake.toml").write_bytes(content)
+    with pytest.raises(ValueError) as raised:
+        Settings()
+    [line] = problems(raised.value) if isinstance(raised.value, ValidationError) else str(raised.value).splitlines()
+    assert says in line
 
 
 @pytest.mark.parametrize(
