@@ -16,7 +16,7 @@ import html
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -31,6 +31,8 @@ from pipelines.windows import iso
 EMULATED = "emulator"
 #: What stands in the place of a key that a venue sent back.
 REMOVED = b"[key removed]"
+#: The least characters by which a key, or what begins one, is known.
+LEAST = 6
 #: How long a refused key is not used, in seconds.
 COOLDOWN_SECONDS = 3600
 
@@ -85,11 +87,12 @@ def secrets(source: Source, sent: Mapping[str, str]) -> list[str]:
 class Redactor:
     """Takes secrets out of bytes and text from outside, in any case, and as URLs, JSON, HTML, hex and base64 write them.
 
-    A value of less than six characters is left: it would be found everywhere, and no API has such a key.
+    So it does with the first half of a value, or more of it, as a line that was cut has it. A value, or a half, of less than six
+    characters is left: it would be found everywhere, and no API has such a key.
     """
 
     def __init__(self, values: Iterable[str]) -> None:
-        forms = [form for value in set(values) if len(value) >= 6 for form in (_spelt(value), *_encoded(value))]
+        forms = [form for value in set(values) if len(value) >= LEAST for form in (_spelt(value), *_encoded(value))]
         self._pattern = re.compile(b"|".join(forms), re.IGNORECASE) if forms else None
 
     def __call__(self, content: bytes) -> bytes:
@@ -99,32 +102,42 @@ class Redactor:
         return self(content.encode(errors="surrogatepass")).decode(errors="surrogatepass") if self._pattern else content
 
 
+def _half(value: Sized) -> int:
+    """So much of a value is as good as the whole."""
+    return max(LEAST, -(-len(value) // 2))
+
+
 def _spelt(value: str) -> bytes:
-    """A pattern for a value of which any character may be escaped: `%2F`, `\\u002f`, `\\x2f`, `\\/`, `&#47;`, `&quot;`."""
-    units = [(char.encode(), ord(char)) for char in value]
-    return b"".join(
-        rb"(?:\\*%b|%b|%b|\\+(?:u00|x)%02x|&#0*%d;|&#x0*%02x;)"
+    """A pattern for a value of which any character may be escaped: `%2F`, `\\u002f`, `\\x2f`, `\\/`, `&#47;`, `&quot;`.
+
+    What is found of a character is not looked at again (`(?>…)`), and an escape is escaped some times at most: else a text with
+    almost all of a value, or of backslashes alone, would take hours.
+    """
+    characters = [
+        rb"(?>\\{1,9}(?:u00|x)%02x|&#0{0,9}%d;|&#x0{0,9}%02x;|%b|%b|\\{0,9}%b)"
         % (
-            re.escape(raw),
-            re.escape(html.escape(raw.decode()).encode()),
-            b"".join(b"%%(?:25)*%02x" % byte for byte in raw),
+            code := ord(char),
             code,
             code,
-            code,
+            re.escape(html.escape(char).encode()),
+            b"".join(b"%%(?:25){0,9}%02x" % byte for byte in char.encode()),
+            re.escape(char.encode()),
         )
-        for raw, code in units
-    )
+        for char in value
+    ]
+    first, rest = characters[: _half(value)], characters[_half(value) :]
+    return b"".join(first) + (b"(?:%b|(?:%b)*+)" % (b"".join(rest), b"|".join(sorted(set(rest)))) if rest else b"")
 
 
 def _encoded(value: str) -> Iterator[bytes]:
-    """Patterns for a value in hex, and in base64 at any place of a longer text."""
+    """Patterns for a value, or what begins it, in hex, and in base64 at any place of a longer text, whose rest goes too."""
     raw = value.encode()
-    yield raw.hex().encode()
+    yield raw.hex().encode()[: 2 * _half(raw)] + b"[0-9a-f]*"
     for offset in range(3):
         # The first characters, and the last, depend on what stands before and after.
         inner = base64.b64encode(bytes(offset) + raw)[-(-offset * 8 // 6) : (offset + len(raw)) * 8 // 6]
         for part in {inner, inner.replace(b"+", b"-").replace(b"/", b"_")}:
-            yield re.escape(part)
+            yield re.escape(part[: _half(part)]) + b"[a-z0-9+/_-]*"
 
 
 def refuse(folder: Path, source: Source, emulated: bool, message: str) -> None:

@@ -254,6 +254,16 @@ def test_a_key_is_removed_in_any_form(key: str) -> None:
     assert redact.text("another text") == "another text" and redact(b"\xff\xfe") == b"\xff\xfe"
 
 
+@pytest.mark.parametrize("key", [KEY, "0123456789abcdef", "a-b_c.d~e:f", 40 * "token-"])
+def test_a_key_that_is_cut_is_removed_too(key: str) -> None:
+    redact = Redactor([key])
+    for number, form in enumerate(forms(key)):
+        for cut in {*range(len(form) * 3 // 4, len(form)), len(form)}:
+            left = redact.text(f'{{"error": "bad key {form[:cut]}')
+            assert left.startswith('{"error": "bad key ') and REMOVED.decode() in left, (number, form[:cut], left)
+    assert redact.text(f"{key[:5]}, {key[-5:]}") == f"{key[:5]}, {key[-5:]}"
+
+
 def test_short_values_are_no_keys() -> None:
     assert Redactor(["", "BTC"]).text("BTC") == "BTC"
 
@@ -262,11 +272,12 @@ KEYED = [name for name in source_rows() if get_source(name).key_header]
 
 
 @pytest.mark.parametrize("name", KEYED)
-@pytest.mark.parametrize("place", ["good", "bad", "moved"])
+@pytest.mark.parametrize("place", ["good", "bad", "moved", "page", "cut"])
 def test_no_key_that_a_server_echoes_is_stored(
     name: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The key in the status line, headers, bodies, errors and redirects of every answer; then all files are searched."""
+    """The key in the status line, headers, cookies, bodies, names, pages, errors and redirects of every answer, whole, encoded or
+    cut; then all files are searched."""
     key = "canary-0123456789/ABCDEF"
     monkeypatch.setenv(source_rows()[name].key or "", key)
     seen = []
@@ -274,7 +285,14 @@ def test_no_key_that_a_server_echoes_is_stored(
     def answer(request: web.Request) -> web.StreamResponse:
         seen.append(any(key in value for value in request.headers.values()))
         echo = {"message": f"bad {key}", "error": f"{quote(key, '')}", "data": [{"id": key, "symbol": key}], "result": key}
-        headers = {"X-Echo": key, "X-Perplake-Origin": key, "Date": key, "Retry-After": key}
+        echo |= {key: 1, "basic": base64.b64encode(f"user:{key}".encode()).decode()}
+        headers = {"X-Echo": key, "X-Perplake-Origin": key, "Date": key, "Retry-After": key, "Set-Cookie": f"key={key}"}
+        if place in ("page", "cut"):
+            text = f"<p>{html.escape(key)} {quote(key, '')} {base64.b64encode(key.encode()).decode()}" + "</p>" * (
+                place == "page"
+            )
+            text += f'{{"error": "{key[:-3]}' * (place == "cut")
+            return web.Response(text=text, status=500 - 300 * (len(seen) % 2), content_type="text/html", headers=headers)
         status = {"good": 200, "bad": 401 if len(seen) % 2 else 400, "moved": 302}[place]
         if place == "moved":
             headers["Location"] = f"https://evil.test/{quote(key, '')}"
@@ -288,7 +306,7 @@ def test_no_key_that_a_server_echoes_is_stored(
     )
     files = [file for file in tmp_path.rglob("*") if file.is_file()]
     for text in [told.encode(), *(content(file) for file in files)]:
-        for form in (key, quote(key, ""), json.dumps(key)[1:-1], "canary-0123456789"):
+        for form in (key, quote(key, ""), json.dumps(key)[1:-1], "canary-0123", base64.b64encode(key.encode()).decode()[:16]):
             assert form.encode() not in text, text[:2000]
 
 
