@@ -322,11 +322,19 @@ class _SourceFetch:
                 if not endpoint.snapshot and (window := self.window(endpoint)):
                     about = [Instrument("", "")] if endpoint.bulk else instruments
                     requests = await self._requests_for(client, endpoint, about, window)
-                    planned[endpoint.name] = [(request, self._is_known(endpoint, request)) for _, request in requests]
+                    planned[endpoint.name] = [(request, self._known(endpoint, request) is not None) for _, request in requests]
         return planned
 
-    def _is_known(self, endpoint: Endpoint, request: Request) -> bool:
-        return request_fingerprint(self.source.name, endpoint.name, request, None) in self.remembered
+    def _known(self, endpoint: Endpoint, request: Request) -> Entry | None:
+        """The final response of an earlier run to a request. Load cuts a page to its entry's window: one of less is none.
+
+        A file of a day is the same, whatever part of the day it was asked for.
+        """
+        at = None if request.window else self.run.started
+        entry = self.remembered.get(request_fingerprint(self.source.name, endpoint.name, request, at))
+        if entry and entry.window and request.window and request.window.without([Window(*entry.window)]):
+            return None
+        return entry
 
     async def poll(self, instruments: Sequence[Instrument], turns: Mapping[str, Sequence[Instrument]]) -> None:
         """Request the present of these instruments, all endpoints at the same time."""
@@ -593,8 +601,7 @@ class _SourceFetch:
         chain: _Chain,
     ) -> Request | None:
         """One page, from landing or from the venue; returns the request for the next page. Raises `VenueError`."""
-        fingerprint = request_fingerprint(self.source.name, endpoint.name, request, None if request.window else self.run.started)
-        entry = None if chain.asks_anew else self.remembered.get(fingerprint)
+        entry = None if chain.asks_anew else self._known(endpoint, request)
         if entry and (reading := self._reread(endpoint, entry, chain)):
             chain.add_request(request, sent=False)
             self.run.landing.add_entry(entry)
@@ -895,7 +902,7 @@ class _Chain:
         late = step if window.end + settle > now else 0
         holes = [Window(times[n] + (bar or 1), times[n + 1]) for n, gap in enumerate(gaps) if gap > most or n in unusual]
         reach = step if self._step or self._lost or self._rounds < 2 else most
-        if times[0] - start >= reach:
+        if times[0] - start >= reach - (0 if self._step else SETTLED_LATE_MS):  # settlements are stamped some milliseconds late
             holes.insert(0, Window(start, times[0]))
         if end - times[-1] > max(step + 60_000, reach) + late:
             holes.append(Window(times[-1] + (bar or 1), end))

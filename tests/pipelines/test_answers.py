@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -231,6 +231,19 @@ def test_a_second_answer_that_is_no_silence_leaves_hours_to_be_fetched(second: C
     assert len(answered) == 2 and not silent(result)
 
 
+def test_a_file_that_was_asked_for_a_part_of_its_day_is_asked_for_the_whole(tmp_path: Path) -> None:
+    """Its path is that of the day, and load cuts it to the window of its request."""
+
+    def files(instrument: Instrument, window: Window) -> Iterable[Request]:
+        return (Request("/day.json", context={"symbol": "A"}, window=day, weights=WEIGHTS) for day in window.chunks(DAY))
+
+    rates = series("funding_rates", Rate, "time", files)
+    venue = Venue(lambda path, params: [{"time": NOW - h * HOUR, "rate": 1e-4} for h in range(1, 25)], (rates,))
+    for hours, asked in ((1, 1), (1, 0), (0, 1), (0, 0), (1, 0)):
+        assert not venue.fetch(tmp_path, Window(NOW - DAY, NOW - hours * HOUR)).failures
+        assert len(venue.requests) == asked, hours
+
+
 def test_a_window_that_is_not_over_is_never_silent(tmp_path: Path) -> None:
     """The day is not over at the run's clock, so bars may still come."""
     venue = Venue(lambda path, params: bars(params["startTime"], params["endTime"])[:3], (BARS,))
@@ -391,13 +404,14 @@ def test_a_rate_that_comes_back_whole_is_not_lost(hours: int, times: int, flawed
     ("flawed", "lost"), [({-40}, False), ({-40, -1}, False), ({3}, True), ({0}, True), (set(range(1, 10, 2)), True)]
 )
 def test_a_row_of_another_time_that_cant_be_read_is_no_loss(flawed: set[int], lost: bool, tmp_path: Path) -> None:
-    """A venue sends more than the window, and its rates lie equally far apart; by hours from the window's start."""
+    """A venue sends more than the window, and its rates lie equally far apart, but for milliseconds; by hours from the window's
+    start."""
     window = Window(NOW - 11 * HOUR, NOW)
     rates = series("funding_rates", Rate, "time", latest("/rates", WEIGHTS))
 
     def answer(path: str, params: Mapping[str, Any]) -> Any:
         hours = range(-50, 11)
-        return [{"time": window.start + h * HOUR, "rate": "n/a" if h in flawed else 1e-4} for h in hours]
+        return [{"time": window.start + h * HOUR + 3 * h * h % 50, "rate": "n/a" if h in flawed else 1e-4} for h in hours]
 
     venue = Venue(answer, (rates,))
     result = venue.fetch(tmp_path, window)
