@@ -77,7 +77,7 @@ def windowed(
         if rows:
             span["limit"] = rows
         return Request(
-            path.format(symbol=instrument.symbol),
+            path.format(symbol=instrument.in_path),
             {**instrument_params(instrument), **params, **span},
             context={"symbol": instrument.symbol},
             window=window,
@@ -99,7 +99,7 @@ def present(
     def plan(instrument: Instrument, window: Window) -> Iterable[Request]:
         context = {"symbol": instrument.symbol}
         asked = {**instrument_params(instrument), **params}
-        yield Request(path.format(symbol=instrument.symbol), asked, context=context, weights=weights)
+        yield Request(path.format(symbol=instrument.in_path), asked, context=context, weights=weights)
 
     return plan
 

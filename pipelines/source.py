@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import msgspec
 import pyarrow as pa
@@ -63,6 +63,11 @@ class Instrument:
     listed_at: int | None = None
     delisted_at: int | None = None
     trading: bool = True
+
+    @property
+    def in_path(self) -> str:
+        """The symbol as one part of a URL's path, whatever it has."""
+        return quote(self.symbol, safe="")
 
     def life(self, window: Window) -> Window:
         """The part of a window in which the instrument was listed, in whole hours."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 
@@ -98,7 +97,7 @@ def _funding(instrument: Instrument, window: Window) -> Iterable[Request]:
     """From the end back. A row more than there are hours: the one before the window says that none of it is left."""
     hours = -(-(window.end - window.start) // HOUR)
     yield Request(
-        f"/v4/historicalFunding/{quote(instrument.symbol, safe='')}",
+        f"/v4/historicalFunding/{instrument.in_path}",
         {"limit": min(ROWS, hours + 1), "effectiveBeforeOrAt": iso_ms(window.end - 1)},
         window=window,
         clip_start=True,
@@ -116,7 +115,7 @@ def _further_back(request: Request, page: Any, rows: Sequence[FundingRate]) -> R
 def _candles(instrument: Instrument, window: Window) -> Request:
     """The end is a millisecond early: whether the venue counts it in is unverified, and makes no difference then."""
     return Request(
-        f"/v4/candles/perpetualMarkets/{quote(instrument.symbol, safe='')}",
+        f"/v4/candles/perpetualMarkets/{instrument.in_path}",
         {"resolution": "1HOUR", "limit": ROWS, "fromISO": iso_ms(window.start), "toISO": iso_ms(window.end - 1)},
         window=window,
         weights={"candles": 1},
@@ -125,7 +124,7 @@ def _candles(instrument: Instrument, window: Window) -> Request:
 
 def _order_book(instrument: Instrument, window: Window) -> Iterable[Request]:
     """100 levels a side, sizes in coins, without a time. By the venue's page and ccxt 4.5.90."""
-    path = f"/v4/orderbooks/perpetualMarket/{quote(instrument.symbol, safe='')}"
+    path = f"/v4/orderbooks/perpetualMarket/{instrument.in_path}"
     yield Request(path, context={"ticker": instrument.symbol}, weights={"requests": 1})
 
 

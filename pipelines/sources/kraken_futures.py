@@ -250,7 +250,7 @@ def _open_interest(instrument: Instrument, window: Window) -> Request:
 
 
 def _executions(instrument: Instrument, window: Window) -> Iterable[Request]:
-    path = f"/api/history/v3/market/{instrument.symbol}/executions"
+    path = f"/api/history/v3/market/{instrument.in_path}/executions"
     params: dict[str, str | int] = {"since": window.start, "before": window.end, "sort": "asc", "count": EXECUTIONS}
     yield Request(path, params, context={"symbol": instrument.symbol}, window=window, weights=WEIGHTS)
 

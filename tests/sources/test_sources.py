@@ -58,6 +58,18 @@ def test_every_source_has_cases() -> None:
     assert set(SOURCES) == set(source_rows()) - {"ccxt"}
 
 
+@pytest.mark.parametrize("name", [name for name in SOURCES if not get_source(name).by_asset])
+def test_a_symbol_is_one_part_of_its_path(name: str) -> None:
+    """Whatever a venue's list has as a symbol: it names no other path, and no parameter."""
+    for endpoint in (e for e in get_source(name).endpoints if not e.bulk and not e.listed):
+        paths = [
+            [request.path for request in endpoint.plan(Instrument(symbol, "BTC"), Window(NOW - DAY, NOW))]
+            for symbol in ("BTC-X", "../A/B?c=d#e\\")
+        ]
+        usual, odd = ([path.count("/") for path in each] for each in paths)
+        assert usual == odd and not re.search(r"[?#\\]", "".join(paths[1])), paths[1][:1]
+
+
 @pytest.mark.parametrize("name", SOURCES)
 def test_requests_for_events_name_their_instrument(name: str) -> None:
     """Coverage counts the windows of events by the symbol in the request's context: a silent window has no rows to name it."""
