@@ -11,6 +11,7 @@ import typer
 from assets.cli.base import command
 from assets.cli.options import RUN
 from assets.cli.run import progress_bars
+from assets.runtime.interrupts import raise_noticed
 from pipelines.settings import Settings
 
 
@@ -54,11 +55,14 @@ def backfill(
         failed = 0
         with warehouse.one_writer(run.settings.database):
             for number, part in enumerate(parts, 1):
+                raise_noticed()  # of the load before
                 with progress_bars() as progress:
                     results = asyncio.run(filling.fetch_part(run, sources, part, progress))
+                raise_noticed()
                 loaded = load_chosen(replace(run, window=part), sources, {result.source: result.entries for result in results})
                 problems = [problem for result in results for problem in fetch_problems(result)]
                 failed += len(problems)
                 printing.backfill_part(part, results, list(loaded.values()), problems, sum(left[number:]), len(parts) - number)
+            raise_noticed()
     typer.echo("loaded; `perps run` transforms and publishes it")
     raise typer.Exit(1 if failed else 0)

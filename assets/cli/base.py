@@ -21,7 +21,7 @@ import typer
 from pydantic import ValidationError
 
 from assets.cli.options import OPTIONS
-from assets.runtime.interrupts import end_at_once, plain_interrupts, take_interrupts
+from assets.runtime.interrupts import end_at_once, noticed, plain_interrupts, raise_noticed, take_interrupts
 from pipelines import __version__
 from pipelines.errors import DISK_FULL, FREE_ROOM, LandingFull, WarehouseMismatch, printable
 from pipelines.settings import Settings, problems
@@ -80,9 +80,14 @@ def expected_errors() -> Iterator[None]:
     for name in ("stdout", "stderr"):  # closed by the caller
         setattr(sys, name, getattr(sys, name) or Path(os.devnull).open("w"))  # noqa: SIM115
     try:
-        with plain_interrupts() if signal.getsignal(signal.SIGINT) is end_at_once else nullcontext():
+        with noticed(), plain_interrupts() if signal.getsignal(signal.SIGINT) is end_at_once else nullcontext():
             try:
                 yield
+            except typer.Exit:
+                raise
+            except Exception:
+                raise_noticed()  # a library made another error of it, or a child ended by it
+                raise
             finally:  # also of a command that ends with a status of its own, as `perps watch … | head`
                 sys.stdout.flush()
     except BrokenPipeError:  # `perps query … | head`
@@ -131,6 +136,16 @@ def of_the_machine(problem: BaseException) -> str | None:
             return f"{type(each).__name__}: {text}"
         waiting += [part for part in (each.__cause__, each.__context__, *getattr(each, "exceptions", ())) if part]
     return None
+
+
+@contextmanager
+def until_stopped() -> Iterator[None]:
+    """A server's work: Ctrl-C is its end, with one line and status 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("\nstopped", err=True)
+        raise typer.Exit(130) from None
 
 
 _NOT_WRITABLE = re.compile(

@@ -6,15 +6,15 @@ import socket
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from assets.cli.base import command
+from assets.cli.base import command, until_stopped
 from assets.cli.options import COPY
+from assets.runtime.interrupts import take_interrupts
 from pipelines.settings import Settings
 
 
@@ -39,9 +39,9 @@ def docs(port: Annotated[int, typer.Option(help="of the documentation")] = 8081)
 
     refuse_taken_port(port)
     config = str(Path(__file__).parents[2] / "mkdocs.yml")
-    with suppress(KeyboardInterrupt), tempfile.TemporaryDirectory(prefix="perplake-docs-") as site:
+    with until_stopped(), tempfile.TemporaryDirectory(prefix="perplake-docs-") as site:
         mkdocs = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--config-file", config, "--site-dir", site]
-        if subprocess.run(mkdocs, check=False).returncode:
+        if subprocess.run(mkdocs, check=False, start_new_session=True).returncode:  # Ctrl-C is this process's, which ends it
             raise ValueError("the documentation could not be built; what MkDocs says is above")
         typer.echo(f"the documentation is on http://127.0.0.1:{port}; Ctrl-C stops it")
         pages = KnownHosts(StaticFiles(directory=site, html=True), Settings().ui_hosts)
@@ -64,6 +64,7 @@ def mcp(
 
     lake = Lake(settings, MEMORY_MB)
     if not http:
+        take_interrupts()  # a thread that waits for the agent's next line keeps an exception from ending the process
         server(lake).run("stdio")
         return
     import uvicorn
@@ -71,7 +72,7 @@ def mcp(
     from assets.cli.ui import refuse_taken_port
 
     refuse_taken_port(port)
-    with suppress(KeyboardInterrupt), socket.create_server(("127.0.0.1", port)) as listening:
+    with until_stopped(), socket.create_server(("127.0.0.1", port)) as listening:
         typer.echo(f"agents find the published copy at http://127.0.0.1:{listening.getsockname()[1]}/mcp; Ctrl-C stops it")
         sys.stdout.flush()
         uvicorn.Server(uvicorn.Config(app(lake, settings.ui_hosts), log_level="warning")).run([listening])

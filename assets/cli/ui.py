@@ -14,16 +14,18 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import typer
 from filelock import FileLock, Timeout
 
+from assets.cli.base import until_stopped
 from assets.runtime.emulator import emulator
 from assets.runtime.instance import dagster_home, dagster_instance
 from assets.runtime.outcomes import noted_runs
@@ -48,7 +50,7 @@ def serve(settings: Settings, port: int) -> None:
     if settings.mode == "replay":
         raise ValueError("replay requests nothing, so it has no days to schedule: `perps run --mode replay`")
     with (
-        suppress(KeyboardInterrupt),
+        until_stopped(),
         _only_one(dagster_home(settings), port),
         emulator(settings, None) if settings.mode != "live" else nullcontext() as attached,
         dagster_instance(settings) as instance,
@@ -105,17 +107,40 @@ def _servers(folder: Path, port: int, environment: dict[str, str]) -> Iterator[d
     }
     commands["web server"] += ["--uvicorn-log-level", "warning", "--dagster-log-level", "warning"]
     servers: dict[str, subprocess.Popen[bytes]] = {}
-    for stop in (signal.SIGINT, signal.SIGTERM):  # a shell's `&` has them ignored
-        signal.signal(stop, signal.default_int_handler)
+    is_stopping = threading.Event()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored
+    for stop in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(stop, _end)
     try:
         for name, command in commands.items():
             servers[name] = subprocess.Popen(
-                [sys.executable, "-m", *command], cwd=ROOT, env=environment, start_new_session=True, preexec_fn=_end_with_parent
+                [sys.executable, "-m", *command],
+                cwd=ROOT,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=_end_with_parent,
             )
+            threading.Thread(target=_show, args=(servers[name].stdout, is_stopping), daemon=True).start()
             _wait_until(code.exists, servers)
         yield servers
     finally:
+        is_stopping.set()
         _stop(list(servers.values()))
+
+
+def _show(output: IO[bytes], is_stopping: threading.Event) -> None:
+    """Show what a server writes until it is stopped, which Dagster's processes answer with tracebacks."""
+    for line in output:
+        if not is_stopping.is_set():
+            with suppress(OSError):
+                os.write(2, line)
+
+
+def _end(*_: object) -> None:
+    """A handler of SIGTERM, by which a service is stopped, and of a terminal that was closed."""
+    raise typer.Exit(0)
 
 
 def _end_with_parent() -> None:

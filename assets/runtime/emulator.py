@@ -75,8 +75,10 @@ def emulator(settings: Settings, as_of: int | None, days: int = HISTORY_DAYS) ->
         if as_of is not None:
             command += ["--as-of", iso(as_of)]
         with log_file.open("wb") as log:
-            # It ends when its standard input closes, so also when this process is killed.
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=Path(__file__).parents[2])
+            # It ends when its standard input closes, so also when this process is killed; a terminal's Ctrl-C is not for it.
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=Path(__file__).parents[2], start_new_session=True
+            )
 
         def stop() -> None:
             process.terminate()

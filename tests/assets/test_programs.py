@@ -10,6 +10,7 @@ import csv
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections import defaultdict
@@ -293,6 +294,27 @@ def test_agents_come_over_http_on_loopback_and_no_stranger_does(reference: Refer
                     urlopen(Request(url, data=b"{}", headers=header))
         finally:
             serving.terminate()
+
+
+def test_ctrl_c_ends_the_server_of_an_agent_that_says_nothing(reference: Reference) -> None:
+    asked = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "agent", "version": "1"}}
+    hello = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": asked}
+    command = [sys.executable, "-m", "assets.cli", "mcp", "--home", str(reference.home)]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=ROOT, preexec_fn=_hear_interrupts, **pipes) as serving:
+        try:
+            assert serving.stdin and serving.stdout and serving.stderr
+            print(json.dumps(hello), file=serving.stdin, flush=True)
+            assert json.loads(serving.stdout.readline())["result"]["serverInfo"]["name"] == "perplake"
+            serving.send_signal(signal.SIGINT)
+            assert (serving.wait(60), serving.stderr.read().split()) == (130, ["stopped"])
+        finally:
+            serving.kill()
+
+
+def _hear_interrupts() -> None:
+    """In the child: a shell has ignored Ctrl-C for tests in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 #: The commands that read; of `explain` the row is looked up.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from io import StringIO
 from pathlib import Path
 
@@ -124,6 +125,19 @@ runpy.run_module("assets.cli", run_name="__main__", alter_sys=True)
 def test_ctrl_c_outside_of_a_commands_work_is_one_line(moment: str) -> None:
     ended = _ends_at(moment)
     assert (ended.returncode, ended.stderr.split()) == (130, ["stopped"]), ended.stderr
+
+
+def test_a_ctrl_c_of_which_a_library_makes_another_error_is_still_one(capsys: pytest.CaptureFixture[str]) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # of tests in the background, a shell has ignored it
+    try:
+        with pytest.raises(typer.Exit) as ended, expected_errors():
+            with suppress(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGINT)
+                sum(range(9))  # Python calls the handler here
+            raise RuntimeError("pipeline execution failed: received signal_code=2")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert ended.value.exit_code == 130 and capsys.readouterr().err.strip().startswith("stopped; what was fetched is kept")
 
 
 def test_an_unknown_log_level_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
