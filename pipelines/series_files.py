@@ -11,16 +11,20 @@ column, value and remedy.
 from __future__ import annotations
 
 import csv
+import gzip
 import re
+import shutil
 import tempfile
+import zlib
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -37,6 +41,7 @@ KEYS = ("timestamp", "venue", "coin")
 MS_HOUR, MS_DAY = 3_600_000, 86_400_000
 YEAR_2014 = 1_388_534_400_000
 QUOTED = 80  # the longest value that a message quotes
+DEEPEST = 100  # brackets within brackets in JSON
 ROUNDING = 1e-6  # by how much a bar's high may fall short of its other prices, as columns of different precision do
 
 
@@ -222,7 +227,7 @@ class _File:
             self.kind = "parquet"
             table = self._parquet()
         else:
-            table = self._text(content or "none", _encoding(head))
+            table = self._text(content)
         for name, column in zip(table.column_names, table.columns, strict=True):
             if pa.types.is_nested(column.type):
                 raise self.error(f"column {name!r} holds {column.type}", "write one number or text for each row")
@@ -234,31 +239,51 @@ class _File:
         except (pa.ArrowException, OSError) as problem:
             raise self.error(f"is no readable Parquet file ({_first_line(problem)})", "write it again") from None
 
-    def _text(self, compression: str, encoding: str) -> pa.Table:
+    def _text(self, compression: str) -> pa.Table:
+        """The table of a text, packed or not. DuckDB would read a packed file that is cut without a word."""
         import duckdb
 
         # DuckDB takes a path for a pattern and its suffix for a format: both are kept from it.
         with tempfile.TemporaryDirectory(prefix="perplake-") as folder, duckdb.connect() as connection:
-            link = Path(folder) / f"series.{self.kind}"
-            if encoding == "utf-8" or compression != "none":
-                link.symlink_to(self.path.resolve())
+            link, plain = Path(folder) / f"series.{self.kind}", self.path.resolve()
+            if compression:
+                plain = self._unpacked(Path(folder) / "plain", compression)
+            with plain.open("rb") as file:
+                encoding = _encoding(file.read(4096))
+            if encoding == "utf-8":
+                link.symlink_to(plain)
             else:  # as spreadsheets save; DuckDB reads it with an extension only
                 try:
-                    link.write_text(self.path.read_text(encoding), "utf-8")
+                    link.write_text(plain.read_text(encoding), "utf-8")
                 except UnicodeError as problem:
                     raise self.error(f"can't be read ({_first_line(problem)})", "save it as text in UTF-8") from None
             try:
-                return (_json if self.kind == "json" else _csv)(connection, str(link), compression)
+                if self.kind == "json" and _is_deep(link):
+                    raise ValueError("values within values")
+                return (_json if self.kind == "json" else _csv)(connection, str(link))
             except (duckdb.Error, ValueError) as problem:
-                raise self._unread(str(problem), folder, compression) from None
+                raise self._unread(str(problem), folder, plain) from None
 
-    def _unread(self, problem: str, folder: str, compression: str) -> SeriesError:
+    def _unpacked(self, plain: Path, compression: str) -> Path:
+        import zstandard
+
+        try:
+            with self.path.open("rb") as packed, plain.open("wb") as file:
+                if compression == "gzip":
+                    shutil.copyfileobj(gzip.GzipFile(fileobj=packed), file, 1 << 20)
+                else:
+                    file.writelines(_unzstd(packed))
+        except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as problem:
+            raise self.error(f"can't be unpacked ({_first_line(problem)})", "save it again, it is cut or damaged") from None
+        return plain
+
+    def _unread(self, problem: str, folder: str, plain: Path) -> SeriesError:
         """Why DuckDB can't read a file: the first line of another length than the header, else its own words."""
         text = "not in UTF-8" if "utf-8" in problem.lower() else _first_line(problem).replace(f"{folder}/", "")[:150]
         if self.kind == "json":
             return self.error(f"can't be read as JSON ({text})", "write a list of objects, one for each row, or one in each line")
-        if compression == "none":
-            lines = self.path.read_bytes().decode("utf-8", "surrogateescape").splitlines()
+        lines = plain.read_bytes().decode("utf-8", "surrogateescape").splitlines()
+        with suppress(csv.Error):  # a value longer than any
             if delimiter := _DELIMITER.search(lines[0]):
                 widths = [len(row) for row in csv.reader(lines, delimiter=delimiter[0])]
                 if row := next((row for row, width in enumerate(widths) if width not in (0, widths[0])), 0):
@@ -421,8 +446,8 @@ def _iso(ms: int) -> str:
 _DELIMITER = re.compile(r"[,;\t|^~]")
 
 
-def _csv(connection: duckdb.DuckDBPyConnection, path: str, compression: str) -> pa.Table:
-    options: dict[str, Any] = {"all_varchar": True, "header": True, "compression": compression}
+def _csv(connection: duckdb.DuckDBPyConnection, path: str) -> pa.Table:
+    options: dict[str, Any] = {"all_varchar": True, "header": True, "compression": "none"}
     table = connection.read_csv(path, **options).to_arrow_table()
     if table.num_columns == 1 and (delimiter := _DELIMITER.search(table.column_names[0])):
         # The sniffer takes lines of different lengths for one column: with the delimiter it names the line.
@@ -430,16 +455,49 @@ def _csv(connection: duckdb.DuckDBPyConnection, path: str, compression: str) -> 
     return table
 
 
-def _json(connection: duckdb.DuckDBPyConnection, path: str, compression: str) -> pa.Table:
+def _unzstd(packed: IO[bytes]) -> Iterator[bytes]:
+    """The parts of a file of zstd's frames. Raises `EOFError` where the last one is cut, of which zstandard says nothing."""
+    import zstandard
+
+    frame = zstandard.ZstdDecompressor().decompressobj()
+    while part := packed.read(1 << 20):
+        while part:
+            if frame.eof:
+                frame = zstandard.ZstdDecompressor().decompressobj()
+            yield frame.decompress(part)
+            part = frame.unused_data if frame.eof else b""
+    if not frame.eof:
+        raise EOFError("it ends too early")
+
+
+#: Brackets as steps into what is nested and out of it, for `_is_deep`.
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
+
+
+def _is_deep(path: Path) -> bool:
+    """True for JSON with so many values within values that DuckDB would end the process; rows have two."""
+    depth = 0
+    with path.open("rb") as file:
+        while part := file.read(1 << 20):
+            steps = np.frombuffer(part.translate(_STEPS, _NO_BRACKETS), np.int8)
+            depths = depth + np.cumsum(steps, dtype=np.int64)
+            if len(depths):
+                if depths.max() > DEEPEST:
+                    return True
+                depth = int(depths[-1])
+    return False
+
+
+def _json(connection: duckdb.DuckDBPyConnection, path: str) -> pa.Table:
     """All values as text; what is nested keeps its type."""
-    packed: Any = "uncompressed" if compression == "none" else compression
-    found = connection.read_json(path, sample_size=-1, compression=packed)
+    found = connection.read_json(path, sample_size=-1)
     if any(kind.id in ("struct", "list", "map") for kind in found.types):
         return found.limit(1).to_arrow_table()
     if found.columns == ["json"]:
         raise ValueError("no list of objects")
     names: Any = dict.fromkeys(found.columns, "VARCHAR")
-    return connection.read_json(path, columns=names, compression=packed).to_arrow_table()
+    return connection.read_json(path, columns=names).to_arrow_table()
 
 
 def _encoding(head: bytes) -> str:

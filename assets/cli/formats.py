@@ -44,7 +44,7 @@ def write(answer: duckdb.DuckDBPyRelation, format: Format) -> None:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(text.columns)
         while rows := text.fetchmany(10_000):
-            writer.writerows([[v and printable(v) for v in row] for row in rows] if sys.stdout.isatty() else rows)
+            writer.writerows([_shown(value) for value in row] for row in rows)
     else:
         _write_json(json_rows(answer))
 
@@ -54,10 +54,15 @@ def write_rows(rows: Sequence[Mapping[str, Any]], format: Format) -> None:
     if format is Format.json:
         _write_json(json.dumps(row, ensure_ascii=False, default=str) for row in rows)
         return
-    flat = [dict(_flat(row)) for row in rows]
+    flat = [{name: _shown(value) for name, value in _flat(row)} for row in rows]
     writer = csv.DictWriter(sys.stdout, list(dict.fromkeys(name for row in flat for name in row)), lineterminator="\n")
     writer.writeheader()
     writer.writerows(flat)
+
+
+def _shown(value: Any) -> Any:
+    """A value as it is; on a terminal a text without what moves it."""
+    return printable(value) if isinstance(value, str) and sys.stdout.isatty() else value
 
 
 def _flat(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -87,5 +92,5 @@ def _write_json(rows: Iterable[str]) -> None:
     """A list with a line a row."""
     sys.stdout.write("[")
     for number, row in enumerate(rows):
-        sys.stdout.write(f",\n{row}" if number else row)
+        sys.stdout.write(_shown(f",\n{row}" if number else row))
     sys.stdout.write("]\n")

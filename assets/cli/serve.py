@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import sys
@@ -64,7 +65,9 @@ def mcp(
 
     lake = Lake(settings, MEMORY_MB)
     if not http:
-        take_interrupts()  # a thread that waits for the agent's next line keeps an exception from ending the process
+        # A thread that waits for the agent's next line keeps an exception from ending the process.
+        take_interrupts()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         server(lake).run("stdio")
         return
     import uvicorn

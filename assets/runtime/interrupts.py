@@ -1,4 +1,4 @@
-"""Ctrl-C inside a step, and before and after a command's own work.
+"""Ctrl-C, or SIGTERM, inside a step, and before and after a command's own work.
 
 Dagster raises its own exception for it, which asyncio wraps and dbt takes for a model's error; both stop cleanly for
 `KeyboardInterrupt`. Dagster keeps only the name of a step's exception, so interrupts are recognised by name.
@@ -42,15 +42,18 @@ def take_interrupts() -> bool:
 
 @contextmanager
 def plain_interrupts() -> Iterator[None]:
-    """Within the block, Ctrl-C raises Python's own `KeyboardInterrupt`; only the main thread receives signals."""
+    """Within the block, Ctrl-C and SIGTERM raise Python's own `KeyboardInterrupt`; only the main thread receives signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    before = {signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler)}
+    # Whoever answers Ctrl-C then, as asyncio does, which ends its tasks.
+    before[signal.SIGTERM] = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for which, handler in before.items():
+            signal.signal(which, handler)
 
 
 _readers: list[int] = []

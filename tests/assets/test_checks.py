@@ -1,15 +1,17 @@
 """The asset checks, run by Dagster on small warehouses: healthy rows pass, each seeded fault fails exactly its checks."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from shutil import copyfile
 
 import dagster as dg
 import duckdb
+import pyarrow
 import pytest
 
 from assets.defs.checks.catalog import MARTS, REGIMES
-from assets.defs.checks.factory import Check, check_step
+from assets.defs.checks.factory import Check, as_markdown, check_step
 from assets.defs.checks.steps import asset_checks
 from assets.defs.resources import SettingsResource
 from pipelines import warehouse
@@ -512,3 +514,11 @@ def test_ten_months_of_real_data_block_nothing_and_warn_of_missing_venues(tmp_pa
         "marts.fct_candles.freshness": {"hyperliquid", "kraken_futures"},
         "marts.fct_open_interest.freshness": {"binance_usdm", "bybit_linear", "kraken_futures"},
     }
+
+
+def test_what_a_venue_sent_is_text_in_the_ui() -> None:
+    hostile = "![x](http://a.test/x.png) [y](javascript:z) <img src=x> `a` | &lt; \x1b[2J\u202eb\nc"
+    [_, _, row] = as_markdown(pyarrow.table({"coin": [hostile], "n": [-0.5]})).splitlines()
+    cell = row.removeprefix("| ").removesuffix(" | -0.5 |")
+    assert not re.search(r"(?<!\\)[`\[\]<|&]", cell) and not re.search(r"[\x1b\u202e]", cell)
+    assert re.sub(r"\\(.)", r"\1", cell) == hostile.replace("\x1b", "\ufffd").replace("\u202e", "\ufffd").replace("\n", " ")

@@ -332,3 +332,27 @@ def test_any_name_of_a_folder(tmp_path: Path, name: str) -> None:
     assert_good(read(folder, candles_1h__csv=CSV))
     (tmp_path / "link").symlink_to(folder)
     assert_good(read_series(tmp_path / "link"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("candles_1h.csv.gz", gzip.compress(CSV.encode())[:-6], "can't be unpacked (Compressed file ended before"),
+        ("candles_1h.csv.gz", gzip.compress(CSV.encode(), mtime=0)[:-8] + 8 * b"x", "can't be unpacked (CRC check failed"),
+        ("candles_1h.csv.zst", zstandard.compress(1000 * CSV.encode())[:-6], "can't be unpacked ("),
+        ("candles_1h.json", 100_000 * b"[", "can't be read as JSON (values within values)"),
+        ("candles_1h.json", b'[{"timestamp": ' + 50_000 * b'{"a": ' + b"1" + 50_000 * b"}" + b"}]", "(values within values)"),
+        ("candles_1h.csv", f"{HEADER}\n{200_000 * '9'}\n".encode(), "candles_1h.csv"),
+    ],
+    ids=["cut gzip", "damaged gzip", "cut zstd", "deep lists", "deep objects", "long value"],
+)
+def test_a_file_that_is_cut_or_has_no_end_is_refused_in_one_line(name: str, content: bytes, says: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(SeriesError) as refused:
+        read_series(tmp_path)
+    assert says in str(refused.value) and str(refused.value).count("\n") == 0
+
+
+def test_a_packed_text_may_be_of_any_encoding(tmp_path: Path) -> None:
+    (tmp_path / "candles_1h.csv.gz").write_bytes(gzip.compress(CSV.encode("utf-16")))
+    assert_good(read_series(tmp_path))

@@ -5,6 +5,7 @@ are in the check's metadata, with the reason why it blocks or warns. Many checks
 all their queries; each check has its own `blocking`, and any of them can be selected alone.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,8 +18,11 @@ from pandera.errors import SchemaErrors
 
 from assets.defs.resources import SettingsResource
 from pipelines import warehouse
+from pipelines.errors import printable
 
 SHOWN = 20
+#: What Markdown takes for more than text.
+_MARKS = re.compile(r"[\\`\[\]<|&]")
 #: What an operator does about a check that blocks, and about one that warns.
 BLOCKED = (
     "`perps run`, which makes the tables again. If the check fails again, `perps explain` goes from a row of a fact to the bytes "
@@ -121,10 +125,10 @@ def shown(rows: pyarrow.Table, count: int, blocking: bool) -> dict[str, object]:
 
 
 def as_markdown(rows: pyarrow.Table) -> str:
-    """Rows as a Markdown table; empty where there are none."""
+    """Rows as a Markdown table, in which what a venue sent is text and no link, picture or HTML; empty where there are none."""
     if not rows.num_rows:
         return ""
-    cells = ([_text(value).replace("|", "\\|") for value in row.values()] for row in rows.to_pylist())
+    cells = ([_MARKS.sub(r"\\\g<0>", printable(_text(value))) for value in row.values()] for row in rows.to_pylist())
     lines = [rows.column_names, ["---"] * rows.num_columns, *cells]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
