@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -42,7 +43,9 @@ def docs(port: Annotated[int, typer.Option(help="of the documentation")] = 8081)
     config = str(Path(__file__).parents[2] / "mkdocs.yml")
     with until_stopped(), tempfile.TemporaryDirectory(prefix="perplake-docs-") as site:
         mkdocs = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--config-file", config, "--site-dir", site]
-        if subprocess.run(mkdocs, check=False, start_new_session=True).returncode:  # Ctrl-C is this process's, which ends it
+        environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+        # Ctrl-C is this process's, which ends it.
+        if subprocess.run(mkdocs, check=False, env=environment, start_new_session=True).returncode:
             raise ValueError("the documentation could not be built; what MkDocs says is above")
         typer.echo(f"the documentation is on http://127.0.0.1:{port}; Ctrl-C stops it")
         pages = KnownHosts(StaticFiles(directory=site, html=True), Settings().ui_hosts)
