@@ -29,6 +29,7 @@ import duckdb
 from assets.defs.renamed import RENAMED, OldNames
 from assets.runtime.outcomes import ranges
 from pipelines import warehouse
+from pipelines.errors import WarehouseMismatch
 from pipelines.meta_tables import create_meta_table, quoted
 from pipelines.registry import datasets
 
@@ -93,7 +94,7 @@ def copy_marts(database: Path, out: Path, models: Mapping[str, str | None], run:
         connection.execute("SET TimeZone = 'UTC'; SET preserve_insertion_order = false")
         connection.execute(f'ATTACH {quoted(str(database.resolve()))} AS "{catalog}"; USE "{catalog}"')
         if not (relations := _columns(connection, catalog, "marts")):
-            raise warehouse.WarehouseMismatch(f"{database} has no marts to publish: {warehouse.NOT_MADE_YET}")
+            raise WarehouseMismatch(f"{database} has no marts to publish: {warehouse.NOT_MADE_YET}")
         marts = [Mart(name, relations[name], model) for name, model in models.items() if name in relations]
         _note_partitions(connection, marts)
         connection.execute(f'ATTACH {quoted(str(draft.resolve()))} AS "{catalog}_copy"; USE "{catalog}_copy"')
