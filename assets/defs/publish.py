@@ -1,6 +1,6 @@
 """Publishing as assets: the marts as one read-only DuckDB file and as Parquet, and the report. Each is replaced in one step.
 
-    marts, meta ──► published/perplake.duckdb ──► published/parquet/, report.html, regimes.html, claims.html
+    marts, meta ──► published/perplake.duckdb ──► published/parquet/, report.html
 
 A reader with the old file open reads on in it; one who opens it during a run gets the whole old one. The warehouse itself is
 only the writer's. Only what changed is written (`assets.defs.snapshot`). Renamed tables and columns keep their old names for one
@@ -101,11 +101,11 @@ def failed_checks(instance: dg.DagsterInstance, keys: Sequence[dg.AssetCheckKey]
     deps=[COPY],
     backfill_policy=dg.BackfillPolicy.single_run(),
     group_name="serving",
-    kinds={"html", "matplotlib"},
-    description="Self-contained pages on the market, its regimes and public claims, and a picture of the main figure.",
+    kinds={"html"},
+    description="One self-contained page: the market by asset and venue, regimes and forecasts, coverage, checks, claims.",
 )
 def report(context: dg.AssetExecutionContext, settings: SettingsResource) -> dg.MaterializeResult[None]:
-    """Draw the report from the published copy."""
+    """Write the report from the published copy."""
     from assets.report.page import write_report
 
     out = settings.resolve().published

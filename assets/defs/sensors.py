@@ -77,7 +77,7 @@ def notices(published: Path, since: Sequence[str] = ()) -> list[Notice]:
         )
     auroc, verdict = scored or (None, "")
     score = f"Its score: AUROC {auroc:.2f}, {verdict}." if auroc is not None and not isnan(auroc) else "It has no score yet."
-    link = f"Scorecard: {(published.parent / 'regimes.html').resolve().as_uri()}"
+    link = f"Scorecard: {(published.parent / 'report.html').resolve().as_uri()}#scorecard"
     result = []
     for signal in found:
         text = f"{signal.reasons} {score}" if signal.kind == "red_flag" else signal.reasons

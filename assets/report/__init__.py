@@ -1,8 +1,8 @@
-"""The report: HTML pages that open offline, and a PNG of the main figure, from the marts alone.
+"""The report: one HTML page that opens offline and answers questions, from the marts alone.
 
-    DuckDB file ──► marts.Marts ──► figure, regimes, claims ──► page.write_report (*.html.j2) ──► HTML and PNG
+    DuckDB file ──► marts.Marts ──► series, regimes, claims ──► page.write_report (*.html.j2, *.js, *.css) ──► report.html
 
-`figure` draws, `regimes` and `claims` compute the values of their pages.
+`series` reads what `report.js` draws, `regimes` and `claims` compute the values of their views.
 
 Alone: ``write_report(Path("perplake.duckdb"), Path("out"))``.
 """

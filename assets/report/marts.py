@@ -15,10 +15,10 @@ import pandas as pd
 
 from assets.regimes.forecasts import schemas
 from assets.regimes.tables import TABLES
-from assets.report import claims
+from assets.report import claims, series
 from assets.report.claims import Answer
 
-MAX_ASSETS = 4
+MAX_ASSETS = 30
 _FIRST_ASSETS = ("BTC", "ETH")
 _ON_DEMAND = ("forecasts", "events", "scorecard", "changes")
 """Tables `regime_<name>`, which only runs with `--forecasts` make."""
@@ -32,34 +32,34 @@ class Marts:
     daily: pd.DataFrame
     labels: pd.DataFrame
     posture: pd.DataFrame
-    venues: pd.DataFrame
     coverage: pd.DataFrame
     forecasts: pd.DataFrame
     events: pd.DataFrame
     scorecard: pd.DataFrame
     changes: pd.DataFrame
     claims: list[Answer]
+    series: dict[str, Any]
 
     @classmethod
     def read(cls, db_path: Path) -> Marts:
         """Read a DuckDB file, opened read only. Raises ValueError where the marts are empty."""
         with duckdb.connect(str(db_path), read_only=True) as db:
-            run, daily, labels, posture, venues, coverage = (
+            run, daily, labels, posture, coverage = (
                 db.sql(f"select * from {table}").df()
                 for table in (
                     "meta.scope",
                     "marts.daily_assets",
                     "marts.regime_labels",
                     "marts.regime_posture",
-                    "marts.daily_venues",
                     "marts.coverage_daily",
                 )
             )
             on_demand = {name: _table_or_empty(db, f"regime_{name}") for name in _ON_DEMAND}
             answers = [] if run["origin"].eq("synthetic").any() else claims.answers(db)
-        if run.empty or daily.empty:
-            raise ValueError(f"{db_path}: meta.scope or marts.daily_assets is empty; load a window first")
-        return cls(run.iloc[-1].to_dict(), daily, labels, posture, venues, coverage, **on_demand, claims=answers)
+            if run.empty or daily.empty:
+                raise ValueError(f"{db_path}: meta.scope or marts.daily_assets is empty; load a window first")
+            drawn = series.read(db, _largest(daily))
+        return cls(run.iloc[-1].to_dict(), daily, labels, posture, coverage, **on_demand, claims=answers, series=drawn)
 
     @property
     def synthetic(self) -> bool:
@@ -74,10 +74,16 @@ class Marts:
 
     @property
     def assets(self) -> list[str]:
-        """At most `MAX_ASSETS` assets: BTC and ETH if loaded, then those with the most volume."""
-        by_volume = self.daily.groupby("asset")["volume_usd"].sum().sort_values(ascending=False).index
-        first = [asset for asset in _FIRST_ASSETS if asset in by_volume]
-        return (first + [asset for asset in by_volume if asset not in first])[:MAX_ASSETS]
+        """The assets that the page shows."""
+        names: list[str] = self.series["names"]
+        return names
+
+
+def _largest(daily: pd.DataFrame) -> list[str]:
+    """At most `MAX_ASSETS` assets: BTC and ETH if loaded, then those with the most volume."""
+    by_volume = daily.groupby("asset")["volume_usd"].sum().sort_values(ascending=False).index
+    first = [asset for asset in _FIRST_ASSETS if asset in by_volume]
+    return (first + [asset for asset in by_volume if asset not in first])[:MAX_ASSETS]
 
 
 def _table_or_empty(db: duckdb.DuckDBPyConnection, name: str) -> pd.DataFrame:

@@ -1,85 +1,90 @@
-"""The report's pages: read the marts, draw the figures, fill the templates, write the pages and `report.png`.
+"""The report's page: read the marts, fill the templates, write `report.html`.
 
-`report.html` shows the market, `regimes.html` the forecasts and their skill (`assets.report.regimes`), `claims.html` common
-claims about the market and whether the data support them. Style and pictures are inside a page, which refers to nothing but
-the other pages, so it can be mailed and opens without a network.
+The page is one file: data, style, script and the charting library (`vendor/`: uPlot) are inside, so it can be mailed and opens
+without a network; its content security policy lets it load nothing, and lets no script run but its own. `report.js` draws the
+market and the assets from the JSON of `assets.report.series`; the tables on forecasts (`assets.report.regimes`), coverage,
+checks and claims are HTML.
 
 Alone: ``write_report(Path("perplake.duckdb"), Path("out"))``.
 """
 
 import re
 from base64 import b64encode
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Hashable, Iterable
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
-from matplotlib.figure import Figure
 
 from assets.regimes.thresholds import REGIMES
-from assets.report import figure, regimes
+from assets.report import regimes
 from assets.report.marts import Marts
 from assets.report.outcomes import CheckOutcome
 
-PAGES = {"report.html": "Market", "regimes.html": "Regimes, risk and warnings", "claims.html": "Claims"}
 TABLE_DAYS = 14
+_FOLDER = Path(__file__).parent
+_OLD_PAGES = ("regimes.html", "claims.html", "report.png")
+"""What older versions wrote beside the page; it would stay and grow stale."""
 
 
 def write_report(
     db_path: Path, out_dir: Path, checks: Iterable[CheckOutcome] = (), *, generated_at: datetime | None = None
 ) -> dict[str, Any]:
-    """Write the `PAGES` and `report.png` of the warehouse at `db_path` into `out_dir` (made if absent).
+    """Write `report.html` of the warehouse at `db_path` into `out_dir` (made if absent).
 
     `checks` are the run's checks; those that failed are shown, errors first. Returns what was written:
-    `html` and `png` (paths), `assets`, `days`, `synthetic`, `checks_failed`.
+    `html` (path), `bytes`, `assets`, `days`, `synthetic`, `checks_failed`.
     """
     marts, checks = Marts.read(Path(db_path)), list(checks)
     failed = [check for check in checks if not check.passed]
-    caption = f"{marts.mode} · {_date(marts.run['window_start'])} to {_date(marts.run['window_end'])}"
-    figures = {
-        asset: figure.market(
-            asset, _rows_of(marts.daily, asset), _rows_of(marts.labels, asset), caption, synthetic=marts.synthetic
-        )
-        for asset in marts.assets
-    }
-    pictures = {asset: figure.png(drawn) for asset, drawn in figures.items()}
-
-    out_dir.mkdir(parents=True, exist_ok=True)
-    html, png = out_dir / "report.html", out_dir / "report.png"
-    png.write_bytes(pictures[marts.assets[0]])
-    shared = {
+    forecasts = regimes.backtests(marts)
+    outcomes = regimes.outcomes_of(marts, forecasts)
+    script = "\n".join(Path(_FOLDER, name).read_text(encoding="utf-8") for name in ("vendor/uPlot.iife.min.js", "report.js"))
+    values = {
         "run": marts.run,
         "synthetic": marts.synthetic,
         "mode": marts.mode,
-        "pages": PAGES,
         "regimes": REGIMES,
-    }
-    by_page: dict[str, dict[str, Any]] = {
-        "report.html": {
-            "table_days": TABLE_DAYS,
-            "warehouse": str(db_path),
-            "generated_at": generated_at or datetime.now(UTC),
-            "pictures": pictures,
-            "shares": _picture(figure.shares, marts.venues, caption, marts),
-            "coverage_picture": _picture(figure.coverage, marts.coverage, caption, marts),
-            "last_days": _last_days(marts),
-            "coverage": _coverage(marts.coverage),
-            "checks": checks,
-            "failed": sorted(failed, key=lambda check: (not check.is_error, check.name)),
+        "assets_left_out": int(marts.daily["asset"].nunique()) - len(marts.assets),
+        "first": f"{marts.daily['day'].min():%Y-%m-%d}",
+        "last": f"{marts.daily['day'].max():%Y-%m-%d}",
+        "warehouse": str(db_path),
+        "generated_at": generated_at or datetime.now(UTC),
+        "coverage": _coverage(marts.coverage),
+        "checks": checks,
+        "failed": sorted(failed, key=lambda check: (not check.is_error, check.name)),
+        "claims": marts.claims,
+        "table_days": TABLE_DAYS,
+        **regimes.context(marts, forecasts, outcomes),
+        "data": {
+            "origin": "synthetic" if marts.synthetic else marts.run["origin"],
+            "synthetic": marts.synthetic,
+            "regimes": {
+                name: {"title": _name(name), "meaning": regime.meaning, "colour": regime.colour, "is_marked": bool(regime.rule)}
+                for name, regime in REGIMES.items()
+            },
+            "reasons": _last_days(marts),
+            **marts.series,
+            **regimes.drawn(marts, forecasts, outcomes),
         },
-        "regimes.html": regimes.context(marts, caption),
-        "claims.html": {"claims": marts.claims},
+        "style": Markup(
+            "\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in ("vendor/uPlot.min.css", "report.css"))
+        ),
+        "script": Markup(script),
+        "script_hash": b64encode(sha256(script.encode()).digest()).decode("ascii"),
     }
-    environment = _environment()
-    for page, values in by_page.items():
-        template = environment.get_template(f"{page}.j2")
-        (out_dir / page).write_text(template.render(**shared, **values, page=page), encoding="utf-8")
+    out_dir.mkdir(parents=True, exist_ok=True)
+    html = out_dir / "report.html"
+    html.write_text(_environment().get_template("report.html.j2").render(values), encoding="utf-8", newline="")
+    for name in _OLD_PAGES:
+        (out_dir / name).unlink(missing_ok=True)
     return {
         "html": html,
-        "png": png,
+        "bytes": html.stat().st_size,
         "assets": marts.assets,
         "days": int(marts.daily["day"].nunique()),
         "synthetic": marts.synthetic,
@@ -87,52 +92,68 @@ def write_report(
     }
 
 
-def _rows_of(table: pd.DataFrame, asset: str) -> pd.DataFrame:
-    return table[table["asset"] == asset]
-
-
-def _picture(draw: Callable[..., Figure], table: pd.DataFrame, caption: str, marts: Marts) -> bytes | None:
-    return None if table.empty else figure.png(draw(table, caption, synthetic=marts.synthetic))
-
-
 def _last_days(marts: Marts) -> dict[str, list[dict[Hashable, Any]]]:
-    """By asset the labels of the last `TABLE_DAYS` days, newest first, reasons as a list (units joined to their numbers)."""
+    """By asset the labels of the last `TABLE_DAYS` days with their reasons, newest first."""
     since = marts.daily["day"].max() - pd.Timedelta(days=TABLE_DAYS - 1)
-    recent = marts.labels[marts.labels["day"] >= since].sort_values("day", ascending=False)
-    unbroken = recent["reasons"].str.replace(r"(?<=[\d.]) (?=%|h\b)", "\u00a0", regex=True)
-    recent = recent.assign(reasons=unbroken.str.split("; "))
-    return {asset: _rows_of(recent, asset).to_dict("records") for asset in marts.assets}
+    recent = marts.labels[(marts.labels["day"] >= since) & marts.labels["asset"].isin(marts.assets)]
+    recent = recent.assign(day=recent["day"].dt.strftime("%Y-%m-%d")).sort_values("day", ascending=False)
+    columns = ["day", "label", "confidence", "reasons"]
+    return {str(asset): rows[columns].to_dict("records") for asset, rows in recent.groupby("asset")}
 
 
 def _coverage(table: pd.DataFrame) -> list[dict[Hashable, Any]]:
-    """By dataset and venue: observations expected and seen, days with gaps and days without any, over the window."""
+    """By dataset, venue and source: observations expected and seen over the window, days with gaps and without any, `strip`."""
+    keys = ["dataset", "venue", "source"]
     days = table.assign(
         short=(table["seen"] < table["expected"]) & (table["seen"] > 0), none=(table["seen"] == 0) & (table["expected"] > 0)
     )
-    summed = days.groupby(["dataset", "venue"], as_index=False).agg(
-        expected=("expected", "sum"), seen=("seen", "sum"), short=("short", "sum"), none=("none", "sum")
-    )
-    summed["coverage"] = (summed["seen"] / summed["expected"]).where(summed["expected"] > 0)
-    return summed.to_dict("records")
+    sums = days.groupby(keys)[["expected", "seen", "comparable", "short", "none"]].sum()
+    sums["coverage"] = (sums["seen"] / sums["expected"]).where(sums["expected"] > 0)
+    window = pd.date_range(table["day"].min(), table["day"].max()) if len(table) else pd.DatetimeIndex([])
+    strips = {key: _strip(rows.set_index("day")["coverage"].reindex(window)) for key, rows in table.groupby(keys)}
+    return sums.assign(strip=pd.Series(strips, sums.index, dtype=object)).reset_index().to_dict("records")
+
+
+def _strip(coverage: pd.Series) -> list[dict[str, Any]]:
+    """Runs of days of like coverage, for a strip a day wide each: `start`, `days`, `level` 0 to 4 or None, and a `text`."""
+    level = (coverage * 4).apply(lambda share: share if pd.isna(share) else max(1, int(share)) if share > 0 else 0)
+    runs = []
+    for _, run in coverage.groupby(level.fillna(-1).ne(level.fillna(-1).shift()).cumsum()):
+        own = level[run.index[0]]
+        said = (
+            "unknown" if pd.isna(own) else f"{run.min():.0%} to {run.max():.0%}" if run.min() < run.max() else f"{run.min():.0%}"
+        )
+        runs.append(
+            {
+                "start": (run.index[0] - coverage.index[0]).days,
+                "days": len(run),
+                "level": None if pd.isna(own) else int(own),
+                "text": f"{run.index[0]:%Y-%m-%d} to {run.index[-1]:%Y-%m-%d}: {said}".replace("%", " %"),
+            }
+        )
+    return runs
 
 
 def _environment() -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader(_FOLDER),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    # `tojson` writes <, > and & as escapes, so that no text of the data ends the script element or opens a comment in it.
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     environment.filters |= {
-        "date": _date,
+        "date": lambda moment: f"{pd.Timestamp(moment):%Y-%m-%d}",
         "minute": lambda moment: f"{pd.Timestamp(moment):%Y-%m-%d %H:%M} UTC",
-        "base64": lambda data: b64encode(data).decode("ascii"),
         "score": lambda number: "–" if pd.isna(number) else f"{round(number, 2) + 0.0:.2f}",  # without a minus before zero
         "sentence": _sentence,
+        "name": _name,
         "whole": lambda number: "–" if pd.isna(number) else f"{number:.0f}",
-        "percent": lambda share: "unknown" if pd.isna(share) else f"{share * 100:.1f} %",
-        "count": lambda number: f"{int(number):,}".replace(",", "\u202f"),
+        "percent": lambda share: "–" if pd.isna(share) else f"{share * 100:.1f}\u00a0%",
+        "count": lambda number: f"{int(number):,}",
+        "raw": lambda value: "" if pd.isna(value) else value,
     }
     return environment
 
@@ -143,5 +164,5 @@ def _sentence(text: str) -> Markup:
     return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", escaped) + ".")
 
 
-def _date(moment: Any) -> str:
-    return f"{pd.Timestamp(moment):%Y-%m-%d}"
+def _name(name: str) -> str:
+    return name.replace("_", " ")

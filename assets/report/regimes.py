@@ -1,13 +1,15 @@
-"""The values of the page `regimes.html`: today, forecasts over time, scorecard, events, false alarms, the audit of labels.
+"""The values of the view of forecasts: today, forecasts over time, scorecard, events, false alarms, the audit of labels.
 
-Everything is read from the marts; nothing is scored here.
+Everything is read from the marts; nothing is scored here. `context` fills the template, `drawn` is what the page draws.
 
-Alone: ``context(Marts.read(path), "caption")``.
+Alone: ``context(marts := Marts.read(path), backtests(marts))``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import re
+from collections.abc import Hashable, Mapping
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,6 @@ from assets.regimes import MARKET, audit, posture
 from assets.regimes.forecasts import plan
 from assets.regimes.forecasts.plan import POOLED, TARGETS
 from assets.regimes.thresholds import RULE_FEATURES
-from assets.report import figure
 from assets.report.marts import Marts
 
 #: The forecasts that the page shows by day: title, target, method.
@@ -25,18 +26,22 @@ HEADLINES = {"risk": ("Risk state", *plan.RISK), "warning": ("Early warning", *p
 _FALSE_ALARMS_SHOWN = 10
 
 
-def context(marts: Marts, caption: str) -> dict[str, Any]:
-    """The values of `regimes.html.j2`; empty lists where no run has made forecasts."""
+def backtests(marts: Marts) -> dict[str, pd.DataFrame]:
+    """The forecasts of each of `HEADLINES` by asset and day."""
+    return {name: _backtest(marts, target, method) for name, (_, target, method) in HEADLINES.items()}
+
+
+def context(marts: Marts, forecasts: dict[str, pd.DataFrame], outcomes: pd.DataFrame) -> dict[str, Any]:
+    """The values of `forecasts.html.j2`; empty lists where no run has made forecasts."""
     assets = [*marts.assets, *([MARKET] if (marts.labels["asset"] == MARKET).any() else [])]
-    forecasts = {name: _backtest(marts, target, method) for name, (_, target, method) in HEADLINES.items()}
-    outcomes = _outcomes(marts, forecasts)
     pooled = marts.scorecard[(marts.scorecard["asset"] == POOLED)].sort_values("auroc", ascending=False)
+    scores = {target: rows.to_dict("records") for target in TARGETS if len(rows := pooled[pooled["target"] == target])}
     return {
         "outlook": _outlook(marts, assets, forecasts),
-        "histories": _histories(marts, assets, forecasts, caption),
-        "scorecard": {target: rows.to_dict("records") for target in TARGETS if len(rows := pooled[pooled["target"] == target])},
+        "postures": _postures(marts, assets),
+        "posture_rule": posture,
+        "scorecard": {target: [row | {"sentence": sentence(row)} for row in rows] for target, rows in scores.items()},
         "methods_without_forecasts": _methods_without_forecasts(marts),
-        "calibration": _calibration(marts, forecasts, outcomes, caption),
         "nowcasts": _nowcasts(marts, assets),
         "events": _events(marts, assets, forecasts["warning"]),
         "false_alarms": _false_alarms(marts, forecasts["warning"], outcomes),
@@ -53,6 +58,49 @@ def context(marts: Marts, caption: str) -> dict[str, Any]:
     }
 
 
+def drawn(marts: Marts, forecasts: dict[str, pd.DataFrame], outcomes: pd.DataFrame) -> dict[str, Any]:
+    """What the page draws: by asset the probabilities and flags of each headline by day, and the calibration of each."""
+    days = pd.DatetimeIndex(marts.series["days"])
+    by_asset: dict[str, dict[str, list[float | None]]] = {}
+    for name, rows in forecasts.items():
+        for asset, own in rows[rows["asset"].isin(marts.assets)].groupby("asset"):
+            by_day = own.set_index("day").reindex(days)
+            by_asset.setdefault(str(asset), {}).update(
+                {
+                    f"{name}_probability": [None if isnan(p) else round(p, 4) for p in by_day["probability"]],
+                    f"{name}_flag": [None if pd.isna(flag) else int(flag) for flag in by_day["flag"]],
+                }
+            )
+    about = {
+        name: {"title": title, "about": f"{TARGETS[target].description} (method {method.replace('_', ' ')})"}
+        for name, (title, target, method) in HEADLINES.items()
+    }
+    return {"forecasts": by_asset, "headlines": about, "calibration": _calibration(forecasts, outcomes)}
+
+
+def sentence(row: Mapping[Hashable, Any]) -> str:
+    """What a row of the scorecard says, in one plain sentence."""
+    if isnan(row["auroc"]):
+        return "Not scored: the target followed all days or none."
+    parts = [f"It gave the higher probability to the day before the target in {row['auroc']:.0%} of pairs of days (chance: 50 %)"]
+    parts[0] += _against(row["auroc_over_volatility_low"], row["auroc_over_volatility_high"])
+    if not isnan(row["recall_events"]):
+        alarms = row["false_alarms_per_year"]
+        parts.append(f"its flags came before {row['recall_events']:.0%} of {row['events']:,.0f} events")
+        parts[-1] += "" if isnan(alarms) else f", with {alarms:.1f} false alarms a year and asset"
+    if row["verdict"] == "insufficient":
+        parts.append("too few events to judge")
+    return re.sub(r"(?<=\d)%", " %", "; ".join(parts)) + "."
+
+
+def _against(low: float, high: float) -> str:
+    """A difference from 7-day volatility alone by its 95 % interval; empty where it has none, or is that of itself."""
+    if isnan(low) or low == high == 0:
+        return ""
+    better = "better than" if low > 0 else "worse than" if high < 0 else "no better and no worse than"
+    return f", {better} 7-day volatility alone"
+
+
 def _backtest(marts: Marts, target: str, method: str) -> pd.DataFrame:
     """Backtest of one method and target, with `rank`: the share of the asset's past year with a lower probability."""
     rows = marts.forecasts
@@ -62,33 +110,18 @@ def _backtest(marts: Marts, target: str, method: str) -> pd.DataFrame:
 
 
 def _outlook(marts: Marts, assets: list[str], forecasts: dict[str, pd.DataFrame]) -> list[dict[Hashable, Any]]:
-    """For each asset the last day's label with its reasons, that day's forecasts, and the posture."""
+    """For each asset the last day's label with its reasons, and that day's forecasts."""
     last = marts.labels.sort_values("day").groupby("asset", as_index=False).last()
     for name, rows in forecasts.items():
         columns = rows[["asset", "day", "probability", "flag", "rank"]].add_prefix(f"{name}_")
         last = last.merge(columns.rename(columns={f"{name}_asset": "asset", f"{name}_day": "day"}), "left")
-    postures = {(row["asset"], row["day"]): posture.describe(row) for row in marts.posture.to_dict("records")}
-    return [
-        {**row, "posture": postures.get((asset, row["day"]), posture.describe({}))}
-        for asset in assets
-        for row in last[last["asset"] == asset].to_dict("records")
-    ]
+    return [row for asset in assets for row in last[last["asset"] == asset].to_dict("records")]
 
 
-def _histories(marts: Marts, assets: list[str], forecasts: dict[str, pd.DataFrame], caption: str) -> dict[str, bytes]:
-    """For each asset with forecasts a picture of both probabilities over time, their flags, and the warning's events."""
-    pictures = {}
-    for asset in assets:
-        panels = {
-            f"{title}: {TARGETS[target].description} ({method.replace('_', ' ')})": forecasts[name][
-                forecasts[name]["asset"] == asset
-            ]
-            for name, (title, target, method) in HEADLINES.items()
-        }
-        if not all(rows.empty for rows in panels.values()):
-            events = marts.events[(marts.events["asset"] == asset) & (marts.events["target"] == plan.WARNING[0])]
-            pictures[asset] = figure.png(figure.history(asset, panels, events, caption, synthetic=marts.synthetic))
-    return pictures
+def _postures(marts: Marts, assets: list[str]) -> list[dict[Hashable, Any]]:
+    """The rows of the posture of each asset's last day."""
+    last = marts.posture.sort_values("day").groupby("asset").last()
+    return last.loc[[asset for asset in assets if asset in last.index]].reset_index().to_dict("records")
 
 
 def _methods_without_forecasts(marts: Marts) -> list[str]:
@@ -100,7 +133,7 @@ def _methods_without_forecasts(marts: Marts) -> list[str]:
     return sorted(set(METHODS) - set(marts.forecasts["method"]))
 
 
-def _outcomes(marts: Marts, forecasts: dict[str, pd.DataFrame]) -> pd.DataFrame:
+def outcomes_of(marts: Marts, forecasts: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """`asset`, `day` and a column for each target (0, 1 or null), as in the scorecard; no rows without forecasts."""
     if all(rows.empty for rows in forecasts.values()):
         return marts.daily[["asset", "day"]].head(0).assign(**dict.fromkeys(TARGETS, np.nan))
@@ -115,16 +148,17 @@ def _with_outcome(forecasts: pd.DataFrame, outcomes: pd.DataFrame, target: str) 
     return forecasts.merge(outcomes[["asset", "day", target]].dropna(), on=["asset", "day"])
 
 
-def _calibration(marts: Marts, forecasts: dict[str, pd.DataFrame], outcomes: pd.DataFrame, caption: str) -> bytes | None:
-    """Frequency of each target by tenths of its probability, all assets pooled; None without enough forecasts."""
-    curves = {}
-    for name, (_, target, _) in HEADLINES.items():
-        rows = _with_outcome(forecasts[name][forecasts[name]["asset"] != MARKET], outcomes, target)
+def _calibration(forecasts: dict[str, pd.DataFrame], outcomes: pd.DataFrame) -> list[dict[str, Any]]:
+    """Frequency of each headline's target by tenths of its probability, all assets pooled; none without enough forecasts."""
+    curves: list[dict[str, Any]] = []
+    for key, (_, target, _) in HEADLINES.items():
+        rows = _with_outcome(forecasts[key][forecasts[key]["asset"] != MARKET], outcomes, target)
         if len(rows) > 10:
             from assets.regimes.forecasts.metrics import reliability
 
-            curves[TARGETS[target].description] = reliability(rows["probability"].to_numpy(), rows[target].to_numpy(float))
-    return figure.png(figure.calibration(curves, caption, synthetic=marts.synthetic)) if curves else None
+            curve = reliability(rows["probability"].to_numpy(), rows[target].to_numpy(float)).round(4)
+            curves.append({"heading": TARGETS[target].description} | {str(name): curve[name].tolist() for name in curve})
+    return curves
 
 
 def _nowcasts(marts: Marts, assets: list[str]) -> list[dict[Hashable, Any]]:

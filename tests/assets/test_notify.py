@@ -111,7 +111,7 @@ def test_a_change_and_a_flag_are_sent_once(
         "BTC: red flag (2025-10-10)",
     ]
     assert "a deep low" in got[0]["message"] and "No advice." in got[0]["message"]
-    assert "leverage of at most 3.1" in got[0]["message"] and "regimes.html" in got[0]["message"]
+    assert "leverage of at most 3.1" in got[0]["message"] and "report.html#scorecard" in got[0]["message"]
     assert "31% for a low 10 % or more" in got[1]["message"] and "AUROC 0.57, insufficient" in got[1]["message"]
     with reading(settings.published / "perplake.duckdb") as db:
         assert [message["signal"] for message in got] == [json.loads(line(signal)) for signal in signals(db)]

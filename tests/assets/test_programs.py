@@ -63,6 +63,38 @@ def test_the_examples_of_the_page_on_python_run(
     assert "the response, byte for byte" in capsys.readouterr().out
 
 
+def test_what_venues_have_of_assets_sums_to_both_and_differs_as_their_pairs_do(reference: Reference) -> None:
+    """`daily_asset_venues` beside the marts that sum or subtract the same numbers on another way; null where they are null."""
+    sums = """
+        with parts as (select day, {key}, sum({measure}) as measure from marts.daily_asset_venues where {which} group by all),
+        pairs as (select p.measure, t.{total} as total from parts as p inner join marts.{table} as t using (day, {key}))
+        select count(*), count(measure),
+            bool_and(measure is not distinct from total or abs(measure - total) <= 1e-9 * total)
+        from pairs
+    """
+    for table, key, which, measures in (
+        ("daily_venues", "venue", "true", {"volume_usd": "volume_usd", "oi_usd": "oi_usd"}),
+        ("daily_assets", "asset", "true", {"volume_usd": "volume_usd", "oi_usd": "oi_usd", "liq_long_usd": "liq_long_usd"}),
+        ("daily_liquidations", "asset", "liq_is_complete", {"liq_short_usd": "complete_short_usd"}),
+    ):
+        for measure, total in measures.items():
+            [(days, known, are_equal)] = ask(
+                reference.home, sums.format(table=table, key=key, which=which, measure=measure, total=total)
+            )
+            assert days >= known > 0 and are_equal, (table, measure)
+    [(pairs, spread, charged_)] = ask(
+        reference.home,
+        """
+        select count(p.spread_8h), max(abs(p.spread_8h - s.funding_8h + l.funding_8h)),
+            count(*) filter ((p.charged is not distinct from s.funding_charged - l.funding_charged) is not true)
+        from marts.daily_funding_pairs as p
+        left join marts.daily_asset_venues as l on (p.day, p.asset, p.long_venue) = (l.day, l.asset, l.venue)
+        left join marts.daily_asset_venues as s on (p.day, p.asset, p.short_venue) = (s.day, s.asset, s.venue)
+        """,
+    )
+    assert pairs > 0 and spread < 1e-15 and charged_ == 0
+
+
 Frames = Callable[[str], pd.DataFrame]
 
 

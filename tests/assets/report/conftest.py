@@ -39,7 +39,8 @@ def daily_assets(asset: str, seed: int, price: float, origin: str) -> pd.DataFra
             "drawdown_7d": close / pd.Series(high).rolling(7, min_periods=1).max() - 1, "low_vs_prev_close": low_vs_prev,
             "basis": 0.0001, "oi_to_volume": 0.3 + 0.5 * heat, "liq_over_oi": liquidations / oi, "venues_total": 4,
             "price_venues": 4, "funding_venues": 4, "oi_venues": 3, "liq_venues": 1, "coverage_price": 1.0,
-            "coverage_funding": 0.99, "coverage_oi": 0.75, "coverage_liquidations": 0.25, "origin": origin,
+            "coverage_funding": 0.99, "coverage_oi": 0.75, "coverage_liquidations": 0.25, "coverage_liquidations_listed": 0.5,
+            "volume_usd_chained": oi, "funding_weight_known": 0.9, "origin": origin,
             "oi_venue_names": "binance, bybit, kraken",
         }
     )  # fmt: skip
@@ -72,7 +73,55 @@ def daily_venues() -> pd.DataFrame:
     ]  # fmt: skip
     table = pd.concat(rows, ignore_index=True)
     table.loc[table.day.between("2025-04-01", "2025-04-07"), ["oi_usd", "oi_share"]] = np.nan
-    return table
+    covered = dict.fromkeys(["coverage_price", "coverage_funding", "coverage_oi", "coverage_liquidations_listed"], 1.0)
+    return table.assign(
+        **covered, funding_8h=1e-4, instruments=5, coverage_liquidations=(table["venue"] == "kraken").astype(float),
+        suspect_volume_reason=pd.Series(None, table.index, dtype=object),
+    )  # fmt: skip
+
+
+def daily_asset_venues(daily: pd.DataFrame) -> pd.DataFrame:
+    """Each venue's part of each asset; funding is never known on Bybit, and not in April's first week on Kraken."""
+    rng = np.random.default_rng(6)
+    parts = []
+    for n, (venue, share) in enumerate(VENUES.items()):
+        rows = daily[["day", "asset", "volume_usd", "oi_usd"]].assign(venue=venue, instruments=1)
+        rows[["volume_usd", "oi_usd"]] *= share
+        rows["funding_8h"] = daily["funding_8h"] + (n - 1) * 2e-5 + rng.normal(0, 1e-5, len(daily))
+        for name in ("liq_long_usd", "liq_short_usd"):
+            rows[name] = daily[name] if venue == "kraken" else np.nan
+        parts.append(rows.assign(liq_is_complete=rows["liq_long_usd"].notna().map({True: True, False: None})))
+    table = pd.concat(parts, ignore_index=True)
+    unknown = (table["venue"] == "bybit") | ((table["venue"] == "kraken") & table["day"].between("2025-04-01", "2025-04-07"))
+    table.loc[unknown, "funding_8h"] = np.nan
+    return table.assign(funding_instrument_id=table["venue"] + ":X", funding_charged=3 * table["funding_8h"])
+
+
+def daily_funding_spreads(cells: pd.DataFrame) -> pd.DataFrame:
+    rates = cells.pivot(index=["day", "asset"], columns="venue", values="funding_8h")
+    spread = rates.max(axis=1) - rates.min(axis=1)
+    return pd.DataFrame(
+        {
+            "highest_funding_venue": rates.idxmax(axis=1), "lowest_funding_venue": rates.idxmin(axis=1),
+            "highest_funding_rate_8h": rates.max(axis=1), "lowest_funding_rate_8h": rates.min(axis=1), "spread_8h": spread,
+            "spread_apr": spread * 3 * 365, "spread_charged": 3 * spread, "consecutive_days": 1, "venues": rates.count(axis=1),
+            "known_pair_charged": 2 * spread,
+        }
+    ).reset_index()  # fmt: skip
+
+
+def daily_liquidations(daily: pd.DataFrame) -> pd.DataFrame:
+    """One venue with a complete list and one without, each known where `daily` knows liquidations; MARKET is the sum."""
+    known = daily.dropna(subset="liq_long_usd")
+    market = known.groupby("day", as_index=False)[["liq_long_usd", "liq_short_usd"]].sum().assign(asset="MARKET")
+    rows = pd.concat([known, market], ignore_index=True)
+    return pd.DataFrame(
+        {
+            "day": rows["day"], "asset": rows["asset"], "complete_long_usd": rows["liq_long_usd"],
+            "complete_short_usd": rows["liq_short_usd"], "complete_venues": 1, "lower_bound_long_usd": 3 * rows["liq_long_usd"],
+            "lower_bound_short_usd": 3 * rows["liq_short_usd"], "lower_bound_venues": 1, "venues_total": 4,
+        }
+    )  # fmt: skip
 
 
 def coverage_daily() -> pd.DataFrame:
@@ -82,7 +131,8 @@ def coverage_daily() -> pd.DataFrame:
         for venue in list(VENUES)[-venues:] if venues < 4 else list(VENUES):
             seen = np.where(rng.random(DAYS) < 0.05, rng.integers(0, 24, DAYS), 24)
             rows.append(pd.DataFrame({"day": pd.date_range(START, periods=DAYS), "venue": venue, "source": venue,
-                                      "dataset": dataset, "expected": 24, "seen": seen, "coverage": seen / 24}))  # fmt: skip
+                                      "dataset": dataset, "expected": 24, "seen": seen, "comparable": seen,
+                                      "coverage": seen / 24}))  # fmt: skip
     return pd.concat(rows, ignore_index=True)
 
 
@@ -97,6 +147,7 @@ def make_marts(origin: str) -> dict[str, pd.DataFrame]:
     daily = pd.concat(
         [daily_assets(asset, seed, price, origin) for seed, (asset, price) in enumerate(prices.items())], ignore_index=True
     )
+    cells = daily_asset_venues(daily)
     whole = pd.concat([daily, market(daily)], ignore_index=True)
     features, labels = regimes.label(whole)
     others = ("funding_dispersion", "positive_share", "hhi_volume", "dex_volume_share", "market_cap")
@@ -114,10 +165,17 @@ def make_marts(origin: str) -> dict[str, pd.DataFrame]:
         "regime_scorecard": scorecard,
         "regime_changes": audit.changes(features.merge(labels[["day", "asset", "label"]])),
         "daily_venues": daily_venues(),
+        "daily_asset_venues": cells,
+        "daily_funding_spreads": daily_funding_spreads(cells),
+        "daily_liquidations": daily_liquidations(daily),
+        "dim_venues": pd.DataFrame({"venue": list(VENUES), "title": [f"{venue} futures" for venue in VENUES], "kind": "cex"}),
         "coverage_daily": coverage_daily(),
         "daily_industry": daily.groupby("day", as_index=False)[["volume_usd", "oi_usd"]]
         .sum()
-        .assign(venues=3, oi_venues=1, top3_volume_share=1.0, perp_share_of_volume=np.nan),
+        .assign(
+            venues=3, oi_venues=1, top3_volume_share=1.0, perp_share_of_volume=np.nan, funding_8h=1e-4, funding_weight_known=1.0,
+            volume_usd_chained=2e9, oi_usd_chained=1e9,
+        ),
         "scope": pd.DataFrame(
             {
                 "origin": [origin], "mode": ["synthetic:seed=7" if origin == "synthetic" else "recorded:series"],
