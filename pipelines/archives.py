@@ -1,10 +1,11 @@
-"""Public archives in S3: files of a day or a month, listed, checked by their checksums, and read as columns.
+"""Public archives: files of a day or a month, listed, checked by what is stated of them, each a page in landing.
 
-A bucket is listed by S3's first listing API (`prefix`, `marker`), since it is public and takes no signature. `Files.listed` turns
-a window into requests for the files that are there: months where a whole month is asked, days else. Each file is one request and
-one page in landing, so that memory is that of a file. `Checked` requests a file with its `.CHECKSUM` (sha256), and `read_zip`
-makes columns of the CSV inside. A file may be replaced: what the listing says of it (ETag, size) is part of its request, so that
-another file under the same name is requested anew. Times in milliseconds, UTC.
+`Files` turns a window into requests for the files that are there: months where a whole month is asked, days else. A bucket of S3
+is listed by its first listing API (`prefix`, `marker`), since it is public and takes no signature; where an archive lists
+nothing, each file is asked for by HEAD. Days and months may be those of another clock than UTC's. `Archive` requests a file and
+holds its bytes against size and ETag, `Checked` against its `.CHECKSUM` (sha256). A file may be replaced: what the listing says
+of it is part of its request, so that another file under the same name is requested anew. `pipelines.csv_files` reads them. Times
+in milliseconds, UTC.
 Alone: `perps fetch --mode live --venues binance_usdm_archive --from 2024-02-01 --to 2024-02-29`.
 """
 
@@ -12,23 +13,20 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import io
-import typing
-import zipfile
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, field
+from os.path import commonpath
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import msgspec
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
 
 from pipelines.errors import AGAIN, Transient
-from pipelines.records import Columns, Record, UtcMs, arrow_schema, columns, read_custom
+from pipelines.paging import once
+from pipelines.records import Record
 from pipelines.source import Endpoint, Instrument, Limit, Listed, Request, VenueProblem
+from pipelines.symbols import base_asset
 from pipelines.windows import DAY, Window, to_datetime
 
 if TYPE_CHECKING:
@@ -37,11 +35,7 @@ if TYPE_CHECKING:
 #: Our own moderation: none is documented.
 LIMITS = {"requests": Limit(200, 1)}
 #: A file and its checksum.
-FILE = {"requests": 2}
-#: The longest file that is read, in bytes after decompression: a month of hourly bars has 0.1 MB.
-MOST_BYTES = 256_000_000
-#: The earliest and the latest time that a row may have, and the least one that is in microseconds.
-EARLIEST, LATEST, MICROSECONDS = 1_388_534_400_000, 2_208_988_800_000, 10**15
+WITH_CHECKSUM = {"requests": 2}
 
 
 # --- what there is ----------------------------------------------------------------------------------------------------------
@@ -114,49 +108,118 @@ def next_folders(request: Request, page: Listing, rows: Sequence[Any]) -> Reques
     return list_request(str(request.params["prefix"]), marker, str(request.params["delimiter"])) if marker else None
 
 
+class Symbol(Record):
+    symbol: str
+
+
+def symbols(page: Listing) -> list[Symbol]:
+    """The names of the folders."""
+    return [Symbol(folder.prefix.rstrip("/").rpartition("/")[2]) for folder in page.folders]
+
+
+def instruments(page: Listing, perpetual: re.Pattern[str]) -> list[Instrument]:
+    """The folders whose names are those of perpetuals; the pattern's group `base` is what they are made of."""
+    found = ((each.symbol, perpetual.fullmatch(each.symbol)) for each in symbols(page))
+    return [Instrument(symbol, base_asset(match["base"])) for symbol, match in found if match]
+
+
+def folders(prefix: str) -> Endpoint:
+    """The list of instruments that is one of folders, delisted ones too."""
+    return Endpoint(
+        "instruments",
+        Symbol,
+        key=("symbol",),
+        bulk=True,
+        plan=once(list_request(prefix, delimiter="/")),
+        page=Listing,
+        rows=symbols,
+        decode=decode_listing,
+        next_page=next_folders,
+    )
+
+
+class Known(Record):
+    """What the answer to HEAD says of a file; `size` in bytes, -1: not stated."""
+
+    size: int
+    etag: str
+
+
+#: Of a file that no listing names: one `Known`, or none where it isn't there, or has no byte.
+PROBE = Endpoint(
+    "probe", Known, key=("etag",), plan=lambda instrument, window: (), empty=lambda page: False, allow_identical_pages=True
+)
+#: The parameter by which a request for `PROBE` is known.
+HEAD = "head"
+
+
 @dataclass(frozen=True)
 class Files:
-    """Where an archive has an instrument's files: their keys up to the day and up to the month; empty where it has no such ones.
+    """Where an archive has an instrument's files: the keys of days and of months; empty where it has no such ones.
 
-    `{symbol}` and `{pair}` stand for the instrument's names: a pair is a symbol without `_PERP`.
+    `{symbol}` and `{pair}` stand for the instrument's names: a pair is a symbol without `_PERP`. `{at:%Y-%m-%d}` stands for the
+    first day of a file, `{last:%d}` for its last. The archive's days begin `day_ahead` milliseconds before UTC's, its months
+    `month_ahead`: of such a file no more is taken than what was asked for. None is there of a time before `since`. Where nothing
+    lists the files, each is `probed` by HEAD. What a month lacks is asked of its days where it is `mended` by them.
     """
 
     daily: str = ""
     monthly: str = ""
+    day_ahead: int = 0
+    month_ahead: int = 0
+    since: int = 0
+    probed: bool = False
+    mended: bool = False
+    weights: Mapping[str, int] = field(default_factory=lambda: {"requests": 1})
 
     def plan(self, instrument: Instrument, window: Window) -> Iterable[Request]:
         """What the calendar makes of a window, whatever there is."""
-        for month in window.months():
-            if self.monthly and (not self.daily or month == _within(month, window)):
-                yield self._request(instrument, self.monthly, month)
-            else:
-                yield from (self._request(instrument, self.daily, day) for day in _days(_within(month, window)))
+        window = window.after(self.since)
+        months = self._months(window)
+        requests = [self._request(instrument, self.monthly, month, window) for month in months]
+        requests += [self._request(instrument, self.daily, day, window, months) for day in self._days(window, months)]
+        yield from sorted(requests, key=_start)
 
     async def listed(self, client: Client, instrument: Instrument, window: Window) -> Listed:
         """The requests for files that are there. Raises `VenueError`."""
-        monthly = await self._list(client, instrument, self.monthly, list(window.months()))
-        found, left = Listed(), list[Window]()
-        for month in window.months():
-            there = monthly.get(month)
-            if there and (not self.daily or month == _within(month, window)):
-                found.requests.append(self._request(instrument, self.monthly, month, there))
-            else:
-                left += _days(_within(month, window)) if self.daily else [month]
-        daily = await self._list(client, instrument, self.daily, left)
-        found.requests.extend(self._request(instrument, self.daily, day, there) for day, there in daily.items())
-        if periods := [request.window for request in found.requests if request.window]:
-            first, last = min(periods), max(periods)
-            found.missing.extend(day for day in left if day not in daily and first < day < last)
+        window = window.after(self.since)
+        months = await self._list(client, instrument, self.monthly, self._months(window))
+        days = self._days(window, months)
+        by_day = await self._list(client, instrument, self.daily, days)
+        found = Listed([self._request(instrument, self.monthly, month, window, there=there) for month, there in months.items()])
+        found.requests.extend(self._request(instrument, self.daily, day, window, months, there) for day, there in by_day.items())
+        if periods := [*months, *by_day]:
+            asked = days if self.daily else self._months(window)
+            found.missing.extend(each for each in asked if each not in periods and min(periods) < each < max(periods))
         return found
 
-    async def _list(self, client: Client, instrument: Instrument, key: str, periods: Sequence[Window]) -> dict[Window, Object]:
+    def _months(self, window: Window) -> list[Window]:
+        """The archive's months that may be taken for a window: those that lie in it, but for less than a day."""
+        months = [_moved(month, -self.month_ahead) for month in _moved(window, self.month_ahead).months()] if self.monthly else []
+        if not self.daily:
+            return months
+        left_out = ([part.end - part.start for part in month.without([window.whole_days])] for month in months)
+        return [month for month, parts in zip(months, left_out, strict=True) if sum(parts) < DAY]
+
+    def _days(self, window: Window, months: Iterable[Window]) -> list[Window]:
+        """The archive's days that have what months leave out of a window."""
+        if not self.daily:
+            return []
+        parts = [_moved(part, self.day_ahead).whole_days for part in window.without(months)]
+        return list(dict.fromkeys(_moved(day, -self.day_ahead) for part in parts for day in part.chunks(DAY)))
+
+    async def _list(
+        self, client: Client, instrument: Instrument, key: str, periods: Sequence[Window]
+    ) -> dict[Window, Object | Known]:
         """What there is of some periods, in order."""
         if not key or not periods:
             return {}
         by_key = {self._key(instrument, key, period): period for period in periods}
-        prefix = _named(key, instrument).rpartition("/")[0] + "/"
-        marker, last = next(iter(by_key))[: -len(".zip")], max(by_key)  # the marker sorts right before the first one
-        found: dict[Window, Object] = {}
+        if self.probed:
+            return await self._probe(client, by_key)
+        prefix = commonpath([key.rpartition("/")[0] for key in by_key]) + "/"
+        marker, last = min(by_key)[:-1], max(by_key)  # the marker sorts right before the first one
+        found: dict[Window, Object | Known] = {}
         while marker:
             page = await client.fetch_page(list_request(prefix, marker), LISTING)
             if page.problem:
@@ -165,32 +228,47 @@ class Files:
             marker = page.content.marker if page.content.marker < last else ""
         return found
 
-    @staticmethod
-    def _key(instrument: Instrument, key: str, period: Window) -> str:
-        form = "%Y-%m-%d" if period.end - period.start == DAY else "%Y-%m"
-        return f"{_named(key, instrument)}{to_datetime(period.start):{form}}.zip"
+    async def _probe(self, client: Client, by_key: Mapping[str, Window]) -> dict[Window, Object | Known]:
+        requests = [Request(f"/{key}", {HEAD: 1}, weights={"requests": 1}) for key in by_key]
+        pages = await asyncio.gather(*(client.fetch_page(request, PROBE) for request in requests))
+        return {period: page.rows[0] for period, page in zip(by_key.values(), pages, strict=True) if page.rows}
 
-    def _request(self, instrument: Instrument, key: str, period: Window, there: Object | None = None) -> Request:
+    def _key(self, instrument: Instrument, key: str, period: Window) -> str:
+        ahead = self.day_ahead if key == self.daily else self.month_ahead
+        at, last = to_datetime(period.start + ahead), to_datetime(period.end + ahead - 1)
+        return key.format(symbol=instrument.symbol, pair=instrument.symbol.removesuffix("_PERP"), at=at, last=last)
+
+    def _request(
+        self,
+        instrument: Instrument,
+        key: str,
+        period: Window,
+        window: Window,
+        others: Iterable[Window] = (),
+        there: Object | Known | None = None,
+    ) -> Request:
+        """The request for a file, for what others leave out of a window."""
+        is_cut = bool(self.day_ahead or self.month_ahead)
+        [part, *_] = period.after(window.start).before(window.end).without(others) if is_cut else [period]
         return Request(
             f"/{self._key(instrument, key, period)}",
             {"etag": there.etag, "size": there.size} if there else {},
-            context={"symbol": instrument.symbol},
-            window=period,
-            weights=FILE,
+            context={"symbol": instrument.symbol} if instrument.symbol else {},
+            window=part,
+            clip_start=is_cut,
+            clip_end=is_cut,
+            weights=self.weights,
+            instrument=instrument.symbol if self.mended and key == self.monthly else "",
         )
 
 
-def _named(key: str, instrument: Instrument) -> str:
-    return key.format(symbol=instrument.symbol, pair=instrument.symbol.removesuffix("_PERP"))
+def _start(request: Request) -> int:
+    assert request.window
+    return request.window.start
 
 
-def _within(month: Window, window: Window) -> Window:
-    """The whole days of a window in a month."""
-    return window.whole_days.after(month.start).before(month.end)
-
-
-def _days(window: Window) -> list[Window]:
-    return list(window.chunks(DAY))
+def _moved(window: Window, ms: int) -> Window:
+    return Window(window.start + ms, window.end + ms)
 
 
 # --- a file -----------------------------------------------------------------------------------------------------------------
@@ -203,8 +281,12 @@ def error(status: int, body: bytes) -> VenueProblem | None:
     return VenueProblem("limited", "SlowDown") if status == 503 and b"<Code>SlowDown</Code>" in body else None
 
 
-class Checked:
-    """The transport: of a file its checksum too, with which its bytes have to agree."""
+class Archive:
+    """The transport: of a file its bytes, if they are what its listing says of them; of a probe what HEAD says.
+
+    The ETag of S3 is the md5 of a file that was not uploaded in parts. Lists may be at another host than files
+    (`Source.files_url`).
+    """
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -213,9 +295,41 @@ class Checked:
         """It has no resources of its own."""
 
     async def get(self, url: str, request: Request) -> Answer:
-        """Raises `Transient` where a file is not what its checksum says."""
-        if not url.endswith(".zip"):
+        """Raises `Transient` where a file is not what its listing says."""
+        if request.params.get(HEAD):
+            return await self._probe(self._client.files_url + request.path)
+        if not request.window:
             return await self._client.http("GET", url, params=request.params)
+        return self.checked(request, await self._client.http("GET", self._client.files_url + request.path))
+
+    def checked(self, request: Request, answer: Answer) -> Answer:
+        """The answer. Raises `Transient` where its bytes are not those that the listing stated."""
+        etag, size = str(request.params.get("etag", "")), int(request.params.get("size", -1))
+        is_md5 = bool(re.fullmatch("[0-9a-f]{32}", etag))
+        is_other = size not in (-1, len(answer[2])) or (
+            is_md5 and hashlib.md5(answer[2], usedforsecurity=False).hexdigest() != etag
+        )
+        if answer[0] == 200 and is_other:
+            message = f"the file is not what its listing says ({len(answer[2])} of {size} bytes, ETag {etag})"
+            raise Transient(self._client.source.name, request.path_label, message, AGAIN)
+        return answer
+
+    async def _probe(self, url: str) -> Answer:
+        status, headers, body, at = await self._client.http("HEAD", url)
+        if status not in (200, 404):
+            return status, headers, body, at
+        size = headers.get("Content-Length", "-1")
+        known = [{"size": size, "etag": headers.get("ETag", "").strip('"')}] if status == 200 and size != "0" else []
+        return 200, headers, msgspec.json.encode(known), at
+
+
+class Checked(Archive):
+    """The same with a file's checksum beside it (sha256), with which its bytes have to agree."""
+
+    async def get(self, url: str, request: Request) -> Answer:
+        """Raises `Transient` where a file is not what its checksum says."""
+        if not request.window:
+            return await super().get(url, request)
         answer, checksum = await asyncio.gather(self._client.http("GET", url), self._client.http("GET", f"{url}.CHECKSUM"))
         if answer[0] != 200:
             return answer
@@ -226,120 +340,3 @@ class Checked:
             message = f"the file is not what its CHECKSUM says ({checksum[2][:100]!r})"
             raise Transient(self._client.source.name, request.path_label, message, AGAIN)
         return answer
-
-
-def read_zip(body: bytes, record: type[Record], names: Sequence[str], key: Sequence[str] = ()) -> Columns:
-    """The columns of a record out of the one CSV in a zip file; `names` are those of its columns where it has no header.
-
-    Columns are found by the header's names. A time is in milliseconds or microseconds, whatever it was in the file before, or an
-    ISO text. Of rows with the same `key` (names of the record; default: its first field, the time) the last one counts. A line
-    that can't be read is left out, and named. Raises `ValueError` for a file without a line that can be read, and what `zipfile`
-    raises.
-    """
-    with zipfile.ZipFile(io.BytesIO(body)) as archive:
-        [inside] = archive.infolist()
-        if inside.file_size > MOST_BYTES:
-            raise ValueError(f"the file is longer than {MOST_BYTES / 1e6:g} MB")
-        plain = archive.read(inside)
-    if not plain.strip():
-        raise ValueError("the file is empty")
-    first, _, rest = plain.partition(b"\n")
-    has_header = not first[:1].isdigit()
-    if has_header:
-        names, plain = [name.strip() for name in first.decode(errors="replace").split(",")], rest
-    if missing := [wire for wire, _, null in _fields(record).values() if wire not in names and not null]:
-        raise ValueError(f"the header has no column {', '.join(missing)}: {', '.join(names)}")
-    if not plain.strip():
-        return Columns(record, arrow_schema(record).empty_table().select(record.__struct_fields__))
-    try:
-        table, flaws = _whole(plain, record, names), list[tuple[str, str, str]]()
-    except (pa.ArrowException, OverflowError):
-        table, flaws = _by_line(plain, record, names, 2 if has_header else 1)
-    return Columns(record, _last(table, key or record.__struct_fields__[:1]), flaws)
-
-
-@cache
-def _fields(record: type[Record]) -> Mapping[str, tuple[str, pa.DataType, bool]]:
-    """By field: its name in a header, the type that is read, and whether it may be null."""
-    hints, schema = typing.get_type_hints(record), arrow_schema(record)
-    return {
-        f.name: (
-            f.encode_name,
-            pa.timestamp("ms") if hints[f.name] is UtcMs else schema.field(f.name).type,
-            schema.field(f.name).nullable,
-        )
-        for f in msgspec.structs.fields(record)
-    }
-
-
-def _read_csv(plain: bytes, names: Sequence[str], types: Mapping[str, pa.DataType], odd: list[str] | None = None) -> pa.Table:
-    unique = [name if name in types and names.index(name) == n else f"{n}" for n, name in enumerate(names)]
-
-    def set_aside(line: pa.csv.InvalidRow) -> str:
-        assert odd is not None
-        odd.append(line.text)
-        return "skip"
-
-    return pa.csv.read_csv(
-        pa.BufferReader(plain),
-        read_options=pa.csv.ReadOptions(column_names=unique, use_threads=False, block_size=max(len(plain), 1 << 16)),
-        parse_options=pa.csv.ParseOptions(invalid_row_handler=None if odd is None else set_aside),
-        convert_options=pa.csv.ConvertOptions(
-            column_types=types, include_columns=[name for name in unique if name in types], null_values=[""]
-        ),
-    )
-
-
-def _whole(plain: bytes, record: type[Record], names: Sequence[str]) -> pa.Table:
-    """All lines. Raises `pa.ArrowException` or `OverflowError` where one can't be read."""
-    fields = _fields(record)
-    read = _read_csv(plain, names, {wire: kind for wire, kind, _ in fields.values() if wire in names})
-    made = {}
-    for n, (name, (wire, kind, null)) in enumerate(fields.items()):
-        column = read[wire] if wire in names else pa.nulls(read.num_rows, kind)
-        if n == 0:
-            column = column.cast(pa.int64())
-            if (pc.max(column).as_py() or 0) >= MICROSECONDS:
-                column = pc.if_else(pc.greater_equal(column, MICROSECONDS), pc.divide(column, 1000), column)
-            least, most = pc.min_max(column).as_py().values()
-            if least is None or least < EARLIEST or most >= LATEST:
-                raise OverflowError(name)
-        # A sum tells in one step whether all are finite.
-        total = pc.sum(column).as_py() if kind == pa.float64() else None
-        if (column.null_count and not null) or (total is not None and not abs(total) <= 1e300):
-            raise OverflowError(name)
-        made[name] = column
-    return pa.table(made)
-
-
-def _by_line(plain: bytes, record: type[Record], names: Sequence[str], first: int) -> tuple[pa.Table, list[tuple[str, str, str]]]:
-    """The lines that can be read, each as the record, and the others. Raises `ValueError` where there is none."""
-    odd: list[str] = []
-    wires = {wire: pa.string() for wire, *_ in _fields(record).values() if wire in names}
-    lines, flaws = _read_csv(plain, names, wires, odd).to_pylist(), []
-    time = next(iter(_fields(record).values()))[0]
-    rows = []
-    for number, line in enumerate(lines, first):
-        if (at := line[time] or "").isdigit() and int(at) >= MICROSECONDS:
-            line[time] = str(int(at) // 1000)
-        try:
-            rows.append(msgspec.convert(line, record, strict=False, dec_hook=read_custom))
-        except msgspec.ValidationError as problem:
-            flaws.append((f"line {number}", repr(line)[:80], str(problem)))
-    flaws += [("$", repr(text)[:80], "a line with another number of fields") for text in odd]
-    if not rows:
-        raise ValueError(f"no line can be read, such as {flaws[0][1]}: {flaws[0][2]}")
-    schema = arrow_schema(record)
-    return pa.table(columns(record, schema, rows), names=list(record.__struct_fields__)), flaws
-
-
-def _last(table: pa.Table, keys: Sequence[str]) -> pa.Table:
-    """Of rows with the same keys the last one."""
-    if len(keys) == 1:
-        time = table[keys[0]].to_numpy()
-        if (time[1:] > time[:-1]).all():
-            return table
-    rows = table.append_column("_row", pa.array(range(table.num_rows)))
-    return table.take(
-        rows.group_by(list(keys), use_threads=False).aggregate([("_row", "max")])["_row_max"].combine_chunks().sort()
-    )

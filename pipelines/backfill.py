@@ -59,8 +59,8 @@ class Planned:
 
 
 def with_archives(settings: Settings) -> Settings:
-    """The settings with the archives of the chosen sources."""
-    archives = [name for name, row in source_rows().items() if row.archive_of in settings.sources]
+    """The settings with the archives of the chosen sources, but for those of trades, whose bars REST has in a thousandth."""
+    archives = [name for name, row in source_rows().items() if row.archive_of in settings.sources and not row.large]
     return settings.model_copy(update={"venues": list(dict.fromkeys([*settings.venues, *archives]))})
 
 
@@ -102,7 +102,7 @@ async def plan_part(
     archives, others = _split(sources)
     found = await plan(_of_archives(run, part), archives)
     had = (
-        (result.source, endpoint, request.context["symbol"], request.window)
+        (result.source, endpoint, request.context.get("symbol", ""), request.window)
         for result, endpoints in found
         for endpoint, requests in endpoints.items()
         for request, _ in requests
@@ -122,7 +122,7 @@ async def fetch_part(run: Run, sources: Sequence[Source], part: Window, progress
     archives, others = _split(sources)
     results = await fetch(_of_archives(run, part), archives, progress)
     entries = (entry for result in results for entry in result.entries)
-    had = ((e.source, e.endpoint_name, e.context["symbol"], Window(*e.window)) for e in entries if e.window and e.final)
+    had = ((e.source, e.endpoint_name, e.context.get("symbol", ""), Window(*e.window)) for e in entries if e.window and e.final)
     return results + await fetch(_of_others(run, part, had), others, progress)
 
 

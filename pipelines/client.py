@@ -126,6 +126,8 @@ class Client:
         most_bytes: int = 32_000_000,
     ) -> None:
         self.source, self.base_url, self.limiter, self.clock = source, base_url.rstrip("/"), limiter, clock
+        #: Where files are, if at another host than lists; an address that was set is that of both.
+        self.files_url = (source.files_url if base_url == source.base_url else "") or self.base_url
         self.tries, self.check_clock, self.most_bytes = tries, check_clock, most_bytes
         self.warnings: list[str] = []
         #: By limit: the greatest use that the venue stated.
@@ -361,8 +363,8 @@ class Client:
 
     def _refuse_elsewhere(self, at: URL, asked: str | URL) -> None:
         """Raise `Rejected` for an address of another host, port or scheme than the source's; ccxt has several hosts."""
-        own = URL(self.base_url if self.base_url.startswith("http") else asked)
-        if at.scheme not in ("http", "https") or at.origin() != own.origin():
+        own = [URL(url) for url in (self.base_url, self.files_url)] if self.base_url.startswith("http") else [URL(asked)]
+        if at.scheme not in ("http", "https") or at.origin() not in [url.origin() for url in own]:
             raise self._refused(
                 URL(asked), f"a link or a redirect leads to {str(at)[:200]!r}, which is not asked: it is another host", MOVED
             )

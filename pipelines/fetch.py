@@ -467,8 +467,10 @@ class _SourceFetch:
                 missing += [(instrument, each) for each in found.missing]
         if missing:
             first, gap = missing[0]
-            days = sum(len(each.days) for _, each in missing)
-            message = f"the archive lacks {days} days between others, such as {gap.days[0]} of {first.symbol}"
+            days = sum((each.end - each.start) // DAY for _, each in missing)
+            about = f" of {first.symbol}" if first.symbol else ""
+            day = gap if gap.start % DAY else gap.days[0]  # of another clock than UTC's: what it is of UTC
+            message = f"the archive lacks {days} days between others, such as {day}{about}"
             self._warn_once(f"{self.source.name} {endpoint.name}: {message}")
         return planned
 

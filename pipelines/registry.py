@@ -38,7 +38,8 @@ class SourceRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     holds the API key; without it a source is left out, unless the key is optional. Where several sources cover one venue,
     marts take the one with the lowest `precedence`. `core` sources are read by default, those `by_name` only where they are named
     among the venues, and not with their venue: what they read costs money, or others have it too. `archive_of` is the source
-    whose instruments and data an archive has in files. The collector hears those with `streams`.
+    whose instruments and data an archive has in files; of a `large` one these are trades, and a backfill takes it only where it
+    is named. The collector hears those with `streams`.
     """
 
     title: str
@@ -48,6 +49,7 @@ class SourceRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     core: bool = False
     by_name: bool = False
     archive_of: str | None = None
+    large: bool = False
     key: str | None = None
     key_optional: bool = False
     precedence: int = 1

@@ -85,7 +85,7 @@ class Run:
         live = self.settings.mode == "live" and not self.emulator
         for name in self.settings.sources:
             row = source_rows()[name]
-            if live and (closed := closed_at(row.venue)):
+            if live and (closed := closed_at(row.venue)) and not row.archive_of:
                 day = f"{to_datetime(closed - DAY):%Y-%m-%d}"
                 notes.append(
                     f"{name} is not fetched: {row.venue} closed on {day}. "
@@ -107,7 +107,7 @@ class Run:
         """A client for a source, at its venue or at the emulator."""
         settings, s3_endpoint = self.settings, None
         if not self.emulator and (host := settings.host_of(source.name)):
-            source = replace(source, base_url=host + urlsplit(source.base_url).path)
+            source = replace(source, base_url=host + urlsplit(source.base_url).path, files_url="")
         base_url = source.base_url
         if self.emulator and base_url.startswith("s3://"):
             s3_endpoint = f"{self.emulator.url}/s3"

@@ -396,6 +396,8 @@ class Source:
     by_asset: bool = False
     #: The emulator's name for this host, where the venue has several.
     host: str = ""
+    #: Where the files of an archive are, if at another host than its lists.
+    files_url: str = ""
     #: Makes the transport for a client, where requests don't go by plain HTTP.
     transport: Callable[[Any], Transport] | None = None
 

@@ -54,32 +54,6 @@ from {{ source(source_name, 'funding_rates') }}
 where rate_type <> 'Special'
 {%- endmacro %}
 
-{#
-  The instruments of an archive: its folders, what they are made of read from their names. It doesn't state whether one trades still.
-  `pattern` takes the coin and the quote out of a symbol, `settle` and `contract_size` are SQL expressions over those.
-#}
-{% macro binance_archive_instruments(source_name, pattern, settle, contract_size) -%}
-with named as (
-    select
-        symbol,
-        regexp_extract(symbol, '{{ pattern }}', ['listed_asset', 'quote_asset']) as name,
-        _observed_at
-    from {{ source(source_name, 'instruments') }}
-)
-
-select
-    symbol,
-    name.listed_asset as listed_asset,
-    name.quote_asset as quote_asset,
-    {{ settle }} as settle_asset,
-    {{ contract_size }}::double as contract_size,
-    'crypto' as underlying_class,
-    null::varchar as status,
-    _observed_at as observed_at
-from named
-where name.listed_asset <> ''
-{%- endmacro %}
-
 {% macro binance_archive_funding_rates(source_name) -%}
 select
     symbol,

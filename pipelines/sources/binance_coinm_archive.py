@@ -15,10 +15,10 @@ from math import inf
 
 import msgspec
 
-from pipelines.archives import LIMITS, Checked, error
+from pipelines.archives import LIMITS, Checked, error, instruments
 from pipelines.records import MaybeNumber, Ms, Number, Record
 from pipelines.source import Source
-from pipelines.sources.binance_usdm_archive import BUCKET, PriceBar, endpoints, files, instruments, series
+from pipelines.sources.binance_usdm_archive import BUCKET, PriceBar, endpoints, files, series
 
 ROOT = "data/futures/cm"
 PERPETUAL = re.compile(r"(?P<base>.+?)USD_PERP(?:_?SETTLED\d*)?")

@@ -18,11 +18,10 @@ from typing import Any
 
 import msgspec
 
-from pipelines.archives import LIMITS, Checked, Files, Listing, decode_listing, error, list_request, next_folders, read_zip
-from pipelines.paging import once
+from pipelines.archives import LIMITS, WITH_CHECKSUM, Checked, Files, error, folders, instruments
+from pipelines.csv_files import read_rows
 from pipelines.records import MaybeNumber, Ms, Number, Record, UtcMs
-from pipelines.source import Endpoint, Instrument, Source
-from pipelines.symbols import base_asset
+from pipelines.source import Endpoint, Source
 
 BUCKET = "https://s3-ap-northeast-1.amazonaws.com/data.binance.vision"
 QUOTES = ("USDT", "USDC", "BUSD")
@@ -36,10 +35,6 @@ METRICS = (
 ).split()
 #: A day's file may have the point at its end, in milliseconds.
 STEP = 300_000
-
-
-class Symbol(Record):
-    symbol: str
 
 
 class PriceBar(Record):
@@ -74,21 +69,12 @@ class Metrics(Record):
     sum_taker_long_short_vol_ratio: MaybeNumber = None
 
 
-def symbols(page: Listing) -> list[Symbol]:
-    """The names of the folders."""
-    return [Symbol(folder.prefix.rstrip("/").rpartition("/")[2]) for folder in page.folders]
-
-
-def instruments(page: Listing, perpetual: re.Pattern[str] = PERPETUAL) -> list[Instrument]:
-    found = ((each.symbol, perpetual.fullmatch(each.symbol)) for each in symbols(page))
-    return [Instrument(symbol, base_asset(match["base"])) for symbol, match in found if match]
-
-
 def files(root: str, kind: str, *, interval: str = "", name: str = "symbol", daily: bool = True, monthly: bool = True) -> Files:
     """The files of a kind below a root: of bars of an interval, or without one."""
     symbol = f"{{{name}}}"  # `Files` fills it in
-    key = f"{kind}/{symbol}/{interval}/{symbol}-{interval}-" if interval else f"{kind}/{symbol}/{symbol}-{kind}-"
-    return Files(f"{root}/daily/{key}" if daily else "", f"{root}/monthly/{key}" if monthly else "")
+    key = f"{kind}/{symbol}/{interval}/{symbol}-{interval}" if interval else f"{kind}/{symbol}/{symbol}-{kind}"
+    day, month = f"{root}/daily/{key}-{{at:%Y-%m-%d}}.zip", f"{root}/monthly/{key}-{{at:%Y-%m}}.zip"
+    return Files(day if daily else "", month if monthly else "", weights=WITH_CHECKSUM)
 
 
 def series(
@@ -104,7 +90,7 @@ def series(
         context=("symbol",),
         plan=where.plan,
         listed=where.listed,
-        columnar=partial(read_zip, record=record, names=columns, key=key),
+        columnar=partial(read_rows, record=record, names=columns, key=key),
         **more,
     )
 
@@ -113,17 +99,7 @@ def endpoints(root: str, *, kline: type[Record], pair: str = "symbol") -> tuple[
     """The endpoints of a market below a root; `pair` is what index bars are filed under."""
     bars = partial(files, root, interval="1h")
     return (
-        Endpoint(
-            "instruments",
-            Symbol,
-            key=("symbol",),
-            bulk=True,
-            plan=once(list_request(f"{root}/daily/klines/", delimiter="/")),
-            page=Listing,
-            rows=symbols,
-            decode=decode_listing,
-            next_page=next_folders,
-        ),
+        folders(f"{root}/daily/klines/"),
         series("open_interest", Metrics, files(root, "metrics", monthly=False), METRICS, cut_late=STEP),
         series("funding_rates", FundingRate, files(root, "fundingRate", daily=False), FUNDING),
         series("candles", kline, bars("klines"), BAR),
@@ -139,7 +115,7 @@ SOURCE = Source(
     base_url=BUCKET,
     limits=LIMITS,
     error=error,
-    parse_instruments=instruments,
+    parse_instruments=partial(instruments, perpetual=PERPETUAL),
     transport=Checked,
     endpoints=endpoints("data/futures/um", kline=Kline),
 )

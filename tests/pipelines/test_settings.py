@@ -116,7 +116,10 @@ def test_sources_of_venues() -> None:
     core = ["binance_usdm", "bybit_linear", "hyperliquid", "hyperliquid_archive", "kraken_futures"]
     assert Settings().sources == core
     # Sources that read several venues are among them, except ccxt: on the emulator its venues have sources of their own.
-    by_name = ("hyperliquid_fills", "binance_usdm_archive", "binance_coinm_archive")
+    archives = [
+        f"{name}_archive" for name in ("binance_usdm", "binance_coinm", "bybit_linear", "bybit_inverse", "okx", "gate", "bitmex")
+    ]
+    by_name = ("hyperliquid_fills", *archives)
     every = [name for name in source_rows() if name not in ("ccxt", *by_name)]
     assert Settings(venues="all").sources == every  # type: ignore[arg-type]
     of_hyperliquid = ["hyperliquid", "hyperliquid_archive"]

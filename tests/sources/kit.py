@@ -114,11 +114,11 @@ def market_name(name: str) -> str | None:
 
 
 def fetch_from_emulator(
-    name: str, emulator: Served, home: Path, window: Window = WINDOW, **settings: Any
+    name: str, emulator: Served, home: Path, window: Window = WINDOW, now: int = NOW, **settings: Any
 ) -> tuple[Run, FetchResult]:
     """One source fetched from the emulator; `settings` replace the defaults, among them the assets BTC and PEPE."""
     chosen = {"home": home, "assets": ["BTC", "PEPE"], "timeout_seconds": 2, "tries": 4, "limits_scale": 1e6, **settings}
-    run = Run.begin(Settings(**chosen), window, Clock(NOW), EmulatorInfo(emulator.url, "synthetic; seed=7"))
+    run = Run.begin(Settings(**chosen), window, Clock(now), EmulatorInfo(emulator.url, "synthetic; seed=7"))
     [result] = asyncio.run(fetch(run, [get_source(name)]))
     return run, result
 

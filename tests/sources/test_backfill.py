@@ -58,6 +58,8 @@ def test_archives_come_with_the_sources_that_they_are_of() -> None:
     found = with_archives(Settings(venues=["binance", "kraken"])).sources
     assert found == ["binance_usdm", "kraken_futures", "binance_usdm_archive", "binance_coinm_archive", "binance_coinm"]
     assert with_archives(Settings(venues=["kraken"])).sources == ["kraken_futures"]
+    assert {*with_archives(Settings(venues=["bybit", "okx"])).sources} == {"bybit_linear", "bybit_inverse", "okx", "okx_archive"}
+    assert "bybit_linear_archive" in with_archives(Settings(venues=["bybit", "bybit_linear_archive"])).sources, "it was named"
 
 
 @pytest.fixture(scope="module")

@@ -10,28 +10,22 @@ Alone: `curl "$URL/binance_archive/?prefix=data/futures/um/daily/klines/&delimit
 from __future__ import annotations
 
 import hashlib
-import io
 import re
-import zipfile
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import groupby
-from xml.sax.saxutils import escape
 
 import numpy as np
 
-from infra.emulator.buckets import XMLNS, listed, sent
+from infra.emulator.archives import MS_DAY, PublicBucket, ends, periods
 from infra.emulator.market import World
-from infra.emulator.messages import Answer, Ask
 from infra.emulator.rendering import contracts, plain, text
 from infra.emulator.store import MS_HOUR, Ints, Listing, PriceKind
 from infra.emulator.streams import happened, largest_a_symbol
-from infra.emulator.venue import Refused, Venue, route
 from infra.emulator.venues.binance_coinm import BinanceCoinM, face
 from infra.emulator.venues.binance_usdm import Binance
 
-MS_DAY = 24 * MS_HOUR
 #: The end of the contract that is listed no more (ms).
 GONE = int(np.datetime64("2025-06-08", "ms").astype(int))
 BAR = "open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,taker_buy_quote_volume,ignore"
@@ -49,8 +43,9 @@ KEY = re.compile(
 )
 
 
-class BinanceArchive(Venue):
+class BinanceArchive(PublicBucket):
     name = "binance_archive"
+    bucket = "data.binance.vision"
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
@@ -91,14 +86,13 @@ class BinanceArchive(Venue):
         found = []
         for name, listing in self._names(market, kind, now):
             times = self._times(market, kind, name, listing)
-            periods = np.unique(times[times < now].astype("datetime64[ms]").astype(f"datetime64[{unit}]")).astype(str)
             folder = f"data/futures/{market}/{how}/{kind}/{name}/" + ("1h/" if kind in PRICES else "")
             label = "1h" if kind in PRICES else kind
-            found += [f"{folder}{name}-{label}-{p}.zip" for p in periods.tolist() if _there_from(p) <= now]
+            known = periods(times[times < now], unit)
+            found += [f"{folder}{name}-{label}-{period}.zip" for period in known if _there_from(period) <= now]
         return sorted(found)
 
-    def keys(self, prefix: str, now: int) -> list[str]:
-        """The keys below a prefix, checksums among them, in order."""
+    def find(self, prefix: str, now: int) -> list[str]:
         found: list[str] = []
         for market in self.rest:
             for how in ("daily", "monthly"):
@@ -107,65 +101,39 @@ class BinanceArchive(Venue):
                     if root.startswith(prefix) or prefix.startswith(root):
                         make = partial(self._keys, market, how, kind, now)
                         found += self.market.keep(("archive", root, now // MS_HOUR), make)
-        below = [key for key in found if key.startswith(prefix) and self._fault(key) != "missing_file"]
-        return sorted(each for key in below for each in (key, f"{key}.CHECKSUM"))
+        return found
 
-    def _fault(self, key: str) -> str:
-        return self.world.faults.of_file(self.name, key)
+    def keys(self, prefix: str, now: int) -> list[str]:
+        """The keys below a prefix, checksums among them, in order."""
+        found = super().keys(prefix.removesuffix(".CHECKSUM"), now)
+        return sorted(each for key in found for each in (key, f"{key}.CHECKSUM") if each.startswith(prefix))
 
-    @route("/")
-    def objects(self, ask: Ask) -> Answer:
-        query = ask.query
-        prefix, delimiter, marker = (query.get(name, "") for name in ("prefix", "delimiter", "marker"))
-        most = min(ask.integer("max-keys") or 1000, 1000)
-        keys = [key for key in self.keys(prefix, ask.now) if key > marker]
-        dated = [f"{prefix}BTCUSDT_250627/"] if prefix.endswith("um/daily/klines/") and delimiter else []
-        folded = {_folded(key, prefix, delimiter) for key in keys}.union(dated)
-        entries = sorted(entry for entry in folded if entry > marker)
-        more, page = len(entries) > most, entries[:most]
-        contents = (listed(key, self.file(key, ask.now), _there_from(_period(key))) for key in page if not key.endswith("/"))
-        prefixes = (f"<CommonPrefixes><Prefix>{escape(e)}</Prefix></CommonPrefixes>" for e in page if e.endswith("/"))
-        following = f"<NextMarker>{escape(page[-1])}</NextMarker>" if more and delimiter else ""
-        body = (
-            f'<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult {XMLNS}><Name>data.binance.vision</Name>'
-            f"<Prefix>{escape(prefix)}</Prefix><Marker>{escape(marker)}</Marker>{following}<MaxKeys>{most}</MaxKeys>"
-            f"<IsTruncated>{str(more).lower()}</IsTruncated>{''.join(contents)}{''.join(prefixes)}</ListBucketResult>"
-        )
-        return Answer(body.encode(), content_type="application/xml")
+    def folders(self, prefix: str) -> list[str]:
+        return [f"{prefix}BTCUSDT_250627/"] if prefix.endswith("um/daily/klines/") else []
 
-    @route("/{key:data/.+}")
-    def get(self, ask: Ask, key: str) -> Answer:
-        if key not in self.keys(key.removesuffix(".CHECKSUM"), ask.now):
-            raise Refused("unknown_path")
-        return sent(self.file(key, ask.now), _there_from(_period(key)), ask)
+    def there_from(self, key: str) -> int:
+        return _there_from(_period(key))
 
     def file(self, key: str, now: int) -> bytes:
         """A file, or the checksum of one: of what it was before a fault damaged it."""
-        if key.endswith(".CHECKSUM"):
-            key = key.removesuffix(".CHECKSUM")
-            return f"{hashlib.sha256(self._packed(key, now)).hexdigest()}  {key.rpartition('/')[2]}\n".encode()
-        packed = self._packed(key, now)
-        half = len(packed) // 2
-        return packed[:half] + bytes([packed[half] ^ 1]) + packed[half + 1 :] if self._fault(key) == "damaged_file" else packed
+        if not key.endswith(".CHECKSUM"):
+            return super().file(key, now)
+        key = key.removesuffix(".CHECKSUM")
+        return f"{hashlib.sha256(self.sound(key, now)).hexdigest()}  {key.rpartition('/')[2]}\n".encode()
 
-    def _packed(self, key: str, now: int) -> bytes:
-        other = self._fault(key) == "other_header"
-        return self.market.keep(("archive", key, other), lambda: _zipped(key, self._csv(key, now, other)))
+    def stated(self, key: str, now: int) -> bytes:
+        return self.file(key, now) if key.endswith(".CHECKSUM") else super().stated(key, now)
 
-    def _csv(self, key: str, now: int, other: bool) -> str:
+    def lines(self, key: str, now: int) -> tuple[str, Iterable[str]]:
         match = KEY.fullmatch(key)
         assert match, key
         market, kind, name, period = (match[part] for part in ("market", "kind", "name", "period"))
         listing = next(listing for each, listing in self._names(market, kind, now) if each == name)
-        start, end = _span(period)
+        start, end = ends(period)
         if name == "BTCBUSD":
             end = min(end, GONE)
-        rows = self._rows(market, kind, name, listing, start, end)
-        header = HEADERS.get(kind, BAR)
-        if other:
-            header = ",".join(f"new_{column}" for column in header.split(","))
-        has_header = other or kind not in PRICES or int(period[5:7]) % 2
-        return "".join(f"{row}\n" for row in ([header, *rows] if has_header else rows))
+        has_header = kind not in PRICES or int(period[5:7]) % 2
+        return HEADERS.get(kind, BAR) if has_header else "", self._rows(market, kind, name, listing, start, end)
 
     def _rows(self, market: str, kind: str, name: str, listing: Listing, start: int, end: int) -> Iterable[str]:
         rest = self.rest[market]
@@ -214,38 +182,16 @@ class BinanceArchive(Venue):
                 yield f"{e.time},{side},LIMIT,IOC,{size},{plain(e.price)},{plain(e.price)},FILLED,{size},{size}"
 
 
-def _folded(key: str, prefix: str, delimiter: str) -> str:
-    """A key, or the folder below the prefix that it is in."""
-    folder, is_below, _ = key[len(prefix) :].partition(delimiter or "\n")
-    return prefix + folder + delimiter if is_below else key
-
-
 def _period(key: str) -> str:
     match = KEY.match(key)
     assert match, key
     return match["period"]
 
 
-def _span(period: str) -> tuple[int, int]:
-    """The ends of a day or a month in ms."""
-    first = np.datetime64(period)
-    start, end = (int(at.astype("datetime64[ms]").astype(np.int64)) for at in (first, first + 1))
-    return start, end
-
-
 def _there_from(period: str) -> int:
     """When a file of a day or a month is there (ms)."""
-    end = _span(period)[1]
+    end = ends(period)[1]
     return end if len(period) == 10 else end + (7 - datetime.fromtimestamp(end / 1000, UTC).weekday()) % 7 * MS_DAY
-
-
-def _zipped(key: str, csv: str) -> bytes:
-    """The same bytes for the same content."""
-    name = key.rpartition("/")[2].replace(".zip", ".csv")
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr(zipfile.ZipInfo(name, (2020, 1, 1, 0, 0, 0)), csv, zipfile.ZIP_DEFLATED)
-    return packed.getvalue()
 
 
 VENUE = BinanceArchive

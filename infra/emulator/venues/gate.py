@@ -116,7 +116,7 @@ class Gate(Venue):
         limit = ask.limit(len(listed) + 1, 1000)
         return [self._contract(self.market.snapshot(x, ask.now)) for x in listed[offset : offset + limit]]
 
-    def _contract(self, at: Snapshot) -> object:
+    def _contract(self, at: Snapshot) -> dict[str, object]:
         rate = "" if at.rate is None else plain(at.rate)
         return {
             "name": self.symbol(at.listing),

@@ -1,0 +1,1 @@
+{{ gate_instruments(source_name='gate_archive') }}
