@@ -6,6 +6,7 @@ and a fetch with the store. What Binance's files are is in `test_binance_archive
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import gzip
 import io
@@ -27,12 +28,14 @@ from infra.emulator.server import to_ms
 from infra.emulator.store import MS_HOUR
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served, serve
+from pipelines.backfill import Planned, plan_part, with_archives
 from pipelines.client import Client
 from pipelines.clock import Clock
 from pipelines.errors import Rejected
 from pipelines.limits import Limiter
 from pipelines.reading import Reading, Unreadable, read
-from pipelines.run import Run
+from pipelines.run import EmulatorInfo, Run
+from pipelines.settings import Settings
 from pipelines.source import Instrument
 from pipelines.sources import get_source
 from pipelines.windows import Window, iso
@@ -64,6 +67,21 @@ def fetched(name: str, served: Served, home: Path, first: str, last: str, **chos
     window = Window(to_ms(f"{first}T00:00"), to_ms(f"{last}T00:00") + DAY)
     run, result = fetch_from_emulator(name, served, home, window=window, **{"assets": ["BTC"], "tries": 2, **chosen}, now=NOW)
     return run, result, [each["path"] for each in served.requests() if each["method"] == "GET" and "." in each["path"][-8:]]
+
+
+# --- whose days ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["okx_archive", "bybit_linear_archive", "binance_usdm_archive"])
+@given(st.integers(0, 24 * 365 * 2), st.integers(1, 24 * 100))
+def test_what_is_asked_for_is_each_moment_once(name: str, first: int, hours: int) -> None:
+    """Days and months of any clock, side by side; of another clock than UTC's no more than the window."""
+    start = to_ms("2023-12-30T00:00") + first * MS_HOUR
+    window = Window(start, start + hours * MS_HOUR)
+    parts = [r.window for r in get_source(name).endpoint("candles").plan(Instrument("BTC-USDT-SWAP", "BTC"), window) if r.window]
+    assert [part.end for part in parts[:-1]] == [part.start for part in parts[1:]]
+    whole = window if name != "binance_usdm_archive" else window.whole_days
+    assert (parts[0].start, parts[-1].end) == (whole.start, whole.end)
 
 
 # --- Bybit ------------------------------------------------------------------------------------------------------------------
@@ -305,6 +323,20 @@ def test_files_that_nothing_lists_are_asked_for_by_head(archive: Served, tmp_pat
     assert line.endswith("1 days between others, such as 2025-06-03T16:00:00Z to 2025-06-04T16:00:00Z of BTC-USDT-SWAP")
     [failure] = result.failures
     assert "BTC-USDC-SWAP-candlesticks-2025-06-03.zip: the file is not what its listing says" in str(failure)
+
+
+def test_a_backfill_asks_rest_for_what_the_archives_days_lack(archive: Served, tmp_path: Path) -> None:
+    """By hand: at midnight of 10 June UTC+8's 8 June is the last day there, ending at 16:00 UTC; of June there are no rates."""
+    chosen = Settings(home=tmp_path, assets=["BTC"], limits_scale=1e6, venues=["okx"])
+    part = Window(to_ms("2025-05-01T00:00"), NOW)
+    run = Run.begin(chosen, part, Clock(NOW), EmulatorInfo(archive.url, "synthetic; seed=7"))
+    planned: dict[tuple[str, str], Planned] = {}
+    results = asyncio.run(plan_part(run, [get_source(name) for name in with_archives(chosen).sources], part, planned))
+    assert not [result.failures for result in results if result.failures]
+    files, bars = planned["okx_archive", "candles"], planned["okx", "candles"]
+    assert (files.requests, len(files.instruments), iso(files.last)[:13]) == (1 + 8 + 1 + 8, 2, "2025-06-08T16")
+    assert files.size > 10_000 and (iso(bars.first)[:13], iso(bars.last)[:13]) == ("2025-06-08T16", "2025-06-10T00")
+    assert iso(planned["okx", "funding_rates"].first)[:13] == "2025-05-31T16"
 
 
 # --- Gate -------------------------------------------------------------------------------------------------------------------
