@@ -338,7 +338,7 @@ def test_the_marts_have_the_stores_settlements_of_may(instrument: str, whole: An
         f" where instrument_id = '{instrument}' and settled_at >= '2025-05-01' order by 1"
     )
     settled = list(store_rows(market.funding(venue, coin), Window(FIRST, to_ms("2025-06-01T00:00"))))
-    hours = (settled[1][0] - settled[0][0]) // MS_HOUR
+    hours = round((settled[1][0] - settled[0][0]) / MS_HOUR)
     may = [(at // MS_HOUR * MS_HOUR, rate, hours) for at, rate, _ in settled]
     in_time = [row for row in may if venue != "okx" or row[0] < to_ms("2025-05-31T16:00")]  # the end of UTC+8's May
     np.testing.assert_allclose(found, in_time, rtol=1e-9)
