@@ -159,8 +159,9 @@ class Files:
 
     `{symbol}` and `{pair}` stand for the instrument's names: a pair is a symbol without `_PERP`. `{at:%Y-%m-%d}` stands for the
     first day of a file, `{last:%d}` for its last. The archive's days begin `day_ahead` milliseconds before UTC's, its months
-    `month_ahead`: of such a file no more is taken than what was asked for. None is there of a time before `since`. Where nothing
-    lists the files, each is `probed` by HEAD. What a month lacks is asked of its days where it is `mended` by them.
+    `month_ahead`. Of a file that is `cut` no more is taken than what was asked for: bars beside a run's window are in no sum of
+    days. None is there of a time before `since`. Where nothing lists the files, each is `probed` by HEAD. What a month lacks is
+    asked of its days where it is `mended` by them.
     """
 
     daily: str = ""
@@ -168,6 +169,7 @@ class Files:
     day_ahead: int = 0
     month_ahead: int = 0
     since: int = 0
+    cut: bool = False
     probed: bool = False
     mended: bool = False
     weights: Mapping[str, int] = field(default_factory=lambda: {"requests": 1})
@@ -248,15 +250,14 @@ class Files:
         there: Object | Known | None = None,
     ) -> Request:
         """The request for a file, for what others leave out of a window."""
-        is_cut = bool(self.day_ahead or self.month_ahead)
-        [part, *_] = period.after(window.start).before(window.end).without(others) if is_cut else [period]
+        [part, *_] = period.after(window.start).before(window.end).without(others) if self.cut else [period]
         return Request(
             f"/{self._key(instrument, key, period)}",
             {"etag": there.etag, "size": there.size} if there else {},
             context={"symbol": instrument.symbol} if instrument.symbol else {},
             window=part,
-            clip_start=is_cut,
-            clip_end=is_cut,
+            clip_start=self.cut,
+            clip_end=self.cut,
             weights=self.weights,
             instrument=instrument.symbol if self.mended and key == self.monthly else "",
         )

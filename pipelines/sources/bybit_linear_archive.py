@@ -93,6 +93,7 @@ def endpoints() -> tuple[Endpoint, ...]:
         "trading/{symbol}/{symbol}{at:%Y-%m-%d}.csv.gz",
         "kline_for_metatrader4/{symbol}/{at:%Y}/{symbol}_60_{at:%Y-%m-%d}_{last:%Y-%m-%d}.csv.gz",
         month_ahead=AHEAD,
+        cut=True,
         mended=True,
     )
     candles = Endpoint(

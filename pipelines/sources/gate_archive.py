@@ -86,7 +86,7 @@ def following(request: Request, page: Any, rows: Sequence[Any]) -> Request | Non
 
 
 def series(name: str, kind: str, record: type[Record], **more: Any) -> Endpoint:
-    where = Files(monthly=f"futures_usdt/{kind}/{{at:%Y%m}}/{{symbol}}-{{at:%Y%m}}.csv.gz", probed=True)
+    where = Files(monthly=f"futures_usdt/{kind}/{{at:%Y%m}}/{{symbol}}-{{at:%Y%m}}.csv.gz", cut=True, probed=True)
     fields = record.__struct_fields__
     return Endpoint(
         name,

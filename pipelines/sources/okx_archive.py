@@ -109,12 +109,14 @@ CANDLES = Files(
     day_ahead=AHEAD,
     month_ahead=AHEAD,
     since=MINUTES_SINCE,
+    cut=True,
     probed=True,
 )
 RATES = Files(
     monthly=f"{ROOT}/swaprates/monthly/{{at:%Y%m}}/{{symbol}}-fundingrates-{{at:%Y-%m}}.zip",
     month_ahead=AHEAD,
     since=FUNDING_SINCE,
+    cut=True,
     probed=True,
 )
 SOURCE = Source(

@@ -401,6 +401,9 @@ def test_months_are_asked_for_within_a_contracts_life(archive: Served, tmp_path:
         if (month, name) != ("202504", "BTC_USDT")
     )
     assert len([name for name in names if "funding" in name]) == 2 * len(months)
+    assert min(e.window for e in result.entries if e.window)[0] == to_ms("2025-03-05T00:00"), (
+        "and no bar before the window is taken"
+    )
     assert not result.failures and "lacks 30 days between others, such as 2025-04-01 of BTC_USDT" in str(result.warnings)
 
 
