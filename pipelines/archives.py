@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 #: Our own moderation: none is documented.
 LIMITS = {"requests": Limit(200, 1)}
+#: The most pages of a list of files, which has a thousand of them on each.
+MOST_PAGES = 1000
 #: A file and its checksum.
 WITH_CHECKSUM = {"requests": 2}
 
@@ -222,12 +224,17 @@ class Files:
         prefix = commonpath([key.rpartition("/")[0] for key in by_key]) + "/"
         marker, last = min(by_key)[:-1], max(by_key)  # the marker sorts right before the first one
         found: dict[Window, Object | Known] = {}
+        pages = 0
         while marker:
             page = await client.fetch_page(list_request(prefix, marker), LISTING)
             if page.problem:
                 raise Transient(client.source.name, f"list of {prefix}", page.problem, AGAIN)
             found.update((by_key[each.key], each) for each in page.content.objects if each.key in by_key)
-            marker = page.content.marker if page.content.marker < last else ""
+            pages += 1
+            if (following := page.content.marker) and (following <= marker or pages == MOST_PAGES):
+                message = f"the list doesn't end: after {pages} pages it goes on at {following[:100]!r}"
+                raise Transient(client.source.name, f"list of {prefix}", message, AGAIN)
+            marker = following if following < last else ""
         return found
 
     async def _probe(self, client: Client, by_key: Mapping[str, Window]) -> dict[Window, Object | Known]:

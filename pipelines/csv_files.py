@@ -12,7 +12,6 @@ from __future__ import annotations
 import gzip
 import io
 import re
-import shutil
 import tempfile
 import typing
 import zipfile
@@ -31,8 +30,13 @@ import pyarrow.csv
 from pipelines.records import Columns, Record, UtcMs, arrow_schema, columns, read_custom
 from pipelines.windows import HOUR
 
-#: The longest file that is read whole, in bytes after decompression: a month of hourly bars has 0.1 MB.
-MOST_BYTES = 256_000_000
+#: The longest file that is read whole, in bytes after decompression, and the longest one whose lines are read one by one where
+#: some can't be read, which takes thirty times as much memory: a month of hourly bars has 0.1 MB.
+MOST_BYTES, MOST_BY_LINE = 64_000_000, 16_000_000
+#: How many times as long as its packed file a CSV may be: trades pack to a fifth.
+MOST_TIMES = 50
+#: The longest line of names, in bytes.
+LONGEST_HEADER = 1 << 16
 #: The earliest and the latest time that a row may have, and the least ones that are in milliseconds and in microseconds.
 EARLIEST, LATEST, MILLISECONDS, MICROSECONDS = 1_388_534_400_000, 2_208_988_800_000, 10**11, 10**15
 #: What DuckDB may take for a file of trades.
@@ -46,8 +50,9 @@ def open_file(body: bytes) -> IO[bytes]:
     if body[:2] == b"\x1f\x8b":
         return typing.cast(IO[bytes], gzip.GzipFile(fileobj=io.BytesIO(body)))
     archive = zipfile.ZipFile(io.BytesIO(body))
-    [inside] = archive.infolist()
-    return archive.open(inside)
+    if len(inside := archive.infolist()) != 1:
+        raise ValueError(f"the zip has {len(inside)} files, and one is needed")
+    return archive.open(inside[0])
 
 
 def header_of(first: bytes) -> list[str] | None:
@@ -80,6 +85,8 @@ def read_rows(
     if not plain.strip():
         raise ValueError("the file is empty")
     first, _, rest = plain.partition(b"\n")
+    if len(first) > LONGEST_HEADER:
+        raise ValueError(f"its first line has {len(first):,} bytes")
     header = header_of(first)
     names, plain = (header, rest) if header else (names, plain)
     if missing := [wire for wire, _, null in _fields(record).values() if wire not in names and not null]:
@@ -89,7 +96,9 @@ def read_rows(
         return Columns(record, arrow_schema(record).empty_table().select(record.__struct_fields__))
     try:
         table, flaws = _whole(plain, record, names), list[tuple[str, str, str]]()
-    except (pa.ArrowException, OverflowError):
+    except (pa.ArrowException, OverflowError) as problem:
+        if len(plain) > MOST_BY_LINE:
+            raise ValueError(f"a line can't be read, and the file has {len(plain) / 1e6:.0f} MB: {problem}") from None
         table, flaws = _by_line(plain, record, names, 2 if header else 1)
     return Columns(record, _last(table, key or record.__struct_fields__[:1]), flaws)
 
@@ -220,8 +229,12 @@ class Bars:
             path = Path(folder) / "file.csv"
             # DuckDB would read a gzip file that ends too early without a word.
             with open_file(body) as file, path.open("wb") as plain:
-                plain.write(first := file.readline(1 << 16))
-                shutil.copyfileobj(file, plain, 1 << 20)
+                plain.write(first := file.readline(LONGEST_HEADER))
+                most = max(MOST_BYTES, MOST_TIMES * len(body))
+                while part := file.read(1 << 20):
+                    if plain.tell() > most:
+                        raise ValueError(f"the file is longer than {most / 1e6:g} MB, and was packed into {len(body):,} bytes")
+                    plain.write(part)
             if not first.strip():
                 raise ValueError("the file is empty")
             header = header_of(first)

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from math import fsum
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,10 +29,11 @@ from infra.emulator.server import to_ms
 from infra.emulator.store import MS_HOUR
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served, serve
+from pipelines.archives import Files
 from pipelines.backfill import Planned, plan_part, with_archives
 from pipelines.client import Client
 from pipelines.clock import Clock
-from pipelines.errors import Rejected
+from pipelines.errors import Rejected, Transient
 from pipelines.limits import Limiter
 from pipelines.reading import Reading, Unreadable, read
 from pipelines.run import EmulatorInfo, Run
@@ -440,3 +442,60 @@ def test_a_day_is_one_file_of_all_and_a_closed_venues_archive_is_asked(archive: 
     )
     chosen, [note] = live.chosen_sources()
     assert [source.name for source in chosen] == ["bitmex_archive"] and note.startswith("bitmex is not fetched")
+
+
+def zipped(*files: bytes) -> bytes:
+    with zipfile.ZipFile(buffer := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as archive:
+        for number, content in enumerate(files):
+            archive.writestr(f"../{number}.csv", content)
+    return buffer.getvalue()
+
+
+BAR = b"1704067200000,1,2,0.5,1.5,10,1704070799999,15,3,5,7.5,0\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "body", "says"),
+    [
+        ("binance_usdm_archive", lambda: zipped(BAR, BAR), "the zip has 2 files, and one is needed"),
+        ("binance_usdm_archive", lambda: zipped(), "the zip has 0 files, and one is needed"),
+        ("binance_usdm_archive", lambda: zipped(65_000_000 * b"0"), "the file is longer than 64 MB"),
+        ("binance_usdm_archive", lambda: zipped(50_000 * b"a," + b"\n" + BAR), "its first line has 100,000 bytes"),
+        ("binance_usdm_archive", lambda: zipped(300_000 * BAR + b"x\n"), "a line can't be read, and the file has 17 MB"),
+        ("binance_usdm_archive", lambda: zipped(BAR + b'1704070800000,"1' + 999 * b",2\n"), None),  # a quote that never ends
+        (
+            "bybit_linear_archive",
+            lambda: gzip.compress(70_000_000 * b"\n", 1),
+            "the file is longer than 64 MB, and was packed into",
+        ),
+    ],
+    ids=["two", "none", "long", "header", "lines", "quote", "bomb"],
+)
+def test_a_file_that_would_fill_memory_or_disk_is_refused(source: str, body: Any, says: str | None) -> None:
+    endpoint = get_source(source).endpoint("candles")
+    if says is None:
+        found = read(endpoint, body())
+        assert len(found.rows) == 1 and found.flaws
+    else:
+        with pytest.raises(Unreadable, match=says):
+            read(endpoint, body())
+
+
+@pytest.mark.parametrize("marker", ["data/", ""], ids=["the same", "always another"])
+def test_a_list_of_files_that_does_not_end_is_refused(marker: str) -> None:
+    asked: list[str] = []
+
+    class Listed:
+        source = get_source("binance_usdm_archive")
+
+        async def fetch_page(self, request: Any, endpoint: Any) -> Any:
+            asked.append(request.params["marker"])
+            following = marker or f"data/BTCUSDT-2025-06-0{len(asked):06}"
+            body = f"<L><IsTruncated>true</IsTruncated><NextMarker>{following}</NextMarker></L>"
+            return SimpleNamespace(problem="", content=read(endpoint, body.encode()).content)
+
+    files = Files(daily="data/{symbol}-{at:%Y-%m-%d}.zip")
+    day = Window(NOW // DAY * DAY - DAY, NOW // DAY * DAY)
+    with pytest.raises(Transient, match="the list doesn't end: after"):
+        asyncio.run(files.listed(Listed(), Instrument("BTCUSDT", "BTC"), day))  # type: ignore[arg-type]
+    assert len(asked) <= 1000
