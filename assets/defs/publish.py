@@ -1,12 +1,15 @@
-"""Publishing as assets: the marts as one read-only DuckDB file and as Parquet, and the report. Each is replaced in one step.
+"""Publishing as assets: the marts as one read-only DuckDB file, as Parquet, in PostgreSQL where one is named, and the report.
 
-    marts, meta ──► published/perplake.duckdb ──► published/parquet/, report.html
+    marts, meta ──► published/perplake.duckdb ──► published/parquet/, report.html, PostgreSQL
+
+Each is replaced in one step.
 
 A reader with the old file open reads on in it; one who opens it during a run gets the whole old one. The warehouse itself is
 only the writer's. Only what changed is written (`assets.defs.snapshot`). Renamed tables and columns keep their old names for one
 release (`assets.defs.renamed`).
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from functools import cache
 
@@ -15,6 +18,7 @@ import dagster as dg
 from assets.defs import dbt  # the module: a definition that is imported by name would be loaded twice
 from assets.defs.checks import steps
 from assets.defs.dbt import manifest
+from assets.defs.postgres import VARIABLE, PostgresError, copy_to_postgres
 from assets.defs.regimes import REGIMES
 from assets.defs.resources import SettingsResource
 from assets.defs.snapshot import copy_marts, write_parquet
@@ -26,7 +30,9 @@ MARTS = [
     for n in manifest()["nodes"].values()
     if n["schema"] == "marts" and n["resource_type"] == "model"
 ]
-COPY, PARQUET, REPORT = (dg.AssetKey(["serving", name]) for name in ("marts_duckdb", "marts_parquet", "report"))
+COPY, PARQUET, POSTGRES, REPORT = (
+    dg.AssetKey(["serving", name]) for name in ("marts_duckdb", "marts_parquet", "marts_postgres", "report")
+)
 
 
 @cache
@@ -94,6 +100,29 @@ def failed_checks(instance: dg.DagsterInstance, keys: Sequence[dg.AssetCheckKey]
         for key, evaluation in last_evaluations(instance, keys).items()
         if evaluation.severity == dg.AssetCheckSeverity.ERROR and not evaluation.passed
     )
+
+
+@dg.asset(
+    key=POSTGRES,
+    deps=[COPY],
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    group_name="serving",
+    kinds={"postgresql"},
+    description=f"The published marts in the PostgreSQL database of `{VARIABLE}`, of those days that changed. "
+    "Runs leave it out where the variable is not set.",
+)
+def marts_postgres(context: dg.AssetExecutionContext, settings: SettingsResource) -> dg.MaterializeResult[None]:
+    """Send what changed. A failure leaves the published files, and the database, as they are."""
+    if not (url := os.environ.get(VARIABLE)):
+        return dg.MaterializeResult(metadata={"status": f"nothing was sent: {VARIABLE} is not set"})
+    try:
+        sent = copy_to_postgres(settings.resolve().published / "perplake.duckdb", url)
+    except PostgresError as problem:
+        raise dg.Failure(
+            f"the marts are not in PostgreSQL ({VARIABLE}): {problem}. The published files are new, the database has "
+            "what it had; `perps run` sends it again"
+        ) from None
+    return dg.MaterializeResult(metadata={"rows sent": sum(sent.values()), "tables": len(sent), "by table": sent})
 
 
 @dg.asset(

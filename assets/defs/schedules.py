@@ -8,13 +8,15 @@ catches up the ticks of a daemon that was down. Both schedules are off until swi
 
 from __future__ import annotations
 
+import os
 from datetime import date, timedelta
 
 import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from assets.defs.landing import landing_key
-from assets.defs.publish import REPORT
+from assets.defs.postgres import VARIABLE
+from assets.defs.publish import POSTGRES, REPORT
 from assets.defs.regimes import ON_DEMAND
 from pipelines.registry import source_rows
 from pipelines.settings import Settings
@@ -36,6 +38,7 @@ def chosen_assets(settings: Settings, *, fetch: bool = True) -> dg.AssetSelectio
     if others:
         selection -= dg.AssetSelection.groups(*others)
     not_asked = [*([] if settings.forecasts else ON_DEMAND), *([] if settings.report else [REPORT])]
+    not_asked += [] if os.environ.get(VARIABLE) else [POSTGRES]
     return selection - dg.AssetSelection.assets(*not_asked)
 
 

@@ -93,7 +93,7 @@ def copy_marts(database: Path, out: Path, models: Mapping[str, str | None], run:
         connection.execute(f"SET memory_limit = '{warehouse.memory_limit()}'")
         connection.execute("SET TimeZone = 'UTC'; SET preserve_insertion_order = false")
         connection.execute(f'ATTACH {quoted(str(database.resolve()))} AS "{catalog}"; USE "{catalog}"')
-        if not (relations := _columns(connection, catalog, "marts")):
+        if not (relations := columns_of(connection, catalog, "marts")):
             raise WarehouseMismatch(f"{database} has no marts to publish: {warehouse.NOT_MADE_YET}")
         marts = [Mart(name, relations[name], model) for name, model in models.items() if name in relations]
         _note_partitions(connection, marts)
@@ -169,7 +169,7 @@ def _clone(source: Path, copy: Path) -> None:
             shutil.copyfileobj(read, written)
 
 
-def _columns(connection: duckdb.DuckDBPyConnection, catalog: str, schema: str) -> dict[str, tuple[tuple[str, str], ...]]:
+def columns_of(connection: duckdb.DuckDBPyConnection, catalog: str, schema: str) -> dict[str, tuple[tuple[str, str], ...]]:
     """The columns of the tables and views of a schema, in order."""
     found: dict[str, list[tuple[str, str]]] = {}
     for table, column, kind in connection.execute(
@@ -226,7 +226,7 @@ def _update(connection: duckdb.DuckDBPyConnection, catalog: str, marts: Iterable
     connection.execute("DROP SCHEMA IF EXISTS marts_0_1 CASCADE")
     copy = f"{catalog}_copy"
     wanted = {mart.name for mart in marts}
-    kept = _columns(connection, copy, "marts")
+    kept = columns_of(connection, copy, "marts")
     for name in _drop(connection, copy, "marts", wanted):
         del kept[name]
     for mart in marts:
@@ -239,11 +239,11 @@ def _update(connection: duckdb.DuckDBPyConnection, catalog: str, marts: Iterable
             if not is_new:
                 connection.execute(f'DELETE FROM marts."{mart.name}" WHERE {which}')
             connection.execute(f'INSERT INTO marts."{mart.name}" FROM "{catalog}".marts."{mart.name}" WHERE {which}')
-    tables = _columns(connection, catalog, "meta")
+    tables = columns_of(connection, catalog, "meta")
     _drop(connection, copy, "meta", tables)
     for name in tables:
         connection.execute(f'CREATE OR REPLACE TABLE meta."{name}" AS FROM "{catalog}".meta."{name}"')
-    comments, written = _comments(connection, catalog), _comments(connection, copy)
+    comments, written = comments_of(connection, catalog), comments_of(connection, copy)
     for (schema, name, column), comment in comments.items():
         if written.get((schema, name, column)) != comment and (name in wanted or schema == "meta"):
             what = f'COLUMN {schema}."{name}"."{column}"' if column else f'TABLE {schema}."{name}"'
@@ -288,7 +288,7 @@ def _batches(days: Days) -> Iterator[list[date | None]]:
         yield batch
 
 
-def _comments(connection: duckdb.DuckDBPyConnection, catalog: str) -> dict[tuple[str, str, str], str]:
+def comments_of(connection: duckdb.DuckDBPyConnection, catalog: str) -> dict[tuple[str, str, str], str]:
     """Comments by schema, table and column; of the table itself, the column is empty."""
     rows = connection.execute(
         "SELECT schema_name, table_name, '', comment FROM duckdb_tables() WHERE database_name = $1 "
@@ -327,6 +327,7 @@ def _old_value(old: OldNames, column: str) -> str:
 def write_parquet(published: Path, out: Path) -> list[Path]:
     """Bring `out/<mart>.parquet` up to date with the published copy: a folder of months; of a mart without days, a file.
 
+    Each file's metadata has the table's `description`, and as JSON those of its `columns`.
     `out` is a link, turned to the new folder in one step. The folder before is kept for its readers; older ones are deleted.
     """
     draft, link = out.with_name(f"{out.name}-{time.time_ns()}"), out.with_name(f"{out.name}.part")
@@ -335,16 +336,19 @@ def write_parquet(published: Path, out: Path) -> list[Path]:
     with warehouse.connect(published, read_only=True) as connection:
         (catalog,) = connection.execute("SELECT current_database()").fetchall()[0]
         of_view = {"daily_markets": "daily_assets"}
-        for name, columns in _columns(connection, catalog, "marts").items():
+        comments = comments_of(connection, catalog)
+        for name, columns in columns_of(connection, catalog, "marts").items():
             mart = Mart(of_view.get(name, name), columns)
             target = draft / f"{name}.parquet"
+            of_columns = {column: comments.get(("marts", name, column), "") for column, _ in columns}
+            about = {"description": comments.get(("marts", name, ""), ""), "columns": json.dumps(of_columns)}
             if mart.time is None:
-                _write(connection, name, "true", target)
+                _write(connection, name, "true", about, target)
                 continue
             target.mkdir()
-            for file, days in _months(connection, mart):
+            for file, days in _months(connection, mart, about):
                 if not (before and _link(before / target.name / file, target / file)):
-                    _write(connection, name, mart.of_days(days), target / file)
+                    _write(connection, name, mart.of_days(days), about, target / file)
     link.unlink(missing_ok=True)
     link.symlink_to(draft.name)
     if out.exists() and not out.is_symlink():  # the folder of an older version
@@ -356,8 +360,9 @@ def write_parquet(published: Path, out: Path) -> list[Path]:
     return sorted(out.glob("*.parquet"))
 
 
-def _write(connection: duckdb.DuckDBPyConnection, mart: str, which: str, file: Path) -> None:
-    to = f"{quoted(str(file.resolve()))} (FORMAT parquet, COMPRESSION zstd)"
+def _write(connection: duckdb.DuckDBPyConnection, mart: str, which: str, about: Mapping[str, str], file: Path) -> None:
+    metadata = ", ".join(f"{key}: {quoted(text)}" for key, text in about.items())
+    to = f"{quoted(str(file.resolve()))} (FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{metadata}}})"
     connection.execute(f'COPY (FROM marts."{mart}" WHERE {which}) TO {to}')
     file.chmod(0o444)
 
@@ -373,13 +378,13 @@ def _link(file: Path, new: Path) -> bool:
     return True
 
 
-def _months(connection: duckdb.DuckDBPyConnection, mart: Mart) -> Iterator[tuple[str, list[Any]]]:
-    """The months of a mart, each as the name of its file, with a checksum of its rows, and its days. A mart without rows has one
-    file, so that its columns can be read."""
+def _months(connection: duckdb.DuckDBPyConnection, mart: Mart, about: Mapping[str, str]) -> Iterator[tuple[str, list[Any]]]:
+    """The months of a mart, each as the name of its file, with a checksum of its rows and descriptions, and its days. A mart
+    without rows has one file, so that its columns can be read."""
     months = connection.execute(
         "SELECT coalesce(strftime(day, '%Y-%m'), 'undated'), string_agg(concat(day, rows, digest, layout), ',' ORDER BY day), "
         "list(day) FROM meta.partitions WHERE mart = ? GROUP BY 1 ORDER BY 1",
         [mart.name],
     ).fetchall()
     for month, sums, days in months or [("empty", "", [])]:
-        yield f"{month}-{hashlib.sha256((sums + mart.layout).encode()).hexdigest()[:12]}.parquet", days
+        yield f"{month}-{hashlib.sha256(f'{sums}{mart.layout}{about}'.encode()).hexdigest()[:12]}.parquet", days

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 
 from assets.defs.dbt import manifest
@@ -72,6 +74,14 @@ def test_a_warehouse_without_marts_is_not_published_over_one_that_has_them(copy:
     with pytest.raises(WarehouseMismatch, match="has no marts to publish: materialise first"):
         copy_marts(tmp_path / "warehouse.duckdb", copy.parent, published_marts())
     assert copy.read_bytes() == before
+
+
+def test_parquet_files_have_the_descriptions(copy: Path) -> None:
+    write_parquet(copy, copy.parent / "described")
+    [file] = (copy.parent / "described" / "daily_assets.parquet").iterdir()
+    metadata = pq.read_metadata(file).metadata
+    assert metadata[b"description"] == b"A row per day and asset: the venue's sums"
+    assert json.loads(metadata[b"columns"]) == {"day": "UTC day", "asset": "", "oi_to_volume": ""}
 
 
 def test_every_renamed_column_exists() -> None:
