@@ -10,6 +10,7 @@ Alone: ``python -m infra.superset --bundle FOLDER``.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -215,7 +216,13 @@ def _drawing(kind: str, drawn: list[str], by: list[str], dataset: Mapping[str, A
         ends = {"value_bounds": [-bounds, bounds], "show_legend": True, "bottom_margin": 25}
         return {**by_day, **colours, **sorts, **ends, "metric": drawn[0], "groupby": by[0]}
     if kind == "list":
-        return {"query_mode": "raw", "all_columns": drawn, "row_limit": 1000, "show_cell_bars": False}
+        kinds = {column["column_name"]: column["type"] for column in dataset["columns"]}
+        written = {name: {"d3NumberFormat": FORMATS["number"]} for name in drawn if kinds[name] == "DOUBLE"}
+        dated: dict[str, Any] = {"order_by_cols": [json.dumps([day, False])]} if day in drawn else {}  # the newest first
+        if kinds.get(day) == "DATE":
+            dated["table_timestamp_format"] = "%Y-%m-%d"
+        raw = {"query_mode": "raw", "all_columns": drawn, "row_limit": 1000, "show_cell_bars": False}
+        return {**raw, **dated, "column_config": written}
     if kind == "table":
         sorting = {"order_desc": True, "timeseries_limit_metric": drawn[0]}
         return {**sorting, "query_mode": "aggregate", "groupby": by, "metrics": drawn, "row_limit": 100, "show_cell_bars": False}
