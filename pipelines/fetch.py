@@ -44,6 +44,8 @@ GIVE_UP_AFTER = 8
 RUNS_REMEMBERED = 30
 #: The distance from the limit of a venue's history, in milliseconds: a request may take so long to arrive.
 HISTORY_MARGIN_MS = 60_000
+#: Rows of the day before and after a window that tell whether one is left out at its end: what `_unusual` compares with, and one.
+NEIGHBOURS = 4
 
 Progress = Callable[[str, int, int], None]
 Put = Callable[[Entry, bytes], None]
@@ -499,8 +501,8 @@ class _SourceFetch:
                 break
             missing = chain.missing(self.run.clock.now(), self._settle_ms)
             waiting = [r for r in _requests(endpoint, instrument, missing) if chain.may_request(r)] if missing else []
-            # Where a venue has no row there, it may send others.
-            waiting = [replace(r, clip_start=True, clip_end=True) for r in waiting]
+            # Where a venue has no row there, it may send others. The same request has all rows again, and may correct any.
+            waiting = [planned if chain.is_planned(r) else replace(r, clip_start=True, clip_end=True) for r in waiting]
         else:
             if not self._stopped and chain.lacks_all_rows(self.run.clock.now()):
                 assert planned.window
@@ -731,6 +733,9 @@ class _Chain:
     def __init__(self, endpoint: Endpoint, planned: Request) -> None:
         self.endpoint, self.planned = endpoint, planned
         self.times: set[int] = set()
+        #: Of rows outside of the window, the times of those that are nearest to it.
+        self._before: list[int] = []
+        self._after: list[int] = []
         self.incomplete: list[Entry] = []
         #: How many rows could not be read, and did not come when the window was requested again.
         self._lost = 0
@@ -762,7 +767,15 @@ class _Chain:
         if self.has_expected_rows:
             assert self.endpoint.time and self.planned.window
             window, before = self.planned.window, len(self.times)
-            self.times.update(int(time) for time in map(attrgetter(self.endpoint.time), rows) if time in window)
+            times = {int(time) for time in map(attrgetter(self.endpoint.time), rows)}
+            self.times.update(time for time in times if time in window)
+            if not self._step:
+                self._before = sorted({*self._before, *(time for time in times if window.start - DAY <= time < window.start)})[
+                    -NEIGHBOURS:
+                ]
+                self._after = sorted({*self._after, *(time for time in times if window.end <= time < window.end + DAY)})[
+                    :NEIGHBOURS
+                ]
             if self._repeated:
                 self._lost = max(0, self._lost - (len(self.times) - before))
 
@@ -804,7 +817,7 @@ class _Chain:
     def left_out(self, now: int, settle: int) -> Window | None:
         """The hull of what rows at no regular times leave out after the first of them; before it, there may have been none."""
         hole = None if self.known_whole or self._step or not self.has_expected_rows else self.hole(now, settle)
-        return hole.after(min(self.times)) or None if hole else None
+        return hole.after(min([*self._before, *self.times])) or None if hole else None
 
     def is_silent(self, empty: bool) -> bool:
         """True if bars or points that were missing were requested again, and this row of pages had none of them.
@@ -835,6 +848,10 @@ class _Chain:
     def may_request(self, request: Request) -> bool:
         """True if a request was made once at most: what is missing may span the whole window, which the venue is asked twice."""
         return self._asked[self._identity(request)] < 2
+
+    def is_planned(self, request: Request) -> bool:
+        """True if a request is the planned one but for the window that is read of its answer."""
+        return self._identity(request) == self._identity(self.planned)
 
     def missing(self, now: int, settle: int) -> Window | None:
         """At the end of a round, the window to request again; None where nothing is missing, or asking again brought no rows.
@@ -887,13 +904,14 @@ class _Chain:
         Bars lie on a grid, points `every` so many milliseconds. Other rows are at most eight hours apart, or as far as most of
         these rows are where that is more: a longer way between two rows is a hole, and so are one longer than those around it
         (`_unusual`), and a way to an end of the window longer than any between these rows: once that was requested again, longer
-        than eight hours or most ways, as the interval of settlements may have changed there.
+        than eight hours or most ways, as the interval of settlements may have changed there. Where rows on the other side of an
+        end came too, the way to these counts like any other.
         The newest row may come late until `settle` milliseconds after the window's end.
         """
         window, bar = self.planned.window, self.endpoint.bar
         if not self.times or not window:
             return None
-        times = sorted(self.times)
+        times = [*self._before, *sorted(self.times), *self._after]
         gaps = [after - before for before, after in pairwise(times)]
         every = self.endpoint.every
         most = bar or (every + 60_000 if every else _longest_usual(gaps))
@@ -902,11 +920,12 @@ class _Chain:
         start = -(-window.start // bar) * bar if bar else window.start
         end = min(window.end, now // bar * bar) if bar else window.end
         late = step if window.end + settle > now else 0
-        holes = [Window(times[n] + (bar or 1), times[n + 1]) for n, gap in enumerate(gaps) if gap > most or n in unusual]
+        ways = [Window(times[n] + (bar or 1), times[n + 1]) for n, gap in enumerate(gaps) if gap > most or n in unusual]
+        holes = [Window(max(way.start, start), min(way.end, end)) for way in ways if way.meets(window)]
         reach = step if self._step or self._lost or self._rounds < 2 else most
         if times[0] - start >= reach - (0 if self._step else SETTLED_LATE_MS):  # settlements are stamped some milliseconds late
             holes.insert(0, Window(start, times[0]))
-        if end - times[-1] > max(step + 60_000, reach) + late:
+        if not self._after and end - times[-1] > max(step + 60_000, reach) + late:
             holes.append(Window(times[-1] + (bar or 1), end))
         return Window(holes[0].start, holes[-1].end) if holes else None
 

@@ -371,6 +371,30 @@ def test_a_settlement_that_never_came_is_asked_for_by_each_run(plan: Any, tmp_pa
         assert len(venue.requests) == asked and len(venue.times) == 30
 
 
+@pytest.mark.parametrize("at", [0, -1], ids=["first", "last"])
+@pytest.mark.parametrize("before", [1, 8], ids=["hourly before, too", "every eight hours before"])
+def test_rows_outside_of_a_window_show_what_is_left_out_at_its_end(at: int, before: int, tmp_path: Path) -> None:
+    """A venue sends more than the window, twice without its first or last settlement; another interval before is no hole."""
+    window = Window(NOW - 2 * DAY, NOW - DAY)
+    rates = series("funding_rates", Rate, "time", latest("/rates", WEIGHTS))
+    hourly_stamps = list(range(window.start, NOW, HOUR))
+    lost = {[t for t in hourly_stamps if t in window][at]}
+
+    def answer(path: str, params: Mapping[str, Any]) -> Any:
+        stamps = [*range(window.start - 6 * before * HOUR, window.start, before * HOUR), *hourly_stamps]
+        return [{"time": t, "rate": 1e-4} for t in stamps if t not in lost]
+
+    venue = Venue(answer, (rates,))
+    for _ in range(2):
+        told = [line for line in venue.fetch(tmp_path, window).warnings if "rows are left out after others came" in line]
+        # Between settlements of eight hours and of one, nine hours are one too many, too.
+        assert len(told) == 1
+    lost.clear()
+    venue.fetch(tmp_path, window)
+    assert len(venue.requests) == 1 and len({time for time in venue.times if time in window}) == 24
+    assert not [line for line in venue.fetch(tmp_path, window).warnings if "left out" in line] and not venue.requests
+
+
 def _earlier(request: Request, page: Any, rows: Sequence[Rate]) -> Request | None:
     """What 120 rows, counted from the newest, leave of a window."""
     if len(rows) < 120 or not request.window:
