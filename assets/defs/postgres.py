@@ -27,7 +27,7 @@ from pipelines.meta_tables import quoted
 if TYPE_CHECKING:
     from adbc_driver_manager.dbapi import Cursor
 
-#: The variable with the database's URL, `postgresql://user:password@host/database`.
+#: The variable with the database's URL, `postgresql://USER:<PASSWORD>@host/database`.
 VARIABLE = "PERPLAKE_POSTGRES_URL"
 #: PostgreSQL's types by DuckDB's; it has no unsigned ones. Values of other types are text.
 TYPES = {
@@ -99,7 +99,7 @@ def _connected(url: str) -> Iterator[Cursor]:
         raise PostgresError("the driver is not installed: pip install adbc-driver-postgresql") from None
     if not _is_readable(url):
         raise PostgresError(
-            "its URL can't be read: write postgresql://user:password@host/database, %25 for a % in the password"
+            "its URL can't be read: write postgresql://USER:<PASSWORD>@HOST/DATABASE, %25 for a % in the password"
         )
     try:
         with dbapi.connect(url) as connection, connection.cursor() as cursor:

@@ -31,7 +31,7 @@ from tests.whole import Reference, published
 
 PROGRAMS = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)
 pytestmark = pytest.mark.skipif(PROGRAMS is None, reason="PostgreSQL's programs are not installed (Debian: postgresql)")
-PASSWORD = "a secret/1"
+PASSWORD = "a secret/1"  # pragma: allowlist secret
 MARTS = ("fct_candles", "daily_assets", "dim_venues")
 WAREHOUSE = f"""
 {create_meta_tables()};
@@ -79,7 +79,7 @@ def server() -> Iterator[str]:
     for program, *arguments in (make, start):
         command = [*user, PROGRAMS / str(program), "--pgdata", folder / "db", *arguments]
         subprocess.run(list(map(str, command)), check=True, stdout=subprocess.DEVNULL, cwd="/")
-    yield f"postgresql://perplake:a%20secret%2F1@127.0.0.1:{port}"
+    yield f"postgresql://perplake:a%20secret%2F1@127.0.0.1:{port}"  # pragma: allowlist secret
     stop = [*user, PROGRAMS / "pg_ctl", "--pgdata", folder / "db", "--mode", "immediate", "stop"]
     subprocess.run(list(map(str, stop)), check=True, stdout=subprocess.DEVNULL, cwd="/")
     shutil.rmtree(folder)
@@ -199,7 +199,7 @@ def test_a_database_that_fails_makes_its_asset_red_without_its_password(
     publish(settings.folder)
     wrong = [
         url.replace("%2F1", "%2F2"),
-        "postgresql://perplake:a%20secret%2F1@127.0.0.1:1/x",
+        "postgresql://perplake:a%20secret%2F1@127.0.0.1:1/x",  # pragma: allowlist secret
         url.replace("%2F", "%2"),
         "a secret",
     ]
