@@ -19,7 +19,7 @@ import tempfile
 import time
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import jinja2
 import typer
@@ -29,22 +29,11 @@ from assets.defs import dbt
 from assets.defs.publish import published_marts
 from assets.defs.regimes import FEATURES, LABELS, write_tables
 from assets.defs.snapshot import copy_marts, write_parquet
-from infra.bench.scale import BUILT, NEXT, build, fill
+from infra.bench.scale import BUILT, NEXT, Cost, build, fill
 from pipelines import warehouse
 
 INSTRUMENTS = (25, 100)
 DAYS = (30, 90, 360, 1080)
-
-
-class Cost(NamedTuple):
-    """What a day costs: seconds by part, and the largest memory in MB."""
-
-    seconds: dict[str, float]
-    peak_mb: float
-
-    @property
-    def total(self) -> float:
-        return sum(self.seconds.values())
 
 
 def make(database: Path, instruments: int, days: int) -> None:

@@ -163,7 +163,7 @@ def publish(database: Path, out: Path) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a publication took: seconds by part, and the largest memory in MB."""
+    """What a step took: seconds by part, and the largest memory in MB."""
 
     seconds: dict[str, float]
     peak_mb: float
