@@ -1,7 +1,4 @@
-{{ config(
-    materialized='incremental', incremental_strategy='replace_window', on_schema_change='append_new_columns',
-    meta={'time': 'day', 'look_back': 24, 'look_ahead': 24}
-) }}
+{{ config(materialized='incremental', meta={'time': 'day', 'look_back': 24, 'look_ahead': 24}) }}
 {%- set window = replaced_window() %}
 {%- set archives, originals = [], [] %}
 {%- for name, row in loaded_sources().items() if row.get('archive_of') %}

@@ -1,7 +1,4 @@
-{{ config(
-    materialized='incremental', incremental_strategy='replace_window', on_schema_change='append_new_columns',
-    meta={'time': 'opened_at', 'look_back': 1, 'look_ahead': 1}
-) }}
+{{ config(materialized='incremental', meta={'time': 'opened_at', 'look_back': 1, 'look_ahead': 1}) }}
 {%- set window = replaced_window() %}
 with bars as (
     select *, (high + low + close) / 3 as typical

@@ -1,6 +1,5 @@
 {{ config(
-    materialized='incremental', incremental_strategy='replace_window', on_schema_change='append_new_columns',
-    meta={'time': 'day', 'follows': ['int_calendar', 'int_daily_instruments'], 'look_back': 168, 'look_ahead': 168}
+    materialized='incremental', meta={'time': 'day', 'follows': ['int_calendar', 'int_daily_instruments'], 'look_back': 168, 'look_ahead': 168}
 ) }}
 {#- Margins: a week, in which a day without a settlement takes the interval of another day. -#}
 {%- set window = replaced_window() %}

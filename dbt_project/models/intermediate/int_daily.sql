@@ -1,7 +1,6 @@
 {#- Margin: the days of a week. -#}
 {{ config(
-    materialized='incremental', incremental_strategy='replace_window', on_schema_change='append_new_columns',
-    meta={'time': 'day', 'look_ahead': 144, 'follows': ['int_daily_instruments', 'int_calendar', 'int_coverage', 'int_days_apart']}
+    materialized='incremental', meta={'time': 'day', 'look_ahead': 144, 'follows': ['int_daily_instruments', 'int_calendar', 'int_coverage', 'int_days_apart']}
 ) }}
 {%- set window = replaced_window() %}
 -- Daily figures of the instruments in scope on the full calendar, with measures over several days. Liquidations are zero only where they

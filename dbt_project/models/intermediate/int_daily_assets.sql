@@ -1,8 +1,5 @@
 {#- Margin: the day after, which grows from this one. -#}
-{{ config(
-    materialized='incremental', incremental_strategy='replace_window', on_schema_change='append_new_columns',
-    meta={'time': 'day', 'look_ahead': 24, 'follows': ['int_daily', 'int_coverage']}
-) }}
+{{ config(materialized='incremental', meta={'time': 'day', 'look_ahead': 24, 'follows': ['int_daily', 'int_coverage']}) }}
 {%- set window = replaced_window() %}
 -- What a day's rows alone say of each asset: sums and medians over its instruments, growth from the day before, coverage.
 with days as (

@@ -1,8 +1,5 @@
 {#- Margin: the day after, which grows from this one. -#}
-{{ config(
-    materialized='incremental', incremental_strategy='replace_window', on_schema_change='append_new_columns',
-    meta={'time': 'day', 'look_ahead': 24, 'follows': ['int_daily', 'int_coverage']}
-) }}
+{{ config(materialized='incremental', meta={'time': 'day', 'look_ahead': 24, 'follows': ['int_daily', 'int_coverage']}) }}
 {%- set window = replaced_window() %}
 -- What a day's rows alone say of all venues and assets together.
 with totals as (

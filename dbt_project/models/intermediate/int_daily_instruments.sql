@@ -1,8 +1,5 @@
 {#- Margins: those of funding (241 hours), the time that a settlement pays for (48), and the day that a row falls into. -#}
-{{ config(
-    materialized='incremental', incremental_strategy='replace_window', on_schema_change='append_new_columns',
-    meta={'time': 'day', 'look_back': 314, 'look_ahead': 314}
-) }}
+{{ config(materialized='incremental', meta={'time': 'day', 'look_back': 314, 'look_ahead': 314}) }}
 {%- set window = replaced_window() %}
 with returns as (
     select

@@ -1,7 +1,4 @@
-{{ config(
-    materialized='incremental', incremental_strategy='replace_window', on_schema_change='append_new_columns',
-    meta={'time': 'day', 'follows': ['int_daily', 'int_coverage']}
-) }}
+{{ config(materialized='incremental', meta={'time': 'day', 'follows': ['int_daily', 'int_coverage']}) }}
 {%- set window = replaced_window() %}
 -- What a day's rows alone say of each venue.
 with days as (

@@ -1,7 +1,4 @@
-{{ config(
-    materialized='incremental', incremental_strategy='replace_window', on_schema_change='append_new_columns',
-    meta={'time': 'month', 'follows': ['int_daily_instruments']}
-) }}
+{{ config(materialized='incremental', meta={'time': 'month', 'follows': ['int_daily_instruments']}) }}
 {%- set window = replaced_window() %}
 -- What bars and volumes say of themselves and of each other: a row per instrument, month and fault. No market does this; thresholds leave room.
 with hours as materialized (

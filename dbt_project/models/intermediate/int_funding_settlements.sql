@@ -1,8 +1,5 @@
 {#- Margins: an interval depends on four settlements on both sides, at most 48 hours apart, and on the hole before them. -#}
-{{ config(
-    materialized='incremental', incremental_strategy='replace_window', on_schema_change='append_new_columns',
-    meta={'time': 'settled_at', 'look_back': 241, 'look_ahead': 241}
-) }}
+{{ config(materialized='incremental', meta={'time': 'settled_at', 'look_back': 241, 'look_ahead': 241}) }}
 {%- set window = replaced_window() %}
 with settlements as (
     select *

@@ -1,7 +1,4 @@
-{{ config(
-    materialized='incremental', incremental_strategy='replace_window', on_schema_change='append_new_columns',
-    meta={'time': 'observed_at', 'look_back': 1, 'look_ahead': 2}
-) }}
+{{ config(materialized='incremental', meta={'time': 'observed_at', 'look_back': 1, 'look_ahead': 2}) }}
 {%- set window = replaced_window() %}
 with observations as (  -- history before a snapshot, then the lower precedence, then the first within the hour
     select *

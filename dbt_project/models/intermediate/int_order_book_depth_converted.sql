@@ -1,7 +1,4 @@
-{{ config(
-    materialized='incremental', incremental_strategy='replace_window', on_schema_change='append_new_columns',
-    meta={'time': 'observed_at', 'look_back': 1, 'look_ahead': 1}
-) }}
+{{ config(materialized='incremental', meta={'time': 'observed_at', 'look_back': 1, 'look_ahead': 1}) }}
 {%- set window = replaced_window() %}
 {#- What one of a size in quote currency is worth: of an inverse contract its face. #}
 {%- set face = "case o.raw_unit when 'quote' then 1 else i.contract_size end" %}

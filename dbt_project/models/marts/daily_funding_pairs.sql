@@ -1,7 +1,4 @@
-{{ config(
-    materialized='incremental', incremental_strategy='replace_window', on_schema_change='append_new_columns',
-    meta={'time': 'day', 'follows': ['int_daily'], 'look_ahead': 'always'}
-) }}
+{{ config(materialized='incremental', meta={'time': 'day', 'follows': ['int_daily'], 'look_ahead': 'always'}) }}
 {#- Sums since the first day: what was charged before the window is in the rows that stay. -#}
 {%- set window = replaced_window() %}
 with pairs as (
