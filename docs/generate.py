@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 
 from pipelines.meta_tables import META_TABLES
 from pipelines.registry import PROJECT_FILE
+from pipelines.units import NAMED_IN, UNITS, comment, described
 
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "assets" / "report" / "example.png"
@@ -31,8 +32,9 @@ TABLES_INTRO = """# Tables
 
 Every table of the [published copy](quickstart.md#where-the-data-is), by schema. Times are UTC without a zone, rates are
 fractions (0.0001 is 0.01 %), money is US dollars unless the column says otherwise, and `instrument_id` is
-`<venue>:<venue symbol>`. Null means unknown; a missing value is never zero. The descriptions are also comments in the
+`<venue>:<venue symbol>`. Null means unknown; a missing value is never zero. Descriptions and units are also comments in the
 published DuckDB file: `perps query "select column_name, comment from duckdb_columns() where table_name = 'daily_assets'"`.
+[Programs](python.md#tables-with-their-units) have each unit by itself. The units:
 """
 
 INTERNAL_INTRO = """# Tables behind the marts
@@ -81,20 +83,29 @@ def key(node: Mapping[str, Any]) -> str:
 
 
 def columns(node: Mapping[str, Any]) -> list[Row]:
-    """Name, type and description of each column that dbt describes."""
-    return [(f"`{name}`", column.get("data_type") or "", column["description"]) for name, column in node["columns"].items()]
+    """Name, type, unit and description of each column that dbt describes."""
+    return [
+        row(name, column.get("data_type") or "", comment(column["description"], column["meta"].get("unit")))
+        for name, column in node["columns"].items()
+    ]
+
+
+def row(name: str, kind: str, text: str) -> Row:
+    """A column by its name, type and comment."""
+    description, unit = described(text, kind)
+    return f"`{name}`", kind.lower(), unit or "", description
 
 
 def schema_columns(schema: Any) -> list[Row]:
     """Name, type and description of each column of a pandera schema."""
     types = {"datetime": "date", "string": "varchar", "float": "double", "int": "bigint", "bool": "boolean"}
     return [
-        (
-            f"`{name}`",
+        row(
+            name,
             "timestamp"
             if name.endswith("_at")
             else next(sql for kind, sql in types.items() if str(column.dtype).startswith(kind)),
-            column.description,
+            comment(column.description, (column.metadata or {}).get("unit")),
         )
         for name, column in schema.columns.items()
     ]
@@ -103,15 +114,22 @@ def schema_columns(schema: Any) -> list[Row]:
 def section(name: str, description: str, unique: str, rows: Sequence[Row]) -> str:
     """One table: its name, what a row is, its columns."""
     grain = f"\nOne row per {unique}.\n" if unique else ""
-    body = table(("column", "type", "description"), rows) if rows else ""
+    body = table(("column", "type", "unit", "description"), rows) if rows else ""
     return f"### {name}\n\n{description}\n{grain}\n{body}"
+
+
+def units() -> str:
+    """The vocabulary of units."""
+    rows = [(f"`{unit}`", text) for unit, text in UNITS.items()]
+    rows.append((f"`{NAMED_IN}<column>`", "the unit, or the unit of the feature, that this column of the row names"))
+    return table(("unit", "meaning"), rows)
 
 
 def tables() -> str:
     """The published schemas `marts` and `meta`."""
     from assets.regimes.tables import TABLES
 
-    sections = ["## Schema `marts`\n"]
+    sections = [units(), "## Schema `marts`\n"]
     for node in models("marts"):
         if node["name"] not in TABLES:
             sections.append(section(node["name"], node["description"], key(node), columns(node)))
@@ -120,7 +138,7 @@ def tables() -> str:
         sections.append(section(name, schema.description, unique, schema_columns(schema)))
     sections.append("## Schema `meta`\n\nWhat perplake records about its own loads and runs.\n")
     for name, record in META_TABLES.items():
-        rows = [(f"`{column}`", kind.lower(), text) for column, (kind, text) in record.columns.items()]
+        rows = [row(column, *stated) for column, stated in record.columns.items()]
         sections.append(section(name, record.description, " × ".join(f"`{column}`" for column in record.key), rows))
     return page(TABLES_INTRO, sections)
 
@@ -143,7 +161,7 @@ def internal() -> str:
     for dataset, record in yaml.safe_load(PROJECT_FILE.read_text())["vars"]["datasets"].items():
         alike = [node for node in views if node["name"].partition("__")[2].removesuffix("_now") == dataset]
         names = ", ".join(f"`{node['name']}`" for node in alike)
-        rows = [(f"`{name}`", *column) for name, column in record["columns"].items()]
+        rows = [row(name, *column) for name, column in record["columns"].items()]
         sections.append(section(dataset, f"{alike[0]['description']}\n\nModels: {names}", "", rows))
     raw = [(f"`{node['identifier']}`", node["description"]) for node in models("raw")]
     sections.append("## Schema `raw`\n\nOne table per source and endpoint: the source's records, typed, in its own units.\n")

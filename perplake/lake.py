@@ -9,7 +9,7 @@ Alone: ``perplake.open().table("daily_assets")``.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,6 +23,7 @@ import duckdb
 from assets.runtime.outcomes import noted_runs
 from perplake.published import asked, attached, enter, explained, published_copy, question
 from pipelines.settings import Settings
+from pipelines.units import Columns, described, stated
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -144,10 +145,10 @@ class Lake:
     @overload
     def table(self, name: str, as_: Literal["arrow"]) -> pa.Table: ...
     def table(self, name: str, as_: As = "pandas") -> Frame:
-        """A whole table of `marts`, or of another schema as `meta.runs`, with its and its columns' descriptions, which say units.
+        """A whole table of `marts`, or of another schema as `meta.runs`, with descriptions and its columns' units.
 
         They are in `frame.attrs` (pandas) and in the metadata of the schema and its fields (Arrow); a frame of Polars has no
-        place for them: `describe` has.
+        place for them: `describe` and `units` have.
         """
         schema, _, table = name.rpartition(".")
         with self.session() as db:
@@ -155,10 +156,9 @@ class Lake:
             about = {"table": name, "description": _tables(db).get(table, ""), **_stated(self._publication(db))}
             frame: Any = _as(db.sql(f'FROM {schema or "marts"}."{table}"'), as_)
         if as_ == "pandas":
-            frame.attrs = {**about, "columns": columns}
+            frame.attrs = {**about, "columns": _descriptions(columns), "units": _units(columns)}
         elif as_ == "arrow":
-            fields = [field.with_metadata({"description": columns[field.name]}) for field in frame.schema]
-            frame = frame.cast(_schema(fields, about))
+            frame = frame.cast(stated(frame.schema, columns, about))
         answer: Frame = frame
         return answer
 
@@ -168,7 +168,14 @@ class Lake:
             return _tables(db)
 
     def describe(self, name: str) -> dict[str, str]:
-        """The columns of a table with their descriptions, which say units."""
+        """The columns of a table with their descriptions."""
+        return _descriptions(self._columns(name))
+
+    def units(self, name: str) -> dict[str, str]:
+        """The columns of a table that have a unit, with it: one of `pipelines.units.UNITS`, or `in <column>` that names it."""
+        return _units(self._columns(name))
+
+    def _columns(self, name: str) -> Columns:
         schema, _, table = name.rpartition(".")
         with self.session() as db:
             return _columns(db, schema or "marts", table)
@@ -238,14 +245,14 @@ def _tables(db: duckdb.DuckDBPyConnection) -> dict[str, str]:
     return dict(db.execute(sql).fetchall())
 
 
-def _columns(db: duckdb.DuckDBPyConnection, schema: str, table: str) -> dict[str, str]:
-    """The columns of a table with their descriptions. Raises `ValueError` where there is no such table."""
+def _columns(db: duckdb.DuckDBPyConnection, schema: str, table: str) -> Columns:
+    """The columns of a table with their descriptions and units. Raises `ValueError` where there is no such table."""
     found = db.execute(
-        "SELECT column_name, coalesce(comment, '') FROM duckdb_columns() WHERE schema_name = ? AND table_name = ? "
+        "SELECT column_name, coalesce(comment, ''), data_type FROM duckdb_columns() WHERE schema_name = ? AND table_name = ? "
         "ORDER BY column_index",
         [schema, table],
     ).fetchall()
-    if not (columns := dict(found)):
+    if not (columns := {name: described(comment, kind) for name, comment, kind in found}):
         raise ValueError(f"there is no table {schema}.{table}; there are: {', '.join(_tables(db))}")
     return columns
 
@@ -263,7 +270,9 @@ def _as(answer: duckdb.DuckDBPyRelation, as_: As) -> Any:
     raise ValueError(f"as_={as_!r}: it is 'pandas', 'polars' or 'arrow'")
 
 
-def _schema(fields: Sequence[Any], about: Mapping[str, str]) -> Any:
-    import pyarrow as pa
+def _descriptions(columns: Columns) -> dict[str, str]:
+    return {name: description for name, (description, _) in columns.items()}
 
-    return pa.schema(fields, metadata=dict(about))
+
+def _units(columns: Columns) -> dict[str, str]:
+    return {name: unit for name, (_, unit) in columns.items() if unit}

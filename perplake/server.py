@@ -58,9 +58,11 @@ def server(lake: Lake) -> MCPServer:
 
     @tool
     def describe(table: Annotated[str, Field(description="such as `daily_assets`")]) -> dict[str, Any]:
-        """The columns of a table with their descriptions: unit, meaning, what null means."""
+        """The columns of a table: their unit, their meaning, what null means."""
         with _expected():
-            return {**_about(lake), "table": table, "description": lake.tables().get(table, ""), "columns": lake.describe(table)}
+            units = lake.units(table)
+            columns = {name: {"unit": units.get(name), "description": text} for name, text in lake.describe(table).items()}
+            return {**_about(lake), "table": table, "description": lake.tables().get(table, ""), "columns": columns}
 
     @tool
     def query(

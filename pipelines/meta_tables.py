@@ -1,4 +1,5 @@
-"""The tables of the schema `meta`: what perplake records about its own loads and runs, each column with its description.
+"""The tables of the schema `meta`: what perplake records about its own loads and runs, each column with its description and,
+of a number, its unit in brackets (`pipelines.units`).
 
 `pipelines.warehouse` makes the tables from these records, with the descriptions as comments; the documentation lists them. Times
 are UTC without zone; a window is half-open. Alone: `perps query "from meta.runs"`.
@@ -28,7 +29,7 @@ META_TABLES = {
     "warehouse": Table(
         "One row: the market that this file holds, and the version that made it.",
         {
-            "schema": ("INTEGER", "Version of the layout. A warehouse with another one is refused; landing stays valid."),
+            "schema": ("INTEGER", "Version of the layout. A warehouse with another one is refused; landing stays valid. [count]"),
             "version": ("VARCHAR", "Version of perplake that made the file."),
             "market": ("VARCHAR", "The market: `live`, or the name of a synthetic or recorded market."),
             "created_at": ("TIMESTAMP", "When the file was made."),
@@ -155,8 +156,8 @@ META_TABLES = {
         {
             "mart": ("VARCHAR", "The mart."),
             "day": ("DATE", "The UTC day of the rows; null: rows without a time, or all rows of a mart that has no day or time."),
-            "rows": ("BIGINT", "The number of rows."),
-            "digest": ("HUGEINT", "The sum of the rows' hashes, by DuckDB's `hash` of all columns."),
+            "rows": ("BIGINT", "The number of rows. [count]"),
+            "digest": ("HUGEINT", "The sum of the rows' hashes, by DuckDB's `hash` of all columns. [count]"),
             "layout": (
                 "VARCHAR",
                 "Hash of columns, types and DuckDB's version: checksums of two layouts can't be compared.",

@@ -18,6 +18,7 @@ from assets.regimes.tables import TABLES
 from pipelines import warehouse
 from pipelines.meta_tables import quoted
 from pipelines.registry import source_rows
+from pipelines.units import comment
 
 FEATURES, LABELS, POSTURE, FORECASTS, EVENTS, SCORECARD, CHANGES, SIGNALS, LAST_DAY = REGIMES = tuple(
     dg.AssetKey(["marts", name]) for name in TABLES
@@ -177,4 +178,6 @@ def write_table(connection: duckdb.DuckDBPyConnection, name: str, frame: pd.Data
     connection.unregister("frame")
     connection.execute(f'COMMENT ON TABLE marts."{name}" IS {quoted(schema.description)}')
     for column in frame:
-        connection.execute(f'COMMENT ON COLUMN marts."{name}"."{column}" IS {quoted(schema.columns[column].description)}')
+        about = schema.columns[column]
+        text = comment(about.description, (about.metadata or {}).get("unit"))
+        connection.execute(f'COMMENT ON COLUMN marts."{name}"."{column}" IS {quoted(text)}')

@@ -12,6 +12,7 @@ reader has it open; otherwise a copy of the first one, and a new file where that
 did not change are hard links to those of the snapshot before.
 """
 
+import base64
 import hashlib
 import json
 import os
@@ -32,6 +33,7 @@ from pipelines import warehouse
 from pipelines.errors import WarehouseMismatch
 from pipelines.meta_tables import create_meta_table, quoted
 from pipelines.registry import datasets
+from pipelines.units import Columns, described, stated
 
 #: Rows that are written in one statement, which bounds memory.
 BATCH_ROWS = 2_000_000
@@ -327,7 +329,8 @@ def _old_value(old: OldNames, column: str) -> str:
 def write_parquet(published: Path, out: Path) -> list[Path]:
     """Bring `out/<mart>.parquet` up to date with the published copy: a folder of months; of a mart without days, a file.
 
-    Each file's metadata has the table's `description`, and as JSON those of its `columns`.
+    Each file's metadata has the table's `description` and, as JSON, those of its `columns` and their `units`; Arrow finds them at
+    its fields, and pandas in `attrs`.
     `out` is a link, turned to the new folder in one step. The folder before is kept for its readers; older ones are deleted.
     """
     draft, link = out.with_name(f"{out.name}-{time.time_ns()}"), out.with_name(f"{out.name}.part")
@@ -340,8 +343,8 @@ def write_parquet(published: Path, out: Path) -> list[Path]:
         for name, columns in columns_of(connection, catalog, "marts").items():
             mart = Mart(of_view.get(name, name), columns)
             target = draft / f"{name}.parquet"
-            of_columns = {column: comments.get(("marts", name, column), "") for column, _ in columns}
-            about = {"description": comments.get(("marts", name, ""), ""), "columns": json.dumps(of_columns)}
+            of_columns = {column: described(comments.get(("marts", name, column), ""), kind) for column, kind in columns}
+            about = _about(connection, name, comments.get(("marts", name, ""), ""), of_columns)
             if mart.time is None:
                 _write(connection, name, "true", about, target)
                 continue
@@ -360,8 +363,21 @@ def write_parquet(published: Path, out: Path) -> list[Path]:
     return sorted(out.glob("*.parquet"))
 
 
+def _about(connection: duckdb.DuckDBPyConnection, mart: str, description: str, columns: Columns) -> dict[str, str]:
+    """The metadata of a mart's files, and the schema that Arrow finds there, whose own metadata pandas reads."""
+    about = {
+        "description": description,
+        "columns": {column: text for column, (text, _) in columns.items()},
+        "units": {column: unit for column, (_, unit) in columns.items() if unit},
+    }
+    texts = {key: text if isinstance(text, str) else json.dumps(text) for key, text in about.items()}
+    schema = connection.sql(f'FROM marts."{mart}" LIMIT 0').to_arrow_table().schema
+    schema = stated(schema, columns, {**texts, "PANDAS_ATTRS": json.dumps(about)})
+    return {**texts, "ARROW:schema": base64.b64encode(schema.serialize()).decode()}
+
+
 def _write(connection: duckdb.DuckDBPyConnection, mart: str, which: str, about: Mapping[str, str], file: Path) -> None:
-    metadata = ", ".join(f"{key}: {quoted(text)}" for key, text in about.items())
+    metadata = ", ".join(f"{quoted(key)}: {quoted(text)}" for key, text in about.items())
     to = f"{quoted(str(file.resolve()))} (FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{metadata}}})"
     connection.execute(f'COPY (FROM marts."{mart}" WHERE {which}) TO {to}')
     file.chmod(0o444)

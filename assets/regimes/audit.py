@@ -30,11 +30,14 @@ CHANGES = pa.DataFrameSchema(
         "series": schemas.text("The feature whose level changed, a column of regime_features.", *SERIES),
         "day": schemas.day("First UTC day of the new level, found with the days after it."),
         "level_before": schemas.number(
-            "Level until then, in the feature's unit: geometric mean, of funding arithmetic mean.", nullable=False
+            "Level until then, in the feature's unit: geometric mean, of funding arithmetic mean.",
+            unit="in series", nullable=False,
         ),
-        "level_after": schemas.number("Level from that day on, in the same unit.", nullable=False),
+        "level_after": schemas.number("Level from that day on, in the same unit.", unit="in series", nullable=False),
         "label": schemas.text("The label of that day."),
-        "days_to_label_change": schemas.number("Days to the nearest change of label; null where the label never changes.", 0),
+        "days_to_label_change": schemas.number(
+            "Days to the nearest change of label; null where the label never changes.", 0, unit="day"
+        ),
         "near_share": schemas.number(
             f"Share of the asset's days within {NEAR_DAYS} days of a change of label, 0 to 1: what chance gives.",
             0, 1, nullable=False,

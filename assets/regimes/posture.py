@@ -35,7 +35,9 @@ POSTURE = pa.DataFrameSchema(
         "day": day("UTC day."),
         "asset": ASSET,
         "known_at": KNOWN_AT,
-        "volatility_7d": number("Realised volatility of 7 days that the rule reads, annualised fraction.", 0),
+        "volatility_7d": number(
+            "Realised volatility of 7 days that the rule reads, annualised fraction.", 0, unit="1 per sqrt(year)"
+        ),
         "move_7d": number(f"A move of {MOVE} standard deviations of a week of this volatility, fraction of the price.", 0),
         "max_leverage": number(f"The most leverage: `move_7d` takes {MARGIN_SHARE:.0%} of the margin.", 0),
         "hedge_ratio": number(f"Share of a holding to hedge: of the rest, `move_7d` takes {HOLDING_LOSS:.0%} of it.", 0, 1),

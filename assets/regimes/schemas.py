@@ -19,15 +19,21 @@ KEY = ["day", "asset"]
 
 
 def number(
-    description: str, low: float = -sys.float_info.max, high: float = sys.float_info.max, *, nullable: bool = True
+    description: str,
+    low: float = -sys.float_info.max,
+    high: float = sys.float_info.max,
+    *,
+    unit: str = "1",
+    nullable: bool = True,
 ) -> pa.Column:
-    """A finite float within bounds."""
-    return pa.Column(float, pa.Check.in_range(low, high), nullable=nullable, coerce=True, description=description)
+    """A finite float within bounds, in a unit of `pipelines.units`."""
+    check, metadata = pa.Check.in_range(low, high), {"unit": unit}
+    return pa.Column(float, check, nullable=nullable, coerce=True, description=description, metadata=metadata)
 
 
-def count(description: str, low: int = 0) -> pa.Column:
+def count(description: str, low: int = 0, *, unit: str = "count") -> pa.Column:
     """A whole number, never null."""
-    return pa.Column(int, pa.Check.ge(low), coerce=True, description=description)
+    return pa.Column(int, pa.Check.ge(low), coerce=True, description=description, metadata={"unit": unit})
 
 
 def day(description: str) -> pa.Column:
@@ -105,14 +111,18 @@ def _limit(threshold: Threshold) -> str:
     return f"Threshold `{threshold.name}` holds where `{threshold.feature}` is at or {side} this limit, in the feature's unit."
 
 
+def _compared(threshold: Threshold, description: str, *, nullable: bool = True) -> pa.Column:
+    return number(description, unit=RULE_FEATURES[threshold.feature].unit, nullable=nullable)
+
+
 FEATURES = pa.DataFrameSchema(
     {
         "day": day("UTC day."),
         "asset": ASSET,
-        **{name: number(feature.description) for name, feature in RULE_FEATURES.items()},
-        **{f"{name}_quantile": number(_quantile(t)) for name, t in THRESHOLDS.items() if t.quantile is not None},
-        **{f"{name}_limit": number(_limit(t), nullable=False) for name, t in THRESHOLDS.items()},
-        "history_days": count(f"Days with a known 7-day volatility among the {WINDOW_DAYS} days before the day."),
+        **{name: number(feature.description, unit=feature.unit) for name, feature in RULE_FEATURES.items()},
+        **{f"{name}_quantile": _compared(t, _quantile(t)) for name, t in THRESHOLDS.items() if t.quantile is not None},
+        **{f"{name}_limit": _compared(t, _limit(t), nullable=False) for name, t in THRESHOLDS.items()},
+        "history_days": count(f"Days with a known 7-day volatility among the {WINDOW_DAYS} days before the day.", unit="day"),
         **_EVIDENCE,
     },
     unique=KEY,

@@ -150,19 +150,26 @@ REGIMES = {
 
 @dataclass(frozen=True)
 class Feature:
-    """A feature of the rules: `text` and `format` in a reason, `description` (with its unit) of the column."""
+    """A feature of the rules: `text` and `format` in a reason, `description` and `unit` of the column."""
 
     text: str
     format: Format
     description: str
+    unit: str = "1"
 
 
 RULE_FEATURES = {
     "realised_vol_7d": Feature(
-        "7-day volatility", "percent", "Realised volatility of the last 7 days, by hourly returns, annualised, fraction."
+        "7-day volatility",
+        "percent",
+        "Realised volatility of the last 7 days, by hourly returns, annualised, fraction.",
+        "1 per sqrt(year)",
     ),
     "realised_vol_1d": Feature(
-        "1-day volatility", "percent", "Realised volatility of the day, by hourly returns, annualised, fraction."
+        "1-day volatility",
+        "percent",
+        "Realised volatility of the day, by hourly returns, annualised, fraction.",
+        "1 per sqrt(year)",
     ),
     "low_vs_prev_close": Feature(
         "low vs yesterday's close", "signed", "The day's low over the close of the day before, less one, fraction."
@@ -191,16 +198,21 @@ RULE_FEATURES = {
     "oi_change_liq_incomplete": Feature(
         "1-day change of open interest",
         "signed",
-        "`oi_change_1d` on days whose liquidations are not known completely (`liq_over_oi` is null); null on other days.",
+        "`oi_change_1d`, fraction, on days whose liquidations are not known completely (`liq_over_oi` is null); null on others.",
     ),
     "oi_change_5d": Feature(
         "5-day change of open interest", "signed", "Change of open interest over five days, in contracts (not in USD), fraction."
     ),
     "oi_falling_days_5d": Feature(
-        "open interest falling on", "days", "Days of the last five on which open interest fell, 0 to 5; null if one is unknown."
+        "open interest falling on",
+        "days",
+        "Days of the last five on which open interest fell, 0 to 5; null if one is unknown.",
+        "day",
     ),
-    "funding_8h": Feature("funding per 8 h", "rate", "Mean funding rate per 8 hours, fraction; positive: longs pay shorts."),
-    "funding_abs": Feature("absolute funding per 8 h", "rate", "Absolute value of `funding_8h`, fraction."),
+    "funding_8h": Feature(
+        "funding per 8 h", "rate", "Mean funding rate per 8 hours, fraction; positive: longs pay shorts.", "1 per 8 hours"
+    ),
+    "funding_abs": Feature("absolute funding per 8 h", "rate", "Absolute value of `funding_8h`, fraction.", "1 per 8 hours"),
     "oi_to_volume": Feature(
         "open interest over daily volume", "ratio", "Open interest over the mean daily volume of the last 7 days, ratio."
     ),

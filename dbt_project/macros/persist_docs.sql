@@ -2,6 +2,7 @@
   Writes the comments of a relation and its columns: whenever it is made, which for an incremental model is once or with `--full-refresh`.
   A column's comment is its description in the model's YAML, else its description in `vars: datasets`, where the name of a staging or
   intermediate model ends with the dataset's. A column with neither fails the build.
+  A unit (`config.meta.unit` in the YAML) stands behind it in brackets, where `pipelines/units.py` finds it.
 #}
 {% macro persist_docs(relation, model, for_relation=true, for_columns=true) -%}
     {%- if model.resource_type == 'model' and not (model.config.materialized == 'incremental' and has_comment(relation)) -%}
@@ -19,7 +20,9 @@
             {%- do exceptions.raise_compiler_error(
                 relation.schema ~ '.' ~ relation.identifier ~ '.' ~ column ~ ' has no description: add it to the yml of the model') -%}
         {%- endif -%}
-        {%- do statements.append('comment on column ' ~ relation ~ '.' ~ adapter.quote(column) ~ ' is ' ~ duckdb_escape_comment(description)) -%}
+        {%- set unit = own[column].meta.unit if column in own -%}
+        {%- set comment = description ~ ' [' ~ unit ~ ']' if unit else description -%}
+        {%- do statements.append('comment on column ' ~ relation ~ '.' ~ adapter.quote(column) ~ ' is ' ~ duckdb_escape_comment(comment)) -%}
     {%- endfor -%}
     {%- do run_query(statements | join(';\n')) -%}
     {%- endif -%}

@@ -59,6 +59,7 @@ def test_the_examples_of_the_page_on_python_run(
     assert charged == pytest.approx(expected) and len(charged) == 4
     assert len(names["daily"]) == ask(reference.home, "select count(*) from marts.daily_assets")[0][0]
     assert names["daily"].attrs["columns"]["oi_usd"].startswith("Open interest at the day's end, one side, US dollars")
+    assert names["daily"].attrs["units"]["funding_8h"] == "1 per 8 hours"
     assert ask(reference.home, "select count(*) from meta.published where run <> ''") == [(1,)]
     assert "the response, byte for byte" in capsys.readouterr().out
 
@@ -262,7 +263,7 @@ def test_an_agent_answers_an_analysts_questions_with_the_numbers_of_the_marts(re
                 assert not found["truncated"]
             assert (await call("query", sql="from fct_candles", rows=5))["truncated"]
             assert (await call("tables"))["tables"].keys() >= {"daily_assets", "regime_labels"}
-            assert "US dollars" in (await call("describe", table="daily_assets"))["columns"]["oi_usd"]
+            assert (await call("describe", table="daily_assets"))["columns"]["oi_usd"]["unit"] == "USD"
             seen = mart("coverage_daily").groupby(["dataset", "source"])["seen"].sum()
             rows = (await call("coverage"))["coverage"]
             assert {(row["dataset"], row["source"]): row["seen"] for row in rows} == seen.to_dict()

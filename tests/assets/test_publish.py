@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
+import pandas as pd
+import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
@@ -32,6 +36,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
             CREATE VIEW marts.gaps AS SELECT 'it''s missing' AS reason;
             COMMENT ON TABLE marts.daily_assets IS 'A row per day and asset: the venue''s sums';
             COMMENT ON COLUMN marts.daily_assets.day IS 'UTC day';
+            COMMENT ON COLUMN marts.daily_assets.oi_to_volume IS 'Open interest over volume. [1]';
             COMMENT ON VIEW marts.gaps IS 'What is missing';
         """)
     return copy_marts(folder / "warehouse.duckdb", folder / "published", published_marts())
@@ -76,12 +81,23 @@ def test_a_warehouse_without_marts_is_not_published_over_one_that_has_them(copy:
     assert copy.read_bytes() == before
 
 
-def test_parquet_files_have_the_descriptions(copy: Path) -> None:
+def test_parquet_files_have_descriptions_and_units_where_arrow_pandas_and_duckdb_look_for_them(copy: Path) -> None:
     write_parquet(copy, copy.parent / "described")
     [file] = (copy.parent / "described" / "daily_assets.parquet").iterdir()
     metadata = pq.read_metadata(file).metadata
     assert metadata[b"description"] == b"A row per day and asset: the venue's sums"
-    assert json.loads(metadata[b"columns"]) == {"day": "UTC day", "asset": "", "oi_to_volume": ""}
+    columns = {"day": "UTC day", "asset": "", "oi_to_volume": "Open interest over volume."}
+    units = {"day": "UTC day", "oi_to_volume": "1"}
+    assert json.loads(metadata[b"columns"]) == columns and json.loads(metadata[b"units"]) == units
+    table = pq.read_table(file.parent)
+    found = {field.name: field.metadata for field in table.schema}
+    assert found["oi_to_volume"] == {b"description": b"Open interest over volume.", b"unit": b"1"}
+    assert found["asset"] == {b"description": b""}
+    frame = pd.read_parquet(file)
+    assert frame.attrs == {"description": "A row per day and asset: the venue's sums", "columns": columns, "units": units}
+    for read in (table.to_pylist(), frame.to_dict("records"), pl.read_parquet(file).to_dicts()):
+        assert read == [{"day": date(2025, 1, 1), "asset": "BTC", "oi_to_volume": Decimal("0.5")}]
+    assert rows(copy, f"FROM '{file}'") == [(date(2025, 1, 1), "BTC", Decimal("0.5"))]
 
 
 def test_every_renamed_column_exists() -> None:

@@ -64,7 +64,8 @@ def test_no_number_of_a_regime_table_is_infinite(db: duckdb.DuckDBPyConnection, 
 def test_descriptions_become_comments(db: duckdb.DuckDBPyConnection, name: str) -> None:
     write_table(db, name, schemas.empty(TABLES[name]))
     comments = dict(db.execute("SELECT column_name, comment FROM duckdb_columns() WHERE schema_name = 'marts'").fetchall())
-    assert comments == {column: TABLES[name].columns[column].description for column in TABLES[name].columns}
+    stated = {name: (column.description, (column.metadata or {}).get("unit")) for name, column in TABLES[name].columns.items()}
+    assert comments == {name: f"{text} [{unit}]" if unit else text for name, (text, unit) in stated.items()}
     assert db.execute("SELECT comment FROM duckdb_tables() WHERE schema_name = 'marts'").fetchall() == [
         (TABLES[name].description,)
     ]

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import yaml
 
+from assets.defs.regimes import write_table
+from assets.regimes.forecasts.schemas import empty
+from assets.regimes.tables import TABLES
+from pipelines.meta_tables import create_meta_tables
+from pipelines.units import NAMED_IN, UNITS, described
 from tests.dbt.conftest import PROJECT, Dbt
 
 #: What the models of a layer may read: other layers, seeds, and sources.
@@ -42,6 +48,52 @@ def test_every_table_and_column_has_a_comment(models: Path) -> None:
             " union all select schema_name, view_name, null from duckdb_views() where comment is null"
         ).fetchall()
     assert [row for row in missing if row[0] in ("staging", "intermediate", "marts")] == []
+
+
+#: What a description says where a column has the unit.
+WORDS = {
+    "1": r"fraction|0 to 1|ratio|[Ss]hare|[Pp]robab|p-value|over|index|squared|[Vv]ariance|interval|less|leverage",
+    "1 per 8 hours": r"8-hour equivalent|per 8 hours|funding",
+    "1 per interval": r"per interval",
+    "1 per year": r"annual|for a year",
+    "1 per sqrt(year)": r"annualised|volatility",
+    "USD": r"US dollars|USD|of both|of them|chained",
+    "USD per coin": r"price .*US dollars",
+    "quote": r"quote currency",
+    "quote per coin": r"quote currency per whole coin",
+    "coin": r"[Ww]hole coins",
+    "count": r"[Nn]umber|[Hh]ow (many|often)|[Vv]enues|[Ii]nstruments|[Dd]ays|[Oo]bservations|[Hh]ours|"
+    r"[Rr]ows|[Ff]rames|[Ee]vents|[Ss]ides|[Ss]ettlements|[Ll]iquidations|[Mm]ethods|[Vv]ersion|alarms|weeks|hashes|Those|most",
+    "byte": r"Bytes",
+    "second": r"Seconds|of the instrument",
+    "hour": r"[Hh]ours",
+    "day": r"[Dd]ays",
+    "UTC": r"UTC|[Tt]ime|[Ww]hen|Start|End|clock",
+    "UTC day": r"UTC|[Dd]ay|report",
+    "as sent": r"in the venue's unit|in the same unit|[Ll]isted units",
+}
+
+
+def test_every_number_has_a_unit_that_its_description_agrees_with(models: Path) -> None:
+    sql = "select table_name, column_name, data_type, comment from duckdb_columns() where schema_name in ('marts', 'meta')"
+    with duckdb.connect(str(models)) as connection:
+        columns = connection.execute(sql).fetchall()
+    with duckdb.connect() as connection:
+        connection.execute(f"create schema marts; {create_meta_tables()}")
+        for name in TABLES:
+            write_table(connection, name, empty(TABLES[name]))
+        columns += connection.execute(sql).fetchall()
+    wrong = []
+    for table, column, kind, comment in columns:
+        description, unit = described(comment, kind)
+        if kind in ("VARCHAR", "BOOLEAN") or kind.endswith("[]") or column.startswith("_"):
+            assert unit is None or column.startswith("_"), column
+        elif unit and unit.startswith(NAMED_IN):
+            wrong += [(table, column, unit)] * ((table, unit.removeprefix(NAMED_IN), "VARCHAR") not in {c[:3] for c in columns})
+        elif not re.search(WORDS.get(unit, "$^") + "|in the feature's unit", description):
+            wrong.append((table, column, f"{description} [{unit}]"))
+    assert wrong == [], "\n".join(map(str, wrong))
+    assert WORDS.keys() == UNITS.keys()
 
 
 def test_each_dataset_names_its_mart_and_columns(models: Path) -> None:

@@ -28,7 +28,7 @@ create table marts.daily_assets as
     from (values (date '2025-10-08', 'BTC', 0.5::double), ('2025-10-09', 'BTC', 0.5), ('2025-10-10', 'BTC', 1.0),
         ('2025-10-09', 'ETH', null)) as t(day, asset, volatility);
 comment on table marts.daily_assets is 'A row per day and asset.';
-comment on column marts.daily_assets.oi_usd is 'Open interest, US dollars.';
+comment on column marts.daily_assets.oi_usd is 'Open interest, US dollars. [USD]';
 create table marts.regime_labels as
     from (values (date '2025-10-08', 'BTC', 'quiet', 'calm'), ('2025-10-09', 'BTC', 'quiet', 'calm'),
         ('2025-10-10', 'BTC', 'cascade', 'a deep low'), ('2025-10-08', 'ETH', 'quiet', 'calm'),

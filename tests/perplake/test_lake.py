@@ -30,10 +30,12 @@ def test_tables_come_with_their_descriptions_in_each_library(home: Path) -> None
     assert frame.attrs["columns"]["oi_usd"] == "Open interest, US dollars." and frame.attrs["origin"] == "synthetic"
     arrow = lake.table("daily_assets", "arrow")
     assert sorted(tuple(row.values()) for row in arrow.to_pylist() if row["asset"] == "BTC") == [r for r in rows if r[1] == "BTC"]
-    assert arrow.schema.field("oi_usd").metadata == {b"description": b"Open interest, US dollars."}
+    assert arrow.schema.field("oi_usd").metadata == {b"description": b"Open interest, US dollars.", b"unit": b"USD"}
+    assert arrow.schema.field("asset").metadata == {b"description": b""}
     assert arrow.schema.metadata[b"table"] == b"daily_assets" and arrow.schema.metadata[b"published_at"]
     assert lake.table("daily_assets", "polars").height == len(rows)
     assert lake.describe("daily_assets")["oi_usd"] == "Open interest, US dollars."
+    assert frame.attrs["units"] == lake.units("daily_assets") == {"day": "UTC day", "oi_usd": "USD"}
     assert lake.table("meta.scope", "arrow").to_pylist()[0]["market"] == "synthetic-7"
 
 
