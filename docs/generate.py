@@ -1,9 +1,12 @@
-"""The generated pages of the documentation: tables, venues, commands, settings and the changelog.
+"""The generated pages of the documentation: tables, venues, commands, settings, the changelog and the notebooks.
 
 MkDocs calls `on_files` at each build (`hooks` in mkdocs.yml), so a generated page is never older than what it describes, and
 none is committed. Tables come from dbt's manifest (models with contracts, sources, seeds) and from the pandera schemas of the
 regime tables; venues and settings from the commands that print them; commands from the Typer application. Neither a run nor a
-network is needed. Alone: `python docs/generate.py tables` prints one page.
+network is needed. Notebooks (`docs/notebooks`, scripts in cells that Jupytext reads) are executed on the published copy of the
+home, where there is one, and their outputs are nowhere but in the built page.
+
+Alone: `python docs/generate.py tables` prints one page.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from pipelines.registry import PROJECT_FILE
 from pipelines.units import NAMED_IN, UNITS, comment, described
 
 ROOT = Path(__file__).parents[1]
+NOTEBOOKS = ROOT / "docs" / "notebooks"
 PICTURE = ROOT / "assets" / "report" / "example.png"
 Row = tuple[str, ...]
 
@@ -362,10 +366,37 @@ PAGES: dict[str, Callable[[], str]] = {
 }
 
 
+def notebook(script: Path, execute: bool) -> tuple[str, dict[str, bytes]]:
+    """A notebook as a page, and its pictures by name; with its outputs where it is executed. Raises for a cell that fails."""
+    import jupytext
+    from nbclient import NotebookClient
+    from nbconvert import MarkdownExporter
+    from traitlets.config import Config
+
+    content = jupytext.read(script)
+    if execute:
+        no_ports = Config({"KernelManager": {"transport": "ipc"}})
+        folder = {"metadata": {"path": str(Path.cwd())}}
+        NotebookClient(content, timeout=300, kernel_name="python3", resources=folder, config=no_ports).execute()
+    else:
+        content.cells[0].source += "\n\n*Without outputs: no market was published here. `make run`, then `make docs`.*"
+    text, found = MarkdownExporter().from_notebook_node(content, resources={"unique_key": script.stem})
+    return f"---\nhide: [toc]\n---\n\n{text}", found["outputs"]
+
+
 def on_files(files: Any, config: Any) -> Any:
-    """MkDocs: add the generated pages and the picture to the site's files."""
+    """MkDocs: add the generated pages, the notebooks and the picture to the site's files."""
     from mkdocs.structure.files import File
 
+    from perplake.published import published_path
+    from pipelines.settings import Settings
+
+    execute = published_path(Settings()).is_file()
+    for script in sorted(NOTEBOOKS.glob("*.py")):
+        text, pictures = notebook(script, execute)
+        files.append(File.generated(config, f"notebooks/{script.stem}.md", content=text))
+        for name, content in pictures.items():
+            files.append(File.generated(config, f"notebooks/{name}", content=content))
     for name, make in PAGES.items():
         files.append(File.generated(config, f"{name}.md", content=make()))
     files.append(File.generated(config, "example.png", abs_src_path=str(PICTURE)))

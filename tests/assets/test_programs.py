@@ -31,6 +31,7 @@ from typer.testing import CliRunner
 
 import perplake
 from assets.cli import app
+from docs import generate
 from perplake import server
 from perplake.lake import Lake
 from pipelines import __version__
@@ -62,6 +63,19 @@ def test_the_examples_of_the_page_on_python_run(
     assert names["daily"].attrs["units"]["funding_8h"] == "1 per 8 hours"
     assert ask(reference.home, "select count(*) from meta.published where run <> ''") == [(1,)]
     assert "the response, byte for byte" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("script", sorted(generate.NOTEBOOKS.glob("*.py")), ids=lambda script: script.stem)
+def test_each_notebook_runs_and_says_that_the_market_is_synthetic(
+    script: Path, reference: Reference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERPLAKE_HOME", str(reference.home))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    page, pictures = generate.notebook(script, execute=True)
+    prose, outputs = page.split("```python", 1)
+    assert "**synthetic market**" in prose and "Without outputs" not in page and "Error" not in page
+    assert pictures and all(picture.startswith(b"\x89PNG") and f"({name})" in outputs for name, picture in pictures.items())
+    assert set(re.findall(r"^import (\w+)", script.read_text(), re.MULTILINE)) <= {"perplake", "pandas", "numpy", "matplotlib"}
 
 
 def test_what_venues_have_of_assets_sums_to_both_and_differs_as_their_pairs_do(reference: Reference) -> None:

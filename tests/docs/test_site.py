@@ -21,10 +21,17 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built site; a warning of MkDocs (a broken link, a missing page) is an error."""
+    """The built site, without a market; a warning of MkDocs (a broken link, a missing page) is an error."""
     folder = tmp_path_factory.mktemp("site")
-    build(load_config(str(ROOT / "mkdocs.yml"), site_dir=str(folder), strict=True))
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PERPLAKE_HOME", str(folder / "no-home"))
+        build(load_config(str(ROOT / "mkdocs.yml"), site_dir=str(folder), strict=True))
     return folder
+
+
+def test_notebooks_are_pages_also_without_a_market(site: Path) -> None:
+    for script in generate.NOTEBOOKS.glob("*.py"):
+        assert "no market was published here" in (site / "notebooks" / f"{script.stem}.html").read_text()
 
 
 def test_nothing_is_loaded_from_another_host(site: Path) -> None:
