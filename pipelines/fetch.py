@@ -711,6 +711,7 @@ class _SourceFetch:
             value=page.value,
             flaws=tuple(page.flaws),
             only=self._only if endpoint.bulk else (),
+            place=next(run.places),
         )
 
     def _stop(self, problem: VenueError, client: Client) -> None:

@@ -61,6 +61,7 @@ def import_files(run: Run, source: Source, endpoint: Endpoint, files: Sequence[P
             origin="a user's file",
             final=True,
             last=True,
+            place=next(run.places),
         )
         run.landing.put(entry, body)
         total += len(rows)

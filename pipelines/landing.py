@@ -66,7 +66,8 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     the instrument whose missing bars of this window were requested a second time, and none came. `only`: of a page about all
     instruments, those whose rows are loaded; empty: all.
     `clip_end`: the window was not part of the request, as in pages that are counted from the newest row. `empty`: the page has no
-    records. `problem`, `field`, `value`: why the page could not be read. `flaws`: rows that were left out.
+    records. `problem`, `field`, `value`: why the page could not be read. `flaws`: rows that were left out. `place`: the page's
+    number among those of its run, in the order in which they came.
     """
 
     run: str
@@ -96,6 +97,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     silent: str = ""
     flaws: tuple[Flaw, ...] = ()
     only: tuple[str, ...] = ()
+    place: int = 0
 
     @property
     def page(self) -> str:

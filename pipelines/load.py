@@ -161,9 +161,9 @@ def in_order(entry: Entry) -> tuple[Any, ...]:
     """The order of pages: what came later counts, also under a clock that stands still, or that was set back.
 
     The ids of runs are in the order in which the runs began, whatever the clock says (`Run.begin`). Of two runs at the same time
-    the one that began later counts.
+    the one that began later counts, of two pages of one run the one that came later.
     """
-    return entry.run, entry.observed_at, entry.sha256, entry.window or ()
+    return entry.run, entry.observed_at, entry.place, entry.sha256, entry.window or ()
 
 
 def _answer(entry: Entry) -> tuple[str, tuple[tuple[str, str], ...]]:
@@ -386,7 +386,7 @@ def _clip(endpoint: Endpoint, window: Window, entry: Entry, table: pa.Table) -> 
 
 
 def page_table(endpoint: Endpoint, entry: Entry, rows: Sequence[Any]) -> pa.Table:
-    """A page's rows with its context, its hash, its run and its time of observation, as the raw table has them."""
+    """A page's rows with its context, its hash, its run, its time of observation and its place, as the raw table has them."""
     count = len(rows)
     arrays = records.columns(endpoint.record, endpoint.schema, rows)
     arrays += [pa.repeat(pa.scalar(entry.context[name], pa.string()), count) for name in endpoint.context]
@@ -394,6 +394,7 @@ def page_table(endpoint: Endpoint, entry: Entry, rows: Sequence[Any]) -> pa.Tabl
         arrays.append(pa.array(_number_among_equals(endpoint, rows), pa.int64()))
     arrays += [pa.repeat(pa.scalar(value, pa.string()), count) for value in (entry.page, entry.run)]
     arrays.append(pa.repeat(pa.scalar(warehouse.naive(entry.observed_at), pa.timestamp("us")), count))
+    arrays.append(pa.repeat(pa.scalar(entry.place, pa.int64()), count))
     return pa.Table.from_arrays(arrays, schema=endpoint.schema)
 
 
@@ -470,7 +471,7 @@ def _without_older(connection: duckdb.DuckDBPyConnection, name: str, endpoint: E
     """The rows except those of which the raw table has a version that came later."""
     same = " AND ".join(f'given."{key}" = stored."{key}"' for key in endpoint.primary_key)
     given = connection.from_arrow(table)  # noqa: F841, DuckDB finds it by its name
-    order = "({0}._run, {0}._observed_at, {0}._page)".format  # as `in_order`
+    order = "({0}._run, {0}._observed_at, {0}._place, {0}._page)".format  # as `in_order`
     later = f"{same} AND {order('stored')} > {order('given')}"
     return connection.execute(f'FROM given ANTI JOIN raw."{name}" stored ON {later}').to_arrow_table().cast(table.schema)
 
@@ -509,16 +510,16 @@ def _note_versions(connection: duckdb.DuckDBPyConnection, run: Run, source: Sour
         pages AS (
             SELECT "{symbol}" AS symbol, make_timestamp("{time}" * 1000) AS happened_at,
                 concat_ws(' ', {keys}) AS row_key, {", ".join(f"{field}::VARCHAR AS {field}" for field in fields)},
-                _observed_at, _run, _page
+                _observed_at, _run, _page, _place
             FROM (FROM seen UNION ALL BY NAME SELECT *, -1 AS _row {stored})
             WHERE "{time}" IN (SELECT unnest($3::BIGINT[])) OR concat_ws(' ', {keys}) IN (SELECT row_key FROM known)
-            QUALIFY row_number() OVER (PARTITION BY row_key, _observed_at, _run, _page ORDER BY _row DESC) = 1
+            QUALIFY row_number() OVER (PARTITION BY row_key, _observed_at, _run, _page ORDER BY _place DESC, _row DESC) = 1
         ),
         observed AS (FROM pages UNPIVOT INCLUDE NULLS (value FOR field IN ({values}))),
         changed AS (
             SELECT row_key, field FROM observed GROUP BY ALL HAVING count(DISTINCT value) + bool_or(value IS NULL)::INTEGER > 1
         )
-        SELECT $1, $2, symbol, happened_at, row_key, field, value, _observed_at, _run, _page
+        SELECT $1, $2, symbol, happened_at, row_key, field, value, _observed_at, _run, _page, _place
         FROM observed SEMI JOIN (FROM known UNION FROM changed) USING (row_key, field)
         """,
         [*of_dataset, times],
@@ -536,7 +537,7 @@ def _observations(run: Run, source: Source, endpoint: Endpoint, symbols: Collect
         if (entry.source, entry.endpoint_name, entry.market) != (source.name, endpoint.name, run.settings.market):
             continue
         start, end = entry.window or (times[0], times[-1] + 1)
-        page = (entry.sha256, entry.observed_at, *_answer(entry), start, end)
+        page = (entry.sha256, entry.observed_at, entry.place, *_answer(entry), start, end)
         has_keys = bisect_left(times, start) < bisect_left(times, end) and entry.context.get(endpoint.key[0]) in (None, *symbols)
         if not has_keys or page in read_already:
             continue

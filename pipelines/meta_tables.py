@@ -127,6 +127,7 @@ META_TABLES = {
             "observed_at": ("TIMESTAMP", "Time of the request."),
             "run": ("VARCHAR", "The run that requested it, as in landing's manifest."),
             "page": ("VARCHAR", "The page's hash, which is its name in landing."),
+            "place": ("BIGINT", "The page's number among those of its run, in the order in which they came. [count]"),
         },
         key=("source", "dataset", "row_key", "field", "observed_at", "run", "page"),
     ),

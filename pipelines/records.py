@@ -3,7 +3,7 @@
 A row of an endpoint is a `Record`: a msgspec struct with our field names, and the venue's where they differ. Bytes are decoded
 and validated in one pass; a value that is not of its declared type is an error that names the field and the value. The columns of
 a raw table (`arrow_schema`) are the record's fields, then the columns of the request (`context`), then the bookkeeping columns
-`_page`, `_run` and `_observed_at`. Numbers that a venue sends as text become float64; the exact text stays in landing.
+`_page`, `_run`, `_observed_at` and `_place`. Numbers that a venue sends as text become float64; the exact text stays in landing.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ MaybeNumber = Number | Literal[""] | None
 MaybeMs = Ms | Literal[""] | None
 
 #: Bookkeeping columns that every raw table ends with.
-BOOKKEEPING = {"_page": pa.string(), "_run": pa.string(), "_observed_at": pa.timestamp("us")}
+BOOKKEEPING = {"_page": pa.string(), "_run": pa.string(), "_observed_at": pa.timestamp("us"), "_place": pa.int64()}
 
 
 class IsoMs(int):

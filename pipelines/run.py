@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from itertools import count
 from urllib.parse import urlsplit
 
 from pipelines import keys
@@ -57,6 +58,8 @@ class Run:
     refused: dict[str, VenueError] = field(default_factory=dict)
     #: By source and endpoint, the windows of each symbol that are had elsewhere (in its archive): nothing is requested of them.
     had: Mapping[tuple[str, str], Mapping[str, Sequence[Window]]] = field(default_factory=dict)
+    #: Numbers the run's pages as they come: of two that came at the same time, the later one counts.
+    places: Iterator[int] = field(default_factory=count)
 
     @classmethod
     def begin(cls, settings: Settings, window: Window, clock: Clock, emulator: EmulatorInfo | None = None) -> Run:

@@ -50,6 +50,8 @@ _TYPES = {
     pa.bool_(): "BOOLEAN",
     pa.timestamp("us"): "TIMESTAMP",
 }
+#: The defaults of columns that a warehouse of an earlier version lacks.
+_DEFAULTS = {"nth": " DEFAULT 0", "_place": " DEFAULT 0"}
 
 
 def naive(ms: int) -> datetime:
@@ -185,6 +187,8 @@ def _change_tables_of_0_1(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("ALTER TABLE meta.built RENAME COLUMN run_info TO scope")
     if ("built", "project") in columns and ("built", "sources") not in columns:
         connection.execute("ALTER TABLE meta.built ADD COLUMN sources VARCHAR[]")
+    if ("versions", "page") in columns and ("versions", "place") not in columns:
+        connection.execute("ALTER TABLE meta.versions ADD COLUMN place BIGINT DEFAULT 0")
     if ("forecasts_live", "basis") in columns:
         connection.execute("ALTER TABLE meta.forecasts_live RENAME COLUMN basis TO run_type")
 
@@ -203,14 +207,14 @@ def create_raw_tables(connection: duckdb.DuckDBPyConnection) -> None:
     comments = dict(connection.execute("SELECT table_name, comment FROM duckdb_tables() WHERE schema_name = 'raw'").fetchall())
     for source, row in ((get_source(name), row) for name, row in source_rows().items()):
         for endpoint in source.tables:
-            name, types = source.raw_table(endpoint), {f.name: _TYPES[f.type] for f in endpoint.schema}
+            name = source.raw_table(endpoint)
+            types = {f.name: f"{_TYPES[f.type]}{_DEFAULTS.get(f.name, '')}" for f in endpoint.schema}
             if name not in existing:
                 columns = [f'"{f.name}" {types[f.name]}{"" if f.nullable else " NOT NULL"}' for f in endpoint.schema]
                 connection.execute(f'CREATE TABLE raw."{name}" ({", ".join(columns)})')
             else:
                 for column in types.keys() - existing[name]:
-                    default = " DEFAULT 0" if column == "nth" else ""
-                    connection.execute(f'ALTER TABLE raw."{name}" ADD COLUMN "{column}" {types[column]}{default}')
+                    connection.execute(f'ALTER TABLE raw."{name}" ADD COLUMN "{column}" {types[column]}')
             comment = _comment(row.title, endpoint)
             if comments.get(name) != comment:
                 connection.execute(f'COMMENT ON TABLE raw."{name}" IS {quoted(comment)}')

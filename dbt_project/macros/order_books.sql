@@ -5,7 +5,7 @@ select
     _observed_at as observed_at,
     {{ from_ms('"time"') }} as stamp,
     '{{ unit }}' as raw_unit,
-    * exclude ({{ symbol }}, "time", _page, _run, _observed_at)
+    * exclude ({{ symbol }}, "time", _page, _run, _observed_at, _place)
 from {{ source(source_name, 'order_book_depth') }}
 {%- endmacro %}
 

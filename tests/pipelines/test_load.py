@@ -349,7 +349,7 @@ class Observed:
         tables = f"CREATE SCHEMA IF NOT EXISTS raw; CREATE TABLE IF NOT EXISTS raw.{self.name} AS FROM rows"
         self.connection.execute(f"{create_meta_tables()}; {tables}")
         body = [(rates(DAY_ONE, rate, step=DAY), T0 + day * DAY) for rate, day in seen]
-        self.pages = [land(self.run, "funding_rates", each, observed_at=at) for each, at in body]
+        self.pages = [land(self.run, "funding_rates", each, observed_at=at, place=n) for n, (each, at) in enumerate(body)]
 
     def loaded(self, *loads: Sequence[int]) -> list[tuple[Any, ...]]:
         """What is known of the value after loads of these pages, by their numbers: the raw row, and the versions."""
@@ -361,8 +361,8 @@ class Observed:
             rows = loading._to_merge(connection, self.run, BINANCE, self.endpoint, given)[0]
             if rows.num_rows:  # all have one key
                 connection.execute(f"DELETE FROM raw.{self.name}; INSERT INTO raw.{self.name} FROM rows")
-        raw = f"SELECT funding_rate, _observed_at, _page FROM raw.{self.name}"
-        versions = "SELECT symbol, happened_at, row_key, field, value, observed_at FROM meta.versions ORDER BY observed_at, page"
+        raw = f"SELECT funding_rate, _observed_at, _page, _place FROM raw.{self.name}"
+        versions = "SELECT symbol, happened_at, row_key, field, value, observed_at FROM meta.versions ORDER BY observed_at, place"
         return [*connection.execute(raw).fetchall(), *connection.execute(versions).fetchall()]
 
 
@@ -379,7 +379,10 @@ def test_corrections_have_every_observation_of_a_value_that_changed(tmp_path: Pa
 @examples(max_examples=8, deadline=None)
 @given(st.data())
 def test_corrections_depend_on_landing_and_not_on_the_order_of_loads(data: st.DataObject) -> None:
-    """Any number of observations, two at a time under a clock that stands still, in any order, several in a load or twice."""
+    """Any number of observations, two at a time under a clock that stands still, in any order, several in a load or twice.
+
+    In the raw table is the one that came last, by the clock and then as the pages came.
+    """
     seen = data.draw(st.lists(st.tuples(st.sampled_from((1e-4, 2e-4, 3e-4)), st.integers(2, 6)), min_size=1, max_size=6))
     order = data.draw(st.permutations(range(len(seen))))
     cuts = [0, *sorted(data.draw(st.sets(st.integers(1, len(seen))))), len(seen)]
@@ -387,7 +390,10 @@ def test_corrections_depend_on_landing_and_not_on_the_order_of_loads(data: st.Da
     with TemporaryDirectory() as home:
         observed = Observed(Path(home), seen)
         loads = [order[start:end] for start, end in pairwise(cuts) if start < end] + [[n] for n in again]
-        assert observed.loaded(*loads) == observed.loaded(range(len(seen)))
+        found = observed.loaded(*loads)
+        assert found == observed.loaded(range(len(seen)))
+        last = max(range(len(seen)), key=lambda n: (seen[n][1], n))
+        assert (found[0][0], found[0][-1]) == (seen[last][0], last)
 
 
 def test_versions_of_rows_can_be_noted_whose_key_has_no_time(tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ def test_types_become_arrow_types_with_bookkeeping_at_the_end() -> None:
             pa.field("_page", pa.string(), nullable=False),
             pa.field("_run", pa.string(), nullable=False),
             pa.field("_observed_at", pa.timestamp("us"), nullable=False),
+            pa.field("_place", pa.int64(), nullable=False),
         ]
     )
 

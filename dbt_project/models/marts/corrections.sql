@@ -4,7 +4,7 @@ with ordered as (
         row_number() over versions as nth,
         (row_number() over versions > 1 and value is distinct from lag(value) over versions)::integer as is_change
     from {{ ref('stg_meta__versions') }}
-    window versions as (partition by source, dataset, row_key, field order by run, observed_at, page)
+    window versions as (partition by source, dataset, row_key, field order by run, observed_at, place, page)
 ),
 
 numbered as (  -- a version that a later request shows again is the same

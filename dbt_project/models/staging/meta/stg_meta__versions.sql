@@ -8,5 +8,6 @@ select
     value,
     observed_at,
     run,
-    page
+    page,
+    place
 from {{ source('meta', 'versions') }}
