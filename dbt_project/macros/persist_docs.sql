@@ -12,8 +12,7 @@
         {%- do dataset_columns.update(dataset.columns) -%}
     {%- endfor -%}
     {%- set statements = ['comment on ' ~ relation.type ~ ' ' ~ relation ~ ' is ' ~ duckdb_escape_comment(model.description)] -%}
-    {%- set columns = run_query("select column_name from duckdb_columns() where database_name = current_database()"
-        " and schema_name = '" ~ relation.schema ~ "' and table_name = '" ~ relation.identifier ~ "'").columns[0].values() -%}
+    {%- set columns = adapter.get_columns_in_relation(relation) | map(attribute='name') -%}
     {%- for column in columns -%}
         {%- set description = own[column].description if column in own else dataset_columns[column][1] if column in dataset_columns -%}
         {%- if not description -%}
