@@ -64,6 +64,14 @@ META_TABLES = {
         },
         key=("run",),
     ),
+    "labelled": Table(
+        "One row per day that has labels: what they were made of. A run labels anew from the first day that is another now.",
+        {
+            "day": ("DATE", "UTC day."),
+            "rows": ("HUGEINT", "Sum of the hashes of the day's rows of `daily_assets` and `daily_market`."),
+            "rules": ("VARCHAR", "Hash of the code of features and rules."),
+        },
+    ),
     "quarantine": Table(
         "One row per page, or row of a page, that could not be read as its type and was left out.",
         {

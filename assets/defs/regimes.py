@@ -1,19 +1,22 @@
 """Regime features, labels, forecasts and their scores as assets: read the marts, call `assets.regimes`, write the tables.
 
-The tables are rebuilt whole: a label depends on 180 trailing days, a fit on all of the past, and the tables are small. Their
-descriptions come from `assets.regimes.tables` and become comments of the tables and columns.
+Features and labels are made again from the first day whose daily rows changed, of these rows and the trailing ones that a label
+reads (`regimes.REACH_DAYS`). The other tables are rebuilt whole: a score reads all of the past, and they are small. Descriptions
+come from `assets.regimes.tables` and become comments of the tables and columns.
 
 Alone: `dagster asset materialize -m assets.definitions --select "group:regimes"`, or `perps run --forecasts`.
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 
 import dagster as dg
 import duckdb
 import pandas as pd
 
+from assets import regimes
 from assets.defs.resources import SettingsResource
+from assets.regimes import DAILY, posture
 from assets.regimes.tables import TABLES
 from pipelines import warehouse
 from pipelines.meta_tables import quoted
@@ -53,23 +56,47 @@ def _marts(*names: str) -> list[dg.AssetKey]:
     backfill_policy=dg.BackfillPolicy.single_run(),
 )
 def label_regimes(settings: SettingsResource) -> Iterator[dg.MaterializeResult[None]]:
-    """Label all days, and suggest a posture for each."""
-    from assets import regimes
-    from assets.regimes import posture
-
+    """Label the days whose rows changed and those after them, and suggest a posture for each day."""
     database = settings.resolve().database
     with warehouse.one_writer(database), warehouse.connect(database) as connection:
-        daily = connection.sql(f"FROM {regimes.DAILY} ORDER BY day, asset").df()
-        postures = posture.build(daily)
-        known_at = postures["day"] + timedelta(days=1) + publication_delay(connection)
-        frames = (*regimes.label(daily), postures.assign(known_at=known_at)[list(posture.POSTURE.columns)])
-        tables = dict(zip((FEATURES, LABELS, POSTURE), frames, strict=True))
-        write_tables(connection, tables)
-    for key, frame in tables.items():
-        counts = frame["label"].value_counts().to_dict() if "label" in frame else {}
-        window = f"{frame['day'].min():%Y-%m-%d} to {frame['day'].max():%Y-%m-%d}" if len(frame) else ""
-        metadata = {"dagster/row_count": len(frame), "window": window, "labels": counts}
-        yield dg.MaterializeResult(asset_key=key, metadata=metadata)
+        since = label_changed(connection)
+        labels = dict(connection.execute("SELECT label, count(*) FROM marts.regime_labels GROUP BY ALL ORDER BY ALL").fetchall())
+        for key in (FEATURES, LABELS, POSTURE):
+            sql = f"SELECT count(*), coalesce(min(day) || ' to ' || max(day), '') FROM marts.{key.path[-1]}"
+            rows, window = connection.execute(sql).fetchall()[0]
+            metadata = {"dagster/row_count": rows, "window": window, "labels": labels if key == LABELS else {}}
+            if key != POSTURE:
+                metadata["labelled_from"] = str(since or "no day changed")
+            yield dg.MaterializeResult(asset_key=key, metadata=metadata)
+
+
+#: The days, and what their labels are made of, as `meta.labelled` has it; `$1` is the hash of the rules.
+_LABELLED = f"SELECT day, sum(hash(t)::HUGEINT) AS rows, $1 AS rules FROM {DAILY} AS t GROUP BY day"
+
+
+def label_changed(connection: duckdb.DuckDBPyConnection) -> date | None:
+    """Label all days from the first whose daily rows are not those that its labels are of; gives that day, or None.
+
+    The posture is made of all days: its score reads all of the past.
+    """
+    since: date | None
+    rules = regimes.fingerprint()
+    connection.begin()
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE now AS {_LABELLED}", [rules])
+    differ = "(FROM now EXCEPT FROM meta.labelled UNION ALL (FROM meta.labelled EXCEPT FROM now))"
+    (since,) = connection.execute(f"SELECT min(day) FROM {differ}").fetchall()[0]
+    (kept,) = connection.execute("SELECT count(*) FROM meta.labelled WHERE day < $1", [since]).fetchall()[0]
+    if since or not kept:
+        first = since - timedelta(days=regimes.REACH_DAYS) if kept else date.min
+        daily = connection.execute(f"FROM {DAILY} WHERE day >= $1 ORDER BY day, asset", [first]).df()
+        for key, frame in zip((FEATURES, LABELS), regimes.label(daily), strict=True):
+            write_table(connection, key.path[-1], frame, since if kept else None)
+        connection.execute("DELETE FROM meta.labelled; INSERT INTO meta.labelled FROM now")
+    postures = posture.build(connection.sql(f"SELECT day, asset, close, low, realised_vol_7d FROM {DAILY}").df())
+    known_at = postures["day"] + timedelta(days=1) + publication_delay(connection)
+    write_table(connection, POSTURE.path[-1], postures.assign(known_at=known_at)[list(posture.POSTURE.columns)])
+    connection.commit()
+    return since
 
 
 def publication_delay(connection: duckdb.DuckDBPyConnection) -> timedelta:
@@ -164,8 +191,8 @@ def write_tables(connection: duckdb.DuckDBPyConnection, tables: Mapping[dg.Asset
     connection.commit()
 
 
-def write_table(connection: duckdb.DuckDBPyConnection, name: str, frame: pd.DataFrame) -> None:
-    """Replace `marts.<name>` with a frame; the descriptions of its schema become comments.
+def write_table(connection: duckdb.DuckDBPyConnection, name: str, frame: pd.DataFrame, since: date | None = None) -> None:
+    """Replace `marts.<name>` with a frame, or its rows from a day on; the descriptions of its schema become comments.
 
     The schema is the table's contract: raises pandera's `SchemaErrors` for a frame that breaks it, such as an infinite number.
     """
@@ -174,6 +201,11 @@ def write_table(connection: duckdb.DuckDBPyConnection, name: str, frame: pd.Data
     days = [c for c in frame if str(schema.columns[c].dtype).startswith("datetime64") and not str(c).endswith("_at")]
     columns = ", ".join(f'"{c}"::DATE AS "{c}"' if c in days else f'"{c}"' for c in frame.columns)
     connection.register("frame", frame)
+    if since:
+        connection.execute(f'DELETE FROM marts."{name}" WHERE day >= $1', [since])
+        connection.execute(f'INSERT INTO marts."{name}" SELECT {columns} FROM frame WHERE day >= $1', [since])
+        connection.unregister("frame")
+        return
     connection.execute(f'CREATE OR REPLACE TABLE marts."{name}" AS SELECT {columns} FROM frame')
     connection.unregister("frame")
     connection.execute(f'COMMENT ON TABLE marts."{name}" IS {quoted(schema.description)}')

@@ -14,13 +14,25 @@ liquidations where they are heard (`cascade_evidence`), from open interest where
 Alone: ``features, labels = regimes.label(duckdb.connect(path).sql(f"FROM {regimes.DAILY}").df())``.
 """
 
+import hashlib
+from functools import cache
+from pathlib import Path
+
 import pandas as pd
 
 from assets.regimes import features, rules, schemas
 from assets.regimes.market import DAILY, MARKET
 
 METHOD = rules.METHOD
-__all__ = ["DAILY", "MARKET", "METHOD", "label"]
+REACH_DAYS = features.REACH_DAYS
+__all__ = ["DAILY", "MARKET", "METHOD", "REACH_DAYS", "fingerprint", "label"]
+
+
+@cache
+def fingerprint() -> str:
+    """A hash of the code of features and rules: with other code all days are labelled anew."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def label(daily: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

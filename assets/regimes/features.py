@@ -20,6 +20,8 @@ _UNCHANGED = (
 )  # fmt: skip
 _LIQUIDATIONS = ("liq_complete_over_oi", "liq_complete_oi_share", "liq_at_least_over_oi")
 _OI_DAYS = 5
+#: A row reads this many days before its own: the trailing ones of a quantile, and those that the first of them reads.
+REACH_DAYS = WINDOW_DAYS + _OI_DAYS
 
 
 def build(daily: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,6 @@ Alone: ``build(daily)`` with rows of all assets (`asset`, `day`, `close`, `low`,
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
 from collections.abc import Mapping
 from math import sqrt
 from typing import Any
@@ -101,11 +100,8 @@ def _score(fall: np.ndarray, leverage: np.ndarray, unhedged: np.ndarray) -> pd.D
         return np.asarray(np.cumsum(fall * exposure > limit) / weeks)
 
     def of_mean(exposure: np.ndarray, limit: float) -> np.ndarray:
-        limits, ordered, counts = limit * weeks / np.cumsum(exposure), list[float](), []
-        for depth, most in zip(fall, limits, strict=True):
-            insort(ordered, depth)
-            counts.append(len(ordered) - bisect_right(ordered, most))
-        return np.array(counts) / weeks
+        limits = limit * weeks / np.cumsum(exposure)
+        return np.array([np.count_nonzero(fall[:n] > most) for n, most in zip(weeks, limits, strict=True)]) / weeks
 
     return pd.DataFrame(
         {

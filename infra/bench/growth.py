@@ -24,10 +24,9 @@ from typing import Annotated
 import jinja2
 import typer
 
-from assets import regimes
 from assets.defs import dbt
 from assets.defs.publish import published_marts
-from assets.defs.regimes import FEATURES, LABELS, write_tables
+from assets.defs.regimes import label_changed
 from assets.defs.snapshot import copy_marts, write_parquet
 from infra.bench.scale import BUILT, NEXT, Cost, build, fill
 from pipelines import warehouse
@@ -68,8 +67,7 @@ def bring_up_to_date(database: Path) -> dict[str, float]:
     built = time.perf_counter()
     with warehouse.connect(database) as connection:
         warehouse.note_built(connection, dbt.fingerprint())
-        daily = connection.sql(f"FROM {regimes.DAILY} ORDER BY day, asset").df()
-        write_tables(connection, dict(zip((FEATURES, LABELS), regimes.label(daily), strict=True)))
+        label_changed(connection)
     labelled = time.perf_counter()
     write_parquet(copy_marts(database, database.parent / "published", published_marts()), database.parent / "published/parquet")
     return {"dbt": built - begun, "regimes": labelled - built, "publish": time.perf_counter() - labelled}

@@ -7,9 +7,11 @@ import pandas as pd
 import pytest
 from pandera.errors import SchemaErrors
 
-from assets.defs.regimes import live_forecasts, write_table
+from assets.defs.regimes import label_changed, live_forecasts, write_table
 from assets.regimes.forecasts import schemas
 from assets.regimes.tables import TABLES
+from pipelines.meta_tables import create_meta_tables
+from tests.assets.regimes.test_regimes import market
 
 
 @pytest.fixture
@@ -69,3 +71,36 @@ def test_descriptions_become_comments(db: duckdb.DuckDBPyConnection, name: str) 
     assert db.execute("SELECT comment FROM duckdb_tables() WHERE schema_name = 'marts'").fetchall() == [
         (TABLES[name].description,)
     ]
+
+
+def test_days_are_labelled_from_the_first_that_changed_as_if_all_were(db: duckdb.DuckDBPyConnection) -> None:
+    """Three years of two assets, of which a day a year ago is corrected, and then another day comes, and one is no more."""
+    daily = pd.concat([market(1000, 1), market(1000, 2, "ETH")])
+    daily, last = daily[daily["day"] < daily["day"].max()], daily[daily["day"] == daily["day"].max()]
+    db.execute(
+        f"{create_meta_tables()}; CREATE TABLE marts.daily_assets AS SELECT * REPLACE (day::DATE AS day) FROM daily;"
+        "CREATE TABLE marts.daily_market AS FROM marts.daily_assets LIMIT 0;"
+        "CREATE TABLE marts.dim_venue_facts (fact VARCHAR, dataset VARCHAR, source VARCHAR, value VARCHAR)"
+    )
+
+    def tables() -> list[pd.DataFrame]:
+        names = ("regime_features", "regime_labels", "regime_posture")
+        return [db.sql(f"FROM marts.{name} ORDER BY day, asset").df() for name in names]
+
+    first, corrected = daily["day"].min().date(), (daily["day"].min() + pd.Timedelta(days=700)).date()
+    assert (label_changed(db), label_changed(db)) == (first, None)
+    for change in (
+        "UPDATE marts.daily_assets SET realised_vol_7d = 3, oi_change_1d = -0.5, low_vs_prev_close = -0.3 WHERE day = $1",
+        "INSERT INTO marts.daily_assets BY NAME FROM last",
+        "DELETE FROM marts.daily_assets WHERE day = $1",
+    ):
+        before = tables()
+        db.execute(change, [corrected] if "$1" in change else [])
+        since = label_changed(db)
+        found = tables()
+        assert since == (last["day"].max().date() if "last" in change else corrected)
+        assert any(len(a) != len(b) or not a.equals(b) for a, b in zip(before, found, strict=True))
+        db.execute("DELETE FROM meta.labelled")
+        assert label_changed(db) == first
+        for bounded, whole in zip(found, tables(), strict=True):
+            pd.testing.assert_frame_equal(bounded, whole, check_exact=True)
