@@ -111,7 +111,8 @@ def load_sources(run: Run, sources: Sequence[Source], fetched: Mapping[str, Iter
         with _transaction(connection):
             for task in tasks:
                 warehouse.mark_changed(connection, _changed_window(task, run.window))
-    with _without_garbage_collection():
+    # The file stays open while dlt opens and closes it some ten times, which wrote a checkpoint each time.
+    with warehouse.connect(run.settings.database), _without_garbage_collection():
         for batch in _read_ahead(_batches(run, tasks, results)):
             _merge(run, batch, results)
     with warehouse.connect(run.settings.database) as connection:
