@@ -140,7 +140,8 @@ class Client:
         self._told_to_wait = False
         self._problem: VenueError | None = None
         self._skew = 0
-        self._instruments_by_body: dict[tuple[str, str], str] = {}
+        #: By endpoint and hash: the instrument about which a body came, in this run or an earlier one.
+        self.instruments_by_body: dict[tuple[str, str], str] = {}
         #: By endpoint: pairs of instruments that were sent the same bytes, again when asked a second time.
         self.alike: defaultdict[str, list[str]] = defaultdict(list)
         self._timeout = aiohttp.ClientTimeout(total=timeout * LONGEST_ANSWER, sock_connect=timeout, sock_read=timeout)
@@ -322,11 +323,11 @@ class Client:
         return bool(self._instrument_of_same_bytes(endpoint, page))
 
     def _instrument_of_same_bytes(self, endpoint: Endpoint, page: Page) -> str:
-        """The other instrument that was sent these bytes in this run; empty where there is none, or equal bytes are usual."""
+        """The other instrument about which these bytes came before; empty where there is none, or equal bytes are usual."""
         if not page.rows or endpoint.allow_identical_pages or endpoint.is_empty(page.content, page.rows):
             return ""
         instrument = page.request.instrument if page.request else ""
-        first = self._instruments_by_body.setdefault((endpoint.name, page.sha256), instrument)
+        first = self.instruments_by_body.setdefault((endpoint.name, page.sha256), instrument)
         return "" if first == instrument else first
 
     async def http(self, method: str, url: str | URL, **content: Any) -> Answer:

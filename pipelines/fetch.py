@@ -271,6 +271,7 @@ class _SourceFetch:
     async def fetch(self) -> None:
         begun = time.monotonic()
         async with self.run.client(self.source) as client:
+            client.instruments_by_body |= self._known_bodies()
             bulk = [endpoint for endpoint in self.source.endpoints if endpoint.bulk]
             for endpoint in sorted(bulk, key=lambda endpoint: endpoint.name != "instruments"):
                 await self._fetch_endpoint(client, endpoint, [Instrument("", "")])
@@ -289,6 +290,16 @@ class _SourceFetch:
         self._warn_without_rows(instruments)
         self.result.usage = client.usage
         self.result.seconds = time.monotonic() - begun
+
+    def _known_bodies(self) -> dict[tuple[str, str], str]:
+        """By endpoint and hash: the instrument about which a remembered body came."""
+        keys = {endpoint.name: endpoint.key[0] for endpoint in self.source.endpoints}
+        entries = (e for e in self.remembered.values() if e.source == self.source.name and not e.empty)
+        return {
+            (e.endpoint_name, e.sha256): e.context[keys[e.endpoint_name]]
+            for e in entries
+            if keys.get(e.endpoint_name) in e.context
+        }
 
     def _warn_without_rows(self, instruments: Sequence[Instrument]) -> None:
         """Note the windows in which not a single row came, and settlements that others leave out.

@@ -126,6 +126,23 @@ def test_bytes_that_came_for_two_instruments_are_requested_again_by_the_next_run
     assert not venue.fetch(tmp_path, day).warnings and not venue.requests
 
 
+def test_bytes_that_came_for_another_instrument_in_an_earlier_run_are_requested_again(tmp_path: Path) -> None:
+    """A proxy that answers about A with what it kept of B, once."""
+    answered: list[Any] = []
+
+    def answer(path: str, params: Mapping[str, Any]) -> Any:
+        price = {"A": 1, "B": 2}[params["symbol"]]
+        answered.append([[*bar[:4], price] for bar in bars(params["startTime"], params["endTime"])])
+        return answered[0] if len(answered) == 2 else answered[-1]
+
+    venue = Venue(answer, (BARS,), (Instrument("B", "A"),))
+    venue.fetch(tmp_path, Window(NOW - DAY, NOW))
+    venue.instruments = (Instrument("A", "A"),)
+    result = venue.fetch(tmp_path, Window(NOW - 2 * DAY, NOW))
+    closes = {row.close for e in result.entries if e.window for row in read(BARS, venue.run.landing.body(e)).rows}
+    assert closes == {1} and not result.warnings and len(venue.requests) == 2
+
+
 @pytest.mark.parametrize("stays", [False, True])
 def test_points_at_regular_times_that_are_left_out_are_requested_again(stays: bool, tmp_path: Path) -> None:
     """Three points of open interest in the middle of a day; where the venue has none it is asked once more, then no more."""
