@@ -11,7 +11,7 @@ export NO_MKDOCS_2_WARNING := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow ui lint bench torture simulate docs docs-build check-deploy clean lock sbom audit superset
+.PHONY: help run test test-slow ui lint bench torture kills simulate docs docs-build check-deploy clean lock sbom audit superset
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -31,7 +31,7 @@ test: $(READY)  ## all tests but the slow ones
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(READY)  ## the tests that `make test` leaves out: a new source's skeleton and ccxt's replay as whole runs, a job killed at eight points
-	$(BIN)/python -m pytest -m slow tests/assets/cli tests/sources tests/torture
+	$(BIN)/python -m pytest -m slow tests/assets/cli tests/sources tests/torture/test_torture.py
 
 ui: $(READY)  ## the Dagster UI on http://127.0.0.1:3000, the venue emulator running
 	$(BIN)/perps ui
@@ -43,7 +43,11 @@ bench: $(READY)  ## speed as ratios against peers and limits, in one run (about 
 	$(BIN)/python -m infra.bench
 
 torture: $(READY)  ## a small job killed at 50 random moments, then run again (about 45 minutes)
-	$(BIN)/python -m pytest -m slow tests/torture --kills 50 --forecasts
+	$(BIN)/python -m pytest -m slow tests/torture/test_torture.py --kills 50 --forecasts
+
+N ?= 50
+kills: $(READY)  ## one warehouse whose runs, with forecasts and publication, are killed N=50 times; all outputs stay in .perplake/kills
+	$(BIN)/python -m pytest -m slow -s tests/torture/test_in_a_row.py --in-a-row $(N) --basetemp .perplake/kills
 
 SEEDS ?= 0:180
 simulate: $(READY)  ## histories of faults, kills and damage, 10,000 simulated days (about 3 hours); SEEDS=17 or SEEDS=0:40
