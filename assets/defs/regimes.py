@@ -16,11 +16,10 @@ import pandas as pd
 
 from assets import regimes
 from assets.defs.resources import SettingsResource
-from assets.regimes import DAILY, posture
+from assets.regimes import DAILY, known, posture
 from assets.regimes.tables import TABLES
 from pipelines import warehouse
 from pipelines.meta_tables import quoted
-from pipelines.registry import source_rows
 from pipelines.units import comment
 
 FEATURES, LABELS, POSTURE, FORECASTS, EVENTS, SCORECARD, CHANGES, SIGNALS, LAST_DAY = REGIMES = tuple(
@@ -50,9 +49,7 @@ def _marts(*names: str) -> list[dg.AssetKey]:
 
 @dg.multi_asset(
     name="label_regimes",
-    specs=[
-        _spec(key, _marts("daily_assets", "daily_market", "dim_venue_facts"), "pandera") for key in (FEATURES, LABELS, POSTURE)
-    ],
+    specs=[_spec(key, _marts("daily_assets", "daily_market", *known.FACTS), "pandera") for key in (FEATURES, LABELS, POSTURE)],
     backfill_policy=dg.BackfillPolicy.single_run(),
 )
 def label_regimes(settings: SettingsResource) -> Iterator[dg.MaterializeResult[None]]:
@@ -89,27 +86,16 @@ def label_changed(connection: duckdb.DuckDBPyConnection) -> date | None:
     if since or not kept:
         first = since - timedelta(days=regimes.REACH_DAYS) if kept else date.min
         daily = connection.execute(f"FROM {DAILY} WHERE day >= $1 ORDER BY day, asset", [first]).df()
-        for key, frame in zip((FEATURES, LABELS), regimes.label(daily), strict=True):
+        features, labels = regimes.label(daily)
+        labels = labels.assign(known_at=known.known_at(connection, labels))
+        for key, frame in ((FEATURES, features), (LABELS, labels)):
             write_table(connection, key.path[-1], frame, since if kept else None)
         connection.execute("DELETE FROM meta.labelled; INSERT INTO meta.labelled FROM now")
     postures = posture.build(connection.sql(f"SELECT day, asset, close, low, realised_vol_7d FROM {DAILY}").df())
-    known_at = postures["day"] + timedelta(days=1) + publication_delay(connection)
+    known_at = known.known_at(connection, postures, "fct_candles")
     write_table(connection, POSTURE.path[-1], postures.assign(known_at=known_at)[list(posture.POSTURE.columns)])
     connection.commit()
     return since
-
-
-def publication_delay(connection: duckdb.DuckDBPyConnection) -> timedelta:
-    """The longest time between an observation of the daily tables and its publication, over the sources in scope."""
-    own = [f"{name}:{dataset}" for name, row in source_rows().items() for dataset in row.datasets]
-    (minutes,) = connection.execute(
-        "SELECT coalesce(max(f.value::BIGINT), 0) FROM marts.dim_venue_facts AS f, meta.scope AS s "
-        "WHERE f.fact = 'publication_delay_minutes' AND f.dataset <> 'references' "
-        "AND list_contains($1, f.source || ':' || f.dataset) "
-        "AND list_contains(list_transform(s.sources, lambda pair: split_part(pair, ':', 1)), f.source)",
-        [own],
-    ).fetchall()[0]
-    return timedelta(minutes=minutes)
 
 
 @dg.multi_asset(

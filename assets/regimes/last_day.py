@@ -89,7 +89,8 @@ spreads AS (
     FROM (FROM marts.daily_venues WHERE funding_8h IS NOT NULL ORDER BY venue) GROUP BY day HAVING count(*) > 1
 )
 SELECT
-    d.day, d.asset, p.known_at, d.close, d.return_1d, d.price_trust, d.volume_usd, d.volume_change_1d, d.volume_trust,
+    d.day, d.asset, r.known_at, d.close, d.return_1d, d.price_trust, d.volume_usd,
+    d.volume_change_1d, d.volume_trust,
     d.oi_usd, d.oi_usd_chained, d.oi_chained_change_1d AS oi_change_1d, d.oi_trust, d.funding_8h, d.funding_trust,
     s.* EXCLUDE (day, asset),
     l.complete_long_usd, l.complete_short_usd, coalesce(l.complete_venues, 0) AS complete_venues,

@@ -53,8 +53,8 @@ KNOWN_AT = pa.Column(
     "datetime64[us]",
     coerce=True,
     description=(
-        "When all inputs of the day are known, UTC: its end and the longest publication delay of the sources in scope. A row "
-        "that is read before may still change."
+        "When all inputs of the row could be known, UTC: by the latest publication among the rows of its day, and not before "
+        "the day is over. A row that is read before may still change."
     ),
 )
 _EVIDENCE = {
@@ -154,6 +154,7 @@ LABELS = pa.DataFrameSchema(
             "liquidations", "open_interest", nullable=True,
         ),
         "method": text("Version of the rules."),
+        "known_at": pa.Column("datetime64[us]", coerce=True, required=False, description=KNOWN_AT.description),
     },
     unique=KEY,
     strict=True,

@@ -84,6 +84,8 @@ def build(labels: pd.DataFrame, posture: pd.DataFrame, flags: pd.DataFrame, orig
     if not found:
         return pd.DataFrame(columns=list(SIGNALS.columns))
     table = pd.DataFrame(found).reindex(columns=["name", *(c for c in SIGNALS.columns if c not in posture or c in KEY)])
-    table = table.merge(posture[[*KEY, "known_at", "max_leverage", "hedge_ratio"]], "left", KEY)
+    table = table.merge(posture[[*KEY, "max_leverage", "hedge_ratio"]], "left", KEY).merge(
+        labels[[*KEY, "known_at"]], "left", KEY
+    )
     keys = table["asset"] + ":" + table["day"].dt.strftime("%Y-%m-%d") + ":" + table["name"]
     return table.assign(key=keys, origin=origin).sort_values([*KEY, "name"], ignore_index=True)[list(SIGNALS.columns)]

@@ -43,8 +43,8 @@ that_day.set_index(["day", "asset"])[[*numbers, *trust]].T
 # %%
 lake.sql(
     """
-    select l.label, l.confidence, l.reasons, p.known_at
-    from regime_labels as l join regime_posture as p using (day, asset) where day = ? and asset = ?
+    select l.label, l.confidence, l.reasons, l.known_at
+    from regime_labels as l where day = ? and asset = ?
     """,
     parameters=[day, asset],
 ).T

@@ -17,8 +17,8 @@ import perplake
 lake = perplake.open()
 DAYS, BLOCK, DRAWS = 7, 14, 2000
 labels = lake.sql("""
-    select l.day, l.asset, l.label, l.confidence, p.known_at, d.close
-    from regime_labels as l join regime_posture as p using (day, asset) join daily_assets as d using (day, asset)
+    select l.day, l.asset, l.label, l.confidence, l.known_at, d.close
+    from regime_labels as l join daily_assets as d using (day, asset)
     order by asset, day
 """)
 labels["label"].value_counts().to_frame("days")

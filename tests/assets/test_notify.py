@@ -54,7 +54,8 @@ def publish(settings: Settings, label: str, flag: bool | None) -> None:
     with duckdb.connect(str(path)) as db:
         db.execute("create schema marts; create schema meta")
         db.execute(
-            "create table marts.regime_labels as select * from (values (date '2025-10-09', 'BTC', 'quiet', 'calm'), "
+            "create table marts.regime_labels as select *, day + interval 1 day as known_at from (values "
+            "(date '2025-10-09', 'BTC', 'quiet', 'calm'), "
             "(date '2025-10-10', 'BTC', ?, 'a deep low')) as t(day, asset, label, reasons)",
             [label],
         )
@@ -125,7 +126,7 @@ def test_the_flag_of_the_last_whole_day_is_sent_while_a_day_is_in_progress(tmp_p
     settings = Settings(home=tmp_path)
     publish(settings, "quiet", True)
     with duckdb.connect(str(settings.published / "perplake.duckdb")) as db:
-        db.execute("insert into marts.regime_labels values (date '2025-10-11', 'BTC', 'quiet', 'so far')")
+        db.execute("insert into marts.regime_labels values (date '2025-10-11', 'BTC', 'quiet', 'so far', '2025-10-12')")
     assert [notice.key for notice in notices(settings.published / "perplake.duckdb")] == ["BTC:2025-10-10:flag"]
 
 
@@ -138,9 +139,10 @@ def test_nothing_is_left_out_of_the_days_in_which_no_one_looked(
     _, cursor = tick(settings, None)
     with duckdb.connect(str(settings.published / "perplake.duckdb")) as db:
         db.execute(
-            "insert into marts.regime_labels from (values (date '2025-10-11', 'BTC', 'crash', 'low'), "
+            "insert into marts.regime_labels select *, t.col0 + interval 1 day from (values "
+            "(date '2025-10-11', 'BTC', 'crash', 'low'), "
             "(date '2025-10-12', 'BTC', 'crash', 'low'), (date '2025-10-13', 'BTC', 'stress', 'volatile'), "
-            "(date '2025-10-14', 'BTC', 'stress', 'volatile'));"
+            "(date '2025-10-14', 'BTC', 'stress', 'volatile')) as t;"
             "insert into marts.daily_assets by name select day, asset, 0.5 as realised_vol_7d, 'recorded' as origin,"
             " 100 as close, 99 as low from marts.regime_labels where day > '2025-10-10'"
         )

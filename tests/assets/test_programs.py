@@ -247,10 +247,12 @@ def test_weeks_and_months_are_sums_of_the_days(reference: Reference) -> None:
 
 
 def test_posture_and_signals_are_known_after_their_day(reference: Reference) -> None:
-    """By the longest delay of the sources in scope: two days, of the archive that has Hyperliquid's open interest."""
+    """The posture reads bars alone, known a minute after the day; other numbers wait two days for Hyperliquid's archive."""
     lake = perplake.open(reference.home)
-    postures = lake.table("regime_posture")
-    assert set(postures["known_at"] - pd.to_datetime(postures["day"])) == {timedelta(days=1 + 2)}
+    postures, last = lake.table("regime_posture"), lake.table("market_last_day")
+    assert set(postures["known_at"] - pd.to_datetime(postures["day"])) == {timedelta(days=1, minutes=1)}
+    wait = last["known_at"] - pd.to_datetime(last["day"])
+    assert len(wait) and (wait > timedelta(days=2)).all() and (wait <= timedelta(days=1 + 2)).all()
     assert len(postures) == len(lake.table("regime_labels"))
     assert [signal.key for signal in lake.signals()] == lake.table("regime_signals")["key"].tolist()
 

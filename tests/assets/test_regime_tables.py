@@ -11,6 +11,7 @@ from assets.defs.regimes import label_changed, live_forecasts, write_table
 from assets.regimes.forecasts import schemas
 from assets.regimes.tables import TABLES
 from pipelines.meta_tables import create_meta_tables
+from tests.assets.regimes.test_known import NO_FACTS
 from tests.assets.regimes.test_regimes import market
 
 
@@ -80,7 +81,7 @@ def test_days_are_labelled_from_the_first_that_changed_as_if_all_were(db: duckdb
     db.execute(
         f"{create_meta_tables()}; CREATE TABLE marts.daily_assets AS SELECT * REPLACE (day::DATE AS day) FROM daily;"
         "CREATE TABLE marts.daily_market AS FROM marts.daily_assets LIMIT 0;"
-        "CREATE TABLE marts.dim_venue_facts (fact VARCHAR, dataset VARCHAR, source VARCHAR, value VARCHAR)"
+        f"{NO_FACTS}"
     )
 
     def tables() -> list[pd.DataFrame]:

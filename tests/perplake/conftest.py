@@ -30,6 +30,7 @@ create table marts.daily_assets as
 comment on table marts.daily_assets is 'A row per day and asset.';
 comment on column marts.daily_assets.oi_usd is 'Open interest, US dollars. [USD]';
 create table marts.regime_labels as
+    select *, day + interval 1 day as known_at
     from (values (date '2025-10-08', 'BTC', 'quiet', 'calm'), ('2025-10-09', 'BTC', 'quiet', 'calm'),
         ('2025-10-10', 'BTC', 'cascade', 'a deep low'), ('2025-10-08', 'ETH', 'quiet', 'calm'),
         ('2025-10-09', 'ETH', 'neutral', 'no rule')) as t(day, asset, label, reasons);
