@@ -240,16 +240,26 @@ function shares(host, heading, note, name) {
 function table(host, name, columns, rows, { caption = "" } = {}) {
   const head = make("tr", {}, ...columns.map(({ head, words, help }) =>
     make("th", { className: words ? "" : "n", attrs: { scope: "col", ...(help ? { title: help } : {}) } }, head)));
-  const body = rows.map((row) => make("tr", row.attrs ? { attrs: row.attrs } : {}, ...columns.map(({ value, text = or(String), words, long, cell }, n) => {
+  const body = rows.map((row) => make("tr", row.attrs ? { attrs: row.attrs } : {}, ...columns.map(({ value, text = or(String), words, long, cell, trust }, n) => {
     const raw = value(row);
     const td = make(n ? "td" : "th", { className: long ? "text" : words ? "d" : "n", attrs: { "data-v": raw ?? "", ...(n ? {} : { scope: "row" }) } });
     if (cell) cell(td, row);
     else td.append(text(raw));
+    if (trust) mark(td, trust(row));
     return td;
   })));
   const element = make("table", { attrs: { "data-name": name } }, make("caption", { hidden: !caption }, caption), make("thead", {}, head), make("tbody", {}, ...body));
   host.append(make("div", { className: "scroll", tabIndex: 0 }, element));
   ask(element);
+}
+
+/** Beside a number, a sign of the class that its column of trust begins with; why is its tooltip. None: it is whole, or unknown. */
+const SIGNS = { part: "*", estimated: "≈", "lower bound": "≥", suspect: "?" };
+function mark(td, trust) {
+  const sign = SIGNS[(trust ?? "").split(":")[0]];
+  if (!sign) return;
+  td.append(make("sup", { className: "sign" }, sign));
+  td.title = trust;
 }
 
 /** Gives a table sorting by its heads, a filter where it is long, and a CSV button. */
@@ -320,22 +330,26 @@ const venueColumn = words("Venue", ({ venue }) => venue, (td, { venue }) => {
   td.append(swatch(venue), venue);
   td.title = data.venue_names[venue]?.title ?? venue;
 });
+const trusted = (table, name, i) => {
+  const trust = word(table, `${name}_trust`, i);
+  return trust && make("span", { className: `trust ${trust === "whole" ? "" : "doubt"}` }, `trust: ${trust}`);
+};
 const tile = (head, value, ...notes) => make("div", { className: "tile" }, make("dt", {}, head), make("dd", {}, value), ...known(notes).map((note) => make("dd", { className: "note" }, note)));
 
 /** Liquidations of the day: complete lists and lower bounds are never added. */
-function liquidationTiles(table_, i) {
+function liquidationTiles(table_, i, trust) {
   const part = (kind) => ["long_usd", "short_usd", "venues"].map((name) => at(table_, `${kind}_${name}`, i));
-  const said = ([long, short, venues], heading, prefix) => tile(heading, long === null && short === null ? "–" : prefix + usd((long ?? 0) + (short ?? 0)),
-    venues ? `longs ${usd(long)}, shorts ${usd(short)} · ${venues} of ${at(table_, "venues_total", i)} venues` : "no venue with such a list");
-  return [said(part("complete"), "Liquidations, complete lists", ""), said(part("lower_bound"), "Liquidations, other lists", "at least ")];
+  const said = ([long, short, venues], heading, prefix, trust = null) => tile(heading, long === null && short === null ? "–" : prefix + usd((long ?? 0) + (short ?? 0)),
+    venues ? `longs ${usd(long)}, shorts ${usd(short)} · ${venues} of ${at(table_, "venues_total", i)} venues` : "no venue with such a list", trust);
+  return [said(part("complete"), "Liquidations, complete lists", "", trust), said(part("lower_bound"), "Liquidations, other lists", "at least ")];
 }
 function headline(table_, liquidations, i) {
   const known_ = at(table_, "funding_weight_known", i);
   return [
-    tile("Volume, USD", usd(at(table_, "volume_usd", i)), `${change(growth(at(table_, "volume_usd_chained", i), at(table_, "volume_usd_chained", i - 1)))} in a day, same venues`),
-    tile("Open interest, USD", usd(at(table_, "oi_usd", i)), `${change(growth(at(table_, "oi_usd_chained", i), at(table_, "oi_usd_chained", i - 1)))} in a day, same venues`),
-    tile("Funding per 8 hours", rate(at(table_, "funding_8h", i)), `${change(yearly(at(table_, "funding_8h", i)))} a year`, known_ === null ? null : `weighted; ${percent(known_)} of the weights are open interest`),
-    ...liquidationTiles(liquidations, i),
+    tile("Volume, USD", usd(at(table_, "volume_usd", i)), `${change(growth(at(table_, "volume_usd_chained", i), at(table_, "volume_usd_chained", i - 1)))} in a day, same venues`, trusted(table_, "volume", i)),
+    tile("Open interest, USD", usd(at(table_, "oi_usd", i)), `${change(growth(at(table_, "oi_usd_chained", i), at(table_, "oi_usd_chained", i - 1)))} in a day, same venues`, trusted(table_, "oi", i)),
+    tile("Funding per 8 hours", rate(at(table_, "funding_8h", i)), `${change(yearly(at(table_, "funding_8h", i)))} a year`, known_ === null ? null : `weighted; ${percent(known_)} of the weights are open interest`, trusted(table_, "funding", i)),
+    ...liquidationTiles(liquidations, i, trusted(table_, "liquidations", i)),
   ];
 }
 const classes = { 1: "complete", 0: "lower bound" };
@@ -344,17 +358,17 @@ const regimeCell = (td, label) => td.append(...(label ? [make("i", { className: 
 function market() {
   const i = state.to;
   $("market-day").textContent = days[i];
-  const prices = assets.slice(0, 2).map((asset) => tile(asset, price(at(data.assets[asset], "close", i)), `${change(at(data.assets[asset], "return_1d", i))} in a day`));
+  const prices = assets.slice(0, 2).map((asset) => tile(asset, price(at(data.assets[asset], "close", i)), `${change(at(data.assets[asset], "return_1d", i))} in a day`, trusted(data.assets[asset], "price", i)));
   $("market-tiles").replaceChildren(...prices, ...headline(data.market, data.market, i));
 
   table($("market-assets"), "assets", [
     words("Asset", ({ asset }) => asset, (td, { asset }) => td.append(make("a", { href: address({ view: "asset", asset }) }, asset))),
-    { head: "Price", value: ({ t }) => at(t, "close", i), text: price },
+    { head: "Price", value: ({ t }) => at(t, "close", i), text: price, trust: ({ t }) => word(t, "price_trust", i) },
     { head: "Change", value: ({ t }) => at(t, "return_1d", i), text: change },
-    { head: "Volume, USD", value: ({ t }) => at(t, "volume_usd", i), text: usd },
-    { head: "Open interest, USD", value: ({ t }) => at(t, "oi_usd", i), text: usd },
+    { head: "Volume, USD", value: ({ t }) => at(t, "volume_usd", i), text: usd, trust: ({ t }) => word(t, "volume_trust", i) },
+    { head: "Open interest, USD", value: ({ t }) => at(t, "oi_usd", i), text: usd, trust: ({ t }) => word(t, "oi_trust", i) },
     { head: "its change", value: ({ t }) => at(t, "oi_change_1d", i), text: change, help: "in contracts, over the instruments known on both days" },
-    { head: "Funding per 8 h", value: ({ t }) => at(t, "funding_8h", i), text: rate, help: "weighted by open interest" },
+    { head: "Funding per 8 h", value: ({ t }) => at(t, "funding_8h", i), text: rate, help: "weighted by open interest", trust: ({ t }) => word(t, "funding_trust", i) },
     { head: "a year", value: ({ t }) => yearly(at(t, "funding_8h", i)), text: change },
     { head: "Liquidated, complete lists", value: ({ l }) => sum([at(l, "complete_long_usd", i), at(l, "complete_short_usd", i)]), text: usd, help: "longs and shorts, USD, over the venues with complete lists" },
     { head: "at least, other lists", value: ({ l }) => sum([at(l, "lower_bound_long_usd", i), at(l, "lower_bound_short_usd", i)]), text: usd, help: "longs and shorts, USD, over the venues with sampled or undocumented lists: a lower bound" },
@@ -364,11 +378,11 @@ function market() {
   table($("market-venues"), "venues", [
     venueColumn,
     words("Kind", ({ venue }) => data.venue_names[venue]?.kind ?? ""),
-    { head: "Volume, USD", value: ({ t }) => at(t, "volume_usd", i), text: usd },
+    { head: "Volume, USD", value: ({ t }) => at(t, "volume_usd", i), text: usd, trust: ({ t }) => word(t, "volume_trust", i) },
     { head: "share", value: ({ t }) => at(t, "volume_share", i), text: percent },
-    { head: "Open interest, USD", value: ({ t }) => at(t, "oi_usd", i), text: usd },
+    { head: "Open interest, USD", value: ({ t }) => at(t, "oi_usd", i), text: usd, trust: ({ t }) => word(t, "oi_trust", i) },
     { head: "share", value: ({ t }) => at(t, "oi_share", i), text: percent },
-    { head: "Funding per 8 h", value: ({ t }) => at(t, "funding_8h", i), text: rate },
+    { head: "Funding per 8 h", value: ({ t }) => at(t, "funding_8h", i), text: rate, trust: ({ t }) => word(t, "funding_trust", i) },
     { head: "Liquidated, USD", value: ({ venue }) => liquidated(assets, venue, i), text: usd, help: "over the assets of this page" },
     words("Its list is", ({ t }) => listed(t, i)),
     { ...words("Volume in doubt", ({ t }) => word(t, "suspect_volume_reason", i) ?? ""), long: true },
@@ -459,7 +473,7 @@ function asset() {
   $("asset-name").textContent = name;
   $("asset-day").textContent = days[i];
   $("asset-tiles").replaceChildren(
-    tile("Price", price(at(t, "close", i)), `${change(at(t, "return_1d", i))} in a day`, `median of ${at(t, "price_venues", i) ?? 0} venues`),
+    tile("Price", price(at(t, "close", i)), `${change(at(t, "return_1d", i))} in a day`, `median of ${at(t, "price_venues", i) ?? 0} venues`, trusted(t, "price", i)),
     ...headline(t, data.liquidations[name], i),
     tile("Regime", label ? data.regimes[label].title : "–", label ? `confidence ${fixed(at(data.labels[name], "confidence", i), 2)}` : null, label ? data.regimes[label].meaning : null),
   );

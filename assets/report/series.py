@@ -24,17 +24,18 @@ ASSET_DAYS, CELL_DAYS = 12_000, 60_000
 _LIQUIDATIONS = ("long_usd", "short_usd", "venues")
 LIQUIDATIONS = tuple(f"{kind}_{measure}" for kind in ("complete", "lower_bound") for measure in _LIQUIDATIONS)
 _COVERAGE = ("coverage_price", "coverage_funding", "coverage_oi", "coverage_liquidations", "coverage_liquidations_listed")
+_TRUST = ("volume_trust", "oi_trust", "funding_trust")
 _LEVELS = ("volume_usd", "volume_usd_chained", "oi_usd", "oi_usd_chained", "funding_8h", "funding_weight_known")
 #: For each part of the JSON the table, the columns that name a series, and the columns that are one.
 COLUMNS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
-    "market": ("daily_industry", (), (*_LEVELS, "venues", "oi_venues")),
+    "market": ("daily_industry", (), (*_LEVELS, "venues", "oi_venues", *_TRUST, "liquidations_trust")),
     "market_liquidations": ("daily_liquidations", ("asset",), (*LIQUIDATIONS, "venues_total")),
     "assets": (
         "daily_assets",
         ("asset",),
         (
             "close", "return_1d", *_LEVELS, "oi_change_1d", "oi_venue_names", "realised_vol_7d", "range_vol_7d", "price_venues",
-            "funding_venues", "oi_venues", "liq_venues", "venues_total", *_COVERAGE,
+            "funding_venues", "oi_venues", "liq_venues", "venues_total", *_COVERAGE, "price_trust", *_TRUST, "liquidations_trust",
         ),
     ),
     "liquidations": ("daily_liquidations", ("asset",), (*LIQUIDATIONS, "venues_total")),
@@ -50,7 +51,10 @@ COLUMNS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "venues": (
         "daily_venues",
         ("venue",),
-        ("volume_usd", "volume_share", "oi_usd", "oi_share", "funding_8h", "instruments", "suspect_volume_reason", *_COVERAGE),
+        (
+            "volume_usd", "volume_share", "oi_usd", "oi_share", "funding_8h", "instruments", "suspect_volume_reason", *_COVERAGE,
+            *_TRUST,
+        ),
     ),
     "cells": (
         "daily_asset_venues",

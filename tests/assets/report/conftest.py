@@ -62,6 +62,16 @@ def market(daily: pd.DataFrame) -> pd.DataFrame:
     return mean.merge(texts, on="day").assign(asset=regimes.MARKET)
 
 
+#: What the columns of trust say of every number.
+TRUST = {
+    "price_trust": "whole",
+    "volume_trust": "suspect: turnover 120 a day",
+    "oi_trust": "part: 0.75 of hours, 3 of 4 venues",
+    "funding_trust": "estimated: 0.5 of the weights is open interest",
+    "liquidations_trust": "lower bound: 0.25 of lists complete; 0.5 listed",
+}
+
+
 def daily_venues() -> pd.DataFrame:
     days = pd.date_range(START, periods=DAYS)
     drift = np.linspace(0, 0.1, DAYS)
@@ -156,7 +166,7 @@ def make_marts(origin: str) -> dict[str, pd.DataFrame]:
         patch.setattr(plan, "MIN_EVENTS", 1)
         backtest, events, scorecard = forecasts.tables_from_rows(joined, synthetic=origin == "synthetic")
     return {
-        "daily_assets": daily,
+        "daily_assets": daily.assign(**TRUST),
         "daily_market": whole[whole["asset"] == regimes.MARKET],
         "regime_labels": labels,
         "regime_posture": posture.build(whole),
@@ -164,7 +174,7 @@ def make_marts(origin: str) -> dict[str, pd.DataFrame]:
         "regime_events": events,
         "regime_scorecard": scorecard,
         "regime_changes": audit.changes(features.merge(labels[["day", "asset", "label"]])),
-        "daily_venues": daily_venues(),
+        "daily_venues": daily_venues().assign(**TRUST),
         "daily_asset_venues": cells,
         "daily_funding_spreads": daily_funding_spreads(cells),
         "daily_liquidations": daily_liquidations(daily),
@@ -174,7 +184,7 @@ def make_marts(origin: str) -> dict[str, pd.DataFrame]:
         .sum()
         .assign(
             venues=3, oi_venues=1, top3_volume_share=1.0, perp_share_of_volume=np.nan, funding_8h=1e-4, funding_weight_known=1.0,
-            volume_usd_chained=2e9, oi_usd_chained=1e9,
+            volume_usd_chained=2e9, oi_usd_chained=1e9, **TRUST,
         ),
         "scope": pd.DataFrame(
             {

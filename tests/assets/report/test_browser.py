@@ -138,6 +138,12 @@ def test_the_page_draws_and_answers(page: Path, marts: dict[str, pd.DataFrame], 
         tiles = await tab.run("document.getElementById('market-tiles').textContent")
         day = marts["daily_assets"].query("day == day.max()").set_index("asset")
         assert f"BTC{day['close']['BTC']:,.1f}"[:8] in tiles and "at least" in tiles and "1 of 4 venues" in tiles
+        for trust in ("suspect: turnover", "part: 0.75 of hours", "estimated: 0.5", "lower bound: 0.25 of lists"):
+            assert f"trust: {trust}" in tiles
+        signs = await tab.run(
+            "[...document.querySelector('[data-name=assets] tbody tr').cells].map((c) => [c.title, c.textContent.at(-1)])"
+        )
+        assert [(sign, why.split(":")[0]) for why, sign in signs if why] == [("?", "suspect"), ("*", "part"), ("≈", "estimated")]
         await tab.run("document.querySelector('[data-name=assets] thead th:nth-child(2) button').click()")
         order = await tab.run("[...document.querySelectorAll('[data-name=assets] tbody th')].map((cell) => cell.textContent)")
         assert order == day["close"].sort_values(ascending=False).index.tolist()
