@@ -69,6 +69,8 @@ class FetchResult:
     reused: int = 0
     #: By limit: the greatest use that the venue stated.
     usage: dict[str, Usage] = field(default_factory=dict)
+    #: By endpoint: the part of the run's window that was due, within the venue's history and the setting `liquidation_days`.
+    due: dict[str, Window] = field(default_factory=dict)
     #: By endpoint: the times of rows outside the requested windows, in milliseconds. Load cuts these rows.
     times_outside: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     #: The time from the start of the fetch until this source was done.
@@ -87,6 +89,7 @@ class FetchResult:
         self.begins = min(self.begins, other.begins) if self.begins and other.begins else None
         self.incomplete += other.incomplete
         self.unfetched += other.unfetched
+        self.due |= other.due
         self.reused += other.reused
         for name, times in other.times_outside.items():
             self.times_outside[name] += times
@@ -111,6 +114,11 @@ class FetchResult:
         broken.update(day for name, window in self.unfetched if endpoint in ("", name) for day in _days(window))
         whole = asked - broken | {day for day in run.window.days if _end(day) <= (self.begins or 0)}
         return [day for day in run.window.days if day in whole and _end(day) <= run.clock.now()]
+
+    def days_not_due(self, run: Run, endpoint: str) -> list[date]:
+        """The days that were answered whole, and on which nothing was due of an endpoint, whose history is shorter."""
+        due = _days(self.due[endpoint]) if endpoint in self.due else run.window.days
+        return [day for day in self.whole_days(run) if day not in due]
 
 
 def _days(window: Window) -> list[date]:
@@ -434,8 +442,10 @@ class _SourceFetch:
 
     async def _fetch_endpoint(self, client: Client, endpoint: Endpoint, instruments: list[Instrument]) -> None:
         window = self.window(endpoint)
-        if not window and not endpoint.snapshot:
-            return
+        if not endpoint.snapshot:
+            self.result.due[endpoint.name] = window
+            if not window:
+                return
         planned: list[tuple[Instrument, Request]] = []
         try:
             planned = await self._requests_for(client, endpoint, instruments, window)

@@ -146,6 +146,7 @@ def _run(arguments: list[str], environment: dict[str, str], log: str, point: Poi
     with Path(log).open("wb") as file:
         for descriptor in (1, 2):
             os.dup2(file.fileno(), descriptor)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # what a killed run said is in the file
     if point:
         point.arm()
     from assets.cli import app

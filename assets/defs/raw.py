@@ -28,6 +28,8 @@ from pipelines.windows import DAY
 
 #: A tag of what is there only if a collector runs.
 STREAMED = "perplake/streamed"
+#: What a day says on which other endpoints of its source were asked. Were it missing, no backfill would come to what reads it.
+NOT_DUE = "nothing was requested: the venue's history is shorter, or the setting liquidation_days"
 
 
 def raw_key(source: Source, endpoint: Endpoint) -> dg.AssetKey:
@@ -97,11 +99,18 @@ def _materialized(
         # A list as of now belongs to the days that the source answered. So do what streams gave, and the days on which they
         # were heard: a backfill fails where a day is missing. What was not heard is in `coverage_streams`.
         whole = result.whole_days(run, "" if endpoint.snapshot or endpoint.streamed else endpoint.name)
-        whole = sorted({*whole, *(rows if endpoint.streamed else ())})
+        not_due = result.days_not_due(run, endpoint.name)
+        whole = sorted({*whole, *not_due, *(rows if endpoint.streamed else ())})
         yield materialized(
             context,
             key,
-            {day: {} if endpoint.snapshot else {"dagster/partition_row_count": rows.get(day, 0)} for day in whole},
+            {
+                day: {
+                    **({} if endpoint.snapshot else {"dagster/partition_row_count": rows.get(day, 0)}),
+                    **({"status": NOT_DUE} if day in not_due else {}),
+                }
+                for day in whole
+            },
             {
                 **content[key],
                 "merged": loaded.rows.get(endpoint.name, 0),

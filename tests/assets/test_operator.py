@@ -139,6 +139,10 @@ def test_a_day_is_whole_when_it_is_over_and_every_request_of_it_was_answered() -
     result.begins = to_ms(datetime(2025, 10, 3, 1, tzinfo=UTC))  # nothing is due before the first listing
     assert [day.day for day in result.whole_days(run)] == [1, 2, 3]
     assert [day.day for day in result.whole_days(run, "liquidations")] == [1, 2]
+    assert result.days_not_due(run, "liquidations") == []
+    result.due = {"liquidations": Window.of_days(date(2025, 10, 3), date(2025, 10, 6)), "open_interest": window.before(0)}
+    assert [day.day for day in result.days_not_due(run, "liquidations")] == [1, 2]
+    assert [day.day for day in result.days_not_due(run, "open_interest")] == [1, 2, 3]
 
 
 DAYS = dg.DailyPartitionsDefinition("2025-10-01", end_date="2025-10-11")

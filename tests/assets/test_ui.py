@@ -23,13 +23,17 @@ from assets.definitions import defs
 from assets.defs.landing import landing_key
 from assets.defs.raw import raw_key
 from assets.defs.schedules import daily, hourly
+from infra.emulator.server import to_ms
+from infra.emulator.synthetic import SyntheticMarket
+from infra.emulator.testing import serve
 from pipelines.registry import source_rows
 from pipelines.settings import Settings
 from pipelines.sources import get_source
 
 ROOT = Path(__file__).parents[2]
 TODAY = datetime.now(UTC).date()
-FIRST, LAST, NEXT = (str(TODAY - timedelta(days)) for days in (3, 2, 1))
+NEXT = str(TODAY - timedelta(1))
+RANGE = [str(TODAY - timedelta(days)) for days in (6, 5, 4, 3, 2)]
 LAYERS = {"seeds", "meta", "streams", "intermediate", "marts", "regimes", "serving"}
 
 LAUNCH = """mutation($backfill: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $backfill) {
@@ -37,10 +41,7 @@ LAUNCH = """mutation($backfill: LaunchBackfillParams!) { launchPartitionBackfill
 STATUS = """query($id: String!) { partitionBackfillOrError(backfillId: $id) {
     ... on PartitionBackfill { status runs(limit: 10) { id status assetSelection { path } } } } }"""
 MADE = """query($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
-    assetPartitionStatuses { ... on TimePartitionStatuses { ranges { startKey endKey status } } }
-    assetMaterializations(limit: 1) { metadataEntries {
-        label ... on IntMetadataEntry { intValue } ... on FloatMetadataEntry { floatValue }
-        ... on TextMetadataEntry { text } } } } } }"""
+    assetPartitionStatuses { ... on TimePartitionStatuses { ranges { startKey endKey status } } } } } }"""
 
 
 class Ui:
@@ -64,7 +65,7 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     home = tmp_path_factory.mktemp("ui")
-    environment = {**os.environ, "PERPLAKE_HOME": str(home), "PERPLAKE_ASSETS": "BTC,ETH", "PERPLAKE_MODE": "synthetic"}
+    environment = {**os.environ, "PERPLAKE_HOME": str(home), "PERPLAKE_ASSETS": "BTC", "PERPLAKE_MODE": "synthetic"}
     with (home / "log").open("wb") as log:
         command = [sys.executable, "-m", "assets.cli", "ui", "--port", str(port)]
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True)
@@ -137,33 +138,54 @@ def test_the_daily_schedule_asks_in_one_run_for_what_is_missing_before() -> None
     assert (request.partition_key, days) == (None, [str(TODAY - timedelta(5)), NEXT])
 
 
-def test_a_backfill_of_one_source_started_in_the_ui_fills_its_days_and_no_others(ui: Ui) -> None:
+def test_a_range_of_days_of_one_source_fills_these_days_and_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run that a backfill launches, in this process."""
+    first, last, after = (str(TODAY - timedelta(days)) for days in (3, 2, 1))
+    now = f"{TODAY}T00:00:00Z"
     binance = get_source("binance_usdm")
     keys = [landing_key("binance_usdm"), *(raw_key(binance, d) for d in binance.tables)]
+    job = defs.resolve_implicit_global_asset_job_def().get_subset(asset_selection=set(keys))
+    synthetic = SyntheticMarket(seed=7, until=to_ms(now))
+    with serve(synthetic, as_of=now, days=30, limits_scale=500) as served, dg.DagsterInstance.ephemeral() as instance:
+        settings = {"home": tmp_path, "assets": "BTC,ETH", "mode": "synthetic", "emulator_url": served.url, "as_of": now}
+        for name, value in settings.items():
+            monkeypatch.setenv(f"PERPLAKE_{name.upper()}", str(value))
+        tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
+        assert job.execute_in_process(instance=instance, tags=tags).success
+        candles = raw_key(binance, binance.endpoint("candles"))
+        for key in (keys[0], candles):
+            assert instance.get_materialized_partitions(key) == {first, last}
+        [event] = instance.fetch_materializations(candles, limit=1).records
+    with duckdb.connect(str(Settings().database), read_only=True) as db:
+        hours = "SELECT symbol, count(*), count(DISTINCT open_time // 86400000) FROM raw.binance_usdm__candles GROUP BY 1"
+        assert sorted(db.execute(hours).fetchall()) == [("BTCUSDT", 48, 2), ("ETHUSDT", 48, 2)]
+        covered = db.execute("SELECT window_start::date, window_end::date, venues FROM meta.scope").fetchone()
+        assert [str(x) for x in covered or ()] == [first, after, "['binance']"]
+    metadata = {name: value.value for name, value in event.asset_materialization.metadata.items()}  # type: ignore[union-attr]
+    assert (metadata["dagster/row_count"], metadata["coverage"]) == (96, 1.0)
+    assert metadata["bytes"] > 0 and metadata["window"] == f"{first}T00:00:00Z to {after}T00:00:00Z"
+
+
+@pytest.mark.slow
+def test_a_backfill_of_a_source_and_all_that_reads_it_ends(ui: Ui) -> None:
+    """Of five days, though liquidations are requested of the last three alone (`liquidation_days`)."""
+    graph = defs.resolve_asset_graph()
+    chosen = dg.AssetSelection.groups("kraken_futures").downstream().resolve(graph)
+    keys = [key for key in chosen if graph.get(key).is_materializable]
     launched = ui.ask(
         LAUNCH,
-        backfill={"assetSelection": [{"path": k.path} for k in keys], "partitionNames": [FIRST, LAST], "fromFailure": False},
+        backfill={"assetSelection": [{"path": k.path} for k in keys], "partitionNames": RANGE, "fromFailure": False},
     )
     assert "backfillId" in launched, launched
 
     def ended() -> Any:
         backfill = ui.ask(STATUS, id=launched["backfillId"])
-        return backfill if backfill["status"] not in ("REQUESTED", "CANCELING") else None
+        return backfill if backfill["status"] not in ("REQUESTED", "CANCELING", "COMPLETING") else None
 
-    backfill = _until(ended, "the backfill to end", 120)
-    assert (backfill["status"], [r["status"] for r in backfill["runs"]]) == ("COMPLETED_SUCCESS", ["SUCCESS"])
-
-    settings = Settings(mode="synthetic", home=ui.home)
-    landed = ui.ask(MADE, key={"path": ["landing", "binance_usdm"]})
-    assert [(r["startKey"], r["endKey"]) for r in landed["assetPartitionStatuses"]["ranges"]] == [(FIRST, LAST)]
-    with duckdb.connect(str(settings.database), read_only=True) as db:
-        hours = "SELECT symbol, count(*), count(DISTINCT open_time // 86400000) FROM raw.binance_usdm__candles GROUP BY 1"
-        assert sorted(db.execute(hours).fetchall()) == [("BTCUSDT", 48, 2), ("ETHUSDT", 48, 2)]
-        covered = db.execute("SELECT window_start::date, window_end::date, venues FROM meta.scope").fetchone()
-        assert [str(x) for x in covered or ()] == [FIRST, NEXT, "['binance']"]
-
-    node = ui.ask(MADE, key={"path": ["raw", "binance_usdm__candles"]})
-    assert [(r["startKey"], r["endKey"]) for r in node["assetPartitionStatuses"]["ranges"]] == [(FIRST, LAST)]
-    metadata = {e.pop("label"): next(iter(e.values()), None) for e in node["assetMaterializations"][0]["metadataEntries"]}
-    assert (metadata["dagster/row_count"], metadata["coverage"]) == (96, 1.0)
-    assert metadata["bytes"] > 0 and metadata["window"] == f"{FIRST}T00:00:00Z to {NEXT}T00:00:00Z"
+    backfill = _until(ended, "the backfill to end", 600)
+    assert (backfill["status"], [r["status"] for r in backfill["runs"]]) == ("COMPLETED_SUCCESS", ["SUCCESS"] * 2)
+    assert sum(len(r["assetSelection"]) for r in backfill["runs"]) == len(keys)
+    landed = ui.ask(MADE, key={"path": ["landing", "kraken_futures"]})
+    assert [(r["startKey"], r["endKey"]) for r in landed["assetPartitionStatuses"]["ranges"]] == [(RANGE[0], RANGE[-1])]
+    with duckdb.connect(str(Settings(mode="synthetic", home=ui.home).published / "perplake.duckdb"), read_only=True) as db:
+        assert db.execute("SELECT count(DISTINCT day) FROM marts.daily_assets WHERE oi_usd > 0").fetchall() == [(len(RANGE),)]

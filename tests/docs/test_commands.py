@@ -156,7 +156,7 @@ OURS = ("assets", "perplake", "pipelines", "infra", "docs", "tests")
 
 def known_options() -> set[str]:
     """The options of every command of this project."""
-    found = {"--kills"} | options(PERPS)  # the first is of tests/torture
+    found = {"--kills", "--in-a-row"} | options(PERPS)  # the first two are of tests/torture
     for name, _ in mentions()["module"]:
         if name.split(".")[0] in OURS and (of := module_command(name)):
             found |= options(of)

@@ -21,7 +21,8 @@ from tests.whole import DAYS, begin, database, different, keep_history, market, 
 
 pytestmark = pytest.mark.slow
 KILLS_A_DAY = 5
-SETTINGS = {"assets": "BTC"}
+#: As many days of events as are ever run: a run of one day asks for no more of them than one of all.
+SETTINGS = {"assets": "BTC", "liquidation_days": 30}
 
 
 @pytest.fixture
