@@ -68,7 +68,7 @@ META_TABLES = {
         "One row per day that has labels: what they were made of. A run labels anew from the first day that is another now.",
         {
             "day": ("DATE", "UTC day."),
-            "rows": ("HUGEINT", "Sum of the hashes of the day's rows of `daily_assets` and `daily_market`."),
+            "rows": ("HUGEINT", "Sum of the hashes of the day's rows of `daily_assets` and `daily_market`. [count]"),
             "rules": ("VARCHAR", "Hash of the code of features and rules."),
         },
     ),
