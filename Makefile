@@ -21,7 +21,7 @@ $(READY): pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --no-deps --no-compile --require-hashes --requirement requirements.lock
 	@$(BIN)/python -m compileall -q -j 0 -x '/(tests|ccxt|sympy|moto|gate_api)/' $(VENV)/lib > /dev/null || true
-	$(BIN)/pip install --quiet --no-deps --editable .
+	$(BIN)/pip install --quiet --no-deps --editable . --config-settings editable_mode=compat
 	@touch $@
 
 run: $(READY)  ## the main job on the synthetic market: fetch, load, transform, label, check, publish, report

@@ -7,6 +7,9 @@ imported by the commands that need them, so that `perps query` answers at once.
 
 import signal
 
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback of what the next line imports
+
 from assets.runtime.interrupts import take_interrupts
 
 taken = take_interrupts()

@@ -34,7 +34,7 @@ def take_interrupts() -> bool:
 
     False, and nothing changes, where it is ignored, as in a shell's background, or has another handler already.
     """
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    if signal.getsignal(signal.SIGINT) not in (signal.default_int_handler, signal.SIG_DFL):
         return False
     signal.signal(signal.SIGINT, end_at_once)
     return True
