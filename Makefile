@@ -11,7 +11,7 @@ export NO_MKDOCS_2_WARNING := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow ui lint bench torture kills simulate docs docs-build check-deploy clean lock sbom audit superset
+.PHONY: help run test test-slow ui lint bench torture kills simulate docs docs-build check-deploy clean lock sbom audit superset lake
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -61,6 +61,9 @@ $(SUPERSET)/.ready: infra/superset/requirements.lock | $(READY)
 
 superset: $(READY) $(SUPERSET)/.ready  ## four dashboards of the published copy on http://127.0.0.1:8088 (Apache Superset)
 	$(BIN)/python -m infra.superset
+
+lake: $(READY)  ## the main job on a lake: PostgreSQL and an S3 server on loopback (Debian: postgresql)
+	$(BIN)/python -m infra.lake
 
 docs: $(READY)  ## the documentation, built and served on http://127.0.0.1:8081
 	$(BIN)/perps docs

@@ -12,6 +12,7 @@ agents (MCP). The command line reads through them too.
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,18 +22,24 @@ if TYPE_CHECKING:
 __all__ = ["open"]
 
 
-def open(home: str | Path | None = None, *, mode: str | None = None, warehouse: str | Path | None = None) -> Lake:
+def open(
+    home: str | Path | None = None,
+    *,
+    mode: str | None = None,
+    warehouse: str | Path | None = None,
+    as_published: datetime | str | None = None,
+) -> Lake:
     """The published copy of a home folder (default: the setting `home`), there of the market that ran last.
 
-    `mode` or `warehouse` name another market, as those options of `perps` do. Raises `ValueError`, in one line, where nothing is
-    published or a setting is wrong.
+    `mode` or `warehouse` name another market, as those options of `perps` do; `as_published` reads what a lake had published by
+    then (UTC). Raises `ValueError`, in one line, where nothing is published or a setting is wrong.
     """
     from pydantic import ValidationError
 
     from perplake.lake import Lake
     from pipelines.settings import Settings, problems
 
-    given: dict[str, Any] = {"home": home, "mode": mode, "warehouse": warehouse}
+    given: dict[str, Any] = {"home": home, "mode": mode, "warehouse": warehouse, "as_published": as_published}
     try:
         return Lake(Settings(**{name: value for name, value in given.items() if value is not None}))
     except ValidationError as problem:

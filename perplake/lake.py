@@ -1,7 +1,8 @@
 """The published copy as a program reads it: questions in SQL, tables with their descriptions, provenance, coverage, signals.
 
-Each call reads what is published at that moment: where a run has replaced the file since the last call, it is opened anew. A
-process has a file open once, whoever reads it: closing it twice would drop the lock by which a run sees that it is being read.
+Each call reads what is published at that moment: where a run has replaced the file since the last call, or published another
+snapshot of a lake, it is opened anew. A process has a file open once, whoever reads it: closing it twice would drop the lock by
+which a run sees that it is being read.
 
 Alone: ``perplake.open().table("daily_assets")``.
 """
@@ -21,7 +22,8 @@ from weakref import WeakValueDictionary
 import duckdb
 
 from assets.runtime.outcomes import noted_runs
-from perplake.published import asked, attached, enter, explained, published_copy, question
+from perplake.published import CATALOG, asked, attached, enter, explained, published_copy, question
+from pipelines import ducklake
 from pipelines.settings import Settings
 from pipelines.units import Columns, described, stated
 
@@ -67,10 +69,11 @@ class Publication:
 
 
 class _File:
-    """A published file that this process has open."""
+    """A published file, or a snapshot of a lake, that this process has open."""
 
     def __init__(self, path: Path, memory_mb: int | None) -> None:
         self.db = attached(path, memory_mb)
+        self.snapshot = ducklake.snapshot(self.db, CATALOG)
 
     def __del__(self) -> None:
         if hasattr(self, "db"):
@@ -99,17 +102,26 @@ class Lake:
     def session(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection to what is published now. Warns with `StaleCopy` where that was opened anew and is stale."""
         with explained(self.path):
-            if not self.path.is_file():
-                raise ValueError(f"{self.path} is gone: `perps run` publishes it again")
-            stat = self.path.stat()
-            identity = (stat.st_dev, stat.st_ino, stat.st_mtime_ns, self.memory_mb)
             with _opening:
-                file = _open.get(identity) or _open.setdefault(identity, _File(self.path, self.memory_mb))
-            is_new, self._file = file is not self._file, file
+                last, file = self._file, self._opened()
+                is_new, self._file = file is not last, file
             with enter(file.db.cursor()) as db:
                 if is_new and (reason := self._stale(db)):
                     warnings.warn(reason, StaleCopy, stacklevel=4)
                 yield db
+
+    def _opened(self) -> _File:
+        """What is published now, opened anew where that is not what was read last."""
+        if ducklake.is_lake(self.path):
+            last, self._file = self._file, None  # stays so where the catalog doesn't answer
+            if last and last.snapshot == ducklake.published_snapshot(last.db, self.path, CATALOG):
+                return last
+            return _File(self.path, self.memory_mb)
+        if not self.path.is_file():
+            raise ValueError(f"{self.path} is gone: `perps run` publishes it again")
+        stat = self.path.stat()
+        identity = (stat.st_dev, stat.st_ino, stat.st_mtime_ns, self.memory_mb)
+        return _open.get(identity) or _open.setdefault(identity, _File(self.path, self.memory_mb))
 
     @property
     def published(self) -> Publication:
@@ -217,11 +229,12 @@ class Lake:
         scope = db.execute("SELECT market, origin, window_start, window_end, as_of FROM meta.scope").fetchone()
         if scope is None:
             raise ValueError(f"{self.path} has no data yet: `perps run` publishes some")
-        published = db.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'published'").fetchone()
+        published = db.execute("SELECT 1 FROM duckdb_columns() WHERE table_name = 'published'").fetchone()
         at = db.execute("SELECT max(published_at) FROM meta.published").fetchone() if published else None
-        changed = datetime.fromtimestamp(self.path.stat().st_mtime, UTC).replace(tzinfo=None)  # of a version without the table
         market, origin, start, end, as_of = scope
-        return Publication(self.path, market, origin, start, end, as_of, at[0] if at and at[0] else changed)
+        if not (at and at[0]):  # of a version without the table
+            at = (datetime.fromtimestamp(self.path.stat().st_mtime, UTC).replace(tzinfo=None),)
+        return Publication(self.path, market, origin, start, end, as_of, at[0])
 
     def _stale(self, db: duckdb.DuckDBPyConnection) -> str:
         about, now = self._publication(db), datetime.now(UTC).replace(tzinfo=None)
@@ -241,8 +254,10 @@ def _stated(about: Publication) -> dict[str, str]:
 
 
 def _tables(db: duckdb.DuckDBPyConnection) -> dict[str, str]:
-    sql = "SELECT table_name, coalesce(comment, '') FROM duckdb_tables() WHERE schema_name = 'marts' ORDER BY 1"
-    return dict(db.execute(sql).fetchall())
+    sql = "SELECT table_name, coalesce(comment, '') FROM duckdb_tables() WHERE schema_name = 'marts'"
+    if ducklake.snapshot(db, CATALOG):  # where marts are views, which in a file are tables
+        sql += " UNION ALL SELECT view_name, comment FROM duckdb_views() WHERE schema_name = 'marts' AND comment IS NOT NULL"
+    return dict(db.execute(f"FROM ({sql}) ORDER BY 1").fetchall())
 
 
 def _columns(db: duckdb.DuckDBPyConnection, schema: str, table: str) -> Columns:
@@ -252,7 +267,10 @@ def _columns(db: duckdb.DuckDBPyConnection, schema: str, table: str) -> Columns:
         "ORDER BY column_index",
         [schema, table],
     ).fetchall()
-    if not (columns := {name: described(comment, kind) for name, comment, kind in found}):
+    of_view = 'SELECT "column", description FROM meta.view_columns WHERE view = ?'
+    in_lake = schema == "marts" and ducklake.snapshot(db, CATALOG) is not None
+    views: dict[str, str] = dict(db.execute(of_view, [table]).fetchall()) if in_lake else {}
+    if not (columns := {name: described(views.get(name, comment), kind) for name, comment, kind in found}):
         raise ValueError(f"there is no table {schema}.{table}; there are: {', '.join(_tables(db))}")
     return columns
 

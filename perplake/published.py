@@ -3,6 +3,8 @@
 A copy is attached to a database in memory of its own. A process that opened the file itself would get the same database as all
 its other connections to that path, and so the old file for as long as one of them is open, also once a run has replaced it.
 
+Of a lake, a session has the snapshot that was published last.
+
 Alone: ``with reading(published_copy(Settings())) as db: question(db, "from regime_labels").show()``.
 """
 
@@ -18,12 +20,14 @@ from typing import Any
 
 import duckdb
 
+from pipelines import ducklake
+from pipelines.errors import WarehouseMismatch
 from pipelines.meta_tables import quoted
 from pipelines.settings import Settings
 from pipelines.warehouse import FILE_ERRORS, unusable
 
 #: The catalog's name in a session.
-_CATALOG = "perplake"
+CATALOG = "perplake"
 #: Table functions that read the copy, or nothing. Others write logs and profiles to files, take addresses of memory, or run SQL
 #: that is in a text, all of which DuckDB does in a SELECT, whatever a session may reach.
 _FUNCTIONS = frozenset(
@@ -43,13 +47,13 @@ def published_path(settings: Settings) -> Path:
     """Where the published copy to read is: the named market's or warehouse's, else the last run's."""
     current = settings.home / "current"
     named = "mode" in settings.model_fields_set or settings.warehouse is not None
-    return (settings.published if named or not current.exists() else current / "published") / "perplake.duckdb"
+    return (settings.published if named or not current.exists() else current / "published") / settings.copy_name
 
 
 def published_copy(settings: Settings) -> Path:
     """The published copy to read. Raises `ValueError` where nothing is published."""
     path = published_path(settings)
-    if not path.is_file():
+    if not path.is_file() and not ducklake.is_lake(path):  # a lake may have been published from another machine
         raise ValueError(f"nothing is published at {path.absolute()}: `perps run` first, or name its --home or --warehouse")
     return path
 
@@ -59,9 +63,15 @@ def attached(path: Path, memory_mb: int | None = None) -> duckdb.DuckDBPyConnect
 
     With `memory_mb`, a query that needs more ends with an error; else it may use DuckDB's files for temporary data.
     """
-    db = duckdb.connect(config={"python_enable_replacements": "false"})
+    is_lake = ducklake.is_lake(path)
+    db = duckdb.connect(config={"python_enable_replacements": "false", "allow_unsigned_extensions": str(is_lake).lower()})
     try:
-        db.execute(f"ATTACH {quoted(str(path))} AS {_CATALOG} (READ_ONLY); SET GLOBAL TimeZone = 'UTC'")
+        if is_lake:
+            ducklake.attach(db, path, name=CATALOG)
+            db.execute(f"SET GLOBAL allowed_directories = [{quoted(ducklake.data_path(path))}]")
+        else:
+            db.execute(f"ATTACH {quoted(str(path))} AS {CATALOG} (READ_ONLY)")
+        db.execute("SET GLOBAL TimeZone = 'UTC'")
         db.execute(f"SET GLOBAL temp_directory = {quoted('' if memory_mb else f'{path}.tmp')}")
         if memory_mb:
             db.execute(f"SET GLOBAL memory_limit = '{memory_mb} MB'")
@@ -75,7 +85,7 @@ def attached(path: Path, memory_mb: int | None = None) -> duckdb.DuckDBPyConnect
 
 def enter(db: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
     """Let a connection to an attached copy find its tables without a schema's name."""
-    return db.execute(f"SET search_path = '{_CATALOG}.marts,{_CATALOG}.meta'")
+    return db.execute(f"SET search_path = '{CATALOG}.marts,{CATALOG}.meta'")
 
 
 @contextmanager
@@ -88,7 +98,11 @@ def explained(path: Path) -> Iterator[None]:
         raise ValueError(
             f"{path} was published by another version of perplake ({first_line}): `perps run` publishes it again"
         ) from None
+    except WarehouseMismatch as problem:
+        raise ValueError(str(problem)) from None
     except (*FILE_ERRORS, duckdb.PermissionException) as problem:  # the latter: it is a file of another database
+        if ducklake.is_lake(path):
+            raise ValueError(ducklake.unusable(problem)) from None
         raise ValueError(unusable(path, problem, "it is damaged: `perps run` publishes it again")) from None
 
 

@@ -27,8 +27,9 @@ import duckdb
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
-from pipelines import __version__, records, warehouse
+from pipelines import __version__, ducklake, records, warehouse
 from pipelines.landing import Entry
 from pipelines.reading import Flaw, Unreadable, read
 from pipelines.run import Run
@@ -94,7 +95,7 @@ def load_sources(run: Run, sources: Sequence[Source], fetched: Mapping[str, Iter
         if entry.market == run.settings.market and entry.overlaps(run.window):
             pages[entry.source, entry.endpoint_name].append(entry)
     tasks: list[_Task] = []
-    with warehouse.connect(run.settings.database) as connection:
+    with warehouse.noting(run.settings.database) as connection:
         warehouse.prepare(connection, run.settings.market)
         for source in sources:
             for endpoint in source.tables:
@@ -115,7 +116,7 @@ def load_sources(run: Run, sources: Sequence[Source], fetched: Mapping[str, Iter
     with warehouse.connect(run.settings.database), _without_garbage_collection():
         for batch in _read_ahead(_batches(run, tasks, results)):
             _merge(run, batch, results)
-    with warehouse.connect(run.settings.database) as connection:
+    with warehouse.noting(run.settings.database) as connection:
         for source in sources:
             with _transaction(connection):
                 _note(connection, run, source, [task for task in tasks if task.source is source], results[source.name])
@@ -140,8 +141,7 @@ def _note(connection: duckdb.DuckDBPyConnection, run: Run, source: Source, tasks
     quarantined = {e.endpoint_name for e in [*result.quarantined, *(e for e, _ in result.flaws)]}
     # What is in quarantine is loaded again once the parser is fixed.
     digests = [(source.name, task.endpoint.name, task.digest) for task in tasks if task.endpoint.name not in quarantined]
-    if digests:
-        connection.executemany("INSERT OR IGNORE INTO meta.loads VALUES (?, ?, ?)", digests)
+    warehouse.put(connection, "loads", digests)
     for task in tasks:
         name = task.endpoint.name
         # What a run's answers tell is the same whether other runs are loaded with it or not.
@@ -227,6 +227,7 @@ def _note_complete_windows(
     be forgetting. An instrument with empty pages alone is left out: the venue may have no data about it.
     """
     with_records = {tuple(e.context.items()) for e in entries if not e.empty}
+    rows = []
     for e in entries:
         if e.last and e.window and not e.problem and not e.flaws and tuple(e.context.items()) in with_records:
             proven_from = int(max(0, e.observed_at - endpoint.proven_days * DAY))
@@ -234,8 +235,8 @@ def _note_complete_windows(
             if not window:
                 continue
             symbol = e.context.get("symbol", "")
-            row = [source.name, endpoint.name, symbol, warehouse.naive(window.start), warehouse.naive(window.end)]
-            connection.execute("INSERT OR IGNORE INTO meta.loaded_windows VALUES (?, ?, ?, ?, ?)", row)
+            rows.append([source.name, endpoint.name, symbol, warehouse.naive(window.start), warehouse.naive(window.end)])
+    warehouse.put(connection, "loaded_windows", rows)
 
 
 def _note_silent_windows(connection: duckdb.DuckDBPyConnection, source: Source, entries: Sequence[Entry]) -> None:
@@ -243,12 +244,14 @@ def _note_silent_windows(connection: duckdb.DuckDBPyConnection, source: Source, 
 
     Where it has no bar of any instrument, it may have none to give now.
     """
-    answers = any(not e.empty for e in entries)
-    for e in entries:
-        if e.silent and e.window and answers:
-            start, end = map(warehouse.naive, e.window)
-            row = [source.name, e.endpoint_name, e.context.get("venue", source.venue), e.silent, start, end]
-            connection.execute("INSERT OR IGNORE INTO meta.silent_windows VALUES (?, ?, ?, ?, ?, ?)", row)
+    if not any(not e.empty for e in entries):
+        return
+    rows = [
+        [source.name, e.endpoint_name, e.context.get("venue", source.venue), e.silent, *map(warehouse.naive, e.window)]
+        for e in entries
+        if e.silent and e.window
+    ]
+    warehouse.put(connection, "silent_windows", rows)
 
 
 def _note_whole_lists(
@@ -257,10 +260,10 @@ def _note_whole_lists(
     """For lists of instruments: note those of a run that came whole, all requests to their last pages and every row readable."""
     planned = len(list(endpoint.plan(Instrument("", ""), run.window)))
     ended = Counter(e.context.get("venue", source.venue) for e in entries if e.last)
-    for venue in {e.context.get("venue", source.venue) for e in entries if not e.empty}:
-        if ended[venue] >= planned:
-            row = [source.name, venue, warehouse.naive(entries[0].observed_at)]
-            connection.execute("INSERT OR IGNORE INTO meta.whole_lists VALUES (?, ?, ?)", row)
+    venues = {e.context.get("venue", source.venue) for e in entries if not e.empty}
+    at = warehouse.naive(entries[0].observed_at)
+    rows = [[source.name, venue, at] for venue in sorted(venues) if ended[venue] >= planned]
+    warehouse.put(connection, "whole_lists", rows)
 
 
 def _quarantine_row(e: Entry, flaw: Flaw) -> tuple[Any, ...]:
@@ -420,11 +423,20 @@ def latest(endpoint: Endpoint, table: pa.Table) -> pa.Table:
 
 
 def _merge(run: Run, batch: Batch, results: Mapping[str, LoadResult]) -> None:
-    """One dlt run. Packages of an earlier, killed run are dropped first: dlt would load those instead."""
-    dlt = _dlt()
+    """Store a batch: by dlt in a file, in one transaction in a lake."""
     given: dict[str, list[tuple[Source, Endpoint, pa.Table]]] = defaultdict(list)
     for source, endpoint, table in batch:
         given[source.raw_table(endpoint)].append((source, endpoint, table))
+    whole = {name: (*parts[0][:2], pa.concat_tables([part for _, _, part in parts])) for name, parts in given.items()}
+    merged = _merge_into_lake(run, whole) if ducklake.is_lake(run.settings.database) else _merge_by_dlt(run, whole)
+    for name, rows in merged.items():
+        source, endpoint, _ = whole[name]
+        results[source.name].rows[endpoint.name] += rows
+
+
+def _merge_by_dlt(run: Run, given: Mapping[str, tuple[Source, Endpoint, pa.Table]]) -> dict[str, int]:
+    """One dlt run; the rows stored by table. Packages of a killed run are dropped first: dlt would load those instead."""
+    dlt = _dlt()
     pipeline = dlt.pipeline(
         pipeline_name="raw",
         pipelines_dir=str(run.settings.database.parent.resolve() / ".dlt" / run.settings.database.stem),
@@ -434,17 +446,37 @@ def _merge(run: Run, batch: Batch, results: Mapping[str, LoadResult]) -> None:
     pipeline.abort_packages()
     resources, rows = [], {}
     with warehouse.connect(run.settings.database) as connection:
-        for name, parts in given.items():
-            source, endpoint, _ = parts[0]
-            table, all_new = _to_merge(connection, run, source, endpoint, pa.concat_tables([part for _, _, part in parts]))
+        for name, (source, endpoint, pages) in given.items():
+            table, all_new = _to_merge(connection, run, source, endpoint, pages)
             rows[name] = table.num_rows
-            results[source.name].rows[endpoint.name] += table.num_rows
             resources.append(_resource(dlt, name, endpoint, table, all_new))
     pipeline.run(resources, loader_file_format="parquet")
     counts = pipeline.last_trace.last_normalize_info.row_counts
     for name, count in rows.items():
         if counts.get(name, 0) != count:
             raise LoadIncomplete(f"{name}: {count} rows given, {counts.get(name, 0)} stored; run again")
+    return rows
+
+
+@retry(
+    retry=retry_if_exception_type(duckdb.TransactionException), stop=stop_after_attempt(5), wait=wait_random(0, 2), reraise=True
+)
+def _merge_into_lake(run: Run, given: Mapping[str, tuple[Source, Endpoint, pa.Table]]) -> dict[str, int]:
+    """One transaction, and so one snapshot; the rows stored by table. Again where another worker's commit is in its way.
+
+    dlt's destination for lakes would write each row twice, first into a schema that all workers share.
+    """
+    rows = {}
+    with warehouse.connect(run.settings.database) as connection, _transaction(connection):
+        for name, (source, endpoint, pages) in given.items():
+            table, all_new = _to_merge(connection, run, source, endpoint, pages)
+            stored, keys = f'raw."{name}"', ", ".join(f'"{key}"' for key in endpoint.primary_key)
+            rows_to_store = connection.from_arrow(table)  # noqa: F841, DuckDB finds it by its name
+            if not all_new:
+                connection.execute(f"DELETE FROM {stored} WHERE ({keys}) IN (SELECT ({keys}) FROM rows_to_store)")
+            connection.execute(f"INSERT INTO {stored} BY NAME FROM rows_to_store")
+            rows[name] = table.num_rows
+    return rows
 
 
 def _all_new(connection: duckdb.DuckDBPyConnection, name: str, endpoint: Endpoint, table: pa.Table) -> bool:
@@ -504,9 +536,8 @@ def _note_versions(connection: duckdb.DuckDBPyConnection, run: Run, source: Sour
     times = sorted({at for _, at in differing})
     seen = pa.concat_tables([_observations(run, source, endpoint, dict(differing).keys(), times), table])
     seen = connection.from_arrow(seen.append_column("_row", pa.array(range(seen.num_rows))))
-    connection.execute(
+    observed = connection.execute(
         f"""
-        INSERT OR REPLACE INTO meta.versions
         WITH known AS (SELECT row_key, field {noted}),
         pages AS (
             SELECT "{symbol}" AS symbol, make_timestamp("{time}" * 1000) AS happened_at,
@@ -520,11 +551,13 @@ def _note_versions(connection: duckdb.DuckDBPyConnection, run: Run, source: Sour
         changed AS (
             SELECT row_key, field FROM observed GROUP BY ALL HAVING count(DISTINCT value) + bool_or(value IS NULL)::INTEGER > 1
         )
-        SELECT $1, $2, symbol, happened_at, row_key, field, value, _observed_at, _run, _page, _place
+        SELECT $1::VARCHAR AS source, $2::VARCHAR AS dataset, symbol, happened_at, row_key, field, value,
+            _observed_at AS observed_at, _run AS run, _page AS page, _place AS place
         FROM observed SEMI JOIN (FROM known UNION FROM changed) USING (row_key, field)
         """,
         [*of_dataset, times],
-    )
+    ).to_arrow_table()
+    warehouse.put(connection, "versions", observed, replace=True)
 
 
 def _observations(run: Run, source: Source, endpoint: Endpoint, symbols: Collection[str], times: Sequence[int]) -> pa.Table:

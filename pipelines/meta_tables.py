@@ -180,6 +180,14 @@ META_TABLES = {
             "run": ("VARCHAR", "The run's id in Dagster."),
         },
     ),
+    "view_columns": Table(
+        "In a lake, the columns of the marts that are views with their descriptions: there views have no comments on columns.",
+        {
+            "view": ("VARCHAR", "The mart."),
+            "column": ("VARCHAR", "The column."),
+            "description": ("VARCHAR", "Its description, as the comment of a table's column."),
+        },
+    ),
     "built": Table(
         "One row: what the marts were made by.",
         {
@@ -191,16 +199,16 @@ META_TABLES = {
 }
 
 
-def create_meta_tables() -> str:
-    """SQL that makes the schema and every table that is missing, and comments on tables and columns."""
-    return ";\n".join(["CREATE SCHEMA IF NOT EXISTS meta", *map(create_meta_table, META_TABLES)])
+def create_meta_tables(with_keys: bool = True) -> str:
+    """SQL that makes the schema and every table that is missing, and comments on tables and columns; a lake has no keys."""
+    return ";\n".join(["CREATE SCHEMA IF NOT EXISTS meta", *(create_meta_table(name, with_keys) for name in META_TABLES)])
 
 
-def create_meta_table(name: str) -> str:
+def create_meta_table(name: str, with_keys: bool = True) -> str:
     """SQL that makes a table if it is missing, and comments on it and its columns."""
     table = META_TABLES[name]
     parts = [f'"{column}" {kind}' for column, (kind, _) in table.columns.items()]
-    parts += [f"PRIMARY KEY ({', '.join(table.key)})"] if table.key else []
+    parts += [f"PRIMARY KEY ({', '.join(table.key)})"] if table.key and with_keys else []
     statements = [
         f"CREATE TABLE IF NOT EXISTS meta.{name} ({', '.join(parts)})",
         f"COMMENT ON TABLE meta.{name} IS {quoted(table.description)}",

@@ -13,10 +13,10 @@ import tempfile
 import tomllib
 from collections.abc import Iterable
 from contextlib import suppress
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
@@ -36,6 +36,8 @@ from pipelines.sources import expand_multi_venue
 CATALOGS = frozenset(
     "raw meta marts marts_0_1 staging intermediate seeds main temp system information_schema pg_catalog memory".split()
 )
+#: The suffix of a path that names a lake (`pipelines.ducklake`).
+LAKE = ".lake"
 Names = Annotated[list[str], NoDecode]
 #: No venue has data of before, and a later day is a slip of the finger.
 Day = Annotated[date, Field(ge=date(1971, 1, 1), lt=date(2200, 1, 1))]
@@ -132,6 +134,18 @@ class Settings(BaseSettings):
         "asked for; default: `perplake` in the user's folder for state (`XDG_STATE_HOME`, `~/.local/state`)",
     )
     warehouse: Path | None = Field(None, description="DuckDB file; default: one per market in the home folder")
+    profile: Literal["file", "lake"] = Field(
+        "file", description="`file`: the warehouse is a DuckDB file; `lake`: a DuckLake, its catalog in PostgreSQL"
+    )
+    lake_data: str | None = Field(
+        None, description="folder or `s3://bucket/prefix` for the lake's Parquet files; default: `lake` in the home folder"
+    )
+    lake_days: float = Field(
+        30, ge=1, description="days for which a lake keeps what it published (`as_published` reads it); the last stays always"
+    )
+    as_published: datetime | None = Field(
+        None, description="of a lake: read what was published last by this time (UTC), instead of what is now"
+    )
     landing: str | None = Field(
         None, description="folder or `s3://bucket/prefix` for raw responses; default: one per market in the home folder"
     )
@@ -218,12 +232,12 @@ class Settings(BaseSettings):
             raise ValueError(f"{moment} is no time of data: name one from 1971 to 2199")
         return moment
 
-    @field_validator("landing")
+    @field_validator("landing", "lake_data")
     @classmethod
-    def _expanded(cls, landing: str | None) -> str | None:
-        if landing and "://" in landing and not re.match("s3://[^/]", landing):
-            raise ValueError(f"{landing}: landing is a folder, or a bucket as s3://BUCKET/FOLDER")
-        return str(in_full(Path(landing))) if landing and "://" not in landing else landing
+    def _expanded(cls, place: str | None) -> str | None:
+        if place and "://" in place and not re.match("s3://[^/]", place):
+            raise ValueError(f"{place}: it is a folder, or a bucket as s3://BUCKET/FOLDER")
+        return str(in_full(Path(place))) if place and "://" not in place else place
 
     @field_validator("venues", "ccxt_venues", "vendor_venues", "subgraphs", "hosts", "assets", "ui_hosts", mode="before")
     @classmethod
@@ -237,6 +251,19 @@ class Settings(BaseSettings):
         if not self.assets:
             raise ValueError("assets: it names none; name some, separated by commas")
         return self
+
+    @model_validator(mode="after")
+    def _lake_or_file(self) -> Settings:
+        if self.profile == "lake" and self.warehouse:
+            raise ValueError("warehouse: it names a file, and profile `lake` has none; leave one of them out")
+        if self.profile == "file" and self.as_published:
+            raise ValueError("as_published: only a lake keeps what it published before")
+        return self
+
+    @field_validator("as_published")
+    @classmethod
+    def _in_utc(cls, moment: datetime | None) -> datetime | None:
+        return moment.replace(tzinfo=moment.tzinfo or UTC) if moment else None
 
     @field_validator("hosts")
     @classmethod
@@ -317,7 +344,12 @@ class Settings(BaseSettings):
 
     @property
     def database(self) -> Path:
-        return self.warehouse or self.folder / "warehouse.duckdb"
+        """The warehouse: a DuckDB file, or the path that names a lake."""
+        return self.warehouse or self.folder / f"warehouse{self._suffix}"
+
+    @property
+    def _suffix(self) -> str:
+        return LAKE if self.profile == "lake" else ".duckdb"
 
     @property
     def landing_root(self) -> str:
@@ -327,6 +359,12 @@ class Settings(BaseSettings):
     def published(self) -> Path:
         """The folder of the published copy: `perplake.duckdb`, `parquet/`, `report.html`."""
         return self.database.parent / "published" if self.warehouse is None else self.warehouse.with_suffix(".published")
+
+    @property
+    def copy_name(self) -> str:
+        """The published copy in its folder: a DuckDB file, or the path that names what a lake has published, and by when."""
+        by = f"@{self.as_published.astimezone(UTC).replace(tzinfo=None).isoformat()}" if self.as_published else ""
+        return f"perplake{by}{self._suffix}"
 
     @property
     def scale(self) -> float:

@@ -1,7 +1,8 @@
-"""The warehouse: one DuckDB file with one writer, the raw tables, and the bookkeeping of runs (schema `meta`).
+"""The warehouse: one DuckDB file, or a lake, with one writer, the raw tables, and the bookkeeping of runs (schema `meta`).
 
 Every raw table exists, empty at first, so that dbt's models work after a run of one source. All sessions are in UTC. A file lock
-beside the warehouse, shared by the command line, the UI and the schedules, lets in one writer at a time.
+beside the warehouse, shared by the command line, the UI and the schedules, lets in one writer at a time; of a lake
+(`pipelines.ducklake`), locks in its catalog do so for all machines, and let loads of different sources run side by side.
 """
 
 from __future__ import annotations
@@ -10,21 +11,22 @@ import logging
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
-from pipelines import __version__
+from pipelines import __version__, ducklake
 from pipelines.errors import DISK_FULL, FREE_ROOM, WarehouseMismatch, printable
 from pipelines.files import regular
-from pipelines.meta_tables import create_meta_tables, quoted
+from pipelines.meta_tables import META_TABLES, create_meta_tables, quoted
 from pipelines.registry import source_rows
 from pipelines.settings import Settings
 from pipelines.source import Endpoint
@@ -71,6 +73,10 @@ def connect(path: Path, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConn
 
     An empty file is what a full disk leaves of a new warehouse: it is made anew.
     """
+    if ducklake.is_lake(path):
+        with _lake(path, read_only) as connection:
+            yield connection
+        return
     if path.exists() and not path.is_file():  # opening a pipe might never end
         raise WarehouseMismatch(f"{path} is no file: move it away, or name another with --warehouse")
     if not read_only:
@@ -90,6 +96,49 @@ def connect(path: Path, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConn
         raise WarehouseMismatch(f"{path}: {str(problem).partition(chr(10))[0]}: {NOT_MADE_YET}") from problem
     finally:
         connection.close()
+
+
+#: By lake and whether it is read only: databases in memory that have it attached, which takes a fifth of a second.
+_attached: dict[tuple[Path, bool], duckdb.DuckDBPyConnection] = {}
+_attaching = Lock()
+
+
+@contextmanager
+def _lake(path: Path, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A session in a lake, in a database that this process keeps; what has been published is attached anew each time."""
+    if ducklake.is_published(path):
+        with _attach(path, read_only=True) as connection:
+            yield connection
+        return
+    key = (path.resolve(), read_only)
+    with _attaching:
+        if not (database := _attached.get(key)):
+            database = _attached[key] = _attach(path, read_only)
+            if not read_only:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch()  # says that the warehouse is there
+    try:
+        with ducklake.explained(), database.cursor() as connection:
+            connection.execute(f"USE {ducklake.NAME}; SET TimeZone = 'UTC'")
+            yield connection
+    except duckdb.CatalogException as problem:
+        raise WarehouseMismatch(f"{path}: {str(problem).partition(chr(10))[0]}: {NOT_MADE_YET}") from problem
+    except WarehouseMismatch:
+        with _attaching:
+            _attached.pop(key, None)  # its connections may be those of a server that is gone
+        raise
+
+
+def _attach(path: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(config={"allow_unsigned_extensions": "true"})
+    try:
+        connection.execute(f"SET memory_limit = '{memory_limit()}'")
+        ducklake.attach(connection, path, read_only=read_only)
+        connection.execute(f"USE {ducklake.NAME}; SET TimeZone = 'UTC'")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def unusable(path: Path, problem: Exception, mended_by: str = "") -> str:
@@ -115,11 +164,17 @@ def mends(reason: str, damaged: str = "") -> str:
 
 
 @contextmanager
-def one_writer(path: Path, wait: float = 3600, patience: float = 2) -> Iterator[None]:
+def one_writer(path: Path, sources: Iterable[str] | None = None, wait: float = 3600, patience: float = 2) -> Iterator[None]:
     """Hold the writer's lock. Says whom it waits for after `patience` seconds.
 
-    Raises `WarehouseMismatch` after `wait` seconds of waiting.
+    Who loads only these `sources` into a lake shares it with those who load others. Raises `WarehouseMismatch` after `wait`
+    seconds of waiting.
     """
+    if ducklake.is_lake(path):
+        shared, alone = ([], ["writer"]) if sources is None else (["writer"], list(sources))
+        with ducklake.locked(path, shared, alone, wait):
+            yield
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     lock, holder = FileLock(f"{path}.lock"), Path(f"{path}.writer")
     try:
@@ -139,6 +194,13 @@ def one_writer(path: Path, wait: float = 3600, patience: float = 2) -> Iterator[
         lock.release()
 
 
+@contextmanager
+def noting(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A session that writes to `meta`, for moments: of a lake one at a time, beside whoever loads."""
+    with ducklake.locked(path, [], ["notes"], 600) if ducklake.is_lake(path) else nullcontext(), connect(path) as connection:
+        yield connection
+
+
 def _writer(holder: Path) -> str:
     try:
         return printable(regular(holder).read_text(errors="replace")[:200]) or "another process"
@@ -151,8 +213,11 @@ def prepare(connection: duckdb.DuckDBPyConnection, market: str) -> None:
 
     Raises `WarehouseMismatch` when the warehouse belongs to another market or another version of perplake.
     """
-    _change_tables_of_0_1(connection)
-    connection.execute(f"BEGIN; {create_meta_tables()}; COMMIT")
+    is_lake = ducklake.is_attached(connection)
+    if not is_lake:
+        _change_tables_of_0_1(connection)
+    if not is_lake or not _has_meta_tables(connection):
+        connection.execute(f"BEGIN; {create_meta_tables(with_keys=not is_lake)}; COMMIT")
     known = connection.execute("SELECT schema, version, market FROM meta.warehouse").fetchone()
     if known is None:
         now = datetime.now(UTC).replace(tzinfo=None)
@@ -168,6 +233,54 @@ def prepare(connection: duckdb.DuckDBPyConnection, market: str) -> None:
             "Give the run a warehouse of its own with --warehouse"
         )
     create_raw_tables(connection)
+
+
+def _has_meta_tables(connection: duckdb.DuckDBPyConnection) -> bool:
+    """True if no table or column of `meta` is missing. In a lake each statement that makes one is sent to the catalog."""
+    columns = {(name, c) for name, table in META_TABLES.items() for c in table.columns}
+    sql = "SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = current_database() AND schema_name = 'meta'"
+    return columns <= set(connection.execute(sql).fetchall())
+
+
+def put(
+    connection: duckdb.DuckDBPyConnection, name: str, rows: Sequence[Sequence[Any]] | pa.Table, replace: bool = False
+) -> None:
+    """Insert rows into a table of `meta` with a key: where the key is there, the row stays as it is, or is replaced.
+
+    A lake has no keys, so none is relied on. Of rows with one key the first counts, or with `replace` the last; those of an Arrow
+    table have one key each.
+    """
+    if not len(rows):
+        return
+    table = META_TABLES[name]
+    key = ", ".join(f'"{column}"' for column in table.key)
+    if isinstance(rows, pa.Table):
+        given, values = "given", []
+        connection.register(given, rows)
+    else:
+        columns = list(table.columns)
+        places = [columns.index(column) for column in table.key]
+        ordered = rows if replace else rows[::-1]
+        by_key = {tuple(row[n] for n in places): dict(zip(columns, row, strict=True)) for row in ordered}
+        fields = ", ".join(f'"{column}" {kind}' for column, (kind, _) in table.columns.items())
+        given, values = f"(SELECT unnest($1::STRUCT({fields})[], max_depth := 2))", [list(by_key.values())]
+    if replace:
+        connection.execute(f"DELETE FROM meta.{name} WHERE ({key}) IN (SELECT ({key}) FROM {given})", values)
+    connection.execute(f"INSERT INTO meta.{name} BY NAME FROM {given} ANTI JOIN meta.{name} USING ({key})", values)
+    if isinstance(rows, pa.Table):
+        connection.unregister(given)
+
+
+def raw_rows(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """The number of rows of each raw table, roughly: those that were deleted since may count."""
+    return {name: rows for name, rows, _ in _raw_tables(connection)}
+
+
+def _raw_tables(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, int, str | None]]:
+    if ducklake.is_attached(connection):
+        return ducklake.tables(connection, "raw")
+    sql = "SELECT table_name, estimated_size, comment FROM duckdb_tables() WHERE schema_name = 'raw'"
+    return connection.execute(sql).fetchall()
 
 
 def _change_tables_of_0_1(connection: duckdb.DuckDBPyConnection) -> None:
@@ -200,11 +313,11 @@ def create_raw_tables(connection: duckdb.DuckDBPyConnection) -> None:
     """
     connection.execute("BEGIN")
     connection.execute("CREATE SCHEMA IF NOT EXISTS raw")
-    sql = "SELECT table_name, column_name FROM duckdb_columns() WHERE schema_name = 'raw'"
+    sql = "SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = current_database() AND schema_name = 'raw'"
     existing: dict[str, set[str]] = defaultdict(set)
     for name, column in connection.execute(sql).fetchall():
         existing[name].add(column)
-    comments = dict(connection.execute("SELECT table_name, comment FROM duckdb_tables() WHERE schema_name = 'raw'").fetchall())
+    comments = {name: comment for name, _, comment in _raw_tables(connection)}
     for source, row in ((get_source(name), row) for name, row in source_rows().items()):
         for endpoint in source.tables:
             name = source.raw_table(endpoint)
@@ -269,8 +382,8 @@ def note_built(connection: duckdb.DuckDBPyConnection, project: str) -> None:
 
 def loaded_sources(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """The sources that have raw rows, by name; the macro `loaded_sources` of the dbt project has the same rule."""
-    sql = "SELECT DISTINCT split_part(table_name, '__', 1) FROM duckdb_tables() WHERE schema_name = 'raw' AND estimated_size > 0"
-    return sorted(name for (name,) in connection.execute(sql).fetchall() if name in source_rows())
+    names = {table.partition("__")[0] for table, rows in raw_rows(connection).items() if rows}
+    return sorted(names & source_rows().keys())
 
 
 def scope(connection: duckdb.DuckDBPyConnection) -> str:
@@ -292,8 +405,7 @@ def note_quarantine(connection: duckdb.DuckDBPyConnection, pages: set[tuple[str,
     known = connection.execute("SELECT DISTINCT source, dataset, page FROM meta.quarantine").fetchall()
     for page in pages.intersection(known):
         connection.execute("DELETE FROM meta.quarantine WHERE source = ? AND dataset = ? AND page = ?", list(page))
-    for row in rows:
-        connection.execute("INSERT OR REPLACE INTO meta.quarantine VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", list(row))
+    put(connection, "quarantine", rows, replace=True)
 
 
 def note_run(
@@ -335,4 +447,4 @@ def note_outcome(
     """Store the outcome of a run, for `perps status`."""
     now = datetime.now(UTC).replace(tzinfo=None)
     row = [run, mode, naive(window.start), naive(window.end), started, now, outcome, messages]
-    connection.execute("INSERT OR REPLACE INTO meta.runs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+    put(connection, "runs", [row], replace=True)

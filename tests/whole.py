@@ -15,7 +15,7 @@ import shutil
 import signal
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
@@ -31,6 +31,7 @@ from assets.runtime.instance import TEMPLATE
 from infra.emulator.server import to_ms
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served, serve
+from pipelines import warehouse
 
 ROOT = Path(__file__).parents[1]
 AS_OF = "2025-06-10T00:00:00Z"
@@ -171,14 +172,21 @@ NO_DATA_TESTS = {"DBT_EXCLUDE_RESOURCE_TYPES": "test"}
 
 
 def begin(
-    home: Path, url: str, *arguments: str, point: Point | None = None, data_tests: bool = True, **settings: object
+    home: Path,
+    url: str,
+    *arguments: str,
+    point: Point | None = None,
+    data_tests: bool = True,
+    variables: Mapping[str, str] | None = None,
+    **settings: object,
 ) -> Running:
-    """Start `perps` on a home folder; `settings` go into its environment (`landing_max_gb=1`)."""
+    """Start `perps` on a home folder; `settings` go into its environment (`landing_max_gb=1`), and `variables` as they are."""
     if not (home / "dagster" / "dagster.yaml").exists():
         keep_history(home)
         with (home / "dagster" / "dagster.yaml").open("a") as file:
             file.write(IN_MEMORY)
     environment = {f"PERPLAKE_{name.upper()}": str(value) for name, value in settings.items()}
+    environment |= variables or {}
     environment |= {"PERPLAKE_HOME": str(home), "PERPLAKE_EMULATOR_URL": url, **({} if data_tests else NO_DATA_TESTS)}
     # One file a command: two may run at once.
     return Running(list(arguments), environment, home / f"output-{next(_NUMBERS)}.txt", point)
@@ -231,10 +239,11 @@ def marts(path: Path) -> dict[str, tuple[int, int]]:
 
 def checksums(path: Path, schema: str) -> dict[str, tuple[int, int]]:
     """Rows and checksum of each table and view, whatever the order of rows; names that begin with `_` are left out."""
-    with duckdb.connect(str(path), read_only=True) as connection:
+    with warehouse.connect(path, read_only=True) as connection:
         tables = connection.execute(
             "select table_name, list(column_name order by column_index) from duckdb_columns()"
-            " where schema_name = ? and not starts_with(table_name, '_') and not starts_with(column_name, '_')"
+            " where database_name = current_database() and schema_name = ?"
+            " and not starts_with(table_name, '_') and not starts_with(column_name, '_')"
             " group by 1 order by 1",
             [schema],
         ).fetchall()

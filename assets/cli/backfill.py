@@ -53,7 +53,7 @@ def backfill(
         if not yes:
             typer.confirm(f"Fetch and load {len(parts)} parts into {run.settings.folder}?", abort=True)
         failed = 0
-        with warehouse.one_writer(run.settings.database):
+        with warehouse.one_writer(run.settings.database, [source.name for source in sources]):
             for number, part in enumerate(parts, 1):
                 raise_noticed()  # of the load before
                 with progress_bars() as progress:

@@ -230,8 +230,8 @@ def examine(settings: Settings, facts: bool = False) -> tuple[list[Verdict], lis
         sources, notes = run.chosen_sources()
         with progress_bars() as progress:
             results = asyncio.run(fetch(run, sources, progress))
-        with warehouse.one_writer(settings.database):
-            sources = [get_source(result.source) for result in results]
+        sources = [get_source(result.source) for result in results]
+        with warehouse.one_writer(settings.database, [source.name for source in sources]):
             loads = list(load_chosen(run, sources, {result.source: result.entries for result in results}).values())
         found = [*answers(results, loads), *limits(results, settings.scale)]
         if problem := _build(settings):
@@ -248,11 +248,11 @@ def _build(settings: Settings) -> str:
     """Build the tables; why they could not be built, or nothing."""
     import dagster as dg
 
-    from assets.defs.dbt import invoke, parse
+    from assets.defs.dbt import invoke
 
     arguments = ["build", "--no-populate-cache", "--no-write-json", "--resource-type", "seed", "--resource-type", "model"]
     try:
-        invoke(arguments, {"warehouse": str(settings.database.resolve())}, parse(settings.database.stem))
+        invoke(arguments, settings.database)
     except dg.Failure as problem:
         return str(problem.description)
     return ""

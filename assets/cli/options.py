@@ -28,6 +28,10 @@ OPTIONS: dict[str, Any] = {
     "as_of": Annotated[str | None, typer.Option(help="the run's clock, ISO, UTC", show_default="the end of the data; live: now")],
     "home": Annotated[Path | None, typer.Option(help="folder for everything that runs write", show_default=".perplake")],
     "warehouse": Annotated[Path | None, typer.Option(help="the DuckDB file", show_default="one per market in the home")],
+    "as_published": Annotated[
+        str | None,
+        typer.Option(help="of a lake: what was published last by then, ISO, UTC", show_default="what is now"),
+    ],
     "landing": Annotated[str | None, typer.Option(help="folder or s3:// URL of raw bytes", show_default="in the home")],
     "seed": Annotated[int | None, typer.Option(help="the synthetic market's seed", show_default="7")],
     "refetch": Annotated[bool, typer.Option("--refetch", help="request again what landing already has")],
@@ -35,6 +39,6 @@ OPTIONS: dict[str, Any] = {
 }
 
 #: Which published copy a command reads.
-COPY = ("mode", "home", "warehouse", "seed")
+COPY = ("mode", "home", "warehouse", "seed", "as_published")
 #: What a run covers, and where its data are.
 RUN = ("mode", "venues", "assets", "first", "last", "days", "as_of", "home", "warehouse", "landing", "seed")

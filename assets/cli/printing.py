@@ -24,6 +24,7 @@ from assets.regimes.thresholds import REGIMES
 from assets.runtime.outcomes import RunOutcome
 from assets.runtime.stages import fetch_problems, unlisted_assets
 from perplake.lake import COVERAGE
+from pipelines import warehouse
 from pipelines.backfill import Planned
 from pipelines.errors import printable
 from pipelines.fetch import FetchResult
@@ -147,7 +148,7 @@ def outlook(db: duckdb.DuckDBPyConnection, asset: str, day: date | None) -> dict
         raise ValueError(f"{asset} has no label of {day or 'any day'}: load that window first")
     at, label, confidence, reasons, origin = labelled
     about = {"asset": asset, "day": at, "origin": origin, "label": label, "confidence": confidence, "reasons": reasons}
-    has_forecasts = db.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'regime_forecasts'").fetchone()
+    has_forecasts = db.execute("SELECT 1 FROM duckdb_columns() WHERE table_name = 'regime_forecasts'").fetchone()
     scorecard = "marts.regime_scorecard"
     if day and has_forecasts:  # what was known then, not what the days since have shown
         db.register("scorecard_of_the_day", forecasts.scorecard_as_of(db, at))
@@ -237,9 +238,9 @@ def venues(rows: list[Row], loads: dict[str, datetime]) -> None:
 
 def run_end(outcome: RunOutcome) -> None:
     """The end of a run: regimes and coverage, failed checks, notes, failed steps, requests, paths."""
-    settings, published = outcome.settings, outcome.settings.published / "perplake.duckdb"
+    settings, published = outcome.settings, outcome.settings.published / outcome.settings.copy_name
     if published.is_file() and not outcome.failed:
-        with duckdb.connect(str(published), read_only=True) as db:
+        with warehouse.connect(published, read_only=True) as db:
             origin = db.execute("SELECT origin FROM meta.scope").fetchone()
             if origin and origin[0] == "synthetic":
                 console.print("[bold]SYNTHETIC DATA[/]: a generated market of this seed, not the real one.\n")

@@ -90,7 +90,7 @@ def load(settings: Settings) -> None:
 
     ready = from_landing(settings)
     run = ready.begin()
-    with warehouse.one_writer(ready.settings.database):
+    with warehouse.one_writer(ready.settings.database, ready.settings.sources):
         results = list(load_chosen(run, [get_source(name) for name in ready.settings.sources], {}).values())
     printing.load_end(run, results)
     raise typer.Exit(1 if any(result.quarantined for result in results) else 0)

@@ -31,7 +31,7 @@ from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 from assets.defs.checks.factory import BLOCKED, SHOWN, WARNED, shown
 from assets.defs.resources import SettingsResource
 from assets.runtime.interrupts import plain_interrupts, stops_the_run
-from pipelines import warehouse
+from pipelines import ducklake, warehouse
 from pipelines.registry import datasets, source_rows
 
 PROJECT = Path(__file__).parents[2] / "dbt_project"
@@ -66,8 +66,10 @@ def drop_debug_events() -> None:
     ctx_set_event_manager(WithoutDebug())
 
 
-def invoke(arguments: list[str], variables: Mapping[str, str], manifest: Any = None, target: Path = TARGET) -> Invocation:
-    """Run dbt in this process, with the parsed project if there is one.
+def invoke(
+    arguments: list[str], database: Path, variables: Mapping[str, Any] | None = None, *, parsed: bool = True
+) -> Invocation:
+    """Run dbt in this process on a warehouse, with the parsed project.
 
     Raises `dg.Failure` with dbt's own message when dbt itself or a model fails; failed tests are in the events.
     """
@@ -76,9 +78,13 @@ def invoke(arguments: list[str], variables: Mapping[str, str], manifest: Any = N
     from google.protobuf.json_format import MessageToDict
 
     messages: list[Any] = []
+    target = TARGET if database.stem == CATALOG else TARGET / database.stem  # a lake's catalog is called so, too
+    manifest = parse(database.stem) if parsed else None
     names = {"LogModelResult", "LogSeedResult", "LogTestResult"}
     folders = ["--project-dir", PROJECT, "--profiles-dir", PROJECT, "--target-path", target, "--log-path", target]
-    options = [*map(str, folders), "--log-level", "none", "--log-level-file", "none", "--vars", json.dumps(variables)]
+    given = {"warehouse": str(database.resolve()), **(variables or {})}
+    options = [*map(str, folders), "--log-level", "none", "--log-level-file", "none", "--vars", json.dumps(given)]
+    options += ["--target", "lake"] if ducklake.is_lake(database) else []
     drop_debug_events()
     try:
         with plain_interrupts():
@@ -98,8 +104,7 @@ def invoke(arguments: list[str], variables: Mapping[str, str], manifest: Any = N
 
 def parse(catalog: str = CATALOG) -> Any:
     """dbt's parsed project for warehouses of a file name; dbt reads again only the files that changed (0.6 s where none did)."""
-    target = TARGET if catalog == CATALOG else TARGET / catalog
-    return invoke(["parse", "--no-write-json"], {"warehouse": f"{catalog}.duckdb"}, target=target).result
+    return invoke(["parse", "--no-write-json"], Path(f"{catalog}.duckdb"), parsed=False).result
 
 
 def _files() -> list[Path]:
@@ -193,14 +198,15 @@ def fingerprint() -> str:
 class Plan:
     """One dbt call: the arguments, the window as variables, and whether all models are up to date after it.
 
-    `left_out` are the first parts of the names of staging models that have no rows. `before` are calls that come first, and their
-    variables: they build the incremental models of a long window in parts.
+    `left_out` are the first parts of the names of staging models that have no rows, `loaded` the sources that have. `before` are
+    calls that come first, and their variables: they build the incremental models of a long window in parts.
     """
 
     arguments: list[str]
     window: dict[str, str]
     is_whole: bool
     left_out: tuple[str, ...]
+    loaded: tuple[str, ...] = ()
     before: list[tuple[list[str], dict[str, str]]] = field(default_factory=list)
 
 
@@ -210,8 +216,7 @@ ROWS_AT_A_TIME = 2_000_000
 
 def _cuts(connection: duckdb.DuckDBPyConnection, window: tuple[datetime, datetime] | None) -> list[datetime]:
     """The times at which a window, or that in scope, is cut into equal parts, as if its rows were spread evenly over it."""
-    sql = "SELECT coalesce(sum(estimated_size), 0)::BIGINT FROM duckdb_tables() WHERE schema_name = 'raw'"
-    (rows,) = connection.execute(sql).fetchall()[0]
+    rows = sum(warehouse.raw_rows(connection).values())
     scope = connection.execute("SELECT window_start, window_end FROM meta.scope").fetchall()[0]
     start, end = window or scope
     span = end - start
@@ -261,7 +266,7 @@ def plan(connection: duckdb.DuckDBPyConnection, chosen: set[str] | None = None, 
     elif rebuild:
         arguments += ["--full-refresh"]
     arguments += [argument for name in types for argument in ("--resource-type", name)] + selection
-    return Plan(arguments, _variables(window) if window else {}, is_whole, tuple(left_out), before)
+    return Plan(arguments, _variables(window) if window else {}, is_whole, tuple(left_out), tuple(sources), before)
 
 
 def _is_built_in_parts(config: Mapping[str, Any]) -> bool:
@@ -277,15 +282,15 @@ def _variables(window: tuple[datetime, datetime]) -> dict[str, str]:
 def build(plan: Plan, database: Path) -> Invocation:
     """Carry out a plan. Publishing sums up again all that was built in parts."""
     events: dict[str, Any] = {}
-    variables = {"warehouse": f"{database.resolve()}"}
+    variables = {"loaded": list(plan.loaded)}
     for arguments, window in plan.before:
         with warehouse.connect(database) as connection:
             connection.execute("DELETE FROM meta.replaced")  # months are judged for what the part before them replaced
-        events |= invoke(arguments, variables | window, parse(database.stem)).events
+        events |= invoke(arguments, database, variables | window).events
     if plan.before:
         with warehouse.connect(database) as connection:
             connection.execute("UPDATE meta.replaced SET window_start = NULL, window_end = NULL")
-    done = invoke(plan.arguments, variables | plan.window, parse(database.stem))
+    done = invoke(plan.arguments, database, variables | plan.window)
     return Invocation(done.result, events | done.events)
 
 
@@ -355,7 +360,7 @@ def dbt_models(context: dg.AssetExecutionContext, settings: SettingsResource) ->
 def _metadata(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, Any]]:
     """Rows and coverage by table (`schema.name`)."""
     sizes = "SELECT schema_name || '.' || table_name, estimated_size FROM duckdb_tables() WHERE schema_name <> 'raw'"
-    is_covered = connection.execute("FROM duckdb_tables() WHERE table_name = 'coverage_daily'").fetchall()  # not by a part alone
+    is_covered = connection.execute("FROM duckdb_columns() WHERE table_name = 'coverage_daily'").fetchall()  # not by a part alone
     coverage = dict(connection.execute(_COVERAGE).fetchall()) if is_covered else {}
     metadata = {table: {"dagster/row_count": rows} for table, rows in connection.execute(sizes).fetchall()}
     for (view,) in connection.execute("SELECT view_name FROM duckdb_views() WHERE schema_name = 'marts'").fetchall():

@@ -2,7 +2,7 @@
 
     marts, meta ──► published/perplake.duckdb ──► published/parquet/, report.html, PostgreSQL
 
-Each is replaced in one step.
+Each is replaced in one step. A lake's published copy is a snapshot of it.
 
 A reader with the old file open reads on in it; one who opens it during a run gets the whole old one. The warehouse itself is
 only the writer's. Only what changed is written (`assets.defs.snapshot`). Renamed tables and columns keep their old names for one
@@ -23,7 +23,7 @@ from assets.defs.regimes import REGIMES
 from assets.defs.resources import SettingsResource
 from assets.defs.snapshot import copy_marts, write_parquet
 from assets.runtime.outcomes import check_outcomes, last_evaluations
-from pipelines import warehouse
+from pipelines import ducklake, warehouse
 
 MARTS = [
     dg.AssetKey(["marts", n["name"]])
@@ -83,6 +83,9 @@ def publish(context: dg.AssetExecutionContext, settings: SettingsResource) -> It
     with warehouse.one_writer(resolved.database):
         copy = copy_marts(resolved.database, resolved.published, published_marts(), context.run_id)
     yield dg.MaterializeResult(asset_key=COPY, metadata={"path": dg.MetadataValue.path(str(copy)), "bytes": copy.stat().st_size})
+    if ducklake.is_lake(copy):
+        yield dg.MaterializeResult(asset_key=PARQUET, metadata={"status": "nothing is copied: a lake's rows are Parquet files"})
+        return
     folder = resolved.published / "parquet"
     write_parquet(copy, folder)
     files = [file for file in folder.rglob("*.parquet") if file.is_file()]  # of most marts one a month
@@ -115,8 +118,9 @@ def marts_postgres(context: dg.AssetExecutionContext, settings: SettingsResource
     """Send what changed. A failure leaves the published files, and the database, as they are."""
     if not (url := os.environ.get(VARIABLE)):
         return dg.MaterializeResult(metadata={"status": f"nothing was sent: {VARIABLE} is not set"})
+    resolved = settings.resolve()
     try:
-        sent = copy_to_postgres(settings.resolve().published / "perplake.duckdb", url)
+        sent = copy_to_postgres(resolved.published / resolved.copy_name, url)
     except PostgresError as problem:
         raise dg.Failure(
             f"the marts are not in PostgreSQL ({VARIABLE}): {problem}. The published files are new, the database has "
@@ -137,8 +141,9 @@ def report(context: dg.AssetExecutionContext, settings: SettingsResource) -> dg.
     """Write the report from the published copy."""
     from assets.report.page import write_report
 
-    out = settings.resolve().published
-    written = write_report(out / "perplake.duckdb", out, checks=check_outcomes(context.instance, context.run_id))
+    resolved = settings.resolve()
+    out = resolved.published
+    written = write_report(out / resolved.copy_name, out, checks=check_outcomes(context.instance, context.run_id))
     return dg.MaterializeResult(
         metadata={"path": dg.MetadataValue.path(str(out / "report.html")), **{k: str(v) for k, v in written.items()}}
     )

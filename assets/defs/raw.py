@@ -64,7 +64,7 @@ def load_tables(
     sources = [source for source in map(get_source, source_rows()) if any(raw_key(source, e) in selected for e in source.tables)]
     fetched = {name: f for name, f in session.fetched.get(context.run_id, {}).items() if any(s.name == name for s in sources)}
     database = run.settings.database
-    with warehouse.one_writer(database):
+    with warehouse.one_writer(database, [source.name for source in sources]):
         loaded = load_chosen(run, sources, {name: result.entries for name, result in fetched.items()})
         with warehouse.connect(database, read_only=True) as connection:
             tables = [(source, e) for source in sources for e in source.tables if raw_key(source, e) in selected]

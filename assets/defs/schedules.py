@@ -3,7 +3,7 @@
 `perps run`, the schedules and the UI run one job. `chosen_assets` leaves out the sources that the settings don't choose: each
 of their assets would cost its events. Hourly: the day in progress. Daily, a quarter past midnight UTC: the day that is over,
 with its forecasts, which are made at a day's close, and in the same run what is missing of the days before: Dagster never
-catches up the ticks of a daemon that was down. Both schedules are off until switched on in the UI.
+catches up the ticks of a daemon that was down. Nightly: maintenance of a lake. The schedules are off until switched on in the UI.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from datetime import date, timedelta
 import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
+from assets.defs.lake import LAKE
 from assets.defs.landing import landing_key
 from assets.defs.postgres import VARIABLE
 from assets.defs.publish import POSTGRES, REPORT
@@ -23,9 +24,16 @@ from pipelines.settings import Settings
 
 run = dg.define_asset_job(
     "run",
-    selection=dg.AssetSelection.all(),
+    selection=dg.AssetSelection.all() - dg.AssetSelection.assets(LAKE),
     tags={"perplake/job": "run"},  # one at a time: infra/dagster/dagster.yaml
     description="The main job: fetch, load, transform, label, check, publish, report.",
+)
+
+maintain = dg.define_asset_job(
+    "maintain",
+    selection=dg.AssetSelection.assets(LAKE),
+    tags={"perplake/job": "run"},
+    description="Maintenance of a lake: old snapshots, small files, files that nothing refers to.",
 )
 
 
@@ -34,7 +42,7 @@ def chosen_assets(settings: Settings, *, fetch: bool = True) -> dg.AssetSelectio
     others = [name for name in source_rows() if name not in settings.sources]
     # A replay requests nothing; a source is a group.
     not_fetched = [landing_key(name) for name in (source_rows() if settings.mode == "replay" or not fetch else others)]
-    selection = dg.AssetSelection.all() - dg.AssetSelection.assets(*not_fetched)
+    selection = dg.AssetSelection.all() - dg.AssetSelection.assets(LAKE, *not_fetched)
     if others:
         selection -= dg.AssetSelection.groups(*others)
     not_asked = [*([] if settings.forecasts else ON_DEMAND), *([] if settings.report else [REPORT])]
@@ -79,3 +87,10 @@ def hourly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
 def daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     last = context.scheduled_execution_time.date() - timedelta(days=1)
     return _request(context, first_missing(context.instance, Settings(), last), last, forecasts=True)
+
+
+@dg.schedule(
+    job=maintain, cron_schedule="45 3 * * *", execution_timezone="UTC", description="Maintenance of a lake, once a night."
+)
+def nightly() -> dg.RunRequest | dg.SkipReason:
+    return dg.RunRequest() if Settings().profile == "lake" else dg.SkipReason("the warehouse is a file")

@@ -67,7 +67,7 @@ def notices(published: Path, since: Sequence[str] = ()) -> list[Notice]:
         if not (found := signals(db, (max(days) - timedelta(days=1)).isoformat())):
             return []
         postures = {signal.key: posture.of(db, signal.asset, signal.day) for signal in found}
-        has_scores = db.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'regime_scorecard'").fetchone()
+        has_scores = db.execute("SELECT 1 FROM duckdb_columns() WHERE table_name = 'regime_scorecard'").fetchone()
         scored = (
             has_scores
             and db.execute(
@@ -110,7 +110,8 @@ def send(notice: Notice, urls: Sequence[str]) -> bool:
 )
 def on_regime(context: dg.SensorEvaluationContext, settings: SettingsResource) -> dg.SkipReason:
     """Send the notices that are new since the last evaluation; the first evaluation sends none and only remembers them."""
-    urls, published = os.environ.get(VARIABLE, "").split(), settings.resolve().published / "perplake.duckdb"
+    urls, resolved = os.environ.get(VARIABLE, "").split(), settings.resolve()
+    published = resolved.published / resolved.copy_name
     if not urls:
         return dg.SkipReason(f"{VARIABLE} is not set: there is no address to send to")
     if not published.exists():

@@ -9,7 +9,7 @@ of rows is not the noted one. A published file states the checksums of its own r
 Two DuckDB files take turns: readers have one, and the next publication changes the other and puts it in the first one's place,
 because a copy of the file would cost what its history does. The other file is used only if nothing has written to it since and no
 reader has it open; otherwise a copy of the first one, and a new file where that can't be used either. Month files of Parquet that
-did not change are hard links to those of the snapshot before.
+did not change are hard links to those of the snapshot before. A lake is published by one commit, whose message says so.
 """
 
 import base64
@@ -29,10 +29,11 @@ import duckdb
 
 from assets.defs.renamed import RENAMED, OldNames
 from assets.runtime.outcomes import ranges
-from pipelines import warehouse
+from pipelines import ducklake, warehouse
 from pipelines.errors import WarehouseMismatch
 from pipelines.meta_tables import create_meta_table, quoted
 from pipelines.registry import datasets
+from pipelines.settings import LAKE
 from pipelines.units import Columns, described, stated
 
 #: Rows that are written in one statement, which bounds memory.
@@ -86,6 +87,8 @@ def copy_marts(database: Path, out: Path, models: Mapping[str, str | None], run:
     caller has the writer's lock. Raises `WarehouseMismatch` for a warehouse without marts: the published copy of before stays.
     """
     out.mkdir(parents=True, exist_ok=True)
+    if ducklake.is_lake(database):
+        return _publish_snapshot(database, out, models, run)
     target, draft = out / "perplake.duckdb", out / "perplake.duckdb.part"
     previous, noted = out / "perplake.duckdb.previous", out / ".snapshots.json"
     intact = _intact(noted)
@@ -95,17 +98,14 @@ def copy_marts(database: Path, out: Path, models: Mapping[str, str | None], run:
         connection.execute(f"SET memory_limit = '{warehouse.memory_limit()}'")
         connection.execute("SET TimeZone = 'UTC'; SET preserve_insertion_order = false")
         connection.execute(f'ATTACH {quoted(str(database.resolve()))} AS "{catalog}"; USE "{catalog}"')
-        if not (relations := columns_of(connection, catalog, "marts")):
-            raise WarehouseMismatch(f"{database} has no marts to publish: {warehouse.NOT_MADE_YET}")
-        marts = [Mart(name, relations[name], model) for name, model in models.items() if name in relations]
+        marts = _marts(connection, database, models)
         _note_partitions(connection, marts)
         connection.execute(f'ATTACH {quoted(str(draft.resolve()))} AS "{catalog}_copy"; USE "{catalog}_copy"')
         connection.execute("BEGIN")
         _update(connection, catalog, marts)
         _add_old_names(connection)
-        now = datetime.now(UTC).replace(tzinfo=None)
-        connection.execute(f"{create_meta_table('published')}; DELETE FROM meta.published")
-        connection.execute("INSERT INTO meta.published VALUES (?, ?)", [now, run])
+        connection.execute(create_meta_table("published"))
+        _note_published(connection, run)
         connection.execute("COMMIT; CHECKPOINT")
         connection.execute(f'USE memory; DETACH "{catalog}_copy"; DETACH "{catalog}"')
     draft.chmod(0o444)
@@ -117,6 +117,34 @@ def copy_marts(database: Path, out: Path, models: Mapping[str, str | None], run:
             os.link(target, previous)
     draft.replace(target)
     return target
+
+
+def _publish_snapshot(database: Path, out: Path, models: Mapping[str, str | None], run: str) -> Path:
+    """Publish what a lake holds now, in one commit. Readers attach its snapshot; nothing is copied."""
+    target = out / f"perplake{LAKE}"
+    with warehouse.connect(database) as connection:
+        marts = _marts(connection, database, models)
+        _note_partitions(connection, marts)
+        connection.execute("BEGIN")
+        _add_old_names(connection)
+        _note_published(connection, run)
+        ducklake.note_published(connection, run)
+        connection.execute("COMMIT")
+    target.touch()
+    return target
+
+
+def _marts(connection: duckdb.DuckDBPyConnection, database: Path, models: Mapping[str, str | None]) -> list[Mart]:
+    """The marts to publish that are there. Raises `WarehouseMismatch` where there are none."""
+    if not (relations := columns_of(connection, database.stem, "marts")):
+        raise WarehouseMismatch(f"{database} has no marts to publish: {warehouse.NOT_MADE_YET}")
+    return [Mart(name, relations[name], model) for name, model in models.items() if name in relations]
+
+
+def _note_published(connection: duckdb.DuckDBPyConnection, run: str) -> None:
+    now = datetime.now(UTC).replace(tzinfo=None)
+    connection.execute("DELETE FROM meta.published")
+    connection.execute("INSERT INTO meta.published VALUES (?, ?)", [now, run])
 
 
 def _state(path: Path) -> list[int]:
@@ -185,7 +213,9 @@ def columns_of(connection: duckdb.DuckDBPyConnection, catalog: str, schema: str)
 
 def _note_partitions(connection: duckdb.DuckDBPyConnection, marts: Iterable[Mart]) -> None:
     """Bring `meta.partitions` of the warehouse in use up to date, and forget the replaced windows."""
-    connection.execute(f"CREATE SCHEMA IF NOT EXISTS meta; {create_meta_table('replaced')}; {create_meta_table('partitions')}")
+    if not ducklake.is_attached(connection):  # of a lake `warehouse.prepare` has made them
+        connection.execute("CREATE SCHEMA IF NOT EXISTS meta")
+        connection.execute(f"{create_meta_table('replaced')}; {create_meta_table('partitions')}")
     connection.execute("BEGIN")
     names = [mart.name for mart in marts]
     connection.execute("DELETE FROM meta.partitions WHERE NOT list_contains(?, mart)", [names])
@@ -313,11 +343,12 @@ def _add_old_names(connection: duckdb.DuckDBPyConnection) -> None:
     for table, old in RENAMED.items():
         if table in columns:
             selected = ", ".join(f'{_old_value(old, name)} AS "{old.columns.get(name, name)}"' for name in columns[table])
-            connection.execute(f'CREATE VIEW marts_0_1."{old.table or table}" AS SELECT {selected} FROM marts."{table}"')
+            view = f'marts_0_1."{old.table or table}"'
+            connection.execute(f'CREATE OR REPLACE VIEW {view} AS SELECT {selected} FROM marts."{table}"')
     if "daily_assets" in columns:
-        connection.execute("CREATE VIEW marts.daily_markets AS FROM marts_0_1.daily_markets")
+        connection.execute("CREATE OR REPLACE VIEW marts.daily_markets AS FROM marts_0_1.daily_markets")
     if "scope" in columns:
-        connection.execute('CREATE VIEW meta.run_info AS SELECT * RENAME ("mode" AS source) FROM meta.scope')
+        connection.execute('CREATE OR REPLACE VIEW meta.run_info AS SELECT * RENAME ("mode" AS source) FROM meta.scope')
 
 
 def _old_value(old: OldNames, column: str) -> str:

@@ -51,7 +51,7 @@ def read(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
     """`regime_signals` of a warehouse, with the red flags of its last forecasts."""
     labels, posture = (connection.table(f"marts.{name}").df() for name in ("regime_labels", "regime_posture"))
     flags = pd.DataFrame(columns=["asset", "day", "probability"])
-    if connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'regime_forecasts'").fetchone():
+    if connection.execute("SELECT 1 FROM duckdb_columns() WHERE table_name = 'regime_forecasts'").fetchone():
         of_warning = "target = ? AND method = ? AND run_type = 'backtest' AND flag"
         flags = connection.execute(f"FROM marts.regime_forecasts WHERE {of_warning}", [*WARNING]).df()
     (origin,) = connection.execute("SELECT origin FROM meta.scope").fetchall()[0]

@@ -17,6 +17,7 @@ from assets.regimes.forecasts import schemas
 from assets.regimes.tables import TABLES
 from assets.report import claims, series
 from assets.report.claims import Answer
+from pipelines import warehouse
 
 MAX_ASSETS = 30
 _FIRST_ASSETS = ("BTC", "ETH")
@@ -42,8 +43,8 @@ class Marts:
 
     @classmethod
     def read(cls, db_path: Path) -> Marts:
-        """Read a DuckDB file, opened read only. Raises ValueError where the marts are empty."""
-        with duckdb.connect(str(db_path), read_only=True) as db:
+        """Read a published copy, read only. Raises ValueError where the marts are empty."""
+        with warehouse.connect(db_path, read_only=True) as db:
             run, daily, labels, posture, coverage = (
                 db.sql(f"select * from {table}").df()
                 for table in (
@@ -88,5 +89,5 @@ def _largest(daily: pd.DataFrame) -> list[str]:
 
 def _table_or_empty(db: duckdb.DuckDBPyConnection, name: str) -> pd.DataFrame:
     """A table of `marts`; without rows where no run has made it."""
-    query = "select 1 from duckdb_tables() where schema_name = 'marts' and table_name = ?"
+    query = "select 1 from duckdb_columns() where schema_name = 'marts' and table_name = ?"
     return db.table(f"marts.{name}").df() if db.execute(query, [name]).fetchone() else schemas.empty(TABLES[name])

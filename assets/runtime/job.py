@@ -67,7 +67,7 @@ def prepared(settings: Settings) -> Iterator[Prepared]:
     window, clock = resolve_window_and_clock(settings)
     Landing(settings.landing_root)  # a bucket that is missing is told before anything is requested
     if settings.database.exists():
-        with warehouse.one_writer(settings.database), warehouse.connect(settings.database) as connection:
+        with warehouse.one_writer(settings.database, []), warehouse.noting(settings.database) as connection:
             warehouse.prepare(connection, settings.market)
     if settings.mode == "live":
         yield Prepared(settings, window, clock, None)
@@ -196,7 +196,7 @@ def _record(outcome: RunOutcome, run_id: str, started: datetime) -> None:
         return
     messages = [*outcome.failed, *outcome.messages]
     try:
-        with warehouse.one_writer(settings.database), warehouse.connect(settings.database) as connection:
+        with warehouse.one_writer(settings.database, []), warehouse.noting(settings.database) as connection:
             warehouse.note_outcome(connection, run_id, settings.mode, outcome.window, started, ended, messages)
     except (duckdb.Error, WarehouseMismatch) as problem:
         outcome.messages.append(f"how this run ended could not be noted in the warehouse: {problem}")

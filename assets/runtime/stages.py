@@ -51,7 +51,7 @@ def load_chosen(run: Run, sources: Sequence[Source], fetched: Mapping[str, Itera
     `fetched` as in `load_sources`. The caller has the writer's lock.
     """
     settings = run.settings
-    with warehouse.connect(settings.database) as connection:
+    with warehouse.noting(settings.database) as connection:
         warehouse.prepare(connection, settings.market)
         for source in sources:
             if source.name not in settings.sources:

@@ -3,6 +3,7 @@
   A column's comment is its description in the model's YAML, else its description in `vars: datasets`, where the name of a staging or
   intermediate model ends with the dataset's. A column with neither fails the build.
   A unit (`config.meta.unit` in the YAML) stands behind it in brackets, where `pipelines/units.py` finds it.
+  In a lake, whose views can't have comments on columns, those of marts are in `meta.view_columns`.
 #}
 {% macro persist_docs(relation, model, for_relation=true, for_columns=true) -%}
     {%- if model.resource_type == 'model' and not (model.config.materialized == 'incremental' and has_comment(relation)) -%}
@@ -11,7 +12,11 @@
     {%- for name, dataset in var('datasets').items() if model.name.replace('_now', '').endswith('_' ~ name) and model.name[:4] in ('stg_', 'int_') -%}
         {%- do dataset_columns.update(dataset.columns) -%}
     {%- endfor -%}
+    {%- set is_view_of_lake = relation.type == 'view' and adapter.is_ducklake(relation) -%}
     {%- set statements = ['comment on ' ~ relation.type ~ ' ' ~ relation ~ ' is ' ~ duckdb_escape_comment(model.description)] -%}
+    {%- if is_view_of_lake and relation.schema == 'marts' -%}
+        {%- do statements.append("delete from meta.view_columns where view = '" ~ relation.identifier ~ "'") -%}
+    {%- endif -%}
     {%- set columns = adapter.get_columns_in_relation(relation) | map(attribute='name') -%}
     {%- for column in columns -%}
         {%- set description = own[column].description if column in own else dataset_columns[column][1] if column in dataset_columns -%}
@@ -20,16 +25,20 @@
                 relation.schema ~ '.' ~ relation.identifier ~ '.' ~ column ~ ' has no description: add it to the yml of the model') -%}
         {%- endif -%}
         {%- set unit = own[column].meta.unit if column in own -%}
-        {%- set comment = description ~ ' [' ~ unit ~ ']' if unit else description -%}
-        {%- do statements.append('comment on column ' ~ relation ~ '.' ~ adapter.quote(column) ~ ' is ' ~ duckdb_escape_comment(comment)) -%}
+        {%- set comment = duckdb_escape_comment(description ~ ' [' ~ unit ~ ']' if unit else description) -%}
+        {%- if not is_view_of_lake -%}
+            {%- do statements.append('comment on column ' ~ relation ~ '.' ~ adapter.quote(column) ~ ' is ' ~ comment) -%}
+        {%- elif relation.schema == 'marts' -%}
+            {%- do statements.append("insert into meta.view_columns values ('" ~ relation.identifier ~ "', '" ~ column ~ "', " ~ comment ~ ")") -%}
+        {%- endif -%}
     {%- endfor -%}
     {%- do run_query(statements | join(';\n')) -%}
     {%- endif -%}
 {%- endmacro %}
 
-{# True if the table already has a comment. #}
+{# True if columns of the table already have comments. In a lake `duckdb_tables()` would ask the catalog for each table of it. #}
 {% macro has_comment(relation) -%}
     {{ return(run_query(
-        "select count(comment) from duckdb_tables() where schema_name = '" ~ relation.schema ~ "' and table_name = '" ~ relation.identifier ~ "'"
+        "select count(comment) from duckdb_columns() where schema_name = '" ~ relation.schema ~ "' and table_name = '" ~ relation.identifier ~ "'"
     ).rows[0][0] > 0) }}
 {%- endmacro %}

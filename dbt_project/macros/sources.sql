@@ -14,7 +14,7 @@
 
 {#
   The sources that have raw rows in this warehouse, or all of them where none has. A source without rows adds nothing to a union, and
-  its staging models take most of dbt's time; `assets/defs/dbt.py` leaves them out by the same rule.
+  its staging models take most of dbt's time; `assets/defs/dbt.py` leaves them out by the same rule, and names the others in `vars: loaded`.
 #}
 {% macro loaded_sources() -%}
     {%- set sources = var('sources') -%}
@@ -22,7 +22,11 @@
         {{ return(sources) }}
     {%- endif -%}
     {%- set loaded = {} -%}
-    {%- for (table,) in run_query("select table_name from duckdb_tables() where schema_name = 'raw' and estimated_size > 0").rows -%}
+    {%- set names = var('loaded', none) -%}
+    {%- if names is none -%}
+        {%- set names = run_query("select table_name from duckdb_tables() where schema_name = 'raw' and estimated_size > 0").columns[0].values() -%}
+    {%- endif -%}
+    {%- for table in names -%}
         {%- set name = table.split('__')[0] -%}
         {%- do loaded.update({name: sources[name]}) if name in sources -%}
     {%- endfor -%}

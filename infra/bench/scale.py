@@ -104,7 +104,7 @@ def build(database: Path) -> None:
     """Build the marts of a new warehouse."""
     with warehouse.connect(database) as connection:
         todo = dbt.plan(connection)
-    dbt.invoke(todo.arguments, {"warehouse": str(database.resolve())}, dbt.parse(database.stem))
+    dbt.invoke(todo.arguments, database)
 
 
 def move(connection: duckdb.DuckDBPyConnection, since: date, until: date, by: int) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from assets.definitions import FRESH, defs, main_job
 from assets.defs.dbt import manifest
+from assets.defs.lake import LAKE
 from assets.defs.publish import POSTGRES
 from assets.defs.regimes import ON_DEMAND
 from assets.defs.resources import SettingsResource, run_config
@@ -27,7 +28,7 @@ def test_the_asset_graph_follows_the_table_of_sources() -> None:
     assert layers["landing"] == len(source_rows())
     assert layers["raw"] == sum(len(get_source(name).tables) for name in source_rows())
     assert layers["staging"] >= sum(len(row.datasets) for row in source_rows().values())
-    assert layers["marts"] == len(marts) + len(TABLES) and layers["serving"] == 4
+    assert layers["marts"] == len(marts) + len(TABLES) and layers["serving"] == 5
     graph = defs.resolve_asset_graph()
     collected = dg.AssetKey(["collected", "okx"])
     tables = {key.path[-1] for key in graph.get(collected).child_keys}
@@ -44,7 +45,7 @@ def test_all_assets_have_an_owner_and_published_ones_a_freshness_policy() -> Non
     assert of_sources == set(Settings().sources)
     assert not [key for key in fresh if key.path[-1].endswith(("_stream", "__sessions"))], "no collector may run"
     assert {spec.tags["perplake/market"] for spec in specs} == {"synthetic-7"}
-    assert {spec.key for spec in specs if spec.key.path[0] in ("marts", "serving")} - fresh == {*ON_DEMAND, POSTGRES}
+    assert {spec.key for spec in specs if spec.key.path[0] in ("marts", "serving")} - fresh == {*ON_DEMAND, POSTGRES, LAKE}
 
 
 def test_every_table_shows_its_columns_and_no_description_has_sql() -> None:

@@ -1,0 +1,199 @@
+"""The main job on a lake: its marts are those of a file, readers see whole publications, and writers exclude each other by table.
+
+PostgreSQL and the S3 server are real ones, on loopback.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import s3fs
+
+import perplake
+from assets.defs.publish import published_marts
+from assets.defs.snapshot import copy_marts
+from infra.emulator.testing import Served
+from infra.lake import PASSWORD, MissingServer, Servers, servers
+from perplake.published import published_copy, question, reading
+from pipelines import ducklake, warehouse
+from pipelines.errors import WarehouseMismatch
+from pipelines.settings import Settings
+from tests.whole import SMALL, WHOLE, Finished, Reference, different, marts, perps, published
+
+pytest.importorskip("duckdb_extensions", reason="the lake's packages are not installed: pip install 'perplake[lake]'")
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    folder = tmp_path_factory.mktemp("servers")
+    for each in (folder, *folder.parents[:2]):  # PostgreSQL may run as another user
+        each.chmod(0o755)
+    try:
+        with servers(folder) as both, pytest.MonkeyPatch.context() as patch:
+            for name, value in both.environment.items():
+                patch.setenv(name, value)
+            yield both
+    except MissingServer as problem:
+        pytest.skip(str(problem))
+
+
+@dataclass(frozen=True)
+class Lake:
+    """A run of the small job on a lake."""
+
+    settings: Settings
+    ended: Finished
+
+    @property
+    def database(self) -> Path:
+        return self.settings.database
+
+    @property
+    def published(self) -> Path:
+        return self.settings.published / self.settings.copy_name
+
+
+@pytest.fixture(scope="module")
+def lake(running: Servers, emulator: Served, tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    emulator.clear_faults()
+    home = tmp_path_factory.mktemp("lake")
+    variables = {**running.environment, "PERPLAKE_LANDING": str(home / "landing")}
+    ended = perps(home, emulator.url, *WHOLE, variables=variables, **{**SMALL, "report": True})
+    assert ended.status == 0, ended.output
+    return Lake(Settings(home=home), ended)
+
+
+def test_the_marts_are_those_of_a_file(lake: Lake, reference: Reference) -> None:
+    assert different(marts(lake.published), marts(published(reference.home))) == []
+    assert PASSWORD not in lake.ended.output
+    assert (lake.settings.published / "report.html").exists()
+
+
+def test_tables_and_columns_have_the_descriptions_of_a_file(lake: Lake, reference: Reference) -> None:
+    ours = perplake.open(lake.settings.home, mode="synthetic")
+    theirs = perplake.lake.Lake(Settings(home=reference.home, mode="synthetic", profile="file"))
+    tables = theirs.tables()
+    assert tables == ours.tables()
+    assert {table: theirs.describe(table) for table in tables} == {table: ours.describe(table) for table in tables}
+
+
+def test_readers_see_what_was_published_until_the_next_publication(lake: Lake) -> None:
+    reader = perplake.open(lake.settings.home, mode="synthetic")
+    sql = "select count(*)::int as n from daily_assets"
+    before, published_at = reader.sql(sql)["n"][0], reader.published.published_at
+    with warehouse.connect(lake.database) as connection:
+        connection.execute("delete from marts.daily_assets where asset = 'BTC'")
+    assert reader.sql(sql)["n"][0] == before
+    copy_marts(lake.database, lake.settings.published, published_marts())
+    assert reader.sql(sql)["n"][0] == before - 3
+    assert reader.published.published_at > published_at
+
+
+def test_maintenance_keeps_publications_and_their_files(lake: Lake) -> None:
+    def publish(sql: str) -> datetime:
+        with warehouse.connect(lake.database) as connection:
+            for statement in (sql, "insert into meta.changed values (null, null)"):  # snapshots that nobody published
+                connection.execute(statement)
+        copy_marts(lake.database, lake.settings.published, published_marts())
+        return datetime.now(UTC)
+
+    def by(moment: datetime) -> tuple[dict[str, tuple[int, int]], int]:
+        settings = lake.settings.model_copy(update={"as_published": moment})
+        reader = perplake.open(lake.settings.home, mode="synthetic", as_published=moment)
+        labels = reader.sql("select count(*) as n from regime_labels where label = 'renamed'")
+        return marts(settings.published / settings.copy_name), int(labels["n"][0])
+
+    first = publish("update marts.regime_labels set label = 'renamed' where asset = 'ETH'")
+    before = by(first)
+    last = publish("update marts.regime_labels set label = 'neutral' where label = 'renamed'")
+    now = by(last)
+    assert (before[1] > 0, now[1]) == (True, 0)
+    with warehouse.one_writer(lake.database), warehouse.connect(lake.database) as connection:
+        done = ducklake.maintain(connection, lake.database, days=1, grace_hours=0)
+        again = ducklake.maintain(connection, lake.database, days=1, grace_hours=0)
+        (kept,) = connection.execute("select count(*) from warehouse.snapshots()").fetchall()[0]
+    assert done["expired snapshots"] > 100 and done["deleted files"] > 0 and done["merged files"] > 0
+    assert again["deleted files"] == 0 and kept < 10
+    assert (by(first), by(last)) == (before, now)
+
+
+def test_a_missing_file_is_told(lake: Lake) -> None:
+    with warehouse.one_writer(lake.database), warehouse.connect(lake.database) as connection:
+        ducklake.maintain(connection, lake.database, days=1, grace_hours=0)
+        fs = s3fs.S3FileSystem()
+        file = fs.find(ducklake.data_path(lake.database))[0]
+        content = fs.cat_file(file)
+        fs.rm_file(file)
+        try:
+            with pytest.raises(WarehouseMismatch, match="files of the lake are missing"):
+                ducklake.maintain(connection, lake.database, days=1)
+        finally:
+            fs.pipe_file(file, content)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select * from postgres_query('__ducklake_metadata_perplake', 'select 1')",
+        "select * from read_parquet('s3://perplake/lake/synthetic-7/**')",
+        "select * from read_csv('/etc/passwd')",
+        "delete from marts.daily_assets",
+    ],
+)
+def test_a_question_reaches_nothing_else(lake: Lake, sql: str) -> None:
+    with reading(published_copy(lake.settings)) as db, pytest.raises(ValueError):
+        question(db, sql).fetchall()
+
+
+def test_a_session_shows_no_secret(lake: Lake) -> None:
+    with reading(published_copy(lake.settings)) as db:
+        shown = str(question(db, "from duckdb_databases()").fetchall()) + str(db.execute("from duckdb_secrets()").fetchall())
+    assert PASSWORD not in shown
+
+
+def test_a_lake_without_a_publication_and_a_catalog_that_is_gone_are_told(
+    running: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ValueError, match="nothing is published in the lake of synthetic-8"):
+        perplake.lake.Lake(Settings(home=tmp_path, mode="synthetic", seed=8))
+    monkeypatch.setenv(ducklake.VARIABLE, f"postgresql://perplake:{PASSWORD}@127.0.0.1:1/postgres")
+    with pytest.raises(WarehouseMismatch, match=ducklake.VARIABLE) as told, warehouse.connect(tmp_path / "m" / "warehouse.lake"):
+        pass
+    assert PASSWORD not in str(told.value)
+
+
+def test_loads_of_different_sources_share_and_everything_else_excludes_all(running: Servers, tmp_path: Path) -> None:
+    path = tmp_path / "market" / "warehouse.lake"
+    with warehouse.one_writer(path, ["kaiko"]), warehouse.one_writer(path, ["okx"], wait=1):
+        for sources in (["okx", "gate"], None):
+            with pytest.raises(WarehouseMismatch, match="another worker"), warehouse.one_writer(path, sources, wait=0.1):
+                pass
+    alone, beside = warehouse.one_writer(path, wait=1), warehouse.one_writer(path, ["gate"], wait=0.1)
+    with alone, pytest.raises(WarehouseMismatch, match="another worker"), beside:
+        pass
+
+
+def test_the_lock_of_a_killed_worker_is_free(running: Servers, tmp_path: Path) -> None:
+    path, context = tmp_path / "market" / "warehouse.lake", multiprocessing.get_context("spawn")
+    has_it = context.Event()
+    worker = context.Process(target=_hold, args=(path, has_it))
+    worker.start()
+    assert has_it.wait(60) and worker.pid
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.join()
+    with warehouse.one_writer(path, wait=5):
+        pass
+
+
+def _hold(path: Path, has_it: Any) -> None:
+    with warehouse.one_writer(path):
+        has_it.set()
+        signal.pause()
