@@ -233,9 +233,9 @@ hide: [toc]
 Command-line options override environment variables, which override `perplake.toml` in the working folder, which overrides the
 defaults. `perps settings` prints this table with the values of the machine.
 
-Secrets are not settings. API keys, `PERPLAKE_LAKE_CATALOG` ([lake](lake.md)) and AWS credentials are read from environment variables (`perps venues` names them), sent in a
-header, and written nowhere. `PERPLAKE_NOTIFY` holds the addresses of [notifications](live.md#notifications) and
-`PERPLAKE_LOG` the log level of the command line (`info`, `debug`).
+Secrets are not settings. API keys and AWS credentials are read from environment variables (`perps venues` names them), sent in a
+header, and written nowhere. `PERPLAKE_LAKE_CATALOG` is the URL of a [lake's](lake.md) catalog, `PERPLAKE_NOTIFY` holds the
+addresses of [notifications](live.md#notifications) and `PERPLAKE_LOG` the log level of the command line (`info`, `debug`).
 
 {printed("settings")}"""
 
