@@ -19,7 +19,7 @@ class S3:
 
     def __init__(self, source: Source, endpoint: str | None, most_bytes: int, seconds: float, redact: Redactor) -> None:
         import s3fs  # half a second of imports, for archives only
-        from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
+        from botocore.exceptions import BotoCoreError
 
         self.source, self.most_bytes, self.seconds = source, most_bytes, seconds
         self._redact, self._unreachable = redact, BotoCoreError
