@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Timer
+from threading import Event, Thread
 from typing import Any
 
 import duckdb
@@ -153,14 +153,23 @@ def asked() -> Iterator[None]:
 @contextmanager
 def within(db: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[None]:
     """Interrupt what a connection runs after some seconds. Raises `ValueError` then."""
-    timer = Timer(seconds, db.interrupt)
-    timer.start()
+    over = Event()
+
+    def interrupt() -> None:
+        wait = seconds
+        while not over.wait(wait):
+            db.interrupt()  # again and again: between two statements an interrupt is lost
+            wait = 0.001
+
+    watch = Thread(target=interrupt, daemon=True)
+    watch.start()
     try:
         yield
     except duckdb.InterruptException:
         raise ValueError(f"the query took more than {seconds:g} s: ask for less, by day or by asset") from None
     finally:
-        timer.cancel()
+        over.set()
+        watch.join()
 
 
 def _table_functions(node: Any) -> Iterator[str]:

@@ -104,11 +104,12 @@ def test_a_wait_for_the_warehouse_names_its_writer_and_ends(tmp_path: Path, capl
     path = tmp_path / "warehouse.duckdb"
     with warehouse.one_writer(path):
         writer = f"process {os.getpid()} (since {datetime.now(UTC):%Y-%m-%d}"
-        with pytest.raises(WarehouseMismatch, match=r"process \d+ .* has been writing"), warehouse.one_writer(path, 0.1, 0.05):
+        impatient = warehouse.one_writer(path, wait=0.1, patience=0.05)
+        with pytest.raises(WarehouseMismatch, match=r"process \d+ .* has been writing"), impatient:
             pass
     assert [record.message.partition(" ")[0] for record in caplog.records] == ["waiting"]
     assert writer in caplog.text and "Ctrl-C" in caplog.text
-    with warehouse.one_writer(path, 0.1):
+    with warehouse.one_writer(path, wait=0.1):
         pass
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import csv
-import re
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,6 +24,9 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="Chromium is not installed: the report's page was not opened in a browser"
 )
+
+#: A browser that says nothing for this long is a failure; it would hold up all other tests.
+PATIENCE_SECONDS = 60
 
 PROBE = """(() => {
     const width = document.documentElement.clientWidth;
@@ -51,10 +53,15 @@ class Tab:
     async def call(self, method: str, **params: Any) -> dict[str, Any]:
         self.number += 1
         await self.socket.send_json({"id": self.number, "method": method, "params": params})
-        while (message := await self.socket.receive_json()).get("id") != self.number:
+        while (message := await self.receive()).get("id") != self.number:
             self.hear(message)
         assert "error" not in message, message
-        return message["result"]
+        result: dict[str, Any] = message["result"]
+        return result
+
+    async def receive(self) -> dict[str, Any]:
+        message: dict[str, Any] = await self.socket.receive_json(timeout=PATIENCE_SECONDS)
+        return message
 
     def hear(self, message: dict[str, Any]) -> None:
         method, params = message["method"], message["params"]
@@ -79,7 +86,7 @@ class Tab:
             before = self.loaded
             await self.call("Page.navigate", url=address)
             while self.loaded == before:
-                self.hear(await self.socket.receive_json())
+                self.hear(await self.receive())
         found: dict[str, Any] = await self.run(PROBE)
         return found
 
@@ -88,14 +95,17 @@ class Tab:
 async def browser(folder: Path) -> AsyncIterator[Tab]:
     process = await asyncio.create_subprocess_exec(
         str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-port=0",
-        f"--user-data-dir={folder / 'profile'}", "about:blank", stderr=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL,
+        f"--user-data-dir={folder / 'profile'}", "about:blank",
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        assert process.stderr
-        while not (found := re.search(rb"ws://127.0.0.1:(\d+)/", await process.stderr.readline())):
-            pass
+        # Not from its error output: a pipe that nobody reads on stops the browser once it is full.
+        port = folder / "profile" / "DevToolsActivePort"
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not port.exists() or not (lines := port.read_text().split()):
+                await asyncio.sleep(0.05)
         async with aiohttp.ClientSession() as session:
-            async with session.get(f"http://127.0.0.1:{int(found[1])}/json") as listed:
+            async with session.get(f"http://127.0.0.1:{int(lines[0])}/json") as listed:
                 [tab] = [tab for tab in await listed.json(content_type=None) if tab["type"] == "page"]
             async with session.ws_connect(tab["webSocketDebuggerUrl"], max_msg_size=0) as socket:
                 opened = Tab(socket)
