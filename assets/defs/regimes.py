@@ -87,6 +87,7 @@ def label_changed(connection: duckdb.DuckDBPyConnection) -> date | None:
         first = since - timedelta(days=regimes.REACH_DAYS) if kept else date.min
         daily = connection.execute(f"FROM {DAILY} WHERE day >= $1 ORDER BY day, asset", [first]).df()
         features, labels = regimes.label(daily)
+        labels = labels[labels["day"] >= pd.Timestamp(since)] if kept else labels
         labels = labels.assign(known_at=known.known_at(connection, labels))
         for key, frame in ((FEATURES, features), (LABELS, labels)):
             write_table(connection, key.path[-1], frame, since if kept else None)
