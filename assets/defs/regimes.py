@@ -87,7 +87,8 @@ def label_changed(connection: duckdb.DuckDBPyConnection) -> date | None:
         first = since - timedelta(days=regimes.REACH_DAYS) if kept else date.min
         daily = connection.execute(f"FROM {DAILY} WHERE day >= $1 ORDER BY day, asset", [first]).df()
         features, labels = regimes.label(daily)
-        labels = labels[labels["day"] >= pd.Timestamp(since)] if kept else labels
+        if kept:
+            features, labels = (frame[frame["day"] >= pd.Timestamp(since)] for frame in (features, labels))
         labels = labels.assign(known_at=known.known_at(connection, labels))
         for key, frame in ((FEATURES, features), (LABELS, labels)):
             write_table(connection, key.path[-1], frame, since if kept else None)
@@ -190,7 +191,7 @@ def write_table(connection: duckdb.DuckDBPyConnection, name: str, frame: pd.Data
     connection.register("frame", frame)
     if since:
         connection.execute(f'DELETE FROM marts."{name}" WHERE day >= $1', [since])
-        connection.execute(f'INSERT INTO marts."{name}" SELECT {columns} FROM frame WHERE day >= $1', [since])
+        connection.execute(f'INSERT INTO marts."{name}" SELECT {columns} FROM frame')
         connection.unregister("frame")
         return
     connection.execute(f'CREATE OR REPLACE TABLE marts."{name}" AS SELECT {columns} FROM frame')

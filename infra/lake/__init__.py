@@ -22,6 +22,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 BUCKET = "perplake"
 #: Of servers that are only reached from this machine.
@@ -38,17 +39,18 @@ class Postgres:
 
     folder: Path
     port: int
+    password: str = PASSWORD
 
     @property
     def url(self) -> str:
-        return f"postgresql://perplake:{PASSWORD}@127.0.0.1:{self.port}/postgres"
+        return f"postgresql://perplake:{quote(self.password, safe='')}@127.0.0.1:{self.port}/postgres"
 
     def make(self) -> None:
         """Make a database cluster where the folder has none."""
         if (self.folder / "db" / "PG_VERSION").exists():
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "password").write_text(PASSWORD)
+        (self.folder / "password").write_text(self.password)
         if os.getuid() == 0:  # whom PostgreSQL refuses
             shutil.chown(self.folder, "postgres")
             shutil.chown(self.folder / "password", "postgres")
@@ -160,7 +162,7 @@ class Servers:
 def servers(folder: Path) -> Iterator[Servers]:
     """Run both with their data in a folder until the block ends. Raises `MissingServer`."""
     folder = folder.resolve()
-    ports = _free_ports(9)
+    ports = free_ports(9)
     running = Servers(Postgres(folder / "postgres", ports[0]), S3(folder / "s3", ports[1:]))
     running.postgres.make()
     running.postgres.start()
@@ -172,7 +174,8 @@ def servers(folder: Path) -> Iterator[Servers]:
         running.postgres.stop()
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports of loopback on which nothing listens now."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from assets.defs.publish import POSTGRES, marts_postgres
 from assets.defs.resources import SettingsResource
 from assets.defs.schedules import chosen_assets
 from assets.defs.snapshot import copy_marts
+from infra.lake import Postgres, free_ports
 from pipelines.meta_tables import create_meta_tables
 from pipelines.settings import Settings
 from tests.whole import Reference, published
@@ -62,26 +62,13 @@ CHANGES = {
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """The URL of a server without databases of perplake. PostgreSQL refuses to be root."""
-    assert PROGRAMS
+    """The URL of a server without databases of perplake."""
     folder = Path(tempfile.mkdtemp(prefix="perplake-postgresql-"))
-    user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
-    (folder / "password").write_text(PASSWORD)
-    if user:
-        shutil.chown(folder, "postgres")
-        shutil.chown(folder / "password", "postgres")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    make = ["initdb", "--username", "perplake", "--pwfile", folder / "password", "--auth", "scram-sha-256", "--no-sync"]
-    options = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off"
-    start = ["pg_ctl", "--wait", "--log", folder / "log", "--options", options, "start"]
-    for program, *arguments in (make, start):
-        command = [*user, PROGRAMS / str(program), "--pgdata", folder / "db", *arguments]
-        subprocess.run(list(map(str, command)), check=True, stdout=subprocess.DEVNULL, cwd="/")
-    yield f"postgresql://perplake:a%20secret%2F1@127.0.0.1:{port}"  # pragma: allowlist secret
-    stop = [*user, PROGRAMS / "pg_ctl", "--pgdata", folder / "db", "--mode", "immediate", "stop"]
-    subprocess.run(list(map(str, stop)), check=True, stdout=subprocess.DEVNULL, cwd="/")
+    running = Postgres(folder, free_ports(1)[0], PASSWORD)
+    running.make()
+    running.start()
+    yield running.url.removesuffix("/postgres")
+    running.stop()
     shutil.rmtree(folder)
 
 
