@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import s3fs
 
-import perplake
+import perplake.lake
 from assets.defs.publish import published_marts
 from assets.defs.snapshot import copy_marts
 from infra.emulator.testing import Served
