@@ -141,10 +141,10 @@ def json_rows(answer: duckdb.DuckDBPyRelation) -> Iterator[str]:
 
 @contextmanager
 def asked() -> Iterator[None]:
-    """DuckDB's errors about a question as `ValueError` in one line; those about the file as they are."""
+    """DuckDB's errors about a question as `ValueError` in one line; those about the file, and an interrupt, as they are."""
     try:
         yield
-    except FILE_ERRORS:
+    except (*FILE_ERRORS, duckdb.InterruptException):
         raise
     except duckdb.Error as problem:
         raise ValueError(" ".join(re.split(r"\n\s*LINE \d+:", str(problem))[0].split())) from None
@@ -153,11 +153,12 @@ def asked() -> Iterator[None]:
 @contextmanager
 def within(db: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[None]:
     """Interrupt what a connection runs after some seconds. Raises `ValueError` then."""
-    over = Event()
+    over, late = Event(), Event()
 
     def interrupt() -> None:
         wait = seconds
         while not over.wait(wait):
+            late.set()
             db.interrupt()  # again and again: between two statements an interrupt is lost
             wait = 0.001
 
@@ -165,7 +166,9 @@ def within(db: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[None]:
     watch.start()
     try:
         yield
-    except duckdb.InterruptException:
+    except duckdb.Error:  # between execution and reading an interrupt has other errors than its own
+        if not late.is_set():
+            raise
         raise ValueError(f"the query took more than {seconds:g} s: ask for less, by day or by asset") from None
     finally:
         over.set()
