@@ -1,8 +1,8 @@
 """Regime features, labels, forecasts and their scores as assets: read the marts, call `assets.regimes`, write the tables.
 
-Features and labels are made again from the first day whose daily rows changed, of these rows and the trailing ones that a label
-reads (`regimes.REACH_DAYS`). The other tables are rebuilt whole: a score reads all of the past, and they are small. Descriptions
-come from `assets.regimes.tables` and become comments of the tables and columns.
+Features, labels and postures are made again from the first day whose daily rows changed: a label of these rows and the trailing
+ones that it reads (`regimes.REACH_DAYS`), the score of a posture of all before. The other tables are rebuilt whole: a score reads
+all of the past, and they are small. Descriptions come from `assets.regimes.tables` and become comments of the tables and columns.
 
 Alone: `dagster asset materialize -m assets.definitions --select "group:regimes"`, or `perps run --forecasts`.
 """
@@ -62,8 +62,7 @@ def label_regimes(settings: SettingsResource) -> Iterator[dg.MaterializeResult[N
             sql = f"SELECT count(*), coalesce(min(day) || ' to ' || max(day), '') FROM marts.{key.path[-1]}"
             rows, window = connection.execute(sql).fetchall()[0]
             metadata = {"dagster/row_count": rows, "window": window, "labels": labels if key == LABELS else {}}
-            if key != POSTURE:
-                metadata["labelled_from"] = str(since or "no day changed")
+            metadata["made_from"] = str(since or "no day changed")
             yield dg.MaterializeResult(asset_key=key, metadata=metadata)
 
 
@@ -72,10 +71,7 @@ _LABELLED = f"SELECT day, sum(hash(t)::HUGEINT) AS rows, $1 AS rules FROM {DAILY
 
 
 def label_changed(connection: duckdb.DuckDBPyConnection) -> date | None:
-    """Label all days from the first whose daily rows are not those that its labels are of; gives that day, or None.
-
-    The posture is made of all days: its score reads all of the past.
-    """
+    """Label all days, and their posture, from the first whose daily rows are not those of its labels. Gives that day, or None."""
     since: date | None
     rules = regimes.fingerprint()
     connection.begin()
@@ -84,18 +80,17 @@ def label_changed(connection: duckdb.DuckDBPyConnection) -> date | None:
     (since,) = connection.execute(f"SELECT min(day) FROM {differ}").fetchall()[0]
     (kept,) = connection.execute("SELECT count(*) FROM meta.labelled WHERE day < $1", [since]).fetchall()[0]
     if since or not kept:
-        first = since - timedelta(days=regimes.REACH_DAYS) if kept else date.min
-        daily = connection.execute(f"FROM {DAILY} WHERE day >= $1 ORDER BY day, asset", [first]).df()
-        features, labels = regimes.label(daily)
-        if kept:
-            features, labels = (frame[frame["day"] >= pd.Timestamp(since)] for frame in (features, labels))
-        labels = labels.assign(known_at=known.known_at(connection, labels))
-        for key, frame in ((FEATURES, features), (LABELS, labels)):
+        from_day = since if kept else date.min
+        read_from = since - timedelta(days=regimes.REACH_DAYS) if kept else date.min
+        features, labels = regimes.label(
+            connection.execute(f"FROM {DAILY} WHERE day >= $1 ORDER BY day, asset", [read_from]).df(), from_day
+        )
+        postures = posture.build(connection.sql(f"SELECT day, asset, close, low, realised_vol_7d FROM {DAILY}").df(), from_day)
+        labels["known_at"] = known.known_at(connection, labels)
+        postures["known_at"] = known.known_at(connection, postures, "fct_candles")
+        for key, frame in ((FEATURES, features), (LABELS, labels), (POSTURE, postures[list(posture.POSTURE.columns)])):
             write_table(connection, key.path[-1], frame, since if kept else None)
         connection.execute("DELETE FROM meta.labelled; INSERT INTO meta.labelled FROM now")
-    postures = posture.build(connection.sql(f"SELECT day, asset, close, low, realised_vol_7d FROM {DAILY}").df())
-    known_at = known.known_at(connection, postures, "fct_candles")
-    write_table(connection, POSTURE.path[-1], postures.assign(known_at=known_at)[list(posture.POSTURE.columns)])
     connection.commit()
     return since
 

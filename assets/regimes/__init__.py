@@ -15,6 +15,7 @@ Alone: ``features, labels = regimes.label(duckdb.connect(path).sql(f"FROM {regim
 """
 
 import hashlib
+from datetime import date
 from functools import cache
 from pathlib import Path
 
@@ -35,13 +36,15 @@ def fingerprint() -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
-def label(daily: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def label(daily: pd.DataFrame, since: date = date.min) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Features and labels of daily rows (`schemas.DAILY`; any row order, one row per day and asset).
 
     Returns `regime_features` (`schemas.FEATURES`) and `regime_labels` (`schemas.LABELS`), sorted by day and asset, with the
-    same keys as the input. Raises `pandera.errors.SchemaErrors`, with all failing rows, where the input violates its schema.
+    same keys as the input, of the days from `since` on. Raises `pandera.errors.SchemaErrors`, with all failing rows, where the
+    input violates its schema.
     """
     # Pandera can't report duplicate keys of a frame whose index repeats.
     rows = schemas.DAILY.validate(daily.reset_index(drop=True), lazy=True)
-    computed = schemas.FEATURES.validate(features.build(rows), lazy=True)
+    built = features.build(rows)
+    computed = schemas.FEATURES.validate(built[built["day"].dt.date >= since].reset_index(drop=True), lazy=True)
     return computed, schemas.LABELS.validate(rules.apply(computed), lazy=True)

@@ -13,6 +13,7 @@ Alone: ``build(daily)`` with rows of all assets (`asset`, `day`, `close`, `low`,
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from math import sqrt
 from typing import Any
 
@@ -57,61 +58,43 @@ POSTURE = pa.DataFrameSchema(
 )
 
 
-def build(daily: pd.DataFrame) -> pd.DataFrame:
-    """`regime_posture` without `known_at`, for the rows given, sorted by day and asset."""
-    rows = daily.assign(day=pd.to_datetime(daily["day"]))
-    parts = [_asset(own.set_index("day").sort_index()).assign(asset=asset) for asset, own in rows.groupby("asset")]
-    columns = [column for column in POSTURE.columns if column != "known_at"]
-    if not parts:
-        return pd.DataFrame(columns=columns)
-    return pd.concat(parts).reset_index()[columns].sort_values(KEY, ignore_index=True)
+def build(daily: pd.DataFrame, since: date = date.min) -> pd.DataFrame:
+    """`regime_posture` without `known_at`, for the rows given from a day on, sorted by day and asset.
+
+    The score of a day reads all weeks that were over by then, so the rows before `since` have to be given, too.
+    """
+    rows = daily.assign(day=pd.to_datetime(daily["day"])).set_index(KEY).sort_index()
+    volatility, low, close = (rows[name].unstack("asset").asfreq("D") for name in ("realised_vol_7d", "low", "close"))
+    move = MOVE * volatility.where(volatility > 0) * sqrt(HORIZON_DAYS / 365)
+    leverage = MARGIN_SHARE / move
+    hedge = (1 - HOLDING_LOSS / move).clip(lower=0.0)
+    # What a day's score adds: the week that began `HORIZON_DAYS` before it.
+    fall = 1 - low.rolling(HORIZON_DAYS).min() / close.shift(HORIZON_DAYS)
+    fall = fall.where(move.shift(HORIZON_DAYS).notna())
+    weeks = fall.notna().cumsum()
+    columns = {
+        "volatility_7d": volatility,
+        "move_7d": move,
+        "max_leverage": leverage,
+        "hedge_ratio": hedge,
+        "weeks": weeks,
+    }
+    for name, exposure, limit in (("margin", leverage, MARGIN_SHARE), ("holding", 1 - hedge, HOLDING_LOSS)):
+        taken = exposure.shift(HORIZON_DAYS).where(fall.notna())
+        columns[f"{name}_breaches"] = (fall * taken > limit).cumsum() / weeks.where(weeks > 0)
+        columns[f"{name}_breaches_fixed"] = _of_mean(fall, weeks, limit * weeks / taken.fillna(0.0).cumsum(), since)
+    given = rows.index[pd.DatetimeIndex(rows.index.get_level_values("day")).date >= since]
+    at = move.index.get_indexer(given.get_level_values("day")), move.columns.get_indexer(given.get_level_values("asset"))
+    return pd.DataFrame({name: frame.to_numpy()[at] for name, frame in columns.items()}, index=given).reset_index()
 
 
-def _asset(rows: pd.DataFrame) -> pd.DataFrame:
-    """The posture and its score for one asset's rows by day."""
-    calendar = rows[["close", "low", "realised_vol_7d"]].asfreq("D")
-    volatility = calendar["realised_vol_7d"].where(calendar["realised_vol_7d"] > 0)
-    move = MOVE * volatility * sqrt(HORIZON_DAYS / 365)
-    table = pd.DataFrame(
-        {
-            "volatility_7d": calendar["realised_vol_7d"],
-            "move_7d": move,
-            "max_leverage": MARGIN_SHARE / move,
-            "hedge_ratio": (1 - HOLDING_LOSS / move).clip(lower=0.0),
-        }
-    )
-    lows = pd.concat([calendar["low"].shift(-n) for n in range(1, HORIZON_DAYS + 1)], axis=1)
-    fall = 1 - lows.min(axis=1, skipna=False) / calendar["close"]
-    known = fall.notna() & move.notna()
-    score = _score(
-        fall[known].to_numpy(), table.loc[known, "max_leverage"].to_numpy(), 1 - table.loc[known, "hedge_ratio"].to_numpy()
-    )
-    score.index = table.index[known] + pd.Timedelta(days=HORIZON_DAYS)  # the day on which the week is over
-    table = table.join(score.reindex(table.index, method="ffill"))
-    table["weeks"] = table["weeks"].fillna(0).astype(int)
-    return table.loc[rows.index]
-
-
-def _score(fall: np.ndarray, leverage: np.ndarray, unhedged: np.ndarray) -> pd.DataFrame:
-    """After each of the weeks, in order: how many there were, and in which share of them the falls were too deep."""
-    weeks = np.arange(1, len(fall) + 1)
-
-    def of_each(exposure: np.ndarray, limit: float) -> np.ndarray:
-        return np.asarray(np.cumsum(fall * exposure > limit) / weeks)
-
-    def of_mean(exposure: np.ndarray, limit: float) -> np.ndarray:
-        limits = limit * weeks / np.cumsum(exposure)
-        return np.array([np.count_nonzero(fall[:n] > most) for n, most in zip(weeks, limits, strict=True)]) / weeks
-
-    return pd.DataFrame(
-        {
-            "weeks": weeks,
-            "margin_breaches": of_each(leverage, MARGIN_SHARE),
-            "margin_breaches_fixed": of_mean(leverage, MARGIN_SHARE),
-            "holding_breaches": of_each(unhedged, HOLDING_LOSS),
-            "holding_breaches_fixed": of_mean(unhedged, HOLDING_LOSS),
-        }
-    )
+def _of_mean(fall: pd.DataFrame, weeks: pd.DataFrame, limits: pd.DataFrame, since: date) -> pd.DataFrame:
+    """By day from `since` on and asset: the share of the weeks by then whose fall was deeper than that day's limit."""
+    falls, deepest = fall.to_numpy(), limits.to_numpy()
+    deeper = np.zeros(falls.shape)
+    for n in np.flatnonzero(pd.DatetimeIndex(fall.index).date >= since):
+        deeper[n] = np.count_nonzero(falls[: n + 1] > deepest[n], axis=0)
+    return pd.DataFrame(deeper, fall.index, fall.columns) / weeks.where(weeks > 0)
 
 
 def of(db: duckdb.DuckDBPyConnection, asset: str, day: object) -> str:

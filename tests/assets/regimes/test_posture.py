@@ -55,6 +55,8 @@ def test_no_row_changes_by_later_days_and_each_has_the_score_of_its_day() -> Non
     table = posture.build(rows)
     for end in (8, 29, 40, 49):
         pd.testing.assert_frame_equal(posture.build(rows[:end]), table[:end])
+    since = rows["day"].iloc[25]
+    pd.testing.assert_frame_equal(posture.build(rows, since.date()), table[table["day"] >= since].reset_index(drop=True))
     known = rows.set_index("day")
     falls = []
     for day in known.index:
