@@ -10,6 +10,7 @@
 # %%
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.dates import ConciseDateFormatter
 
 import perplake
 
@@ -20,9 +21,9 @@ days = minutes.groupby(["day", "asset"], as_index=False)[["long_usd", "short_usd
 days.assign(total=days["long_usd"] + days["short_usd"]).nlargest(5, "total")
 
 # %% [markdown]
-# No row above: no list has an hour of the size that `liquidation_events` keeps the minutes of. The core venues give no
-# liquidations to requests; `perps collect` hears them, and other venues list them (`perps run --venues all`). The cells
-# below then show the day with the deepest low, without what is not known.
+# Where the table above is empty, no list has an hour of the size that `liquidation_events` keeps the minutes of. The core
+# venues give no liquidations to requests; `perps collect` hears them, and other venues list them (`perps run --venues all`).
+# The cells below then show the day with the deepest low, without what is not known.
 #
 # ## The day
 
@@ -52,7 +53,8 @@ lake.sql(
 # %% [markdown]
 # ## By minute
 #
-# Sums over all venues are lower bounds: some lists are sampled. The dark part is from complete lists.
+# Sums over all venues are lower bounds: some lists are sampled. The dark line is from complete lists. The lower panel has
+# the minutes in which the day's liquidations went from 1 % to 99 % of their sum.
 
 # %%
 own = minutes[(minutes["day"] == day) & (minutes["asset"] == asset)].set_index("minute")
@@ -61,16 +63,25 @@ hours = lake.sql(
     "group by all order by all",
     parameters=[asset, day - pd.Timedelta(days=1), day + pd.Timedelta(days=2)],
 ).set_index("opened_at")
-figure, (above, below) = plt.subplots(2, figsize=(8, 5), sharex=True)
+figure, (above, below) = plt.subplots(2, figsize=(8, 5.5), layout="constrained")
 above.plot(hours["close"], color="0.2")
 above.set_title(f"{asset}, {day:%Y-%m-%d}: hourly close, median over venues ({origin} data)", loc="left", fontsize=10)
-width = pd.Timedelta(minutes=4)
-below.bar(own.index, own["long_usd"] / 1e6, width, color="#ee9988", label="longs")
-below.bar(own.index, -own["short_usd"] / 1e6, width, color="#88aadd", label="shorts (down)")
-below.plot(own.index, own["complete_usd"] / 1e6, color="#771100", linewidth=1, label="of both, from complete lists")
-below.set_title("liquidations listed, million US dollars a minute", loc="left", fontsize=10)
-below.legend(frameon=False)
-figure.autofmt_xdate()
+above.xaxis.set_major_formatter(ConciseDateFormatter(above.xaxis.get_major_locator()))
+most = own[own["cumulated_share"].between(0.01, 0.99)]
+if len(most):
+    above.axvspan(most.index.min(), most.index.max() + pd.Timedelta(minutes=1), color="#ee9988", alpha=0.4)
+    width = pd.Timedelta(minutes=1)
+    below.bar(most.index, most["long_usd"] / 1e6, width, align="edge", color="#ee9988", label="longs")
+    below.bar(most.index, -most["short_usd"] / 1e6, width, align="edge", color="#88aadd", label="shorts (down)")
+    below.step(
+        most.index, most["complete_usd"] / 1e6, where="post", color="#771100", linewidth=1, label="both, from complete lists"
+    )
+    below.set_title("liquidations listed, million US dollars a minute", loc="left", fontsize=10)
+    below.xaxis.set_major_formatter(ConciseDateFormatter(below.xaxis.get_major_locator()))
+    below.legend(frameon=False)
+else:
+    below.set_axis_off()
+    below.set_title("no list has this day's liquidations by the minute", loc="left", fontsize=10)
 
 # %% [markdown]
 # ## Half of it, and how long it took
