@@ -1,4 +1,4 @@
-"""Compare the marts of two published copies: `python -m infra.compare OLD.duckdb NEW.duckdb`.
+"""Compare the marts of two published copies: `python -m infra.compare OLD.duckdb NEW.duckdb`; `….lake` names one of a lake.
 
 For each mart of the old copy: rows, and a checksum over its columns that does not depend on the order of rows. The new copy is
 read under the old names (schema `marts_0_1`) where it has renamed a table or its columns. `plan_hash`, a hash of code, is left
@@ -13,6 +13,9 @@ from typing import Annotated
 
 import duckdb
 import typer
+
+from pipelines import ducklake
+from pipelines.meta_tables import quoted
 
 IGNORED = {"plan_hash"}
 
@@ -40,13 +43,13 @@ def checksum(db: duckdb.DuckDBPyConnection, relation: str, names: list[str], dig
 
 def compare(db: duckdb.DuckDBPyConnection, table: str, names: list[str]) -> str:
     """How one mart of the old copy compares with the new one: `equal`, or the difference."""
-    for schema in ("marts_0_1", "marts"):
-        if table in (new := columns(db, "new", schema)):
-            break
-    else:
+    found = {schema: columns(db, "new", schema).get(table) for schema in ("marts_0_1", "marts")}
+    lost = {schema: [name for name in names if name not in new] for schema, new in found.items() if new is not None}
+    if not lost:
         return "missing"
-    if lost := [name for name in names if name not in new[table]]:
-        return f"without {', '.join(lost)}"
+    schema = min(lost, key=lambda each: len(lost[each]))
+    if lost[schema]:
+        return f"without {', '.join(lost[schema])}"
     before, after = checksum(db, f'old.marts."{table}"', names), checksum(db, f'new.{schema}."{table}"', names)
     if before == after:
         return "equal"
@@ -57,24 +60,33 @@ def compare(db: duckdb.DuckDBPyConnection, table: str, names: list[str]) -> str:
     return f"different: {rows}, in {', '.join(differing) or 'the combination of columns'}"
 
 
+def differences(old: Path, new: Path) -> dict[str, tuple[int, str]]:
+    """By mart of the old copy: its rows, and how it compares with the new one."""
+    with duckdb.connect(config={"allow_unsigned_extensions": "true"}) as db:
+        db.execute("SET TimeZone = 'UTC'")
+        for name, path in {"old": old, "new": new}.items():
+            if ducklake.is_lake(path):
+                ducklake.attach(db, path, name=name)
+            else:
+                db.execute(f"ATTACH {quoted(str(path))} AS {name} (READ_ONLY)")
+        results = {}
+        for table, names in columns(db, "old", "marts").items():
+            kept = [name for name in names if name not in IGNORED]
+            results[table] = checksum(db, f'old.marts."{table}"', kept)[0], compare(db, table, kept)
+        return results
+
+
 def main(
     old: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
     new: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
 ) -> None:
     """Compare the marts of two published copies."""
-    with duckdb.connect() as db:
-        db.execute("SET TimeZone = 'UTC'")
-        for name, path in {"old": old, "new": new}.items():
-            db.execute(f"ATTACH '{path}' AS {name} (READ_ONLY)")
-        results = {}
-        for table, names in columns(db, "old", "marts").items():
-            kept = [name for name in names if name not in IGNORED]
-            results[table] = compare(db, table, kept)
-            rows, _ = checksum(db, f'old.marts."{table}"', kept)
-            typer.echo(f"{table:<24} {rows:>9,} rows {len(kept):>3} columns  {results[table]}")
-    equal = sum(result.startswith("equal") for result in results.values())
-    typer.echo(f"{equal} of {len(results)} marts are equal")
-    sys.exit(0 if equal == len(results) else 1)
+    found = differences(old, new)
+    for table, (rows, result) in found.items():
+        typer.echo(f"{table:<24} {rows:>9,} rows  {result}")
+    equal = sum(result.startswith("equal") for _, result in found.values())
+    typer.echo(f"{equal} of {len(found)} marts are equal")
+    sys.exit(0 if equal == len(found) else 1)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
@@ -77,6 +78,8 @@ def invoke(
     from dbt.cli.main import dbtRunner  # 3 s of imports, only for runs
     from google.protobuf.json_format import MessageToDict
 
+    from assets.runtime.dbt_plugin import one_transaction
+
     messages: list[Any] = []
     target = TARGET if database.stem == CATALOG else TARGET / database.stem  # a lake's catalog is called so, too
     manifest = parse(database.stem) if parsed else None
@@ -84,20 +87,23 @@ def invoke(
     folders = ["--project-dir", PROJECT, "--profiles-dir", PROJECT, "--target-path", target, "--log-path", target]
     given = {"warehouse": str(database.resolve()), **(variables or {})}
     options = [*map(str, folders), "--log-level", "none", "--log-level-file", "none", "--vars", json.dumps(given)]
-    options += ["--target", "lake"] if ducklake.is_lake(database) else []
+    is_lake = ducklake.is_lake(database)
+    options += ["--target", "lake"] if is_lake else []
     drop_debug_events()
     try:
-        with plain_interrupts():
-            outcome = dbtRunner(
-                manifest, callbacks=[lambda event: messages.append(event) if event.info.name in names else None]
-            ).invoke([*arguments, *options])
+        with one_transaction() if is_lake else nullcontext():
+            with plain_interrupts():
+                outcome = dbtRunner(
+                    manifest, callbacks=[lambda event: messages.append(event) if event.info.name in names else None]
+                ).invoke([*arguments, *options])
+            if outcome.exception and stops_the_run(outcome.exception):
+                raise outcome.exception
+            errors = [f"{r.node.unique_id}: {r.message}" for r in getattr(outcome.result, "results", []) if r.status == "error"]
+            errors = [error for error in errors if "transaction is aborted" not in error]  # by an error before
+            if errors or (not outcome.success and outcome.exception):
+                raise dg.Failure(f"dbt {arguments[0]} failed: {'; '.join(errors) or repr(outcome.exception)}")
     finally:
         DuckDBConnectionManager.close_all_connections()  # it would keep the file from the other steps
-    if outcome.exception and stops_the_run(outcome.exception):
-        raise outcome.exception
-    errors = [f"{r.node.unique_id}: {r.message}" for r in getattr(outcome.result, "results", []) if r.status == "error"]
-    if errors or (not outcome.success and outcome.exception):
-        raise dg.Failure(f"dbt {arguments[0]} failed: {'; '.join(errors) or repr(outcome.exception)}")
     raw = [MessageToDict(message, preserving_proto_field_name=True) for message in messages]
     return Invocation(outcome.result, {e["data"]["node_info"]["unique_id"]: DbtCoreCliEventMessage(e, {}) for e in raw})
 

@@ -95,7 +95,13 @@ class S3:
         self.folder.mkdir(parents=True, exist_ok=True)
         roles = ("s3", "s3.port.grpc", "master", "master.port.grpc", "volume", "volume.port.grpc", "filer", "filer.port.grpc")
         ports = [f"-{role if '.' in role else f'{role}.port'}={port}" for role, port in zip(roles, self.ports, strict=True)]
-        small = ["-volume.max=0", "-master.volumeSizeLimitMB=256", "-master.telemetry=false", "-s3.port.iceberg=0"]
+        small = [
+            "-volume.max=0",
+            "-master.volumeSizeLimitMB=256",
+            "-master.telemetry=false",
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+        ]
         where = [f"-dir={self.folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3"]
         environment = {**os.environ, "AWS_ACCESS_KEY_ID": "perplake", "AWS_SECRET_ACCESS_KEY": PASSWORD}
         with (self.folder / "log").open("ab") as log:
