@@ -11,7 +11,7 @@ export NO_MKDOCS_2_WARNING := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow ui lint bench torture kills simulate docs docs-build check-deploy clean lock sbom audit superset lake
+.PHONY: help run test test-slow ui lint bench torture kills simulate docs docs-build check-deploy clean lock sbom audit superset lake spark
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -30,8 +30,8 @@ run: $(READY)  ## the main job on the synthetic market: fetch, load, transform, 
 test: $(READY)  ## all tests but the slow ones
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-test-slow: $(READY)  ## the tests that `make test` leaves out: a new source's skeleton and ccxt's replay as whole runs, a job killed at eight points, a backfill in the UI, maintenance of a lake
-	$(BIN)/python -m pytest -m slow tests/assets/cli tests/assets/test_ui.py tests/assets/test_ducklake.py tests/sources tests/torture/test_torture.py
+test-slow: $(READY)  ## the tests that `make test` leaves out: a new source's skeleton and ccxt's replay as whole runs, a job killed at eight points, a backfill in the UI, maintenance of a lake, all models on Spark
+	PYTHONPATH=$(VENV)/spark $(BIN)/python -m pytest -m slow tests/assets/cli tests/assets/test_ui.py tests/assets/test_ducklake.py tests/assets/test_spark.py tests/sources tests/torture/test_torture.py
 
 ui: $(READY)  ## the Dagster UI on http://127.0.0.1:3000, the venue emulator running
 	$(BIN)/perps ui
@@ -65,6 +65,15 @@ superset: $(READY) $(SUPERSET)/.ready  ## four dashboards of the published copy 
 lake: $(READY)  ## the main job on a lake: PostgreSQL and an S3 server on loopback (Debian: postgresql)
 	$(BIN)/python -m infra.lake
 
+# In a folder of its own: half a gigabyte, which pandera would import in every run.
+SPARK := $(VENV)/spark
+$(SPARK)/.ready: infra/spark/requirements.lock | $(READY)
+	$(BIN)/pip install --quiet --no-deps --require-hashes --target $(SPARK) --upgrade --requirement $<
+	@touch $@
+
+spark: $(SPARK)/.ready  ## facts and marts of the market that ran last on a Spark cluster of this machine (Debian: openjdk-17-jre-headless)
+	PYTHONPATH=$(SPARK) $(BIN)/python -m infra.spark
+
 docs: $(READY)  ## the documentation, built and served on http://127.0.0.1:8081
 	$(BIN)/perps docs
 
@@ -76,6 +85,8 @@ lock: $(READY)  ## resolve pyproject.toml anew into requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --extra dev --no-header --no-annotate --no-emit-index-url --generate-hashes --quiet --output-file requirements.lock
 	$(BIN)/uv pip compile infra/superset/requirements.in --no-header --no-annotate --no-emit-index-url --generate-hashes --quiet \
 		--output-file infra/superset/requirements.lock
+	$(BIN)/uv pip compile infra/spark/requirements.in --no-header --no-annotate --no-emit-index-url --generate-hashes --quiet \
+		--output-file infra/spark/requirements.lock
 
 TOOLS := $(VENV)/tools
 $(TOOLS):

@@ -122,7 +122,7 @@ def backup(
     """
     from pipelines.backup import backup as copy
 
-    _end_of_copy(copy(_current(settings), target), f"are in {target}: `perps restore {target}` brings them back")
+    _end_of_copy(copy(current(settings), target), f"are in {target}: `perps restore {target}` brings them back")
 
 
 @command("home", "warehouse", "landing")
@@ -142,7 +142,7 @@ def restore(
     _end_of_copy(restored, "are restored: the next `perps run` of this market goes on from them and publishes")
 
 
-def _current(settings: Settings) -> Settings:
+def current(settings: Settings) -> Settings:
     """These settings, for the market that ran last unless another is named."""
     named = settings.model_fields_set & {"mode", "warehouse", "landing"}
     return settings if named else settings.model_copy(update={"mode": "replay"})

@@ -76,15 +76,17 @@ where {{ has_time }}
 
 {# The table of sources as rows: source, venue (null: several), archive_of, dataset, its endpoint, precedence, history_days (null: no limit). #}
 {% macro sources_table() -%}
+    select source, venue, archive_of, dataset, endpoint, precedence, history_days::double as history_days
+    from (values
     {%- for name, row in var('sources').items() -%}
     {%- set last = loop.last -%}
     {%- for dataset in row.datasets %}
-    select '{{ name }}' as source, {{ "'" ~ row.venue ~ "'" if row.get('venue') else 'null' }} as venue,
-        {{ "'" ~ row.archive_of ~ "'" if row.get('archive_of') else 'null' }}::varchar as archive_of, '{{ dataset }}' as dataset,
-        '{{ row.get('endpoints', {}).get(dataset, dataset) }}' as endpoint, {{ row.get('precedence', 1) }} as precedence, {{ row.get('history', {}).get(dataset, 'null') }}::double as history_days
-    {{ "union all" if not (last and loop.last) }}
+        ('{{ name }}', {{ "'" ~ row.venue ~ "'" if row.get('venue') else 'null' }},
+            {{- " '" ~ row.archive_of ~ "'" if row.get('archive_of') else ' null' }}, '{{ dataset }}', '{{ row.get('endpoints', {}).get(dataset, dataset) }}',
+            {{- ' ' ~ row.get('precedence', 1) }}, {{ row.get('history', {}).get(dataset, 'null') }}) {{- "," if not (last and loop.last) }}
     {%- endfor %}
     {%- endfor %}
+    ) as listed (source, venue, archive_of, dataset, endpoint, precedence, history_days)
 {%- endmacro %}
 
 {# Joins a fact about the source of the relation `relation`, as `<alias>.value`. `fact` is an SQL expression; `at` the time it has to hold at. #}

@@ -53,10 +53,11 @@ stretches as (
     select *, sum(is_new::integer) over (partition by instrument_id, month, unit order by observed_at) as stretch,
         avg(is_new::integer) over (partition by instrument_id, month, unit) as changing
     from (
-        select instrument_id, month, observed_at, day, unnest(['coins', 'US dollars']) as unit,
-            unnest([coalesce(abs(growth_base) > 1e-9, true), coalesce(abs(growth_usd) > 1e-9, true)]) or coalesce(gap, 2) > 1 as is_new
-        from observations
-        where not is_snapshot
+        select o.instrument_id, o.month, o.observed_at, o.day, u.unit,
+            coalesce(abs(case u.unit when 'coins' then o.growth_base else o.growth_usd end) > 1e-9, true) or coalesce(o.gap, 2) > 1 as is_new
+        from observations as o
+        cross join (values ('coins'), ('US dollars')) as u (unit)
+        where not o.is_snapshot
     )
 ),
 
