@@ -42,8 +42,6 @@ log = logging.getLogger("perplake.fetch")
 GIVE_UP_AFTER = 8
 #: How many past runs are searched for final responses.
 RUNS_REMEMBERED = 30
-#: The distance from the limit of a venue's history, in milliseconds: a request may take so long to arrive.
-HISTORY_MARGIN_MS = 60_000
 #: Rows of the day before and after a window that tell whether one is left out at its end: what `_unusual` compares with, and one.
 NEIGHBOURS = 4
 
@@ -427,18 +425,7 @@ class _SourceFetch:
         window = window.before(min(now, closed_at(self.source.venue) or now))
         if endpoint.is_event:
             window = window.after((window.end - int(self.run.settings.liquidation_days * DAY)) // DAY * DAY)
-        edge = self._edge(endpoint)
-        return window if edge is None else window.after(edge)
-
-    def _edge(self, endpoint: Endpoint) -> int | None:
-        """The oldest time that the venue answers for now; of a live series of bars or points, the next whole hour."""
-        if not endpoint.history_days or not self.run.history_is_limited:
-            return None
-        edge = self.run.clock.now() - int(endpoint.history_days * DAY)
-        if self.run.clock.frozen:
-            return edge
-        edge += HISTORY_MARGIN_MS
-        return edge if endpoint.is_event else -(-edge // HOUR) * HOUR
+        return self.run.kept(endpoint, window)
 
     async def _fetch_endpoint(self, client: Client, endpoint: Endpoint, instruments: list[Instrument]) -> None:
         window = self.window(endpoint)
@@ -549,10 +536,9 @@ class _SourceFetch:
             """The request without what the venue has forgotten since it was planned."""
             if problem := self._given_up.get(endpoint.name) or self.run.refused.get(self.source.name):
                 raise problem.with_traceback(None)
-            edge = self._edge(endpoint)
-            if edge is None or not first or not request.window or request.window.start >= edge:
+            if not first or not request.window or (kept := self.run.kept(endpoint, request.window)) == request.window:
                 return request
-            left = _requests(endpoint, instrument, request.window.after(edge))
+            left = _requests(endpoint, instrument, kept)
             if not left:
                 message = f"{request.window} has left the venue's history"
                 raise Absent(self.source.name, request.path_label, message, "Its hours can't be had any more")

@@ -30,7 +30,7 @@ import pyarrow.compute as pc
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
 from pipelines import __version__, ducklake, records, warehouse
-from pipelines.landing import Entry
+from pipelines.landing import AGAIN, Entry
 from pipelines.reading import Flaw, Unreadable, read
 from pipelines.run import Run
 from pipelines.source import Endpoint, Instrument, Source
@@ -41,6 +41,8 @@ log = logging.getLogger("perplake.load")
 #: Rows in one Arrow table handed to dlt, and in one dlt run: they bound memory, whatever the size of a backfill.
 ROWS_A_TABLE = 100_000
 ROWS_A_LOAD = 600_000
+#: What becomes of a page that can't be read and can't be requested again.
+GONE = "the venue sends its time no more, so {} can bring it back: what no other page has of it is a gap (`perps gaps`)"
 
 Batch = list[tuple[Source, Endpoint, pa.Table]]
 
@@ -58,6 +60,8 @@ class LoadResult:
     pages: int = 0
     bytes: int = 0
     quarantined: list[Entry] = field(default_factory=list)
+    #: Pages in quarantine of a time that no venue sends again: a gap, which no later load can mend.
+    lost: list[Entry] = field(default_factory=list)
     #: Rows that were left out of a page, with the page's entry.
     flaws: list[tuple[Entry, Flaw]] = field(default_factory=list)
     #: The answers (endpoint, run, context) with a page or a row that could not be read: they don't tell what there isn't.
@@ -133,13 +137,14 @@ def _pages(run: Run, names: set[str], fetched: Mapping[str, Iterable[Entry]]) ->
 
 def _note(connection: duckdb.DuckDBPyConnection, run: Run, source: Source, tasks: Sequence[_Task], result: LoadResult) -> None:
     """Note what of a source could not be read, which pages are loaded, and what its answers say that there isn't."""
-    rows = [_quarantine_row(e, Flaw(e.field, e.value, e.problem)) for e in result.quarantined]
+    unreadable = [*result.quarantined, *result.lost]
+    rows = [_quarantine_row(e, Flaw(e.field, e.value, e.problem)) for e in unreadable]
     rows += [_quarantine_row(e, flaw) for e, flaw in result.flaws]
     read_pages = {(source.name, e.endpoint_name, e.page) for task in tasks for e in task.entries}
     read_pages |= _mended(run, source, tasks, warehouse.quarantined(connection, source.name) - read_pages)
     warehouse.note_quarantine(connection, read_pages, rows)
-    quarantined = {e.endpoint_name for e in [*result.quarantined, *(e for e, _ in result.flaws)]}
-    # What is in quarantine is loaded again once the parser is fixed.
+    quarantined = {e.endpoint_name for e in [*unreadable, *(e for e, _ in result.flaws)]}
+    # What is in quarantine is loaded again once the parser is fixed, or a backup of landing has the page.
     digests = [(source.name, task.endpoint.name, task.digest) for task in tasks if task.endpoint.name not in quarantined]
     warehouse.put(connection, "loads", digests)
     for task in tasks:
@@ -312,7 +317,7 @@ def arrow_tables(
 ) -> Iterator[pa.Table]:
     """An endpoint's pages as Arrow tables of about `ROWS_A_TABLE` rows, each page clipped to its window and to finished bars.
 
-    A page that can't be read is quarantined, unless one of these pages, or of `all_entries`, answers its request again.
+    A page that can't be read is quarantined, unless these pages, or `all_entries`, answer its request again.
     """
     pending: list[pa.Table] = []
     count = 0
@@ -327,13 +332,18 @@ def arrow_tables(
             table = _clip(endpoint, run.window, entry, page_table(endpoint, entry, rows))
         except Exception as problem:  # no page may stop the load of the others, in this run or a later one
             result.unread.add((entry.endpoint_name, *_answer(entry)))
-            if any(_replaces(later, entry) for later in all_entries or entries):
+            unanswered = _unanswered(entry, all_entries or entries)
+            if not unanswered:
                 log.info("%s %s: page %s can't be read; it was requested again since", entry.source, entry.path_label, entry.page)
                 continue
             flaw = problem.flaw if isinstance(problem, Unreadable) else Flaw("$", "", str(problem) or type(problem).__name__)
-            quarantined = msgspec.structs.replace(entry, problem=flaw.problem, field=flaw.place, value=flaw.value)
-            result.quarantined.append(quarantined)
-            log.error("%s %s: page %s is quarantined: %s", entry.source, entry.path_label, entry.page, flaw.problem)
+            lost, reason = not any(run.kept(endpoint, part) for part in unanswered), flaw.problem
+            if lost:
+                gone = GONE.format("nothing" if isinstance(problem, OSError) else "only a corrected parser")
+                reason = f"{reason.removesuffix(f'; {AGAIN}')}; {gone}"
+            unread = msgspec.structs.replace(entry, problem=reason, field=flaw.place, value=flaw.value)
+            (result.lost if lost else result.quarantined).append(unread)
+            log.error("%s %s: page %s is quarantined: %s", entry.source, entry.path_label, entry.page, reason)
             continue
         result.bytes += len(body)
         if endpoint.is_event and endpoint.time and reading.rows:
@@ -341,7 +351,7 @@ def arrow_tables(
             result.oldest_event[of_run] = min(oldest, result.oldest_event.get(of_run, oldest))
         if reading.flaws:
             result.unread.add((entry.endpoint_name, *_answer(entry)))
-            if not any(later.page != entry.page and _replaces(later, entry) for later in all_entries or entries):
+            if _unanswered(entry, [e for e in all_entries or entries if e.page != entry.page]):
                 result.flaws += [(entry, flaw) for flaw in reading.flaws]
         if table.num_rows:
             pending.append(table)
@@ -354,7 +364,7 @@ def arrow_tables(
 
 
 def _mended(run: Run, source: Source, tasks: Iterable[_Task], noted: set[tuple[str, str, str]]) -> set[tuple[str, str, str]]:
-    """Those of the noted pages (source, endpoint's name, page) whose request was answered again by a page of these tasks."""
+    """Those of the noted pages (source, endpoint's name, page) whose request was answered again by pages of these tasks."""
     if not noted:
         return set()
     pages = {task.endpoint.name: task.all_entries for task in tasks}
@@ -362,18 +372,20 @@ def _mended(run: Run, source: Source, tasks: Iterable[_Task], noted: set[tuple[s
     return {
         (source.name, e.endpoint_name, e.page)
         for e in earlier
-        if any(_replaces(later, e) and later.page != e.page for later in pages.get(e.endpoint_name, ()))
+        if not _unanswered(e, [later for later in pages.get(e.endpoint_name, ()) if later.page != e.page])
     }
 
 
-def _replaces(later: Entry, entry: Entry) -> bool:
-    """True if a page of a later run answers the same request, or ends one for its window, or a wider one, that came whole."""
-    if later.run <= entry.run or later.problem or later.context != entry.context:
-        return False
-    if (later.path_label, later.params, later.body) == (entry.path_label, entry.params, entry.body):
-        return True
-    covers = later.window and entry.window and later.window[0] <= entry.window[0] and entry.window[1] <= later.window[1]
-    return bool(later.whole and covers)
+def _unanswered(entry: Entry, entries: Iterable[Entry]) -> list[Window]:
+    """The parts of a page's window that no later run has of these pages: none where one answers the same request.
+
+    Other pages count where they end an answer that came whole. A page without a window is one of the time of its request.
+    """
+    later = [e for e in entries if e.run > entry.run and not e.problem and e.context == entry.context]
+    if any((e.path_label, e.params, e.body) == (entry.path_label, entry.params, entry.body) for e in later):
+        return []
+    window = Window(*entry.window) if entry.window else Window(entry.observed_at, entry.observed_at + 1)
+    return window.without([Window(*e.window) for e in later if e.whole and e.window])
 
 
 def _clip(endpoint: Endpoint, window: Window, entry: Entry, table: pa.Table) -> pa.Table:

@@ -24,12 +24,14 @@ from pipelines.limits import Limiter
 from pipelines.registry import closed_at, source_rows
 from pipelines.series_files import read_series
 from pipelines.settings import Settings
-from pipelines.source import Source, Stream
+from pipelines.source import Endpoint, Source, Stream
 from pipelines.sources import get_source
-from pipelines.windows import DAY, Window, to_datetime, to_ms
+from pipelines.windows import DAY, HOUR, Window, to_datetime, to_ms
 
 #: The time in a run's id, UTC.
 _ID = "%Y%m%dT%H%M%S%f"
+#: The distance from the limit of a venue's history, in milliseconds: a request may take so long to arrive.
+HISTORY_MARGIN_MS = 60_000
 
 
 @dataclass(frozen=True)
@@ -144,10 +146,20 @@ class Run:
             self.refused[source.name] = problem
             keys.refuse(self.settings.folder, source, bool(self.emulator), str(problem))
 
-    @property
-    def history_is_limited(self) -> bool:
-        """True if sources' `history_days` apply. The emulator serves the whole of a recording, however old."""
-        return not self.settings.recording
+    def kept(self, endpoint: Endpoint, window: Window) -> Window:
+        """The part of a window that can be requested now; of a live series of bars or points it begins with a whole hour.
+
+        The emulator serves the whole of a recording, however old. A stream is heard once.
+        """
+        if endpoint.streamed:
+            return window.before(window.start)
+        if not endpoint.history_days or self.settings.recording or self.settings.market.startswith("recorded-"):
+            return window
+        edge = self.clock.now() - int(endpoint.history_days * DAY)
+        if not self.clock.frozen or self.settings.market == "live":
+            edge += HISTORY_MARGIN_MS
+            edge = edge if endpoint.is_event else -(-edge // HOUR) * HOUR
+        return window.after(edge)
 
 
 def _next_id(runs: Sequence[str], now: datetime) -> str:

@@ -319,6 +319,7 @@ def load_end(run: Run, results: list[LoadResult]) -> None:
         for result in results
         for e, flaw in result.flaws
     ]
+    _notes(f"{e.source} {e.path_label}: page {e.page} is lost: {e.problem}" for result in results for e in result.lost)
     for line in _grouped(unread):
         console.print(f"[bold red]failed[/] {escape(line)}")
     console.print(f"window    {run.window}")

@@ -80,7 +80,7 @@ def fetch(settings: Settings) -> None:
 def load(settings: Settings) -> None:
     """Merge what landing has of a window into the raw tables; nothing is requested. Without a window: all that landing has.
 
-    The next `perps run` transforms it. Exit status 1 when a page could not be read.
+    The next `perps run` transforms it. Exit status 1 when a page could not be read that may still be requested again.
     """
     from assets.cli import printing
     from assets.runtime.job import from_landing

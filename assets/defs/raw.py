@@ -75,7 +75,7 @@ def load_tables(
         for name, result in loaded.items()
         if name not in fetched  # of what this run has fetched, the check `fetched_whole` tells
         for e in result.quarantined
-    ]
+    ] + [f"{e.source} {e.path_label}: page {e.page} is lost: {e.problem}" for result in loaded.values() for e in result.lost]
     for source in sources:
         yield from _materialized(context, run, source, fetched.get(source.name), loaded[source.name], content, rows)
 
@@ -118,6 +118,7 @@ def _materialized(
                 "window": str(run.window),
                 **({"bytes": sum(e.size for e in fetched.entries if e.endpoint_name == endpoint.name)} if fetched else {}),
                 "quarantined": sum(e.endpoint_name == endpoint.name for e in loaded.quarantined),
+                "lost": sum(e.endpoint_name == endpoint.name for e in loaded.lost),
             },
         )
 

@@ -78,7 +78,7 @@ def days(first: tuple[int, int, int], last: tuple[int, int, int]) -> Window:
 def test_liquidations_are_requested_for_the_end_of_the_window(
     source: str, now: tuple[int, int, int], asked: Window, expected: Window | None, tmp_path: Path
 ) -> None:
-    run = Run.begin(Settings(mode="live", home=tmp_path), asked, Clock(to_ms(datetime(*now, tzinfo=UTC))))
+    run = Run.begin(Settings(home=tmp_path), asked, Clock(to_ms(datetime(*now, tzinfo=UTC))))
     window = _SourceFetch(run, get_source(source), {}, lambda *_: None).window(get_source(source).endpoint("liquidations"))
     assert window == expected if expected else not window
 
@@ -368,7 +368,7 @@ def window_of(source: str, endpoint: str, run: Run) -> Window:
     ],
 )
 def test_no_window_reaches_beyond_what_the_venue_keeps(source: str, endpoint: str, start: int, tmp_path: Path) -> None:
-    run = Run.begin(Settings(mode="live", home=tmp_path), days((2025, 1, 1), (2025, 12, 31)), Clock(at(2025, 10, 12)))
+    run = Run.begin(Settings(home=tmp_path), days((2025, 1, 1), (2025, 12, 31)), Clock(at(2025, 10, 12)))
     assert window_of(source, endpoint, run) == Window(start, at(2025, 10, 12)), "and never beyond now"
 
 

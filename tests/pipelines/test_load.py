@@ -553,6 +553,57 @@ def test_a_page_that_is_lost_costs_nothing_once_its_window_was_requested_again(t
     assert load(again, BINANCE, [lost, part, whole]).quarantined == []
 
 
+def test_a_page_of_a_time_that_the_venue_has_forgotten_is_a_gap_and_no_failure(tmp_path: Path) -> None:
+    """Binance answers for thirty days of open interest: a damaged page of a day before is a gap, unless its bytes come back."""
+
+    def load_at(days: float, *entries: Entry) -> loading.LoadResult:
+        return load(replace(begin(tmp_path), clock=Clock(T0 + int(days * DAY))), BINANCE, entries)
+
+    def points(window: Window) -> list[dict[str, Any]]:
+        times = range(window.start, window.end, HOUR)
+        return [{"symbol": "BTCUSDT", "timestamp": t, "sumOpenInterest": "1", "sumOpenInterestValue": "2"} for t in times]
+
+    page = land(begin(tmp_path), "open_interest", points(DAY_ONE))
+    body = Path(begin(tmp_path).landing._body_path(page.sha256))
+    stored = body.read_bytes()
+    body.write_bytes(stored[:-1])
+    for days, later in ((30, []), (30.5, []), (30.5, [Window(T0 + 18 * HOUR, T0 + DAY)])):  # what it answers for is not there
+        answers = [land(begin(tmp_path), "open_interest", points(w), w, params={"part": 1}, whole=True) for w in later]
+        result = load_at(days, page, *answers)
+        assert ([e.page for e in result.quarantined], result.lost) == ([page.page], [])
+    half = Window(T0 + DAY // 2, T0 + DAY)
+    rest = land(begin(tmp_path), "open_interest", points(half), half, params={"part": 2}, whole=True)
+    for days, entries in ((30.5, [page, rest]), (31, [page])):
+        result = load_at(days, *entries)
+        assert ([e.page for e in result.lost], result.quarantined) == ([page.page], [])
+        [(problem,)] = query(begin(tmp_path), "SELECT problem FROM meta.quarantine")
+        assert "damaged" in problem and "nothing can bring it back" in problem and "requests it again" not in problem
+    unreadable = land(begin(tmp_path), "open_interest", [{}])
+    assert ["only a corrected parser" in e.problem for e in load_at(31, unreadable).lost] == [True]
+    body.write_bytes(stored)
+    assert load_at(31, page).rows == {"open_interest": 12}
+    assert query(begin(tmp_path), "SELECT page FROM meta.quarantine") == [(unreadable.page,)]
+    assert not begin(tmp_path).kept(BINANCE.endpoint("liquidations_stream"), DAY_TWO), "a stream is heard once"
+
+
+def test_what_a_live_fetch_leaves_out_at_the_edge_of_a_history_is_a_gap(tmp_path: Path) -> None:
+    """It begins with a whole hour, and `perps load` has the time of the last page as its clock."""
+    live, half = begin(tmp_path, mode="live"), Window(T0 + 13 * HOUR, T0 + DAY)
+    lost = land(live, "open_interest", [{}], whole=True)
+    land(begin(tmp_path, mode="live"), "open_interest", [], half, params={"limit": 11}, whole=True)
+    later = replace(begin(tmp_path, mode="live"), clock=Clock(T0 + 30 * DAY + 12 * HOUR))
+    assert [e.page for e in load(later, BINANCE).lost] == [lost.page]
+
+
+def test_several_answers_take_the_place_of_one(tmp_path: Path) -> None:
+    """Requests begin at multiples of their length, so that another window is cut elsewhere."""
+    lost = land(begin(tmp_path), "funding_rates", rates(BOTH), BOTH)
+    Path(begin(tmp_path).landing._body_path(lost.sha256)).write_bytes(b"")
+    days = [land(begin(tmp_path), "funding_rates", rates(w), w, params={"at": w.start}, whole=True) for w in (DAY_ONE, DAY_TWO)]
+    assert [e.page for e in load(begin(tmp_path), BINANCE, [lost, days[1]]).quarantined] == [lost.page]
+    assert load(begin(tmp_path), BINANCE, [lost, *days]).quarantined == []
+
+
 def test_a_lost_list_costs_nothing_once_it_was_requested_again_in_another_hour(tmp_path: Path) -> None:
     """Lists as of now are loaded by the hour in which they were observed."""
     known: dict[str, Any] = {"window": None, "context": {}}

@@ -1,6 +1,6 @@
 """`--seeds 17`, `--seeds 0:40` or `--seeds 1,15,30:40`: which seeds the simulation draws histories from; an end is excluded.
 
-`7009@30:34` is a part of a history: its steps 30 to 33.
+`7009@30:34` is a part of a history: its steps 30 to 33. `345@12:13+49:50` is two parts: its steps 12 and 49.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 #: The suite's seeds, with short histories: 1 found that a damaged page was held against every later load, 7009 that the hash
-#: decided between two answers at one time, 7010 that an answer about another instrument can be a page of an earlier run.
-IN_SUITE = "1@4:17,7009@30:34,7010@34:38"
+#: decided between two answers at one time, 7010 that an answer about another instrument can be a page of an earlier run, 345 (in
+#: short what 7016 found) that a damaged page of a time that its venue had forgotten failed each later load.
+IN_SUITE = "1@4:17,7009@30:34,7010@34:38,345@12:13+15:16+49:50"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

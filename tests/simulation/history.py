@@ -3,7 +3,8 @@
 Days of fetching and loading, hours of a day in progress, days that nobody ran, backfills, prunes, warehouses built again from
 landing, two commands at once; with faults of the wire, of the disk, of single files, of the clock, and kills at any await or
 write. From seed `RICHER` on also a machine whose clock jumps, values that a venue corrects later, imports of files, and a replay
-at the end. `draw("17")` gives the same history for the same seed, `draw("17@3:5")` its steps 3 and 4 alone.
+at the end. `draw("17")` gives the same history for the same seed, `draw("17@3:5")` its steps 3 and 4 alone, `draw("17@3:5+9:10")`
+step 9, too.
 """
 
 from __future__ import annotations
@@ -110,9 +111,9 @@ class History:
         """One fetch of everything, at the end, with nothing wrong."""
         return Step("fetch", self.window[1] + HOUR, self.window)
 
-    def part(self, first: int, end: int) -> History:
-        """These steps alone, without a replay."""
-        steps = self.steps[first:end]
+    def part(self, *ranges: tuple[int, int]) -> History:
+        """The steps of these ranges alone, without a replay."""
+        steps = tuple(step for first, end in ranges for step in self.steps[first:end])
         starts, ends = zip(*(step.window for step in steps if step.kind == "fetch"), strict=True)
         return replace(self, steps=steps, window=(min(starts), max(ends)), replay=None)
 
@@ -121,7 +122,9 @@ def draw(name: str) -> History:
     """The history of a seed, or a part of it."""
     seed, _, part = name.partition("@")
     history = _draw(int(seed))
-    return history.part(*map(int, part.split(":"))) if part else history
+    if not part:
+        return history
+    return history.part(*((int(first), int(end)) for first, end in (each.split(":") for each in part.split("+"))))
 
 
 def _draw(seed: int) -> History:
