@@ -49,7 +49,7 @@ def docs(port: Annotated[int, typer.Option(help="of the documentation")] = 8081)
             raise ValueError("the documentation could not be built; what MkDocs says is above")
         typer.echo(f"the documentation is on http://127.0.0.1:{port}; Ctrl-C stops it")
         pages = KnownHosts(StaticFiles(directory=site, html=True), Settings().ui_hosts)
-        uvicorn.run(pages, host="127.0.0.1", port=port, log_level="warning")
+        uvicorn.Server(uvicorn.Config(pages, host="127.0.0.1", port=port, log_level="warning")).run()
 
 
 @command(*COPY, "landing")
