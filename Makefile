@@ -31,7 +31,7 @@ test: $(READY)  ## all tests but the slow ones
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(READY)  ## the tests that `make test` leaves out: a new source's skeleton and ccxt's replay as whole runs, a job killed at eight points, a backfill in the UI, maintenance of a lake, all models on Spark
-	PYTHONPATH=$(VENV)/spark $(BIN)/python -m pytest -m slow tests/assets/cli tests/assets/test_ui.py tests/assets/test_ducklake.py tests/assets/test_spark.py tests/sources tests/torture/test_torture.py
+	PYTHONPATH=$(CURDIR)/$(VENV)/spark $(BIN)/python -m pytest -m slow tests/assets/cli tests/assets/test_ui.py tests/assets/test_ducklake.py tests/assets/test_spark.py tests/sources tests/torture/test_torture.py
 
 ui: $(READY)  ## the Dagster UI on http://127.0.0.1:3000, the venue emulator running
 	$(BIN)/perps ui
@@ -72,7 +72,7 @@ $(SPARK)/.ready: infra/spark/requirements.lock | $(READY)
 	@touch $@
 
 spark: $(SPARK)/.ready  ## facts and marts of the market that ran last on a Spark cluster of this machine (Debian: openjdk-17-jre-headless)
-	PYTHONPATH=$(SPARK) $(BIN)/python -m infra.spark
+	PYTHONPATH=$(CURDIR)/$(SPARK) $(BIN)/python -m infra.spark
 
 docs: $(READY)  ## the documentation, built and served on http://127.0.0.1:8081
 	$(BIN)/perps docs

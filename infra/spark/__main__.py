@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,10 +19,10 @@ def main(
     """Start a standalone master and its workers on loopback, and make facts and marts there."""
     try:
         with cluster(workers, cores, memory) as master:
-            perps = str(Path(sys.executable).with_name("perps"))
             parts = f"spark.sql.shuffle.partitions={4 * workers * cores}"  # as for so few cores; Spark's default is 200
-            command = [perps, "spark", "--master", master, "--conf", parts, "--conf", f"spark.executor.memory={memory}"]
-            ended = subprocess.run([*command, *(options or [])], check=False).returncode
+            settings = ["--conf", parts, "--conf", f"spark.executor.memory={memory}"]
+            perps = [sys.executable, "-m", "assets.cli", "spark", "--master", master, *settings, *(options or [])]
+            ended = subprocess.run(perps, check=False).returncode
     except MissingSpark as problem:
         typer.echo(problem, err=True)
         raise typer.Exit(2) from None
