@@ -20,14 +20,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO, Protocol
 
 import msgspec
 import zstandard
 
-from pipelines import __version__, warehouse
+from pipelines import __version__, ducklake, warehouse
 from pipelines.files import regular
 from pipelines.landing import Landing
+from pipelines.move import copy_warehouse
 from pipelines.settings import Settings, in_full
 
 WAREHOUSE, RUNS, ABOUT = "warehouse.duckdb", "runs.jsonl", "backup.json"
@@ -99,6 +101,18 @@ class _Archive:
             self.tar.addfile(info, BytesIO(content))
 
 
+@dataclass
+class _Landing:
+    landing: Landing
+
+    def has(self, name: str, size: int) -> bool:
+        return self.landing.has(name.removeprefix("landing/"), size)
+
+    def write(self, name: str, content: bytes | Path) -> None:
+        assert isinstance(content, bytes)
+        self.landing.write_file(name.removeprefix("landing/"), content)
+
+
 @contextmanager
 def _writing(target: Path) -> Iterator[_Target]:
     if target.suffix != ".tar":
@@ -127,10 +141,8 @@ def backup(settings: Settings, target: Path) -> Copied:
             raise ValueError(f"there is nothing to back up: neither {database} nor landing {settings.landing_root} has anything")
         with _writing(target) as out:
             if database.exists():
-                with warehouse.one_writer(database):
-                    with warehouse.connect(database) as connection:
-                        connection.execute("CHECKPOINT")
-                    out.write(WAREHOUSE, database)
+                with _as_file(database) as file:
+                    out.write(WAREHOUSE, file)
                 copied.has_warehouse = True
             if (runs := settings.published / RUNS).exists():
                 out.write(RUNS, runs)
@@ -138,6 +150,32 @@ def backup(settings: Settings, target: Path) -> Copied:
             made_at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
             about = About(settings.market, __version__, made_at, copied.pages, copied.has_warehouse)
             out.write(ABOUT, msgspec.json.encode(about))
+    finally:
+        landing.release()
+    return copied
+
+
+@contextmanager
+def _as_file(database: Path) -> Iterator[Path]:
+    """The warehouse as a file that nothing writes to; of a lake, one that is made of it."""
+    if ducklake.is_lake(database):
+        with TemporaryDirectory(prefix="perplake-backup-", dir=database.parent) as folder:
+            copy_warehouse(database, file := Path(folder) / WAREHOUSE)
+            yield file
+        return
+    with warehouse.one_writer(database):
+        with warehouse.connect(database) as connection:
+            connection.execute("CHECKPOINT")
+        yield database
+
+
+def copy_landing(root: str, to: str, market: str) -> Copied:
+    """Copy what another landing lacks of a landing, for `perps move`."""
+    landing, other, copied = Landing(root, "move"), Landing(to), Copied(market)
+    landing.hold()
+    try:
+        _copy_landing(landing, _Landing(other), copied)
+        other.flush()
     finally:
         landing.release()
     return copied
@@ -173,7 +211,7 @@ def restore(settings: Settings, source: Path) -> Copied:
         if is_used:
             raise ValueError(f"{place} is there already: name another --home, or move it away first")
     copied = Copied(about.market, has_warehouse=about.has_warehouse)
-    draft = database.with_name(f"{database.name}.part")
+    draft = database.with_name(f"{WAREHOUSE}.part")
     places = {WAREHOUSE: draft, RUNS: settings.published / RUNS}
     for name, content in _members(source):
         if target := places.get(name):
@@ -186,7 +224,11 @@ def restore(settings: Settings, source: Path) -> Copied:
     if about.has_warehouse:
         with warehouse.connect(draft) as connection:  # raises where it is damaged
             connection.execute("FROM meta.warehouse")
-        draft.replace(database)
+        if ducklake.is_lake(database):
+            copy_warehouse(draft, database)
+            draft.unlink()
+        else:
+            draft.replace(database)
     return copied
 
 

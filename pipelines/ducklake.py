@@ -20,6 +20,7 @@ import re
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -204,12 +205,28 @@ def _metadata(db: duckdb.DuckDBPyConnection, name: str) -> str:
     return f'__ducklake_metadata_{name}."{schema}"'
 
 
+#: The connections by which this thread holds locks.
+_holding: ContextVar[tuple[Any, ...]] = ContextVar("holding", default=())
+
+
+def check_locks() -> None:
+    """Raise `WarehouseMismatch` where a lock of this thread is lost with its connection: another worker may have it now.
+
+    Right before a commit, which then doesn't take place.
+    """
+    for cursor in _holding.get():
+        try:
+            cursor.execute("SELECT 1")
+            cursor.fetchall()
+        except Exception as problem:  # adbc's errors, whose module may be missing
+            raise WarehouseMismatch(unusable(problem)) from None
+
+
 @contextmanager
 def locked(path: Path, shared: Sequence[str], alone: Sequence[str], wait: float) -> Iterator[None]:
     """Hold locks of a lake's market over all machines, `shared` ones beside others who share them.
 
-    Raises `WarehouseMismatch` where others hold them for `wait` seconds, and at the end where the connection that held them was
-    lost meanwhile: another worker may have had them.
+    Raises `WarehouseMismatch` where others hold them for `wait` seconds, and where the catalog can't be reached.
     """
     try:
         from adbc_driver_postgresql import dbapi
@@ -226,9 +243,11 @@ def locked(path: Path, shared: Sequence[str], alone: Sequence[str], wait: float)
                     key = zlib.crc32(f"{market(path)} {name}".encode())
                     cursor.execute(f"SELECT pg_advisory_lock{kind}({zlib.crc32(b'perplake') >> 1}, {key >> 1})")
                     cursor.fetchall()
-            yield
-            cursor.execute("SELECT 1")
-            cursor.fetchall()
+            before = _holding.set((*_holding.get(), cursor))
+            try:
+                yield
+            finally:
+                _holding.reset(before)
     except dbapi.Error as problem:
         if "lock timeout" in str(problem):
             minutes = f"{wait / 60:.0f} minutes" if wait >= 60 else f"{wait:g} seconds"

@@ -364,6 +364,10 @@ class Landing:
         self._write(f"{self.path}/{name}", content)
         self._unsynced.append(f"{self.path}/{name}")
 
+    def has(self, name: str, size: int) -> bool:
+        """True if a file of this name in landing has this size."""
+        return self._size(f"{self.path}/{name}") == size
+
     def iterate(self, runs: list[str] | None = None) -> Iterator[Entry]:
         """The entries of some runs (default: all), in the order in which they were written; what can't be read is in `damage`."""
         for run in self.runs() if runs is None else runs:

@@ -113,7 +113,7 @@ def load_sources(run: Run, sources: Sequence[Source], fetched: Mapping[str, Iter
                 tasks += new
                 if not new:
                     results[source.name].unchanged.append(endpoint.name)
-        with _transaction(connection):
+        with warehouse.transaction(connection):
             for task in tasks:
                 warehouse.mark_changed(connection, _changed_window(task, run.window))
     # The file stays open while dlt opens and closes it some ten times, which wrote a checkpoint each time.
@@ -122,7 +122,7 @@ def load_sources(run: Run, sources: Sequence[Source], fetched: Mapping[str, Iter
             _merge(run, batch, results)
     with warehouse.noting(run.settings.database) as connection:
         for source in sources:
-            with _transaction(connection):
+            with warehouse.transaction(connection):
                 _note(connection, run, source, [task for task in tasks if task.source is source], results[source.name])
     return results
 
@@ -209,18 +209,6 @@ def _loaded(connection: duckdb.DuckDBPyConnection, source: Source, endpoint: End
     """The digests of what is loaded of an endpoint."""
     sql = "SELECT digest FROM meta.loads WHERE source = ? AND dataset = ?"
     return {digest for (digest,) in connection.execute(sql, [source.name, endpoint.name]).fetchall()}
-
-
-@contextmanager
-def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """One for many statements: hundreds of files would each wait for the disk."""
-    connection.begin()
-    try:
-        yield
-    except BaseException:
-        connection.rollback()
-        raise
-    connection.commit()
 
 
 def _note_complete_windows(
@@ -479,7 +467,7 @@ def _merge_into_lake(run: Run, given: Mapping[str, tuple[Source, Endpoint, pa.Ta
     dlt's destination for lakes would write each row twice, first into a schema that all workers share.
     """
     rows = {}
-    with warehouse.connect(run.settings.database) as connection, _transaction(connection):
+    with warehouse.connect(run.settings.database) as connection, warehouse.transaction(connection):
         for name, (source, endpoint, pages) in given.items():
             table, all_new = _to_merge(connection, run, source, endpoint, pages)
             stored, keys = f'raw."{name}"', ", ".join(f'"{key}"' for key in endpoint.primary_key)

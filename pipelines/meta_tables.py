@@ -199,16 +199,20 @@ META_TABLES = {
 }
 
 
-def create_meta_tables(with_keys: bool = True) -> str:
-    """SQL that makes the schema and every table that is missing, and comments on tables and columns; a lake has no keys."""
-    return ";\n".join(["CREATE SCHEMA IF NOT EXISTS meta", *(create_meta_table(name, with_keys) for name in META_TABLES)])
+def create_meta_tables(in_lake: bool = False) -> str:
+    """SQL that makes the schema and every table that is missing, and comments on tables and columns."""
+    return ";\n".join(["CREATE SCHEMA IF NOT EXISTS meta", *(create_meta_table(name, in_lake) for name in META_TABLES)])
 
 
-def create_meta_table(name: str, with_keys: bool = True) -> str:
-    """SQL that makes a table if it is missing, and comments on it and its columns."""
+def create_meta_table(name: str, in_lake: bool = False) -> str:
+    """SQL that makes a table if it is missing, and comments on it and its columns.
+
+    A lake has no keys, and its Parquet files no integers of 128 bits: they would become floats.
+    """
     table = META_TABLES[name]
-    parts = [f'"{column}" {kind}' for column, (kind, _) in table.columns.items()]
-    parts += [f"PRIMARY KEY ({', '.join(table.key)})"] if table.key and with_keys else []
+    kinds = {column: "DECIMAL(38, 0)" if in_lake and kind == "HUGEINT" else kind for column, (kind, _) in table.columns.items()}
+    parts = [f'"{column}" {kind}' for column, kind in kinds.items()]
+    parts += [f"PRIMARY KEY ({', '.join(table.key)})"] if table.key and not in_lake else []
     statements = [
         f"CREATE TABLE IF NOT EXISTS meta.{name} ({', '.join(parts)})",
         f"COMMENT ON TABLE meta.{name} IS {quoted(table.description)}",

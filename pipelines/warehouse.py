@@ -201,6 +201,19 @@ def noting(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
+@contextmanager
+def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """One for many statements: hundreds of files would each wait for the disk. Of a lake, none is committed without its lock."""
+    connection.begin()
+    try:
+        yield
+        ducklake.check_locks()
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
+
+
 def _writer(holder: Path) -> str:
     try:
         return printable(regular(holder).read_text(errors="replace")[:200]) or "another process"
@@ -217,7 +230,7 @@ def prepare(connection: duckdb.DuckDBPyConnection, market: str) -> None:
     if not is_lake:
         _change_tables_of_0_1(connection)
     if not is_lake or not _has_meta_tables(connection):
-        connection.execute(f"BEGIN; {create_meta_tables(with_keys=not is_lake)}; COMMIT")
+        connection.execute(f"BEGIN; {create_meta_tables(is_lake)}; COMMIT")
     known = connection.execute("SELECT schema, version, market FROM meta.warehouse").fetchone()
     if known is None:
         now = datetime.now(UTC).replace(tzinfo=None)

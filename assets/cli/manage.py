@@ -1,8 +1,9 @@
-"""Commands on settings, sources and landing: `perps settings`, `venues`, `import`, `prune`, `backup`, `restore`, `version`."""
+"""Commands on settings, sources, landing and warehouses: `perps settings`, `venues`, `import`, `prune`, `backup`, `move`, …"""
 
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -140,6 +141,46 @@ def restore(
     restored = bring_back(settings, source)
     point_at(settings.replaying(restored.market))
     _end_of_copy(restored, "are restored: the next `perps run` of this market goes on from them and publishes")
+
+
+class Profile(StrEnum):
+    """Where a warehouse is."""
+
+    file = "file"
+    lake = "lake"
+
+
+@command("mode", "home", "landing", "seed")
+def move(
+    settings: Settings,
+    to: Annotated[Profile, typer.Argument(help="where to: `lake` (of the variables that the page of the lake names) or `file`")],
+) -> None:
+    """Copy the warehouse and its landing from file to lake, or from lake to file; rows and checksums of both are compared.
+
+    Nothing is deleted. Publishes the copy, and the next run under that profile goes on from it.
+    """
+    from itertools import groupby
+
+    from assets.defs.publish import published_marts
+    from assets.defs.snapshot import copy_marts
+    from pipelines.backup import copy_landing
+    from pipelines.move import copy_warehouse
+
+    mine = current(settings)
+    old, new = (mine.model_copy(update={"profile": p}) for p in (("file", "lake") if to is Profile.lake else ("lake", "file")))
+    tables = copy_warehouse(old.database, new.database)
+    for schema, group in groupby(sorted(tables, key=lambda table: table.schema), key=lambda table: table.schema):
+        own = list(group)
+        rows, checksum = sum(table.rows for table in own), sum(table.checksum for table in own)
+        typer.echo(f"{schema:<12} {len(own):>4} tables {rows:>12,} rows, checksum {checksum:x}, equal in both")
+    if any(table.schema == "marts" for table in tables):
+        copy_marts(new.database, new.published, published_marts(), "move")
+    at_home, elsewhere = str(mine.folder / "landing"), mine.landing_root
+    if at_home != elsewhere:
+        one, other = (at_home, elsewhere) if to is Profile.lake else (elsewhere, at_home)
+        copied = copy_landing(one, other, mine.market)
+        typer.echo(f"landing      {copied.pages:,} pages are in {other}")
+    typer.echo(f"{mine.market} is in {new.database}; with PERPLAKE_PROFILE={to} the next `perps run` goes on from there")
 
 
 def current(settings: Settings) -> Settings:

@@ -129,6 +129,7 @@ def _publish_snapshot(database: Path, out: Path, models: Mapping[str, str | None
         _add_old_names(connection)
         _note_published(connection, run)
         ducklake.note_published(connection, run)
+        ducklake.check_locks()
         connection.execute("COMMIT")
     target.touch()
     return target

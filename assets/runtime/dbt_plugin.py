@@ -97,6 +97,7 @@ def one_transaction() -> Iterator[None]:
     usual, environments.create = environments.create, OneTransaction
     try:
         yield
+        ducklake.check_locks()
         with ducklake.explained():
             cast(OneTransaction, DuckDBConnectionManager.env()).conn.commit()
     finally:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,13 +24,14 @@ from assets.defs.dbt import invoke
 from assets.defs.publish import published_marts
 from assets.defs.snapshot import copy_marts
 from infra.emulator.testing import Served
-from infra.lake import PASSWORD, MissingServer, Servers, servers
+from infra.lake import BUCKET, PASSWORD, MissingServer, Servers, servers
 from perplake.published import published_copy, question, reading
 from pipelines import ducklake, warehouse
 from pipelines.errors import WarehouseMismatch
 from pipelines.settings import Settings
-from tests.whole import SMALL, WHOLE, Finished, Reference, different, marts, perps, published
+from tests.whole import SMALL, WHOLE, Finished, Reference, checksums, different, marts, perps, published
 
+dbapi = pytest.importorskip("adbc_driver_postgresql.dbapi")
 pytest.importorskip("duckdb_extensions", reason="the lake's packages are not installed: pip install 'perplake[lake]'")
 
 
@@ -144,6 +146,62 @@ def test_maintenance_keeps_publications_and_their_files(lake: Lake) -> None:
     assert (by(first), by(last)) == (before, now)
 
 
+def in_postgres(running: Servers, sql: str) -> None:
+    with dbapi.connect(running.postgres.url, autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute(sql)
+
+
+def described(copy: Path) -> list[tuple[Any, ...]]:
+    """The columns of the marts with their types and descriptions."""
+    reader = perplake.lake.Lake(Settings(home=copy.parents[2], profile="lake" if ducklake.is_lake(copy) else "file"))
+    return [(table, about, reader.describe(table)) for table, about in reader.tables().items()]
+
+
+@pytest.mark.slow
+def test_a_warehouse_moves_to_a_lake_and_back(
+    running: Servers, reference: Reference, emulator: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, market = tmp_path / "home", tmp_path / "home" / "synthetic-7"
+    shutil.copytree(reference.home / "synthetic-7", market)
+    (home / "current").symlink_to("synthetic-7")
+    in_postgres(running, "CREATE DATABASE another")
+    of_lake = {
+        **running.environment,
+        "PERPLAKE_LAKE_CATALOG": running.postgres.url.replace("/postgres", "/another"),
+        "PERPLAKE_LAKE_DATA": f"s3://{BUCKET}/another/lake",
+        "PERPLAKE_LANDING": f"s3://{BUCKET}/another/landing",
+    }
+    for name, value in of_lake.items():
+        monkeypatch.setenv(name, value)
+
+    def run(*arguments: str) -> str:
+        ended = perps(home, emulator.url, *arguments, variables=of_lake)
+        assert ended.status == 0, ended.output
+        return ended.output
+
+    there = run("move", "lake")
+    lake = market / "published" / "perplake.lake"
+    assert different(marts(lake), reference.marts) == []
+    before = described(lake)
+    again = perps(home, emulator.url, "move", "lake", variables=of_lake)
+    assert again.status == 2 and "the lake of synthetic-7 has tables already" in again.output
+    assert "and the warehouse" in run("backup", str(tmp_path / "saved.tar"))
+    (market / "warehouse.duckdb").unlink()
+    (market / "published" / "perplake.duckdb").unlink()
+    shutil.rmtree(market / "landing")
+
+    sums = [[line for line in output.splitlines() if "checksum" in line] for output in (there, run("move", "file"))]
+    assert sums[0] == sums[1] and len(sums[0]) == 5, sums
+    assert described(published(home)) == before
+    assert different(marts(published(home)), reference.marts) == []
+    on = perps(home, emulator.url, *WHOLE, **SMALL)
+    assert on.status == 0 and different(marts(published(home)), reference.marts) == [], on.output
+
+    assert perps(tmp_path / "restored", emulator.url, "restore", str(tmp_path / "saved.tar"), **SMALL).status == 0
+    restored = checksums(tmp_path / "restored" / "synthetic-7" / "warehouse.duckdb", "marts")
+    assert different({name: restored[name] for name in reference.marts}, reference.marts) == []
+
+
 @pytest.mark.slow
 def test_a_missing_file_is_told(lake: Lake) -> None:
     with warehouse.one_writer(lake.database), warehouse.connect(lake.database) as connection:
@@ -201,6 +259,18 @@ def test_loads_of_different_sources_share_and_everything_else_excludes_all(runni
     alone, beside = warehouse.one_writer(path, wait=1), warehouse.one_writer(path, ["gate"], wait=0.1)
     with alone, pytest.raises(WarehouseMismatch, match="another worker"), beside:
         pass
+
+
+def test_nothing_is_committed_once_a_lock_is_lost(running: Servers, tmp_path: Path) -> None:
+    path = tmp_path / "market" / "warehouse.lake"
+    with warehouse.one_writer(path, ["kaiko"]), warehouse.connect(path) as connection:
+        connection.execute("create table rows (number bigint)")
+        with warehouse.transaction(connection):
+            connection.execute("insert into rows values (1)")
+        with pytest.raises(WarehouseMismatch, match=ducklake.VARIABLE), warehouse.transaction(connection):
+            connection.execute("insert into rows values (2)")
+            in_postgres(running, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
+        assert connection.execute("from rows").fetchall() == [(1,)]
 
 
 def test_the_lock_of_a_killed_worker_is_free(running: Servers, tmp_path: Path) -> None:
