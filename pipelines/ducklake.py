@@ -214,12 +214,10 @@ def check_locks() -> None:
 
     Right before a commit, which then doesn't take place.
     """
-    for cursor in _holding.get():
-        try:
+    with reachable():
+        for cursor in _holding.get():
             cursor.execute("SELECT 1")
             cursor.fetchall()
-        except Exception as problem:  # adbc's errors, whose module may be missing
-            raise WarehouseMismatch(unusable(problem)) from None
 
 
 @contextmanager
@@ -228,32 +226,49 @@ def locked(path: Path, shared: Sequence[str], alone: Sequence[str], wait: float)
 
     Raises `WarehouseMismatch` where others hold them for `wait` seconds, and where the catalog can't be reached.
     """
+    with reachable(), connected(autocommit=True) as connection, connection.cursor() as cursor:
+        # a machine that is gone without a word is noticed in a minute
+        for parameter in ("idle = 30", "interval = 10", "count = 3"):
+            cursor.execute(f"SET tcp_keepalives_{parameter}")
+        cursor.execute(f"SET lock_timeout = '{wait * 1000:.0f}ms'")
+        for kind, names in (("_shared", shared), ("", alone)):
+            for name in sorted(names):
+                key = zlib.crc32(f"{market(path)} {name}".encode())
+                try:
+                    cursor.execute(f"SELECT pg_advisory_lock{kind}({zlib.crc32(b'perplake') >> 1}, {key >> 1})")
+                    cursor.fetchall()
+                except Exception as problem:
+                    if "lock timeout" not in str(problem):
+                        raise
+                    minutes = f"{wait / 60:.0f} minutes" if wait >= 60 else f"{wait:g} seconds"
+                    raise WarehouseMismatch(
+                        f"another worker has been writing to the lake of {market(path)} for {minutes}; wait for it or stop it"
+                    ) from None
+        before = _holding.set((*_holding.get(), cursor))
+        try:
+            yield
+        finally:
+            _holding.reset(before)
+
+
+def connected(autocommit: bool = False) -> Any:
+    """A connection to the catalog's database, beside that of DuckLake."""
     try:
         from adbc_driver_postgresql import dbapi
     except ImportError:
         raise WarehouseMismatch(f"the lake's packages are not installed: {INSTALL}") from None
+    return dbapi.connect(_url(), autocommit=autocommit)
+
+
+@contextmanager
+def reachable() -> Iterator[None]:
+    """Errors of a connection to the catalog as `WarehouseMismatch`, without secrets."""
     try:
-        with dbapi.connect(_url(), autocommit=True) as connection, connection.cursor() as cursor:
-            # a machine that is gone without a word is noticed in a minute
-            for parameter in ("idle = 30", "interval = 10", "count = 3"):
-                cursor.execute(f"SET tcp_keepalives_{parameter}")
-            cursor.execute(f"SET lock_timeout = '{wait * 1000:.0f}ms'")
-            for kind, names in (("_shared", shared), ("", alone)):
-                for name in sorted(names):
-                    key = zlib.crc32(f"{market(path)} {name}".encode())
-                    cursor.execute(f"SELECT pg_advisory_lock{kind}({zlib.crc32(b'perplake') >> 1}, {key >> 1})")
-                    cursor.fetchall()
-            before = _holding.set((*_holding.get(), cursor))
-            try:
-                yield
-            finally:
-                _holding.reset(before)
-    except dbapi.Error as problem:
-        if "lock timeout" in str(problem):
-            minutes = f"{wait / 60:.0f} minutes" if wait >= 60 else f"{wait:g} seconds"
-            message = f"another worker has been writing to the lake of {market(path)} for {minutes}; wait for it or stop it"
-            raise WarehouseMismatch(message) from None
-        raise WarehouseMismatch(_redacted(f"the lake's catalog ({VARIABLE}): {problem}")) from None
+        yield
+    except Exception as problem:
+        if not type(problem).__module__.startswith("adbc_driver_manager"):
+            raise
+        raise WarehouseMismatch(_unreachable(problem)) from None
 
 
 @contextmanager
@@ -272,6 +287,11 @@ def unusable(problem: Exception) -> str:
     reason = _redacted(str(problem).partition("\n")[0])
     if re.search("http|s3|timeout|could not establish", reason, re.IGNORECASE):
         return f"the lake's files can't be reached ({reason}): see `lake_data` and the AWS_… variables; `perps run` goes on"
+    return _unreachable(problem)
+
+
+def _unreachable(problem: Exception) -> str:
+    reason = _redacted(str(problem).partition("\n")[0])
     return f"the lake's catalog ({VARIABLE}): {reason}; where the database is there again, `perps run` goes on"
 
 

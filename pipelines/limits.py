@@ -1,4 +1,5 @@
-"""Rate limits and pauses shared by all processes on the machine: one SQLite file with the weight spent lately and the pauses.
+"""Rate limits and pauses shared by all processes on the machine: one SQLite file with the weight spent lately and the pauses. All
+machines of a lake share them, in the catalog's database.
 
 Both belong to a pool: what a venue counts together, mostly a host, sometimes several (`Source.pool`); a refused region is of one
 host. A venue counts in windows whose edges are unknown, and a request arrives later than it was sent. So 97 % of the documented
@@ -7,7 +8,7 @@ what a venue asked for: nothing is sent to the pool until it is over, in this pr
 
 Written here because it is cheap (0.1 ms a request): pyrate-limiter 4.5, which can share limits between processes too, keeps a row
 per unit of weight and counts them, 1 to 2.6 ms a request and a quarter of a backfill's processor time.
-Alone: `await Limiter(path, "api.bybit.com", source.limits).acquire({"weight": 10})`.
+Alone: `await Limiter(File(path), "api.bybit.com", source.limits).acquire({"weight": 10})`.
 """
 
 from __future__ import annotations
@@ -15,11 +16,15 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
+from pipelines import ducklake
+from pipelines.errors import WarehouseMismatch
 from pipelines.locks import moment
 from pipelines.source import Limit
 
@@ -32,14 +37,24 @@ LOCKED_SECONDS = 10.0
 #: Spent weight is summed in slots of this many seconds, which keeps the table at a few thousand rows.
 SLOT = 0.05
 
-_TABLES = """
-CREATE TABLE IF NOT EXISTS spent (name TEXT, slot INTEGER, weight REAL, PRIMARY KEY (name, slot)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS pauses (pool TEXT PRIMARY KEY, since REAL, until REAL, problem TEXT, remedy TEXT) WITHOUT ROWID;
-"""
-_SPEND = "INSERT INTO spent VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET weight = weight + excluded.weight"
-_PAUSE = "INSERT INTO pauses VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET {} WHERE excluded.until > until".format(
-    ", ".join(f"{name} = excluded.{name}" for name in ("since", "until", "problem", "remedy"))
+#: In the SQL of SQLite and PostgreSQL.
+_TABLES = (
+    "CREATE TABLE IF NOT EXISTS spent (name TEXT, slot BIGINT, weight DOUBLE PRECISION, PRIMARY KEY (name, slot))",
+    "CREATE TABLE IF NOT EXISTS pauses"
+    " (pool TEXT PRIMARY KEY, since DOUBLE PRECISION, until DOUBLE PRECISION, problem TEXT, remedy TEXT)",
 )
+_SPEND = "INSERT INTO spent VALUES (?, ?, ?) ON CONFLICT (name, slot) DO UPDATE SET weight = spent.weight + excluded.weight"
+_PAUSE = (
+    "INSERT INTO pauses VALUES (?, ?, ?, ?, ?) ON CONFLICT (pool) DO UPDATE SET {} WHERE excluded.until > pauses.until".format(
+        ", ".join(f"{name} = excluded.{name}" for name in ("since", "until", "problem", "remedy"))
+    )
+)
+_SPENT = "SELECT coalesce(sum(weight), 0) FROM spent WHERE name = ?"
+
+#: The first of the two numbers of an advisory lock of limits.
+_LOCK = zlib.crc32(b"perplake limits") >> 1
+
+Rows = list[tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
@@ -51,27 +66,102 @@ class Pause:
     remedy: str
 
 
+class Store(Protocol):
+    """Where weights and pauses are. Raises `OSError` with a remedy where it can't be used: nothing may be sent uncounted."""
+
+    @contextmanager
+    def transaction(self, pool: str) -> Iterator[float]:
+        """Read and write as the only one who does so of a pool; the time, in seconds."""
+        ...
+
+    def rows(self, sql: str, values: Sequence[object] = ()) -> Rows:
+        """The rows of one statement, whose values are question marks."""
+        ...
+
+    def close(self) -> None: ...
+
+
 class Limiter:
-    """The limits of one pool. `scale` multiplies them, as it does the emulator's; `clock` gives seconds.
+    """The limits of one pool. `scale` multiplies them, as it does the emulator's.
 
     `host` is the one of the pool's hosts that is asked: a pause may be of it alone.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        pool: str,
-        limits: Mapping[str, Limit],
-        scale: float = 1.0,
-        clock: Callable[[], float] = lambda: time.time(),
-        host: str = "",
-    ) -> None:
-        self._pool, self._clock, self._path = pool, clock, path
-        self._host = f"{pool} at {host}"
+    def __init__(self, store: Store, pool: str, limits: Mapping[str, Limit], scale: float = 1.0, host: str = "") -> None:
+        self._store, self._pool, self._host = store, pool, f"{pool} at {host}"
         self._limits = {
             name: (f"{pool}.{name}", max(1, int(limit.weight * scale * SHARE)), limit.seconds + SLACK_MS / 1000)
             for name, limit in limits.items()
         }
+
+    async def acquire(self, weights: Mapping[str, int]) -> None:
+        """Wait until a request may be sent, and count it."""
+        while wait := self.spend(weights):
+            await asyncio.sleep(wait)
+
+    def spend(self, weights: Mapping[str, int]) -> float:
+        """Count a request and return 0, or count nothing and return the seconds until the next try.
+
+        A weight greater than a (scaled down) limit uses all of it.
+        """
+        with self._store.transaction(self._pool) as now:
+            if pause := self._pause(now):
+                return pause.seconds
+            wait = max((self._wait(*self._limits[name], weight, now) for name, weight in weights.items()), default=0.0)
+            if not wait:
+                slot = int(now / SLOT)
+                for name, weight in weights.items():
+                    key, allowed, _ = self._limits[name]
+                    self._store.rows(_SPEND, (key, slot, float(min(weight, allowed))))
+            return wait
+
+    def _wait(self, key: str, allowed: int, window: float, weight: float, now: float) -> float:
+        """The seconds until so much weight can be spent; 0 if it can be now."""
+        oldest, newest = int((now - window) / SLOT) - 1, int((now + SLACK_MS / 1000) / SLOT)
+        # Slots of the future are of a clock that was set back since.
+        self._store.rows("DELETE FROM spent WHERE name = ? AND (slot < ? OR slot > ?)", (key, oldest, newest))
+        ((spent,),) = self._store.rows(_SPENT, (key,))
+        over = spent + min(weight, allowed) - allowed
+        if over <= 0:
+            return 0.0
+        for slot, freed in self._store.rows("SELECT slot, weight FROM spent WHERE name = ? ORDER BY slot", (key,)):
+            over -= freed
+            if over <= 0:
+                return float(max(SLOT, (slot + 2) * SLOT + window - now))
+        return window
+
+    def spent(self, name: str) -> float:
+        """The weight that was counted in the last window of a limit, by all processes on the machine."""
+        key, _, window = self._limits[name]
+        with self._store.transaction(self._pool) as now:
+            return float(self._store.rows(f"{_SPENT} AND slot >= ?", (key, int((now - window) / SLOT)))[0][0])
+
+    def pause(self, seconds: float, problem: str, remedy: str = "", of_host: bool = False) -> None:
+        """Send nothing to the pool, or to its host alone, for so long; a pause never shortens another."""
+        with self._store.transaction(self._pool) as now:
+            self._store.rows(_PAUSE, (self._host if of_host else self._pool, now, now + seconds, problem, remedy))
+
+    def paused(self) -> Pause | None:
+        """What is left of the pause of the pool or of the host, the longer one."""
+        with self._store.transaction(self._pool) as now:
+            return self._pause(now)
+
+    def _pause(self, now: float) -> Pause | None:
+        sql = "SELECT since, until, problem, remedy FROM pauses WHERE pool IN (?, ?) ORDER BY until DESC"
+        for since, until, problem, remedy in self._store.rows(sql, (self._pool, self._host)):
+            if since - SLACK_MS / 1000 <= now < until and until - since <= LONGEST_PAUSE:
+                return Pause(until - now, problem, remedy)
+        return None
+
+    def close(self) -> None:
+        self._store.close()
+
+
+class File:
+    """A SQLite file, for the processes of one machine; `clock` gives seconds."""
+
+    def __init__(self, path: Path, clock: Callable[[], float] = lambda: time.time()) -> None:
+        self._path, self._clock = path, clock
         path.parent.mkdir(parents=True, exist_ok=True)
         with moment(Path(f"{path}.lock")):  # two first runs at once: SQLite refuses one of them to change the journal
             try:
@@ -84,80 +174,74 @@ class Limiter:
                     Path(f"{path}{part}").unlink(missing_ok=True)
                 self._db = _open(path)
 
-    async def acquire(self, weights: Mapping[str, int]) -> None:
-        """Wait until a request may be sent, and count it."""
-        while wait := self.spend(weights):
-            await asyncio.sleep(wait)
-
-    def spend(self, weights: Mapping[str, int]) -> float:
-        """Count a request and return 0, or count nothing and return the seconds until the next try.
-
-        A weight greater than a (scaled down) limit uses all of it.
-        """
-        with self._usable(), self._db:
-            self._db.execute("BEGIN IMMEDIATE")
-            now = self._clock()
-            if pause := self._pause(now):
-                return pause.seconds
-            wait = max((self._wait(*self._limits[name], weight, now) for name, weight in weights.items()), default=0.0)
-            if not wait:
-                slot = int(now / SLOT)
-                for name, weight in weights.items():
-                    key, allowed, _ = self._limits[name]
-                    self._db.execute(_SPEND, (key, slot, min(weight, allowed)))
-            return wait
-
-    def _wait(self, key: str, allowed: int, window: float, weight: float, now: float) -> float:
-        """The seconds until so much weight can be spent; 0 if it can be now."""
-        oldest, newest = int((now - window) / SLOT) - 1, int((now + SLACK_MS / 1000) / SLOT)
-        # Slots of the future are of a clock that was set back since.
-        self._db.execute("DELETE FROM spent WHERE name = ? AND (slot < ? OR slot > ?)", (key, oldest, newest))
-        (spent,) = self._db.execute("SELECT total(weight) FROM spent WHERE name = ?", (key,)).fetchone()
-        over = spent + min(weight, allowed) - allowed
-        if over <= 0:
-            return 0.0
-        for slot, freed in self._db.execute("SELECT slot, weight FROM spent WHERE name = ? ORDER BY slot", (key,)):
-            over -= freed
-            if over <= 0:
-                return float(max(SLOT, (slot + 2) * SLOT + window - now))
-        return window
-
-    def spent(self, name: str) -> float:
-        """The weight that was counted in the last window of a limit, by all processes on the machine."""
-        key, _, window = self._limits[name]
-        sql = "SELECT total(weight) FROM spent WHERE name = ? AND slot >= ?"
-        with self._usable():
-            return float(self._db.execute(sql, (key, int((self._clock() - window) / SLOT))).fetchone()[0])
-
-    def pause(self, seconds: float, problem: str, remedy: str = "", of_host: bool = False) -> None:
-        """Send nothing to the pool, or to its host alone, for so long; a pause never shortens another."""
-        now = self._clock()
-        with self._usable():
-            self._db.execute(_PAUSE, (self._host if of_host else self._pool, now, now + seconds, problem, remedy))
-
-    def paused(self) -> Pause | None:
-        """What is left of the pause of the pool or of the host, the longer one."""
-        with self._usable():
-            return self._pause(self._clock())
-
     @contextmanager
-    def _usable(self) -> Iterator[None]:
-        """Raises `OSError` with a remedy where the file is locked, full or damaged: nothing may be sent that can't be counted."""
+    def transaction(self, pool: str) -> Iterator[float]:
         try:
-            yield
+            with self._db:
+                self._db.execute("BEGIN IMMEDIATE")
+                yield self._clock()
         except sqlite3.Error as problem:
             remedy = f"end what locks it (`fuser {self._path}`), free room, or name another folder by PERPLAKE_STATE"
             raise OSError(f"{self._path} can't be used ({problem}): {remedy}") from None
 
-    def _pause(self, now: float) -> Pause | None:
-        sql = "SELECT since, until, problem, remedy FROM pauses WHERE pool IN (?, ?) ORDER BY until DESC"
-        for since, until, problem, remedy in self._db.execute(sql, (self._pool, self._host)):
-            if since - SLACK_MS / 1000 <= now < until and until - since <= LONGEST_PAUSE:
-                return Pause(until - now, problem, remedy)
-        return None
+    def rows(self, sql: str, values: Sequence[object] = ()) -> Rows:
+        return self._db.execute(sql, values).fetchall()
 
     def close(self) -> None:
         self._db.close()
+
+
+class Shared:
+    """The database of a lake's catalog, for all machines that ask venues from one `address`, with its clock."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._connection: Any = None
+
+    @contextmanager
+    def transaction(self, pool: str) -> Iterator[float]:
+        try:
+            with ducklake.reachable(), self._transaction(pool) as now:
+                yield now
+        except WarehouseMismatch as problem:
+            self.close()
+            raise OSError(str(problem)) from None
+
+    @contextmanager
+    def _transaction(self, pool: str) -> Iterator[float]:
+        if self._connection is None:
+            self._connection = ducklake.connected()
+            self._make_tables()
+        key = zlib.crc32(f"{self._address} {pool}".encode()) >> 1
+        locked = f"(SELECT pg_advisory_xact_lock({_LOCK}, {key})) AS locked"
+        yield self.rows(f"SELECT extract(epoch FROM clock_timestamp())::FLOAT8 FROM {locked}")[0][0]
+        self._connection.commit()
+
+    def _make_tables(self) -> None:
+        """In a schema of the address's own. Locked: PostgreSQL lets two who make the same schema at once fail."""
+        schema = '"{}"'.format(f"perplake_limits {self._address}".rstrip().replace('"', '""'))
+        for statement in (
+            f"SELECT pg_advisory_xact_lock({_LOCK}, 0)",
+            f"CREATE SCHEMA IF NOT EXISTS {schema}",
+            f"SET search_path = {schema}",
+            "SET synchronous_commit = off",  # what is lost in a power cut is the weight of the last moment
+            *_TABLES,
+        ):
+            self.rows(statement)
+        self._connection.commit()
+
+    def rows(self, sql: str, values: Sequence[object] = ()) -> Rows:
+        parts = sql.split("?")
+        numbered = "".join(f"{part}${n}" for n, part in enumerate(parts[:-1], 1)) + parts[-1]
+        with self._connection.cursor() as cursor:
+            cursor.execute(numbered, values or None)
+            return list(cursor.fetchall()) if cursor.description else []
+
+    def close(self) -> None:
+        if self._connection is not None:
+            with suppress(Exception):
+                self._connection.close()
+            self._connection = None
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -166,7 +250,8 @@ def _open(path: Path) -> sqlite3.Connection:
     try:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = OFF")  # what is lost in a power cut is the weight of the last minutes
-        db.executescript(_TABLES)
+        for statement in _TABLES:
+            db.execute(f"{statement} WITHOUT ROWID")
         if db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",) or not _has_tables(db):
             raise sqlite3.DatabaseError("the file is damaged")
         db.text_factory = lambda text: text.decode(errors="replace")
@@ -179,7 +264,8 @@ def _open(path: Path) -> sqlite3.Connection:
 def _has_tables(db: sqlite3.Connection) -> bool:
     """True if the tables are as they were made, in a file whose structure is whole."""
     made = sqlite3.connect(":memory:")
-    made.executescript(_TABLES)
+    for statement in _TABLES:
+        made.execute(statement)
     columns = "SELECT m.name, c.name FROM sqlite_master m, pragma_table_info(m.name) c ORDER BY 1, c.cid"
     same = db.execute(columns).fetchall() == made.execute(columns).fetchall()
     made.close()

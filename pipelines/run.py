@@ -20,7 +20,7 @@ from pipelines.client import Client
 from pipelines.clock import Clock
 from pipelines.errors import VenueError
 from pipelines.landing import Entry, Landing
-from pipelines.limits import Limiter
+from pipelines.limits import File, Limiter, Shared, Store
 from pipelines.registry import closed_at, source_rows
 from pipelines.series_files import read_series
 from pipelines.settings import Settings
@@ -118,8 +118,12 @@ class Run:
             s3_endpoint = f"{self.emulator.url}/s3"
         elif self.emulator:
             base_url = f"{self.emulator.url}/{source.host or source.venue}"
-        # An emulator's limits are its own; a venue's hold for all processes on the machine, whatever their home.
-        limits = (settings.folder if self.emulator else settings.state_folder) / "limits.sqlite"
+        # An emulator's limits are its own; a venue's hold for all processes that ask from one address, whatever their home.
+        limits: Store
+        if settings.profile == "lake":
+            limits = Shared(self.emulator.url if self.emulator else settings.address)
+        else:
+            limits = File((settings.folder if self.emulator else settings.state_folder) / "limits.sqlite")
         return Client(
             source,
             base_url,

@@ -140,6 +140,9 @@ class Settings(BaseSettings):
     lake_data: str | None = Field(
         None, description="folder or `s3://bucket/prefix` for the lake's Parquet files; default: `lake` in the home folder"
     )
+    address: str = Field(
+        "", description="of a lake: a name of the address from which this machine asks venues; machines of one name share limits"
+    )
     lake_days: float = Field(
         30, ge=1, description="days for which a lake keeps what it published (`as_published` reads it); the last stays always"
     )

@@ -17,7 +17,7 @@ from pathlib import Path
 from pipelines.client import Client
 from pipelines.clock import Clock
 from pipelines.fetch import planned_requests
-from pipelines.limits import Limiter
+from pipelines.limits import File, Limiter
 from pipelines.source import Instrument, Request, Source
 from pipelines.sources import get_source
 from pipelines.windows import DAY, Window
@@ -75,7 +75,7 @@ async def _fetch(loop: VirtualLoop, task: Task, folder: Path, only: Sequence[str
     async with asyncio.TaskGroup() as group:
         for name, count in task.sources:
             source = get_source(name)
-            limiter = Limiter(folder / "limits.sqlite", source.limit_pool, source.limits, clock=loop.time)
+            limiter = Limiter(File(folder / "limits.sqlite", loop.time), source.limit_pool, source.limits)
             client = Client(source, source.base_url, limiter, Clock(NOW))
             group.create_task(_source(client, list(_requests(source, count, window, only))))
     return loop.time() - begun

@@ -28,7 +28,9 @@ from infra.lake import BUCKET, PASSWORD, MissingServer, Servers, servers
 from perplake.published import published_copy, question, reading
 from pipelines import ducklake, warehouse
 from pipelines.errors import WarehouseMismatch
+from pipelines.limits import Limiter, Shared
 from pipelines.settings import Settings
+from pipelines.source import Limit
 from tests.whole import SMALL, WHOLE, Finished, Reference, checksums, different, marts, perps, published
 
 dbapi = pytest.importorskip("adbc_driver_postgresql.dbapi")
@@ -271,6 +273,26 @@ def test_nothing_is_committed_once_a_lock_is_lost(running: Servers, tmp_path: Pa
             connection.execute("insert into rows values (2)")
             in_postgres(running, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
         assert connection.execute("from rows").fetchall() == [(1,)]
+
+
+def test_machines_with_one_address_share_a_venue_s_limits(running: Servers) -> None:
+    one, same, another = (Limiter(Shared(at), "binance", {"weight": Limit(100, 60)}) for at in ("home", "home", "office"))
+    assert one.spend({"weight": 90}) == 0 and same.spend({"weight": 90}) > 50 and another.spend({"weight": 90}) == 0
+    assert same.spent("weight") == 90
+    same.pause(1000, "banned", "wait")
+    same.pause(10, "slow")
+    pause = one.paused()
+    assert pause and 990 < pause.seconds <= 1000 and (pause.problem, pause.remedy) == ("banned", "wait")
+    assert another.paused() is None and one.spend({"weight": 1}) > 990
+
+
+def test_requests_are_not_sent_uncounted_and_go_on_after_an_outage(running: Servers) -> None:
+    limiter = Limiter(Shared("outage"), "binance", {"weight": Limit(100, 60)})
+    assert limiter.spend({"weight": 50}) == 0
+    in_postgres(running, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+    with pytest.raises(OSError, match=ducklake.VARIABLE):
+        limiter.spend({"weight": 1})
+    assert limiter.spend({"weight": 60}) > 50
 
 
 def test_the_lock_of_a_killed_worker_is_free(running: Servers, tmp_path: Path) -> None:

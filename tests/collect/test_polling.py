@@ -22,7 +22,7 @@ from pipelines.collect.collector import Collector, root
 from pipelines.collect.polling import FIRST, Poller, on_time
 from pipelines.fetch import planned_requests
 from pipelines.landing import COLLECTED
-from pipelines.limits import Limiter
+from pipelines.limits import File, Limiter
 from pipelines.load import LoadResult, arrow_tables
 from pipelines.run import Run
 from pipelines.settings import Settings
@@ -156,7 +156,7 @@ def test_a_round_of_all_assets_fits_into_its_minute(tmp_path: Path) -> None:
     for poller, count in zip(pollers, (571, 60), strict=True):
         poller.instruments = [Instrument(f"{asset}USDT", asset) for asset in sorted(FIRST)]
         poller.instruments += [Instrument(f"C{n}USDT", f"C{n}") for n in range(count - len(FIRST))]
-    limits = [Limiter(tmp_path / "limits.sqlite", p.source.limit_pool, p.source.limits, clock=loop.time) for p in pollers]
+    limits = [Limiter(File(tmp_path / "limits.sqlite", loop.time), p.source.limit_pool, p.source.limits) for p in pollers]
     clients = [Client(p.source, p.source.base_url, limiter, Clock(NOW)) for p, limiter in zip(pollers, limits, strict=True)]
     try:
         loop.run_until_complete(rounds(pollers, clients))

@@ -18,8 +18,8 @@ from pipelines.settings import Settings
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "infra" / "deploy"
 FILES = sorted(file for file in DEPLOY.rglob("*") if file.is_file())
-#: Not settings of a run: where the UI's notices go.
-OTHERS = {"PERPLAKE_NOTIFY"}
+#: Not settings of a run: where the UI's notices go, and the URL of a lake's catalog, which is a secret.
+OTHERS = {"PERPLAKE_NOTIFY", "PERPLAKE_LAKE_CATALOG"}
 
 
 def content(name: str) -> Any:
@@ -64,6 +64,19 @@ def test_the_chart_has_the_same_image_port_and_limits() -> None:
     assert _snake(values["dagsterDaemon"]["runMonitoring"]) == settings["run_monitoring"]
     assert _snake(values["pythonLogs"]) == settings["python_logs"]
     assert _snake(values["retention"]) == {"enabled": True, **settings["retention"]}
+
+
+def test_all_services_of_a_lake_have_it_and_the_chart_has_the_same() -> None:
+    services, ours = content("compose.yaml")["services"], content("compose-lake.yaml")["services"]
+    lake = {"PERPLAKE_PROFILE", "PERPLAKE_LAKE_CATALOG", "PERPLAKE_LAKE_DATA", "PERPLAKE_LANDING"}
+    of_perplake = {name for name, service in services.items() if service["image"] == "perplake"}
+    assert of_perplake == {name for name, service in ours.items() if lake <= service.get("environment", {}).keys()}
+    [before], [after] = (
+        content(name)["dagster-user-deployments"]["deployments"] for name in ("helm-values.yaml", "helm-lake-values.yaml")
+    )
+    assert lake - after["env"].keys() == {"PERPLAKE_LAKE_CATALOG"}
+    differ = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    assert differ == {"env", "envSecrets", "volumes"}
 
 
 def _snake(value: Any) -> Any:

@@ -24,7 +24,7 @@ from pipelines.clock import Clock
 from pipelines.errors import Rejected, VenueError
 from pipelines.fetch import FetchResult, fetch
 from pipelines.keys import REMOVED, Redactor
-from pipelines.limits import Limiter
+from pipelines.limits import File, Limiter
 from pipelines.paging import linked
 from pipelines.registry import source_rows
 from pipelines.run import EmulatorInfo, Run
@@ -56,7 +56,7 @@ def problem_of(tmp_path: Path, handle: Handler, path: str = "/fapi/v1/fundingRat
     """The error of one request to this server, whose body may have 1 MB."""
 
     async def main() -> str:
-        limiter = Limiter(tmp_path / "limits.sqlite", "pool", BINANCE.limits)
+        limiter = Limiter(File(tmp_path / "limits.sqlite"), "pool", BINANCE.limits)
         async with served(handle) as url, Client(BINANCE, url, limiter, Clock(), tries=1, most_bytes=1_000_000) as client:
             with pytest.raises(VenueError) as problem:
                 request = next(iter(BINANCE.endpoint("funding_rates").plan(Instrument("BTCUSDT", ""), WINDOW)))
@@ -100,7 +100,7 @@ def test_an_answer_that_drips_ends(what: str, tmp_path: Path) -> None:
             await asyncio.sleep(0.02)
 
     async def main() -> str:
-        limiter = Limiter(tmp_path / "limits.sqlite", "pool", BINANCE.limits)
+        limiter = Limiter(File(tmp_path / "limits.sqlite"), "pool", BINANCE.limits)
         server = await asyncio.start_server(drip, "127.0.0.1", 0)
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         async with server, Client(BINANCE, url, limiter, Clock(), tries=1, timeout=0.1) as client:
@@ -155,7 +155,7 @@ def test_a_redirect_on_the_same_host_is_followed_a_few_times(tmp_path: Path) -> 
                 return web.Response(status=301, headers={"Location": f"/{hop + 1}"})
             return web.Response(body=b"[]")
 
-        limiter = Limiter(tmp_path / "limits.sqlite", "pool", BINANCE.limits)
+        limiter = Limiter(File(tmp_path / "limits.sqlite"), "pool", BINANCE.limits)
         async with served(answer) as url, Client(BINANCE, url, limiter, Clock()) as client:
             return (await client.http("GET", f"{url}/0"))[2]
 

@@ -19,7 +19,7 @@ from aiohttp.test_utils import TestServer
 from pipelines.client import LONGEST_BAN, Client, Page, http_date, retry_after
 from pipelines.clock import Clock
 from pipelines.errors import Absent, Blocked, KeyRefused, NotFound, RateLimited, Rejected, Retired, Transient, VenueError
-from pipelines.limits import Limiter
+from pipelines.limits import File, Limiter
 from pipelines.source import Endpoint, Instrument, Limit, Request, Source, Usage
 from pipelines.sources import get_source
 from pipelines.windows import HOUR, Window
@@ -88,7 +88,7 @@ async def connected(tmp_path: Path, handle: Answer, source: Source = BINANCE, **
     """A client of a server on loopback."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handle)
-    limiter = Limiter(tmp_path / "limits.sqlite", source.name, source.limits)
+    limiter = Limiter(File(tmp_path / "limits.sqlite"), source.name, source.limits)
     async with TestServer(app) as server, Client(source, str(server.make_url("")), limiter, Clock(), **options) as client:
         yield client
     limiter.close()
@@ -367,7 +367,7 @@ def test_a_persistent_fault_is_a_failure_that_names_source_request_and_remedy(fa
 
 def test_no_connection(tmp_path: Path) -> None:
     async def main() -> VenueError:
-        limiter = Limiter(tmp_path / "limits.sqlite", "binance_usdm", BINANCE.limits)
+        limiter = Limiter(File(tmp_path / "limits.sqlite"), "binance_usdm", BINANCE.limits)
         async with Client(BINANCE, "http://127.0.0.1:1", limiter, Clock(), tries=2) as client:
             with pytest.raises(Transient) as refused:
                 await client.fetch_page(Request("/fapi/v1/exchangeInfo", weights={"weight": 1}), BINANCE.endpoint("instruments"))
@@ -484,7 +484,7 @@ def test_an_unreachable_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     archive = get_source("hyperliquid_archive")
 
     async def main() -> VenueError:
-        limiter = Limiter(tmp_path / "limits.sqlite", archive.name, archive.limits)
+        limiter = Limiter(File(tmp_path / "limits.sqlite"), archive.name, archive.limits)
         async with Client(archive, archive.base_url, limiter, Clock(), tries=1, s3_endpoint="http://127.0.0.1:1") as client:
             client._transport._fs.retries = 1  # type: ignore[union-attr]
             with pytest.raises(VenueError) as refused:

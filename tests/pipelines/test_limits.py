@@ -14,7 +14,7 @@ import pytest
 
 from pipelines import limits
 from pipelines.clock import Clock
-from pipelines.limits import Limiter
+from pipelines.limits import File, Limiter
 from pipelines.locks import moment
 from pipelines.run import Run
 from pipelines.settings import Settings
@@ -27,11 +27,11 @@ WORKER = """
 import asyncio, sys, time
 from pathlib import Path
 from pipelines import limits
-from pipelines.limits import Limiter
+from pipelines.limits import File, Limiter
 from pipelines.source import Limit
 limits.SLACK_MS = 50
 async def main():
-    limiter = Limiter(Path(sys.argv[1]), "venue", {"weight": Limit(100, 1)})
+    limiter = Limiter(File(Path(sys.argv[1])), "venue", {"weight": Limit(100, 1)})
     weight = int(sys.argv[2])
     for _ in range(30):
         await limiter.acquire({"weight": weight})
@@ -90,7 +90,7 @@ def test_two_processes_share_one_limit(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("weights", [[1], [10], [45, 20, 1], [7, 3, 50]])
 def test_the_limit_holds_in_every_window_and_is_used_up(weights: list[int], tmp_path: Path, fake_time: FakeTime) -> None:
-    limiter = Limiter(tmp_path / "limits.sqlite", "venue", {"weight": Limit(100, 10)})
+    limiter = Limiter(File(tmp_path / "limits.sqlite"), "venue", {"weight": Limit(100, 10)})
     requests = (weights * 600)[: 600 * len(weights) // sum(weights)]
     sent = fake_time.spend(limiter, requests)
     assert greatest_weight(sent, 10_000) <= 100
@@ -100,7 +100,7 @@ def test_the_limit_holds_in_every_window_and_is_used_up(weights: list[int], tmp_
 
 
 def test_a_scale_multiplies_the_limits(tmp_path: Path, fake_time: FakeTime) -> None:
-    limiter = Limiter(tmp_path / "limits.sqlite", "venue", {"weight": Limit(10, 60)}, scale=100)
+    limiter = Limiter(File(tmp_path / "limits.sqlite"), "venue", {"weight": Limit(10, 60)}, scale=100)
     sent = fake_time.spend(limiter, [10] * 98)
     assert sent[0][0] == sent[96][0], "970 at once"
     assert sent[97][0] - sent[0][0] >= 60_000
@@ -108,7 +108,7 @@ def test_a_scale_multiplies_the_limits(tmp_path: Path, fake_time: FakeTime) -> N
 
 def test_a_request_heavier_than_the_limit_uses_all_of_it(tmp_path: Path, fake_time: FakeTime) -> None:
     """A small `limits_scale` makes a limit smaller than one request: it is sent in a window of its own."""
-    limiter = Limiter(tmp_path / "limits.sqlite", "venue", {"weight": Limit(30, 1)}, scale=0.1)
+    limiter = Limiter(File(tmp_path / "limits.sqlite"), "venue", {"weight": Limit(30, 1)}, scale=0.1)
     times = [at for at, _ in fake_time.spend(limiter, [10, 10, 10])]
     assert 1000 <= times[1] - times[0] < 3000 and 1000 <= times[2] - times[1] < 3000
 
@@ -116,7 +116,7 @@ def test_a_request_heavier_than_the_limit_uses_all_of_it(tmp_path: Path, fake_ti
 def test_sources_of_one_pool_share_limits_and_pauses(tmp_path: Path, fake_time: FakeTime) -> None:
     """Binance counts its two hosts together: 2,400 a minute and address since 2026-06-30."""
     one, two, other = (
-        Limiter(tmp_path / "limits.sqlite", pool, {"weight": Limit(100, 60)}) for pool in ("binance", "binance", "bybit")
+        Limiter(File(tmp_path / "limits.sqlite"), pool, {"weight": Limit(100, 60)}) for pool in ("binance", "binance", "bybit")
     )
     assert one.spend({"weight": 90}) == 0 and two.spend({"weight": 90}) > 59
     two.pause(1000, "banned", "wait")
@@ -130,7 +130,7 @@ def test_sources_of_one_pool_share_limits_and_pauses(tmp_path: Path, fake_time: 
 
 def test_a_refused_region_is_of_one_host_of_a_pool(tmp_path: Path, fake_time: FakeTime) -> None:
     """The other host is still asked, and so is the one that a user names in its place."""
-    one, other = (Limiter(tmp_path / "limits.sqlite", "pool", {"weight": Limit(100, 60)}, host=host) for host in ("a", "b"))
+    one, other = (Limiter(File(tmp_path / "limits.sqlite"), "pool", {"weight": Limit(100, 60)}, host=host) for host in ("a", "b"))
     one.pause(3600, "your region", of_host=True)
     assert one.spend({}) == 3600 and other.spend({}) == 0 and other.paused() is None
     other.pause(7200, "banned")
@@ -138,7 +138,7 @@ def test_a_refused_region_is_of_one_host_of_a_pool(tmp_path: Path, fake_time: Fa
 
 
 def test_a_clock_that_was_set_back_does_not_hold_requests(tmp_path: Path, fake_time: FakeTime) -> None:
-    limiter = Limiter(tmp_path / "limits.sqlite", "venue", {"weight": Limit(100, 60)})
+    limiter = Limiter(File(tmp_path / "limits.sqlite"), "venue", {"weight": Limit(100, 60)})
     limiter.spend({"weight": 97})
     limiter.pause(1000, "banned")
     fake_time.now -= 3600
@@ -148,12 +148,12 @@ def test_a_clock_that_was_set_back_does_not_hold_requests(tmp_path: Path, fake_t
 def test_a_damaged_file_begins_anew(tmp_path: Path) -> None:
     file = tmp_path / "limits.sqlite"
     file.write_bytes(b"garbage" * 100)
-    assert Limiter(file, "venue", {"weight": Limit(100, 60)}).spend({"weight": 1}) == 0
+    assert Limiter(File(file), "venue", {"weight": Limit(100, 60)}).spend({"weight": 1}) == 0
 
 
 def test_a_file_with_damage_anywhere_ends_nothing(tmp_path: Path) -> None:
     file = tmp_path / "limits.sqlite"
-    limiter = Limiter(file, "venue", {"weight": Limit(100_000, 60)})
+    limiter = Limiter(File(file), "venue", {"weight": Limit(100_000, 60)})
     for _ in range(50):
         limiter.spend({"weight": 1})
     limiter.pause(10, "banned")
@@ -166,7 +166,7 @@ def test_a_file_with_damage_anywhere_ends_nothing(tmp_path: Path) -> None:
         for part in ("-wal", "-shm"):
             Path(f"{file}{part}").unlink(missing_ok=True)
         file.write_bytes(damaged)
-        limiter = Limiter(file, "venue", {"weight": Limit(100_000, 60)})
+        limiter = Limiter(File(file), "venue", {"weight": Limit(100_000, 60)})
         limiter.spend({"weight": 1})
         assert limiter.paused() is None or limiter.paused().seconds <= 31 * 86_400  # type: ignore[union-attr]
         limiter.close()
@@ -175,7 +175,7 @@ def test_a_file_with_damage_anywhere_ends_nothing(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     (tmp_path / "limits.sqlite").mkdir()
     with pytest.raises(ValueError, match=r"limits.sqlite can't be used .*: make it writable, or name another"):
-        Limiter(tmp_path / "limits.sqlite", "venue", {})
+        Limiter(File(tmp_path / "limits.sqlite"), "venue", {})
 
 
 def test_limits_of_venues_are_the_machines_and_not_a_homes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,7 +192,7 @@ def test_limits_of_venues_are_the_machines_and_not_a_homes(tmp_path: Path, monke
 def test_a_file_that_others_lock_is_named_with_what_mends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "LOCKED_SECONDS", 0.05)
     path = tmp_path / "limits.sqlite"
-    limiter = Limiter(path, "venue", {"weight": Limit(100, 1)})
+    limiter = Limiter(File(path), "venue", {"weight": Limit(100, 1)})
     stranger = sqlite3.connect(path, isolation_level=None)
     stranger.execute("BEGIN EXCLUSIVE")
     for use in (lambda: limiter.spend({"weight": 1}), lambda: limiter.pause(1, "")):

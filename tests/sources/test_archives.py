@@ -34,7 +34,7 @@ from pipelines.backfill import Planned, plan_part, with_archives
 from pipelines.client import Client
 from pipelines.clock import Clock
 from pipelines.errors import Rejected, Transient
-from pipelines.limits import Limiter
+from pipelines.limits import File, Limiter
 from pipelines.reading import Reading, Unreadable, read
 from pipelines.run import EmulatorInfo, Run
 from pipelines.settings import Settings
@@ -381,7 +381,7 @@ def test_a_contracts_life_is_from_its_earliest_stamp_to_its_end() -> None:
 
 def test_lists_and_files_are_at_two_hosts_and_at_no_third(tmp_path: Path) -> None:
     source = get_source("gate_archive")
-    limiter = Limiter(tmp_path / "limits.sqlite", "gate", source.limits, 1.0)
+    limiter = Limiter(File(tmp_path / "limits.sqlite"), "gate", source.limits, 1.0)
     client, elsewhere = (Client(source, url, limiter, Clock(NOW)) for url in (source.base_url, "http://127.0.0.1:9/gate"))
     assert (client.files_url, elsewhere.files_url) == ("https://download.gatedata.org", "http://127.0.0.1:9/gate")
     for url in ("https://api.gateio.ws/api", "https://download.gatedata.org/futures_usdt"):
