@@ -99,6 +99,10 @@ def attach(
         at = "" if snapshot is None else f", SNAPSHOT_VERSION {int(snapshot)}"
         db.execute(f"{here}{at})")
     except duckdb.Error as problem:
+        if "catalog version mismatch" in str(problem) and not read_only:  # one worker of a newer version brings it up to date
+            with locked(path, [], ["migration"], 600), explained():
+                db.execute(f"{here}, AUTOMATIC_MIGRATION)")
+            return
         if "creating a new DuckLake is explicitly disabled" in str(problem):
             raise WarehouseMismatch(_unpublished(path)) from None
         raise WarehouseMismatch(unusable(problem)) from None
@@ -285,6 +289,8 @@ def explained() -> Iterator[None]:
 def unusable(problem: Exception) -> str:
     """Why the lake can't be used, and what mends it, in one line without secrets."""
     reason = _redacted(str(problem).partition("\n")[0])
+    if "catalog version mismatch" in reason:
+        return f"the lake's catalog ({VARIABLE}) is of another version: `perps run` of the newest perplake brings it up to date"
     if re.search("http|s3|timeout|could not establish", reason, re.IGNORECASE):
         return f"the lake's files can't be reached ({reason}): see `lake_data` and the AWS_… variables; `perps run` goes on"
     return _unreachable(problem)
