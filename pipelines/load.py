@@ -101,19 +101,19 @@ def load_sources(run: Run, sources: Sequence[Source], fetched: Mapping[str, Iter
     tasks: list[_Task] = []
     with warehouse.noting(run.settings.database) as connection:
         warehouse.prepare(connection, run.settings.market)
-        for source in sources:
-            for endpoint in source.tables:
-                ordered = sorted(pages[source.name, endpoint.name], key=in_order)
-                if endpoint.snapshot:  # of which each time of observation has rows of its own
-                    ordered.sort(key=attrgetter("observed_at"))
-                parts = [(part, _digest(endpoint, run.window, part)) for part in _parts(endpoint, ordered)]
-                of_endpoint = [_Task(source, endpoint, part, digest, ordered) for part, digest in parts]
-                loaded = _loaded(connection, source, endpoint) if of_endpoint else set()
-                new = [task for task in of_endpoint if task.digest not in loaded]
-                tasks += new
-                if not new:
-                    results[source.name].unchanged.append(endpoint.name)
-        with warehouse.transaction(connection):
+        with warehouse.transaction(connection):  # in a lake, each statement alone would ask for the newest snapshot
+            for source in sources:
+                for endpoint in source.tables:
+                    ordered = sorted(pages[source.name, endpoint.name], key=in_order)
+                    if endpoint.snapshot:  # of which each time of observation has rows of its own
+                        ordered.sort(key=attrgetter("observed_at"))
+                    parts = [(part, _digest(endpoint, run.window, part)) for part in _parts(endpoint, ordered)]
+                    of_endpoint = [_Task(source, endpoint, part, digest, ordered) for part, digest in parts]
+                    loaded = _loaded(connection, source, endpoint) if of_endpoint else set()
+                    new = [task for task in of_endpoint if task.digest not in loaded]
+                    tasks += new
+                    if not new:
+                        results[source.name].unchanged.append(endpoint.name)
             for task in tasks:
                 warehouse.mark_changed(connection, _changed_window(task, run.window))
     # The file stays open while dlt opens and closes it some ten times, which wrote a checkpoint each time.

@@ -432,7 +432,10 @@ def note_run(
     venues: list[str],
     source: str,
 ) -> None:
-    """Widen the warehouse's scope by a source of a run: the hull of all windows, all that was ever requested."""
+    """Widen the warehouse's scope by a source of a run: the hull of all windows, all that was ever requested.
+
+    The caller has begun a transaction.
+    """
     sql = "SELECT window_start, window_end, as_of, assets, venues, origin, coalesce(sources, []) FROM meta.scope"
     known = connection.execute(sql).fetchone()
     sources = [f"{source}:{venue}" for venue in venues]
@@ -443,9 +446,8 @@ def note_run(
         sources = [*sources, *known[6]]
     kind, is_proxy = origin.partition(";")[0], "proxy" in origin
     row = [market, kind, mode, start, end, now, sorted(assets), sorted(venues), is_proxy, sorted(set(sources))]
-    connection.execute("BEGIN; DELETE FROM meta.scope")
+    connection.execute("DELETE FROM meta.scope")
     connection.execute("INSERT INTO meta.scope VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
-    connection.execute("COMMIT")
 
 
 def note_outcome(

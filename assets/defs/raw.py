@@ -66,7 +66,7 @@ def load_tables(
     database = run.settings.database
     with warehouse.one_writer(database, [source.name for source in sources]):
         loaded = load_chosen(run, sources, {name: result.entries for name, result in fetched.items()})
-        with warehouse.connect(database, read_only=True) as connection:
+        with warehouse.connect(database, read_only=True) as connection, warehouse.transaction(connection):
             tables = [(source, e) for source in sources for e in source.tables if raw_key(source, e) in selected]
             content = {raw_key(*table): _content(connection, run, *table) for table in tables}
             rows = {raw_key(*table): _rows_by_day(connection, run, *table) for table in tables}

@@ -53,22 +53,23 @@ def load_chosen(run: Run, sources: Sequence[Source], fetched: Mapping[str, Itera
     settings = run.settings
     with warehouse.noting(settings.database) as connection:
         warehouse.prepare(connection, settings.market)
-        for source in sources:
-            if source.name not in settings.sources:
-                continue
-            parts = [source] if source.venue else run.chosen_sources()[0]
-            venues = [part.venue for part in parts if part.name == source.name]
-            if source_rows()[source.name].is_reference_only:
-                venues = []  # references have no expected coverage
-            warehouse.note_run(
-                connection,
-                settings.market,
-                run.origin,
-                settings.mode,
-                run.window,
-                run.clock.now(),
-                settings.assets,
-                venues,
-                source.name,
-            )
+        with warehouse.transaction(connection):
+            for source in sources:
+                if source.name not in settings.sources:
+                    continue
+                parts = [source] if source.venue else run.chosen_sources()[0]
+                venues = [part.venue for part in parts if part.name == source.name]
+                if source_rows()[source.name].is_reference_only:
+                    venues = []  # references have no expected coverage
+                warehouse.note_run(
+                    connection,
+                    settings.market,
+                    run.origin,
+                    settings.mode,
+                    run.window,
+                    run.clock.now(),
+                    settings.assets,
+                    venues,
+                    source.name,
+                )
     return load_sources(run, sources, fetched)
