@@ -2,10 +2,11 @@
 
     landing (S3) ──► N processes, each loads overlapping windows of sources in turn ──► raw tables = those of a file
 
-Each worker loads `loads` windows, of another source each time, so that several want the same raw tables at once. One worker is
-killed (SIGKILL) every `kill_every` seconds, and another goes on in its place. PostgreSQL is stopped as by a crash after a sixth
-of the loads and started `outage` seconds later, S3 after half of them. A load that fails is tried again. At the end every raw
-table has to have the rows of a file into which all of landing was loaded once, and no lock may be held.
+Each worker loads `loads` windows, of another source each time, and there are as many sources as workers: several want the same
+raw tables at once. One worker is killed (SIGKILL) every `kill_every` seconds, and another goes on in its place. PostgreSQL is
+stopped as by a crash after a sixth of the loads and started `outage` seconds later, S3 after half of them. A load that fails is
+tried again. At the end every raw table has to have the rows of a file into which all of landing was loaded once, and no lock
+may be held.
 
 Alone: `python -m infra.bench.workers measure --workers 8 --loads 20`.
 """
@@ -41,22 +42,22 @@ app = typer.Typer(add_completion=False)
 
 
 @app.command()
-def work(number: int, loads: int, home: Path) -> None:
-    """One worker: the loads that its log lacks, each tried until it succeeds."""
+def work(number: int, workers: int, loads: int, home: Path) -> None:
+    """One worker: the loads that its log lacks, each tried until it succeeds; the last one is of all days of a source."""
     from assets.runtime.job import from_landing
     from assets.runtime.stages import load_chosen
     from pipelines import warehouse
     from pipelines.settings import Settings
     from pipelines.sources import get_source
 
-    log = home / f"worker-{number}.txt"
+    log, venues = home / f"worker-{number}.txt", VENUES[:workers]
     for at in range(len(log.read_text().splitlines()) if log.exists() else 0, loads):
-        first = at % DAYS
-        last = min(DAYS - 1, first + (at + number) % 4)
+        first = at % DAYS if at < loads - 1 else 0
+        last = min(DAYS - 1, first + (at + number) % 4) if at < loads - 1 else DAYS - 1
         settings = Settings(
             home=home,
             mode="replay",
-            venues=[VENUES[(number + at) % len(VENUES)]],
+            venues=[venues[(number + (at if at < loads - 1 else 0)) % len(venues)]],
             first=FIRST + timedelta(days=first),
             last=FIRST + timedelta(days=last),
         )
@@ -89,7 +90,7 @@ def measure(
         folder.chmod(0o755)  # PostgreSQL may run as another user
         with servers(folder / "servers") as running:
             os.environ.update(running.environment)
-            _perps("fetch", "--venues", ",".join(VENUES), *WINDOW, home=folder / "lake")
+            _perps("fetch", "--venues", ",".join(VENUES[:workers]), *WINDOW, home=folder / "lake")
             _perps("load", "--mode", "replay", home=folder / "file", profile="file")
             seconds, kills, failed = _load(running, folder / "lake", workers, loads, kill_every, outage)
             taken = [line.split() for log in (folder / "lake").glob("worker-*.txt") for line in log.read_text().splitlines()]
@@ -120,7 +121,7 @@ def _load(running: Servers, home: Path, workers: int, loads: int, kill_every: fl
     """Run the workers to their end; the seconds, the kills, and whether a worker failed or nothing moved for ten minutes."""
 
     def start(number: int) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-m", "infra.bench.workers", "work", str(number), str(loads), str(home)])
+        return subprocess.Popen([sys.executable, "-m", "infra.bench.workers", "work", *map(str, (number, workers, loads, home))])
 
     def done() -> int:
         return sum(len(log.read_text().splitlines()) for log in home.glob("worker-*.txt"))
