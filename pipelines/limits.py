@@ -1,5 +1,5 @@
 """Rate limits and pauses shared by all processes on the machine: one SQLite file with the weight spent lately and the pauses. All
-machines of a lake share them, in the catalog's database.
+machines of a lake share them, in the catalog's database (`pipelines.shared_limits`).
 
 Both belong to a pool: what a venue counts together, mostly a host, sometimes several (`Source.pool`); a refused region is of one
 host. A venue counts in windows whose edges are unknown, and a request arrives later than it was sent. So 97 % of the documented
@@ -16,15 +16,12 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from pipelines import ducklake
-from pipelines.errors import WarehouseMismatch
 from pipelines.locks import moment
 from pipelines.source import Limit
 
@@ -38,7 +35,7 @@ LOCKED_SECONDS = 10.0
 SLOT = 0.05
 
 #: In the SQL of SQLite and PostgreSQL.
-_TABLES = (
+TABLES = (
     "CREATE TABLE IF NOT EXISTS spent (name TEXT, slot BIGINT, weight DOUBLE PRECISION, PRIMARY KEY (name, slot))",
     "CREATE TABLE IF NOT EXISTS pauses"
     " (pool TEXT PRIMARY KEY, since DOUBLE PRECISION, until DOUBLE PRECISION, problem TEXT, remedy TEXT)",
@@ -50,9 +47,6 @@ _PAUSE = (
     )
 )
 _SPENT = "SELECT coalesce(sum(weight), 0) FROM spent WHERE name = ?"
-
-#: The first of the two numbers of an advisory lock of limits.
-_LOCK = zlib.crc32(b"perplake limits") >> 1
 
 Rows = list[tuple[Any, ...]]
 
@@ -191,66 +185,13 @@ class File:
         self._db.close()
 
 
-class Shared:
-    """The database of a lake's catalog, for all machines that ask venues from one `address`, with its clock."""
-
-    def __init__(self, address: str) -> None:
-        self._address = address
-        self._connection: Any = None
-
-    @contextmanager
-    def transaction(self, pool: str) -> Iterator[float]:
-        try:
-            with ducklake.reachable(), self._transaction(pool) as now:
-                yield now
-        except WarehouseMismatch as problem:
-            self.close()
-            raise OSError(str(problem)) from None
-
-    @contextmanager
-    def _transaction(self, pool: str) -> Iterator[float]:
-        if self._connection is None:
-            self._connection = ducklake.connected()
-            self._make_tables()
-        key = zlib.crc32(f"{self._address} {pool}".encode()) >> 1
-        locked = f"(SELECT pg_advisory_xact_lock({_LOCK}, {key})) AS locked"
-        yield self.rows(f"SELECT extract(epoch FROM clock_timestamp())::FLOAT8 FROM {locked}")[0][0]
-        self._connection.commit()
-
-    def _make_tables(self) -> None:
-        """In a schema of the address's own. Locked: PostgreSQL lets two who make the same schema at once fail."""
-        schema = '"{}"'.format(f"perplake_limits {self._address}".rstrip().replace('"', '""'))
-        for statement in (
-            f"SELECT pg_advisory_xact_lock({_LOCK}, 0)",
-            f"CREATE SCHEMA IF NOT EXISTS {schema}",
-            f"SET search_path = {schema}",
-            "SET synchronous_commit = off",  # what is lost in a power cut is the weight of the last moment
-            *_TABLES,
-        ):
-            self.rows(statement)
-        self._connection.commit()
-
-    def rows(self, sql: str, values: Sequence[object] = ()) -> Rows:
-        parts = sql.split("?")
-        numbered = "".join(f"{part}${n}" for n, part in enumerate(parts[:-1], 1)) + parts[-1]
-        with self._connection.cursor() as cursor:
-            cursor.execute(numbered, values or None)
-            return list(cursor.fetchall()) if cursor.description else []
-
-    def close(self) -> None:
-        if self._connection is not None:
-            with suppress(Exception):
-                self._connection.close()
-            self._connection = None
-
-
 def _open(path: Path) -> sqlite3.Connection:
     """The file, with its tables. Raises `sqlite3.DatabaseError` where it is damaged."""
     db = sqlite3.connect(path, timeout=LOCKED_SECONDS, isolation_level=None)
     try:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = OFF")  # what is lost in a power cut is the weight of the last minutes
-        for statement in _TABLES:
+        for statement in TABLES:
             db.execute(f"{statement} WITHOUT ROWID")
         if db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",) or not _has_tables(db):
             raise sqlite3.DatabaseError("the file is damaged")
@@ -264,7 +205,7 @@ def _open(path: Path) -> sqlite3.Connection:
 def _has_tables(db: sqlite3.Connection) -> bool:
     """True if the tables are as they were made, in a file whose structure is whole."""
     made = sqlite3.connect(":memory:")
-    for statement in _TABLES:
+    for statement in TABLES:
         made.execute(statement)
     columns = "SELECT m.name, c.name FROM sqlite_master m, pragma_table_info(m.name) c ORDER BY 1, c.cid"
     same = db.execute(columns).fetchall() == made.execute(columns).fetchall()

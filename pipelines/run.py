@@ -20,10 +20,11 @@ from pipelines.client import Client
 from pipelines.clock import Clock
 from pipelines.errors import VenueError
 from pipelines.landing import Entry, Landing
-from pipelines.limits import File, Limiter, Shared, Store
+from pipelines.limits import File, Limiter, Store
 from pipelines.registry import closed_at, source_rows
 from pipelines.series_files import read_series
 from pipelines.settings import Settings
+from pipelines.shared_limits import Shared
 from pipelines.source import Endpoint, Source, Stream
 from pipelines.sources import get_source
 from pipelines.windows import DAY, HOUR, Window, to_datetime, to_ms

@@ -28,8 +28,9 @@ from infra.lake import BUCKET, PASSWORD, MissingServer, Servers, servers
 from perplake.published import published_copy, question, reading
 from pipelines import ducklake, warehouse
 from pipelines.errors import WarehouseMismatch
-from pipelines.limits import Limiter, Shared
+from pipelines.limits import Limiter
 from pipelines.settings import Settings
+from pipelines.shared_limits import Shared
 from pipelines.source import Limit
 from tests.whole import SMALL, WHOLE, Finished, Reference, checksums, different, marts, perps, published
 
