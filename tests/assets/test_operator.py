@@ -370,7 +370,7 @@ def test_the_ui_answers_to_known_hosts_alone(host: str, origin: str, answer: int
 def test_the_documentation_answers_to_known_hosts_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     apps: list[Any] = []
     monkeypatch.setattr(subprocess, "run", lambda *args, **options: SimpleNamespace(returncode=0))
-    monkeypatch.setattr("uvicorn.run", lambda app, **options: apps.append((app, options["host"])))
+    monkeypatch.setattr("uvicorn.Server.run", lambda server: apps.append((server.config.app, server.config.host)))
     serve.docs(port=0)
     [(app, host)] = apps
     assert isinstance(app, KnownHosts) and host == "127.0.0.1"
