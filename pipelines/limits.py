@@ -64,8 +64,8 @@ class Store(Protocol):
     """Where weights and pauses are. Raises `OSError` with a remedy where it can't be used: nothing may be sent uncounted."""
 
     @contextmanager
-    def transaction(self, pool: str) -> Iterator[float]:
-        """Read and write as the only one who does so of a pool; the time, in seconds."""
+    def transaction(self, pool: str, alone: bool = True) -> Iterator[float]:
+        """Read and write as the only one who does so of a pool, or with `alone` false only read; the time, in seconds."""
         ...
 
     def rows(self, sql: str, values: Sequence[object] = ()) -> Rows:
@@ -127,7 +127,7 @@ class Limiter:
     def spent(self, name: str) -> float:
         """The weight that was counted in the last window of a limit, by all processes on the machine."""
         key, _, window = self._limits[name]
-        with self._store.transaction(self._pool) as now:
+        with self._store.transaction(self._pool, alone=False) as now:
             return float(self._store.rows(f"{_SPENT} AND slot >= ?", (key, int((now - window) / SLOT)))[0][0])
 
     def pause(self, seconds: float, problem: str, remedy: str = "", of_host: bool = False) -> None:
@@ -137,7 +137,7 @@ class Limiter:
 
     def paused(self) -> Pause | None:
         """What is left of the pause of the pool or of the host, the longer one."""
-        with self._store.transaction(self._pool) as now:
+        with self._store.transaction(self._pool, alone=False) as now:
             return self._pause(now)
 
     def _pause(self, now: float) -> Pause | None:
@@ -169,10 +169,10 @@ class File:
                 self._db = _open(path)
 
     @contextmanager
-    def transaction(self, pool: str) -> Iterator[float]:
+    def transaction(self, pool: str, alone: bool = True) -> Iterator[float]:
         try:
             with self._db:
-                self._db.execute("BEGIN IMMEDIATE")
+                self._db.execute("BEGIN IMMEDIATE" if alone else "BEGIN")
                 yield self._clock()
         except sqlite3.Error as problem:
             remedy = f"end what locks it (`fuser {self._path}`), free room, or name another folder by PERPLAKE_STATE"

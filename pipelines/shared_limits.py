@@ -27,22 +27,22 @@ class Shared:
         self._connection: Any = None
 
     @contextmanager
-    def transaction(self, pool: str) -> Iterator[float]:
+    def transaction(self, pool: str, alone: bool = True) -> Iterator[float]:
         try:
-            with ducklake.reachable(), self._transaction(pool) as now:
+            with ducklake.reachable(), self._transaction(pool, alone) as now:
                 yield now
         except WarehouseMismatch as problem:
             self.close()
             raise OSError(str(problem)) from None
 
     @contextmanager
-    def _transaction(self, pool: str) -> Iterator[float]:
+    def _transaction(self, pool: str, alone: bool) -> Iterator[float]:
         if self._connection is None:
             self._connection = ducklake.connected()
             self._make_tables()
         key = zlib.crc32(f"{self._address} {pool}".encode()) >> 1
-        locked = f"(SELECT pg_advisory_xact_lock({_LOCK}, {key})) AS locked"
-        yield self.rows(f"SELECT extract(epoch FROM clock_timestamp())::FLOAT8 FROM {locked}")[0][0]
+        locked = f" FROM (SELECT pg_advisory_xact_lock({_LOCK}, {key})) AS locked" if alone else ""
+        yield self.rows(f"SELECT extract(epoch FROM clock_timestamp())::FLOAT8{locked}")[0][0]
         self._connection.commit()
 
     def _make_tables(self) -> None:
