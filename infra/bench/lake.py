@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Annotated
 import typer
 
 from infra.compare import differences
-from infra.lake import servers
+from infra.lake import servers, temporary
 
 
 def timed(arguments: list[str], home: Path, more: Mapping[str, str] = {}) -> float:
@@ -39,9 +38,7 @@ def main(
 ) -> None:
     """Run a job on a file and on a lake, each from nothing; exit status 1 where a mart differs."""
     seconds: dict[str, list[float]] = {"file": [], "lake": []}
-    with tempfile.TemporaryDirectory(prefix="perplake-lake-", ignore_cleanup_errors=True) as temporary:
-        folder = Path(temporary)
-        folder.chmod(0o755)  # PostgreSQL may run as another user
+    with temporary() as folder:
         for number in range(rounds):
             own = folder / str(number)
             with servers(own / "servers") as running:

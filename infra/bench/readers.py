@@ -12,19 +12,17 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import tempfile
 import threading
 import time
 from collections import defaultdict
 from datetime import date, timedelta
 from multiprocessing.synchronize import Event
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from infra.bench.lake import timed
-from infra.lake import servers
+from infra.lake import servers, temporary
 
 FIRST = date(2025, 6, 1)
 TABLES = ("daily_assets", "daily_venues", "regime_labels", "fct_candles", "coverage_daily")
@@ -68,41 +66,35 @@ def main(
     runs: Annotated[int, typer.Option(help="runs, one a day of data")] = 6,
 ) -> None:
     """Read while runs publish; exit status 1 where a reader was refused or saw two publications at once."""
-    with tempfile.TemporaryDirectory(prefix="perplake-readers-", ignore_cleanup_errors=True) as temporary:
-        folder = Path(temporary)
-        folder.chmod(0o755)  # PostgreSQL may run as another user
-        with servers(folder / "servers") as running:
-            os.environ.update(running.environment)
-            context = multiprocessing.get_context("spawn")
-            stop, answers = context.Event(), context.Queue()
-            own = [
-                context.Process(target=read, args=(str(folder / "home"), THREADS, stop, answers))
-                for _ in range(readers // THREADS)
-            ]
-            began = time.monotonic()
-            for number in range(runs + 1):
-                day = f"{FIRST + timedelta(days=number)}"
-                seconds = timed(
-                    ["--from", day, "--to", day, "--as-of", f"{FIRST + timedelta(days=20)}T00:00:00Z"], folder / "home"
-                )
-                if not number:
-                    began = time.monotonic()
-                    for process in own:
-                        process.start()
-                else:
-                    typer.echo(f"run {number} took {seconds:.0f} s")
-            taken = time.monotonic() - began
-            stop.set()
-            found: dict[str, set[Any]] = defaultdict(set)
-            asked, refused = 0, []
-            for _ in own:
-                by_run, count, problems = answers.get()
-                asked += count
-                refused += problems
-                for run, rows in by_run.items():
-                    found[run] |= rows
-            for process in own:
-                process.join()
+    with temporary() as folder, servers(folder / "servers") as running:
+        os.environ.update(running.environment)
+        context = multiprocessing.get_context("spawn")
+        stop, answers = context.Event(), context.Queue()
+        own = [
+            context.Process(target=read, args=(str(folder / "home"), THREADS, stop, answers)) for _ in range(readers // THREADS)
+        ]
+        began = time.monotonic()
+        for number in range(runs + 1):
+            day = f"{FIRST + timedelta(days=number)}"
+            seconds = timed(["--from", day, "--to", day, "--as-of", f"{FIRST + timedelta(days=20)}T00:00:00Z"], folder / "home")
+            if not number:
+                began = time.monotonic()
+                for process in own:
+                    process.start()
+            else:
+                typer.echo(f"run {number} took {seconds:.0f} s")
+        taken = time.monotonic() - began
+        stop.set()
+        found: dict[str, set[Any]] = defaultdict(set)
+        asked, refused = 0, []
+        for _ in own:
+            by_run, count, problems = answers.get()
+            asked += count
+            refused += problems
+            for run, rows in by_run.items():
+                found[run] |= rows
+        for process in own:
+            process.join()
     mixed = sum(len(rows) > 1 for rows in found.values())
     typer.echo(
         f"{len(own) * THREADS} readers asked {asked:,} times in {taken / 60:.1f} minutes of {runs} runs: "

@@ -17,7 +17,6 @@ import os
 import random
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -29,7 +28,7 @@ import duckdb
 import typer
 
 from infra.compare import checksum, columns
-from infra.lake import Servers, servers
+from infra.lake import Servers, servers, temporary
 from pipelines import ducklake
 from pipelines.meta_tables import quoted
 
@@ -85,25 +84,22 @@ def measure(
     outage: Annotated[float, typer.Option(help="seconds for which a server is away")] = 30,
 ) -> None:
     """Load with all workers, and compare with a file. Exit status 1 where something differs or hangs."""
-    with tempfile.TemporaryDirectory(prefix="perplake-workers-", ignore_cleanup_errors=True) as temporary:
-        folder = Path(temporary)
-        folder.chmod(0o755)  # PostgreSQL may run as another user
-        with servers(folder / "servers") as running:
-            os.environ.update(running.environment)
-            _perps("fetch", "--venues", ",".join(VENUES[:workers]), *WINDOW, home=folder / "lake")
-            _perps("load", "--mode", "replay", home=folder / "file", profile="file")
-            seconds, kills, failed = _load(running, folder / "lake", workers, loads, kill_every, outage)
-            taken = [line.split() for log in (folder / "lake").glob("worker-*.txt") for line in log.read_text().splitlines()]
-            took = sorted(float(line[0]) for line in taken)
-            typer.echo(
-                f"{len(taken)} of {workers * loads} loads by {workers} workers in {seconds:.0f} s, {kills} kills, "
-                f"PostgreSQL and S3 each away for {outage:g} s; a load took {median(took):.1f} s, the longest {took[-1]:.1f} s; "
-                f"{sum(int(line[1]) for line in taken)} were tried again"
-            )
-            wrong = _differing(folder / "file" / MARKET / "warehouse.duckdb", folder / "lake" / MARKET / "warehouse.lake")
-            with ducklake.connected(autocommit=True) as connection, connection.cursor() as cursor:
-                cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
-                ((locks,),) = cursor.fetchall()
+    with temporary() as folder, servers(folder / "servers") as running:
+        os.environ.update(running.environment)
+        _perps("fetch", "--venues", ",".join(VENUES[:workers]), *WINDOW, home=folder / "lake")
+        _perps("load", "--mode", "replay", home=folder / "file", profile="file")
+        seconds, kills, failed = _load(running, folder / "lake", workers, loads, kill_every, outage)
+        taken = [line.split() for log in (folder / "lake").glob("worker-*.txt") for line in log.read_text().splitlines()]
+        took = sorted(float(line[0]) for line in taken)
+        typer.echo(
+            f"{len(taken)} of {workers * loads} loads by {workers} workers in {seconds:.0f} s, {kills} kills, "
+            f"PostgreSQL and S3 each away for {outage:g} s; a load took {median(took):.1f} s, the longest {took[-1]:.1f} s; "
+            f"{sum(int(line[1]) for line in taken)} were tried again"
+        )
+        wrong = _differing(folder / "file" / MARKET / "warehouse.duckdb", folder / "lake" / MARKET / "warehouse.lake")
+        with ducklake.connected(autocommit=True) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
+            ((locks,),) = cursor.fetchall()
     typer.echo("\n".join(wrong) or "every raw table has the rows of a file that was loaded once")
     typer.echo(f"{locks} locks are held")
     raise typer.Exit(bool(wrong or locks or failed or len(taken) < workers * loads))

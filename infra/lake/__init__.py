@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -31,6 +32,15 @@ PASSWORD = "loopback"  # pragma: allowlist secret
 
 class MissingServer(Exception):
     """A server's programs are not installed."""
+
+
+@contextmanager
+def temporary() -> Iterator[Path]:
+    """A folder that servers can be in, for as long as the block runs."""
+    with tempfile.TemporaryDirectory(prefix="perplake-lake-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # PostgreSQL may run as another user
+        yield folder
 
 
 @dataclass(frozen=True)

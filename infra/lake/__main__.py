@@ -7,7 +7,6 @@ import os
 import shlex
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from infra.lake import MissingServer, servers
+from infra.lake import MissingServer, servers, temporary
 
 
 def main(
@@ -24,9 +23,8 @@ def main(
     stay: Annotated[bool, typer.Option("--stay", help="let the servers run after the job, until Ctrl-C")] = False,
 ) -> None:
     """Start PostgreSQL and an S3 server on loopback, and run the main job with its warehouse and landing there."""
-    with tempfile.TemporaryDirectory(prefix="perplake-lake-", ignore_cleanup_errors=True) as temporary:
-        where = folder or Path(temporary)
-        Path(temporary).chmod(0o755)  # PostgreSQL may run as another user
+    with temporary() as own:
+        where = folder or own
         try:
             with servers(where) as running:
                 mine = {**running.environment, "PERPLAKE_HOME": str(where.resolve() / "home")}
