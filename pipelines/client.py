@@ -229,7 +229,8 @@ class Client:
                 if slot:
                     await slot.acquire()
                 try:
-                    self._raise_if_stopped()
+                    if self._problem:
+                        raise self._problem.with_traceback(None)
                     check()
                     seconds = self.limiter.spend(weights)
                 except BaseException:
@@ -240,6 +241,7 @@ class Client:
                     return
                 if slot:
                     slot.release()
+                self._raise_if_blocked(seconds)
                 if seconds > SILENT_FOR and not self._told_to_wait:
                     self._told_to_wait = True
                     pool = self.source.limit_pool
@@ -247,10 +249,9 @@ class Client:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._stopped.wait(), seconds)
 
-    def _raise_if_stopped(self) -> None:
-        if self._problem:
-            raise self._problem.with_traceback(None)
-        if (pause := self.limiter.paused()) and pause.seconds > LONGEST_WAIT:
+    def _raise_if_blocked(self, seconds: float) -> None:
+        """Raise `Blocked` where the wait of so many seconds is a pause that is too long to wait for."""
+        if seconds > LONGEST_WAIT and (pause := self.limiter.paused()) and pause.seconds > LONGEST_WAIT:
             until = iso(int((time.time() + pause.seconds) * 1000))
             raise Blocked(
                 self.source.name, "", f"nothing is sent to {self.source.limit_pool} until {until}: {pause.problem}", pause.remedy
@@ -297,7 +298,7 @@ class Client:
         if len(names) == 1 and (limit is not None or used is not None):
             [name] = names
             if name not in self.usage or (used or 0) >= (self.usage[name].used or 0):
-                self.usage[name] = Usage(limit, used, self.limiter.spent(name))
+                self.usage[name] = Usage(limit, used, self.limiter.counted[name])
 
     def _check_answers(self, request: Request, endpoint: Endpoint, page: Page) -> None:
         """Count the rows outside the window. Raise `Transient` where none lies inside, or rows are of another instrument."""

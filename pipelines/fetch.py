@@ -774,18 +774,18 @@ class _Chain:
     def add_rows(self, rows: Sequence[Any]) -> None:
         if self.has_expected_rows:
             assert self.endpoint.time and self.planned.window
-            window, before = self.planned.window, len(self.times)
-            times = {int(time) for time in map(attrgetter(self.endpoint.time), rows)}
-            self.times.update(time for time in times if time in window)
+            window, had = self.planned.window, len(self.times)
+            times = set(map(int, map(attrgetter(self.endpoint.time), rows)))
+            inside = times if times and min(times) in window and max(times) in window else {t for t in times if t in window}
+            self.times |= inside
             if not self._step:
-                self._before = sorted({*self._before, *(time for time in times if window.start - DAY <= time < window.start)})[
-                    -NEIGHBOURS:
-                ]
-                self._after = sorted({*self._after, *(time for time in times if window.end <= time < window.end + DAY)})[
-                    :NEIGHBOURS
-                ]
+                outside = times - inside
+                before = (time for time in outside if window.start - DAY <= time < window.start)
+                self._before = sorted({*self._before, *before})[-NEIGHBOURS:]
+                after = (time for time in outside if window.end <= time < window.end + DAY)
+                self._after = sorted({*self._after, *after})[:NEIGHBOURS]
             if self._repeated:
-                self._lost = max(0, self._lost - (len(self.times) - before))
+                self._lost = max(0, self._lost - (len(self.times) - had))
 
     def add_incomplete(self, entry: Entry) -> None:
         self.incomplete.append(entry)
@@ -919,14 +919,16 @@ class _Chain:
         window, bar = self.planned.window, self.endpoint.bar
         if not self.times or not window:
             return None
+        start = -(-window.start // bar) * bar if bar else window.start
+        end = min(window.end, now // bar * bar) if bar else window.end
+        if bar and self.times.issuperset(range(start, end, bar)):
+            return None
         times = [*self._before, *sorted(self.times), *self._after]
         gaps = [after - before for before, after in pairwise(times)]
         every = self.endpoint.every
         most = bar or (every + 60_000 if every else _longest_usual(gaps))
         unusual = set() if self._step else _unusual(gaps)
         step = bar or every or max((gap for n, gap in enumerate(gaps) if gap <= most and n not in unusual), default=8 * HOUR)
-        start = -(-window.start // bar) * bar if bar else window.start
-        end = min(window.end, now // bar * bar) if bar else window.end
         late = step if window.end + settle > now else 0
         ways = [Window(times[n] + (bar or 1), times[n + 1]) for n, gap in enumerate(gaps) if gap > most or n in unusual]
         holes = [Window(max(way.start, start), min(way.end, end)) for way in ways if way.meets(window)]

@@ -46,7 +46,9 @@ _PAUSE = (
         ", ".join(f"{name} = excluded.{name}" for name in ("since", "until", "problem", "remedy"))
     )
 )
-_SPENT = "SELECT coalesce(sum(weight), 0) FROM spent WHERE name = ?"
+_LATELY = "FROM spent WHERE name = ? AND slot BETWEEN ? AND ?"
+#: Weight that counts no more is deleted at most once in so many seconds.
+DELETED_EVERY = 1.0
 
 Rows = list[tuple[Any, ...]]
 
@@ -87,6 +89,9 @@ class Limiter:
             name: (f"{pool}.{name}", max(1, int(limit.weight * scale * SHARE)), limit.seconds + SLACK_MS / 1000)
             for name, limit in limits.items()
         }
+        #: By limit: the weight of its last window, by all processes, when this one last sent.
+        self.counted = dict.fromkeys(limits, 0.0)
+        self._deleted = 0.0
 
     async def acquire(self, weights: Mapping[str, int]) -> None:
         """Wait until a request may be sent, and count it."""
@@ -101,34 +106,43 @@ class Limiter:
         with self._store.transaction(self._pool) as now:
             if pause := self._pause(now):
                 return pause.seconds
-            wait = max((self._wait(*self._limits[name], weight, now) for name, weight in weights.items()), default=0.0)
+            self._delete(now)
+            spent = {name: self._spent(name, now) for name in weights}
+            wait = max((self._wait(name, spent[name], weight, now) for name, weight in weights.items()), default=0.0)
             if not wait:
                 slot = int(now / SLOT)
                 for name, weight in weights.items():
                     key, allowed, _ = self._limits[name]
                     self._store.rows(_SPEND, (key, slot, float(min(weight, allowed))))
+                    self.counted[name] = spent[name] + min(weight, allowed)
             return wait
 
-    def _wait(self, key: str, allowed: int, window: float, weight: float, now: float) -> float:
+    def _slots(self, name: str, now: float) -> tuple[str, int, int]:
+        """A limit's key, and its first and last slot that count. Slots of the future are of a clock that was set back since."""
+        key, _, window = self._limits[name]
+        return key, int((now - window) / SLOT) - 1, int((now + SLACK_MS / 1000) / SLOT)
+
+    def _spent(self, name: str, now: float) -> float:
+        return float(self._store.rows(f"SELECT coalesce(sum(weight), 0) {_LATELY}", self._slots(name, now))[0][0])
+
+    def _wait(self, name: str, spent: float, weight: float, now: float) -> float:
         """The seconds until so much weight can be spent; 0 if it can be now."""
-        oldest, newest = int((now - window) / SLOT) - 1, int((now + SLACK_MS / 1000) / SLOT)
-        # Slots of the future are of a clock that was set back since.
-        self._store.rows("DELETE FROM spent WHERE name = ? AND (slot < ? OR slot > ?)", (key, oldest, newest))
-        ((spent,),) = self._store.rows(_SPENT, (key,))
+        _, allowed, window = self._limits[name]
         over = spent + min(weight, allowed) - allowed
         if over <= 0:
             return 0.0
-        for slot, freed in self._store.rows("SELECT slot, weight FROM spent WHERE name = ? ORDER BY slot", (key,)):
+        for slot, freed in self._store.rows(f"SELECT slot, weight {_LATELY} ORDER BY slot", self._slots(name, now)):
             over -= freed
             if over <= 0:
                 return float(max(SLOT, (slot + 2) * SLOT + window - now))
         return window
 
-    def spent(self, name: str) -> float:
-        """The weight that was counted in the last window of a limit, by all processes on the machine."""
-        key, _, window = self._limits[name]
-        with self._store.transaction(self._pool, alone=False) as now:
-            return float(self._store.rows(f"{_SPENT} AND slot >= ?", (key, int((now - window) / SLOT)))[0][0])
+    def _delete(self, now: float) -> None:
+        """Delete the weight that counts no more."""
+        if abs(now - self._deleted) >= DELETED_EVERY:
+            self._deleted = now
+            for name in self._limits:
+                self._store.rows("DELETE FROM spent WHERE name = ? AND slot NOT BETWEEN ? AND ?", self._slots(name, now))
 
     def pause(self, seconds: float, problem: str, remedy: str = "", of_host: bool = False) -> None:
         """Send nothing to the pool, or to its host alone, for so long; a pause never shortens another."""

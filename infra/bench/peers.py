@@ -24,10 +24,12 @@ from dlt.sources.rest_api import rest_api_source
 from requests import Response  # noqa: TID251  (the type that dlt passes to a paginator)
 
 from infra.bench.market import START
+from pipelines.sources.binance_usdm import BARS
 from pipelines.windows import HOUR
 
 app = typer.Typer()
-PAGE = 1500
+#: Rows in a page, as perplake requests them: all contenders send the same requests.
+PAGE = BARS
 NUMBERS = ("open", "high", "low", "close", "volume", "quote_volume")
 
 
