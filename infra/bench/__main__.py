@@ -1,6 +1,7 @@
 """The benchmarks: speed as ratios, each measured within one run on one machine, printed as a Markdown table.
 
-    throughput  a million candles from the emulator to the raw table, compared with dlt's `rest_api` (by rate: it gets fewer rows)
+    throughput  a million candles from the emulator to the raw table, compared with dlt's `rest_api`, with ccxt, and with
+                freqtrade where `FREQTRADE` is its command (by rate: some get fewer rows)
     replay      landing to the raw table, compared with DuckDB's JSON reader on the same bytes
     archives    an archive's files to raw tables, compared with DuckDB on the same zipped CSVs
     limits      the share of the allowed rate that a limited backfill uses
@@ -75,14 +76,20 @@ def speed(folder: Path, quick: bool, rounds: int, parts: set[str]) -> Iterator[L
         if "throughput" not in parts:
             rate(folder, "ours", "backfill", url, HOURS, home)
         else:
-            ours, default, best = [], [], []
+            ours, default, best, by_ccxt, by_freqtrade = [], [], [], [], []
             for at in range(rounds):
                 ours.append(rate(folder, "ours", "backfill", url, HOURS, Path if at else home))
                 default.append(rate(folder, "peers", "rest-api", url, few, HOURS, Path))
                 best.append(rate(folder, "peers", "rest-api", url, some, HOURS, Path, "--best"))
+                by_ccxt.append(rate(folder, "peers", "ccxt-pages", url, HOURS, Path))
+                if "FREQTRADE" in os.environ:
+                    by_freqtrade.append(rate(folder, "peers", "freqtrade", url, some, HOURS, Path))
             task = f"{many * HOURS:,} candles from the emulator to the raw table"
             yield _rates(task, ours, "dlt `rest_api`, defaults", default, least=25)
-            yield _rates(task, ours, "dlt `rest_api`, parallel, Parquet", best, least=12)
+            yield _rates(task, ours, "dlt `rest_api`, parallel, Parquet", best, least=10)
+            yield _rates(task, ours, "ccxt, all pages into one frame", by_ccxt, least=3.5)
+            if by_freqtrade:
+                yield _rates(task, ours, "freqtrade `download-data`", by_freqtrade, least=10)
     if "replay" in parts:
         ours, reader = [], []
         for _ in range(rounds):

@@ -1,29 +1,37 @@
-"""The peers: dlt's `rest_api` source on the same candles, and DuckDB's JSON reader on the same landed bytes.
+"""The peers: dlt's `rest_api` source, ccxt and freqtrade on the same candles, DuckDB's JSON reader on the same landed bytes.
 
-Both are used as documented. They have less to do: they keep no raw bytes, neither merge nor deduplicate, and only append rows; a
-map names the columns and converts the numbers. Each prints rows and seconds as JSON; imports and a warm-up are not timed.
+They are used as documented. They have less to do: they keep no raw bytes, neither merge nor deduplicate, and only append rows.
+For dlt a map names the columns and converts the numbers; ccxt and freqtrade keep six columns of nine, and freqtrade reads pair
+after pair into files. Each prints rows and seconds as JSON; imports and a warm-up are not timed.
 
 Alone: `python -m infra.bench.peers rest-api URL INSTRUMENTS HOURS FOLDER --best`,
-`python -m infra.bench.peers json-reader HOME FOLDER`.
+`python -m infra.bench.peers ccxt-pages URL HOURS FOLDER`, `python -m infra.bench.peers json-reader HOME FOLDER`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import subprocess
 import time
 from collections.abc import Callable
+from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
 import dlt
 import duckdb
+import pandas as pd
+import pyarrow.parquet as pq
 import typer
 from dlt.sources.helpers.rest_client.paginators import BasePaginator
 from dlt.sources.rest_api import rest_api_source
 from requests import Response  # noqa: TID251  (the type that dlt passes to a paginator)
 
 from infra.bench.market import START
+from pipelines.sources import get_source
 from pipelines.sources.binance_usdm import BARS
 from pipelines.windows import HOUR
 
@@ -112,6 +120,92 @@ def rest_api(
 def _pipeline(folder: Path, name: str) -> Any:
     destination = dlt.destinations.duckdb(str(folder / f"{name}.duckdb"))
     return dlt.pipeline(pipeline_name=name, pipelines_dir=str(folder / "dlt"), destination=destination, dataset_name="raw")
+
+
+@app.command()
+def ccxt_pages(url: str, hours: int, folder: Path) -> None:
+    """ccxt's `fetch_ohlcv` of all instruments, as many at once as perplake sends, into a frame that DuckDB stores at once."""
+    rows, seconds = asyncio.run(_by_ccxt(url, hours, folder / "peer.duckdb"))
+    typer.echo(json.dumps({"rows": rows, "seconds": seconds}))
+
+
+async def _by_ccxt(url: str, hours: int, database: Path) -> tuple[int, float]:
+    import ccxt.async_support as ccxt
+
+    exchange: Any = ccxt.binanceusdm({"enableRateLimit": False, "options": {"fetchMarkets": {"types": ["linear"]}}})
+    exchange.has["fetchCurrencies"] = False  # it needs a key
+    own = "https://fapi.binance.com"
+    exchange.urls["api"] = {name: str(at).replace(own, f"{url}/binance") for name, at in exchange.urls["api"].items()}
+    slots, end = asyncio.Semaphore(get_source("binance_usdm").concurrency), START + hours * HOUR
+
+    async def candles(symbol: str) -> list[tuple[Any, ...]]:
+        found: list[tuple[Any, ...]] = []
+        start = START
+        while start < end:
+            async with slots:
+                page = await exchange.fetch_ohlcv(symbol, "1h", start, PAGE, {"until": end - 1})
+            if not page:
+                break
+            found += [(symbol, *row) for row in page]
+            start = page[-1][0] + HOUR
+        return found
+
+    try:
+        markets = await exchange.load_markets()
+        begun = time.perf_counter()
+        pages = await asyncio.gather(*map(candles, markets))
+        frame = pd.DataFrame(chain.from_iterable(pages), columns=["symbol", "open_time", *NUMBERS[:5]])
+        with duckdb.connect(str(database)) as connection:
+            connection.execute("CREATE SCHEMA raw; CREATE TABLE raw.candles AS FROM frame")
+        return len(frame), time.perf_counter() - begun
+    finally:
+        await exchange.close()
+
+
+@app.command()
+def freqtrade(url: str, instruments: int, hours: int, folder: Path) -> None:
+    """freqtrade's `download-data` into a file for each pair, from the first request to the last file by its own log.
+
+    It needs an environment of its own: `FREQTRADE` is its command.
+    """
+    api = {"fapiPublic": "fapi/v1", "fapiPublicV2": "fapi/v2", "fapiPublicV3": "fapi/v3", "fapiData": "futures/data"}
+    of_ccxt = {
+        "enableRateLimit": False,
+        "urls": {"api": {name: f"{url}/binance/{path}" for name, path in api.items()}},
+        "options": {"fetchMarkets": {"types": ["linear"]}, "fetchCurrencies": False},
+    }
+    prices = {"price_side": "same", "use_order_book": True, "order_book_top": 1}
+    config = {
+        "dry_run": True,
+        "stake_currency": "USDT",
+        "stake_amount": 10,
+        "max_open_trades": 1,
+        "trading_mode": "futures",
+        "margin_mode": "isolated",
+        "entry_pricing": prices,
+        "exit_pricing": prices,
+        "pairlists": [{"method": "StaticPairList"}],
+        "exchange": {
+            "name": "binance",
+            "only_from_ccxt": True,
+            "pair_whitelist": [f"C{i:03d}/USDT:USDT" for i in range(instruments)],
+            "ccxt_config": of_ccxt,
+            "ccxt_async_config": of_ccxt,
+        },
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "user" / "data").mkdir(parents=True)
+    seconds = f"{START // 1000}-{(START + hours * HOUR) // 1000}"
+    options = (
+        f"-c config.json --userdir user -d data -t 1h --candle-types futures --data-format-ohlcv parquet --timerange {seconds}"
+    )
+    command = [os.environ["FREQTRADE"], "download-data", *options.split()]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if "ownload" in line and line[:4].isdigit()]
+    begun, *_, ended = (datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f") for line in lines)
+    rows = sum(pq.read_metadata(file).num_rows for file in folder.glob("data/futures/*.parquet"))
+    typer.echo(json.dumps({"rows": rows, "seconds": (ended - begun).total_seconds()}))
 
 
 @app.command()
