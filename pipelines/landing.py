@@ -331,6 +331,10 @@ class Landing:
         paths = self.fs.ls(folder, detail=False) if self.fs.exists(folder) else []
         return sorted(str(path).rstrip("/").rsplit("/", 1)[-1] for path in paths)
 
+    def runs_since(self, first: str) -> list[str]:
+        """The ids of runs from this one, or this day (`20250101`), on: what came later is in no manifest before."""
+        return [run for run in self.runs() if run >= first]
+
     def collected(self, window: Window) -> Iterator[Entry]:
         """What the collector has put there on the days of a window, and on the day before and after."""
         first, last = (f"{to_datetime(at):%Y%m%d}" for at in (window.start - DAY, window.end + DAY))
@@ -417,7 +421,7 @@ class Landing:
 
     def _prune(self, before: str) -> int:
         used = self.used()
-        kept = [run for run in self.runs() if run >= before]
+        kept = self.runs_since(before)
         needed = {entry.sha256 for entry in self.iterate(kept)}
         # The bodies that a damaged line names are kept as well.
         needed |= {name.decode() for line in self.damage.values() for name in _HASH.findall(line)}

@@ -37,7 +37,7 @@ from pipelines.landing import AGAIN, Entry
 from pipelines.reading import Flaw, Unreadable, read
 from pipelines.run import Run
 from pipelines.source import Endpoint, Instrument, Source
-from pipelines.windows import DAY, HOUR, Window
+from pipelines.windows import DAY, HOUR, Window, to_datetime
 
 log = logging.getLogger("perplake.load")
 
@@ -144,7 +144,8 @@ def _note(connection: duckdb.DuckDBPyConnection, run: Run, source: Source, tasks
     rows = [_quarantine_row(e, Flaw(e.field, e.value, e.problem)) for e in unreadable]
     rows += [_quarantine_row(e, flaw) for e, flaw in result.flaws]
     read_pages = {(source.name, e.endpoint_name, e.page) for task in tasks for e in task.entries}
-    read_pages |= _mended(run, source, tasks, warehouse.quarantined(connection, source.name) - read_pages)
+    noted = {page: first for page, first in warehouse.quarantined(connection, source.name).items() if page not in read_pages}
+    read_pages |= _mended(run, source, tasks, noted)
     warehouse.note_quarantine(connection, read_pages, rows)
     quarantined = {e.endpoint_name for e in [*unreadable, *(e for e, _ in result.flaws)]}
     # What is in quarantine is loaded again once the parser is fixed, or a backup of landing has the page.
@@ -354,12 +355,18 @@ def arrow_tables(
         yield pa.concat_tables(pending)
 
 
-def _mended(run: Run, source: Source, tasks: Iterable[_Task], noted: set[tuple[str, str, str]]) -> set[tuple[str, str, str]]:
-    """Those of the noted pages (source, endpoint's name, page) whose request was answered again by pages of these tasks."""
+def _mended(
+    run: Run, source: Source, tasks: Iterable[_Task], noted: Mapping[tuple[str, str, str], str]
+) -> set[tuple[str, str, str]]:
+    """Those of the noted pages (source, endpoint's name, page) whose request was answered again by pages of these tasks.
+
+    With each page comes the first run that noted it: the manifests of runs before are not read.
+    """
     if not noted:
         return set()
     pages = {task.endpoint.name: task.all_entries for task in tasks}
-    earlier = (e for e in run.landing.iterate() if (source.name, e.endpoint_name, e.page) in noted)
+    runs = run.landing.runs_since(min(noted.values()))
+    earlier = (e for e in run.landing.iterate(runs) if (source.name, e.endpoint_name, e.page) in noted)
     return {
         (source.name, e.endpoint_name, e.page)
         for e in earlier
@@ -569,13 +576,17 @@ def _note_versions(connection: duckdb.DuckDBPyConnection, run: Run, source: Sour
 
 
 def _observations(run: Run, source: Source, endpoint: Endpoint, symbols: Collection[str], times: Sequence[int]) -> pa.Table:
-    """The rows of all pages in landing about these symbols at these times (milliseconds, in order)."""
+    """The rows of all pages in landing about these symbols at these times (milliseconds, in order).
+
+    No run has rows of a time after it, by its real clock: a daily run reads the manifests of the last days alone.
+    """
     found = [endpoint.schema.empty_table()]
     if not times:
         return found[0]
     assert endpoint.time
     read_already = set()
-    for entry in run.landing.iterate():
+    runs = run.landing.runs() if run.clock.frozen else run.landing.runs_since(f"{to_datetime(times[0] - DAY):%Y%m%d}")
+    for entry in run.landing.iterate(runs):
         if (entry.source, entry.endpoint_name, entry.market) != (source.name, endpoint.name, run.settings.market):
             continue
         start, end = entry.window or (times[0], times[-1] + 1)

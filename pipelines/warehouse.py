@@ -404,10 +404,10 @@ def scope(connection: duckdb.DuckDBPyConnection) -> str:
     return str(connection.execute("SELECT * FROM meta.scope").fetchall())
 
 
-def quarantined(connection: duckdb.DuckDBPyConnection, source: str) -> set[tuple[str, str, str]]:
-    """The pages of a source in quarantine: source, endpoint's name, page."""
-    sql = "SELECT DISTINCT source, dataset, page FROM meta.quarantine WHERE source = ?"
-    return set(connection.execute(sql, [source]).fetchall())
+def quarantined(connection: duckdb.DuckDBPyConnection, source: str) -> dict[tuple[str, str, str], str]:
+    """The pages of a source in quarantine (source, endpoint's name, page), each with the first run that has it there."""
+    sql = "SELECT source, dataset, page, min(run) FROM meta.quarantine WHERE source = ? GROUP BY ALL"
+    return {(name, dataset, page): run for name, dataset, page, run in connection.execute(sql, [source]).fetchall()}
 
 
 def note_quarantine(connection: duckdb.DuckDBPyConnection, pages: set[tuple[str, str, str]], rows: list[tuple[Any, ...]]) -> None:

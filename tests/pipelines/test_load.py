@@ -376,6 +376,21 @@ def test_corrections_have_every_observation_of_a_value_that_changed(tmp_path: Pa
     assert Observed(tmp_path / "same", [(1e-4, 2), (1e-4, 3)]).loaded([0], [1])[1:] == []
 
 
+def test_a_correction_reads_the_manifests_since_its_time_alone(tmp_path: Path) -> None:
+    """A damaged line is named when it is read: one of a run of long before is not, one of the correction's day is."""
+    pages = [land(begin(tmp_path), "funding_rates", rates(DAY_ONE, rate), observed_at=T0 + 9 * DAY) for rate in (1e-4, 2e-4)]
+    live = replace(begin(tmp_path), clock=Clock())
+    manifest = Path(live.landing.path) / "manifest"
+    for name in ("20201010T000000000000-abcdef", "20251010T000000000000-abcdef"):
+        (manifest / name).mkdir()
+        (manifest / name / "0001.jsonl").write_text("{")
+    for page in pages:
+        load(live, BINANCE, [page])
+    assert query(live, "SELECT count(DISTINCT value) FROM meta.versions WHERE field = 'funding_rate'") == [(2,)]
+    [damaged] = live.landing.damage
+    assert "20251010T" in damaged
+
+
 @examples(max_examples=8, deadline=None)
 @given(st.data())
 def test_corrections_depend_on_landing_and_not_on_the_order_of_loads(data: st.DataObject) -> None:
