@@ -255,7 +255,7 @@ class _SourceFetch:
         self, run: Run, source: Source, remembered: dict[str, Entry], progress: Progress, put: Put | None = None
     ) -> None:
         self.run, self.source, self.remembered, self.progress = run, source, remembered, progress
-        self._put = put or run.landing.put
+        self._put = put
         self.result = FetchResult(source.name)
         self._stopped = False
         #: Failed requests in a row: unanswered ones of the source (under ""), refused ones by endpoint.
@@ -636,7 +636,7 @@ class _SourceFetch:
                 next_request, problem = None, each
         last = next_request is None and problem is None
         entry = self._entry(endpoint, request, page, chain, last)
-        await asyncio.to_thread(self._put, entry, page.body)
+        await asyncio.to_thread(self._store, endpoint, entry, page)
         self.result.entries.append(entry)
         if entry.flaws and entry.window:
             chain.add_incomplete(entry)
@@ -651,6 +651,13 @@ class _SourceFetch:
         if problem:
             raise problem
         return next_request
+
+    def _store(self, endpoint: Endpoint, entry: Entry, page: Page) -> None:
+        if self._put:
+            self._put(entry, page.body)
+        else:
+            self.run.landing.put(entry, page.body)
+            self.run.decoded.give(endpoint, entry, page.rows)
 
     def _reread(self, endpoint: Endpoint, entry: Entry, chain: _Chain) -> Reading | None:
         """A remembered page; without its rows where nothing depends on them. None where it can't be read any more."""

@@ -34,6 +34,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 
 from pipelines import __version__, ducklake, records, warehouse
 from pipelines.landing import AGAIN, Entry
+from pipelines.page_tables import page_table
 from pipelines.reading import Flaw, Unreadable, read
 from pipelines.run import Run
 from pipelines.source import Endpoint, Instrument, Source
@@ -316,12 +317,8 @@ def arrow_tables(
     for entry in entries:
         result.pages += 1
         try:
-            body = run.landing.body(entry)
-            reading = read(endpoint, body)
-            rows = reading.rows
-            if entry.only:
-                rows = [row for row in rows if getattr(row, endpoint.key[0]) in entry.only]
-            table = _clip(endpoint, run.window, entry, page_table(endpoint, entry, rows))
+            whole, flaws, oldest = _page(run, endpoint, entry)
+            table = _clip(endpoint, run.window, entry, whole)
         except Exception as problem:  # no page may stop the load of the others, in this run or a later one
             result.unread.add((entry.endpoint_name, *_answer(entry)))
             unanswered = _unanswered(entry, all_entries or entries)
@@ -337,14 +334,14 @@ def arrow_tables(
             (result.lost if lost else result.quarantined).append(unread)
             log.error("%s %s: page %s is quarantined: %s", entry.source, entry.path_label, entry.page, reason)
             continue
-        result.bytes += len(body)
-        if endpoint.is_event and endpoint.time and reading.rows:
-            oldest, of_run = min(records.values(reading.rows, endpoint.time)), (endpoint.name, entry.run)
+        result.bytes += entry.size
+        if oldest is not None:
+            of_run = (endpoint.name, entry.run)
             result.oldest_event[of_run] = min(oldest, result.oldest_event.get(of_run, oldest))
-        if reading.flaws:
+        if flaws:
             result.unread.add((entry.endpoint_name, *_answer(entry)))
             if _unanswered(entry, [e for e in all_entries or entries if e.page != entry.page]):
-                result.flaws += [(entry, flaw) for flaw in reading.flaws]
+                result.flaws += [(entry, flaw) for flaw in flaws]
         if table.num_rows:
             pending.append(table)
             count += table.num_rows
@@ -353,6 +350,19 @@ def arrow_tables(
             pending, count = [], 0
     if pending:
         yield pa.concat_tables(pending)
+
+
+def _page(run: Run, endpoint: Endpoint, entry: Entry) -> tuple[pa.Table, list[Flaw], int | None]:
+    """A page's table, the flaws of rows that it lacks, and the time of the oldest event that it has, in milliseconds."""
+    is_timed = endpoint.is_event and endpoint.time
+    if (table := run.decoded.take(entry)) is not None:
+        return table, [], pc.min(table[endpoint.time]).as_py() if is_timed else None
+    reading = read(endpoint, run.landing.body(entry))
+    rows = reading.rows
+    if entry.only:
+        rows = [row for row in rows if getattr(row, endpoint.key[0]) in entry.only]
+    oldest = min(records.values(reading.rows, endpoint.time), default=None) if is_timed and endpoint.time else None
+    return page_table(endpoint, entry, rows), reading.flaws, oldest
 
 
 def _mended(
@@ -397,30 +407,6 @@ def _clip(endpoint: Endpoint, window: Window, entry: Entry, table: pa.Table) -> 
     if requested.start <= first and last < end:
         return table
     return table.filter(pc.and_(pc.greater_equal(time, requested.start), pc.less(time, end)))
-
-
-def page_table(endpoint: Endpoint, entry: Entry, rows: Sequence[Any]) -> pa.Table:
-    """A page's rows with its context, its hash, its run, its time of observation and its place, as the raw table has them."""
-    count = len(rows)
-    arrays = records.columns(endpoint.record, endpoint.schema, rows)
-    arrays += [pa.repeat(pa.scalar(entry.context[name], pa.string()), count) for name in endpoint.context]
-    if endpoint.numbered:
-        arrays.append(pa.array(_number_among_equals(endpoint, rows), pa.int64()))
-    arrays += [pa.repeat(pa.scalar(value, pa.string()), count) for value in (entry.page, entry.run)]
-    arrays.append(pa.repeat(pa.scalar(warehouse.naive(entry.observed_at), pa.timestamp("us")), count))
-    arrays.append(pa.repeat(pa.scalar(entry.place, pa.int64()), count))
-    return pa.Table.from_arrays(arrays, schema=endpoint.schema)
-
-
-def _number_among_equals(endpoint: Endpoint, rows: Sequence[Any]) -> list[int]:
-    """For each row, how many of the rows before it have the same key: a page has each event once, so equal rows are several."""
-    seen: Counter[tuple[Any, ...]] = Counter()
-    numbers = []
-    for row in rows:
-        key = tuple(getattr(row, name) for name in endpoint.key if name in endpoint.record.__struct_fields__)
-        numbers.append(seen[key])
-        seen[key] += 1
-    return numbers
 
 
 def latest(endpoint: Endpoint, table: pa.Table) -> pa.Table:

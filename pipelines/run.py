@@ -21,6 +21,7 @@ from pipelines.clock import Clock
 from pipelines.errors import VenueError
 from pipelines.landing import Entry, Landing
 from pipelines.limits import File, Limiter, Store
+from pipelines.page_tables import Decoded
 from pipelines.registry import closed_at, source_rows
 from pipelines.series_files import read_series
 from pipelines.settings import Settings
@@ -57,6 +58,8 @@ class Run:
     id: str
     landing: Landing
     started: int
+    #: Tables of the pages that this run has fetched, until they are loaded.
+    decoded: Decoded
     #: By source, why its key was refused in this run: a source of several venues has one key for all of them.
     refused: dict[str, VenueError] = field(default_factory=dict)
     #: By source and endpoint, the windows of each symbol that are had elsewhere (in its archive): nothing is requested of them.
@@ -70,7 +73,8 @@ class Run:
         landing = Landing(settings.landing_root, max_bytes=settings.landing_max_gb * 1e9)
         landing.run = run_id = _next_id(landing.runs(), datetime.now(UTC))
         landing.hold()
-        return cls(settings, window, clock, emulator, run_id, landing, clock.now())
+        decoded = Decoded(settings.memory_gb * 1e9 / 8)
+        return cls(settings, window, clock, emulator, run_id, landing, clock.now(), decoded)
 
     @cached_property
     def collected(self) -> Mapping[str, Sequence[Entry]]:

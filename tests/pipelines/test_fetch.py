@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from pipelines.clock import Clock
 from pipelines.errors import LandingFull
 from pipelines.fetch import FetchResult, _SourceFetch, fetch
 from pipelines.load import LoadResult, arrow_tables, load
+from pipelines.page_tables import Decoded
 from pipelines.records import BOOKKEEPING
 from pipelines.registry import source_rows
 from pipelines.run import EmulatorInfo, Run
@@ -98,6 +100,21 @@ def rows(run: Run, results: dict[str, FetchResult]) -> dict[str, set[str]]:
                 for table in arrow_tables(run, dataset, [entry], LoadResult(entry.source)):
                     by_table.setdefault(name, set()).update(map(str, table.drop_columns(list(BOOKKEEPING)).to_pylist()))
     return by_table
+
+
+def test_a_page_is_decoded_once_by_the_run_that_fetches_it(emulator: Served, tmp_path: Path) -> None:
+    """Its load has all rows without landing; what is not held any more is decoded from landing, to the same rows."""
+    run = begin(tmp_path, emulator)
+    results = fetched(run)
+    pages, hidden = (Path(run.landing.path) / name for name in ("pages", "hidden"))
+    pages.rename(hidden)
+    given = rows(run, results)
+    hidden.rename(pages)
+    assert given == rows(run, results) and len(given) > 10
+    bounded = replace(begin(tmp_path / "bounded", emulator), decoded=Decoded(1))
+    results = fetched(bounded)
+    held = [bounded.decoded.take(entry) is not None for result in results.values() for entry in result.entries]
+    assert held.count(True) == 1
 
 
 @pytest.fixture(scope="module")
