@@ -76,18 +76,20 @@ def speed(folder: Path, quick: bool, rounds: int, parts: set[str]) -> Iterator[L
         if "throughput" not in parts:
             rate(folder, "ours", "backfill", url, HOURS, home)
         else:
-            ours, default, best, by_ccxt, by_freqtrade = [], [], [], [], []
+            ours, default, best, by_ccxt, by_freqtrade, least = [], [], [], [], [], []
             for at in range(rounds):
                 ours.append(rate(folder, "ours", "backfill", url, HOURS, Path if at else home))
                 default.append(rate(folder, "peers", "rest-api", url, few, HOURS, Path))
                 best.append(rate(folder, "peers", "rest-api", url, some, HOURS, Path, "--best"))
                 by_ccxt.append(rate(folder, "peers", "ccxt-pages", url, HOURS, Path))
+                least.append(rate(folder, "peers", "least", url, many, HOURS, Path))
                 if "FREQTRADE" in os.environ:
                     by_freqtrade.append(rate(folder, "peers", "freqtrade", url, some, HOURS, Path))
             task = f"{many * HOURS:,} candles from the emulator to the raw table"
             yield _rates(task, ours, "dlt `rest_api`, defaults", default, least=25)
             yield _rates(task, ours, "dlt `rest_api`, parallel, Parquet", best, least=10)
             yield _rates(task, ours, "ccxt, all pages into one frame", by_ccxt, least=3.5)
+            yield _rates(task, ours, "requested, decoded and stored alone (the limit)", least, most=3)
             if by_freqtrade:
                 yield _rates(task, ours, "freqtrade `download-data`", by_freqtrade, least=10)
     if "replay" in parts:

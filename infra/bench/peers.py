@@ -1,8 +1,9 @@
-"""The peers: dlt's `rest_api` source, ccxt and freqtrade on the same candles, DuckDB's JSON reader on the same landed bytes.
+"""The peers: dlt's `rest_api` source, ccxt and freqtrade on the same candles, DuckDB's JSON reader on the same bytes.
 
 They are used as documented. They have less to do: they keep no raw bytes, neither merge nor deduplicate, and only append rows.
 For dlt a map names the columns and converts the numbers; ccxt and freqtrade keep six columns of nine, and freqtrade reads pair
-after pair into files. Each prints rows and seconds as JSON; imports and a warm-up are not timed.
+after pair into files. `least` is no peer but the limit: what a process of Python needs to request, decode and store. Each prints
+rows and seconds as JSON; imports and a warm-up are not timed.
 
 Alone: `python -m infra.bench.peers rest-api URL INSTRUMENTS HOURS FOLDER --best`,
 `python -m infra.bench.peers ccxt-pages URL HOURS FOLDER`, `python -m infra.bench.peers json-reader HOME FOLDER`.
@@ -21,9 +22,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
+import aiohttp
 import dlt
 import duckdb
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 from dlt.sources.helpers.rest_client.paginators import BasePaginator
@@ -31,6 +34,7 @@ from dlt.sources.rest_api import rest_api_source
 from requests import Response  # noqa: TID251  (the type that dlt passes to a paginator)
 
 from infra.bench.market import START
+from pipelines import records
 from pipelines.sources import get_source
 from pipelines.sources.binance_usdm import BARS
 from pipelines.windows import HOUR
@@ -160,6 +164,35 @@ async def _by_ccxt(url: str, hours: int, database: Path) -> tuple[int, float]:
         return len(frame), time.perf_counter() - begun
     finally:
         await exchange.close()
+
+
+@app.command()
+def least(url: str, instruments: int, hours: int, folder: Path) -> None:
+    """The limit of one process of Python: aiohttp, msgspec, Arrow and a statement of DuckDB; nothing is kept or checked."""
+    rows, seconds = asyncio.run(_least(url, instruments, hours, folder / "peer.duckdb"))
+    typer.echo(json.dumps({"rows": rows, "seconds": seconds}))
+
+
+async def _least(url: str, instruments: int, hours: int, database: Path) -> tuple[int, float]:
+    source, end = get_source("binance_usdm"), START + hours * HOUR
+    endpoint, slots = source.endpoint("candles"), asyncio.Semaphore(source.concurrency)
+    names = endpoint.record.__struct_fields__
+
+    async def page(session: aiohttp.ClientSession, symbol: str, start: int) -> pa.Table:
+        params: dict[str, str | int] = {"symbol": symbol, "interval": "1h", "startTime": start, "endTime": end - 1, "limit": PAGE}
+        async with slots, session.get(f"{url}/binance/fapi/v1/klines", params=params) as response:
+            rows = endpoint.rows(endpoint.read(await response.read()))
+        arrays = records.columns(endpoint.record, endpoint.schema, rows)
+        return pa.table([pa.repeat(symbol, len(rows)), *arrays], ["symbol", *names])
+
+    begun = time.perf_counter()
+    starts = range(START, end, PAGE * HOUR)
+    async with aiohttp.ClientSession() as session:
+        requests = [page(session, f"C{i:03d}USDT", start) for i in range(instruments) for start in starts]
+        candles = pa.concat_tables(await asyncio.gather(*requests))
+    with duckdb.connect(str(database)) as connection:
+        connection.execute("CREATE SCHEMA raw; CREATE TABLE raw.candles AS FROM candles")
+    return candles.num_rows, time.perf_counter() - begun
 
 
 @app.command()
