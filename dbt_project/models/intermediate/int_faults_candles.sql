@@ -68,7 +68,7 @@ hourly as materialized (
 ),
 
 lagged as (
-    select a.instrument_id, a.month, a.hours, sum(b.change * a.others) / sum(a.others * a.others) as agreement, count(*) as n,
+    select a.instrument_id, a.month, a.hours, {{ sum_of('b.change * a.others', bits=100) }} / {{ sum_of('a.others * a.others', bits=100) }} as agreement, count(*) as n,
         min(b.day) as first_day, max(b.day) as last_day
     from around as a
     inner join hourly as b on a.instrument_id = b.instrument_id and a.month = b.month and a.at_hour = b.at_hour
@@ -76,7 +76,7 @@ lagged as (
 ),
 
 shifted as (
-    select instrument_id, month, arg_max(hours, agreement) as value, max(n) as n, min(first_day) as first_day, max(last_day) as last_day
+    select instrument_id, month, max_by(hours, (agreement, hours)) filter (agreement is not null) as value, max(n) as n, min(first_day) as first_day, max(last_day) as last_day
     from lagged
     group by all
     having n >= 20 and max(agreement) > 0.5 and value <> 0 and coalesce(max(agreement) filter (hours = 0), 0) < 0.5 * max(agreement)

@@ -75,7 +75,7 @@ repeated as (
 ),
 
 carried as (
-    select instrument_id, month, max_by(rate, n) as value, max(hours) as hours, sum(n) as n, min(first_day) as first_day, max(last_day) as last_day
+    select instrument_id, month, max_by(rate, (n, rate)) as value, max(hours) as hours, sum(n) as n, min(first_day) as first_day, max(last_day) as last_day
     from repeated
     group by all
 ),
@@ -127,7 +127,7 @@ venues as (  -- a squeeze is of one coin, not of most of a venue's
 ),
 
 -- the sign: daily rates against the median of the asset's other instruments
-daily as (select instrument_id, month, base_asset, day, avg(rate_8h) as rate, count(*) as n from rates group by all),
+daily as (select instrument_id, month, base_asset, day, {{ sum_of('rate_8h') }} / count(rate_8h) as rate, count(*) as n from rates group by all),
 
 others as (
     select a.instrument_id, a.month, a.day, a.rate, a.n, median(b.rate) as others
@@ -146,7 +146,7 @@ signs as (
 -- shift: means of 8 hours, their changes held against the other venues' up to 24 hours apart
 eights as (
     select
-        venue, instrument_id, month, base_asset, (epoch(settled_at) - 1800)::bigint // 28800 as bucket, avg(rate_8h) as rate
+        venue, instrument_id, month, base_asset, (epoch(settled_at) - 1800)::bigint // 28800 as bucket, {{ sum_of('rate_8h') }} / count(rate_8h) as rate
     from rates
     where interval_hours in (1, 2, 4, 8)
     group by all
@@ -195,7 +195,7 @@ lagged as (
 ),
 
 late as (
-    select venue, month, arg_max(hours, agreement) as value, max(n) as n, min(first_day) as first_day, max(last_day) as last_day
+    select venue, month, max_by(hours, (agreement, hours)) filter (agreement is not null) as value, max(n) as n, min(first_day) as first_day, max(last_day) as last_day
     from lagged
     group by all
     having n >= 120 and value <> 0 and max(agreement) > 0.15 and max(agreement) - max(agreement) filter (hours = 0) > greatest(0.12, 4 / sqrt(max(n)))

@@ -16,8 +16,7 @@ moves as (  -- of the instrument, else of its asset elsewhere
 ),
 
 sides as (  -- a fall closes long positions: over a venue's days of 2 % and more, most of what is closed is on the wrong side
-    select venue, month, count(*) as n, count(*) filter ((longs - shorts) * change < 0) as right_side, min(day) as first_day, max(day) as last_day,
-        any_value(instrument_id) as example
+    select venue, month, count(*) as n, count(*) filter ((longs - shorts) * change < 0) as right_side, min(day) as first_day, max(day) as last_day
     from moves
     where abs(change) > 0.02
     group by all

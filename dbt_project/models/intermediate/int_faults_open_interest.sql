@@ -131,7 +131,7 @@ levels as (
 ),
 
 steps as (
-    select instrument_id, month, greatest(after / before, before / after) >= 5 as is_unit, arg_max(after / before, abs(ln(after / before))) as value, 1 as n,
+    select instrument_id, month, greatest(after / before, before / after) >= 5 as is_unit, max_by(after / before, (abs(ln(after / before)), after / before)) as value, 1 as n,
         min(day) as first_day, 'infinity'::date as last_day
     from levels as l
     left join widths as w on l.base_asset = w.base_asset and l.observed_at = w.ends
@@ -154,7 +154,7 @@ marks as (
 -- shift: what changes positions is trading, so the largest tenth of changes comes in hours of much volume, of all the asset's venues
 volumes as materialized (
     {%- set traded %}(
-        select base_asset, opened_at, date_diff('hour', timestamp '1970-01-01', opened_at) + 1 as ends, sum(volume_usd) as volume
+        select base_asset, opened_at, date_diff('hour', timestamp '1970-01-01', opened_at) + 1 as ends, {{ sum_of('volume_usd') }} as volume
         from {{ ref('int_candles_converted') }}
         where volume_usd > 0 and {{ needed_to_judge('opened_at', window) }}
         group by all
@@ -173,14 +173,14 @@ largest as materialized (
 moved as materialized (select *, hour - k.hours as ends from largest cross join (select unnest(range(-12, 13)) as hours) as k),
 
 lagged as (
-    select m.venue, m.month, m.hours, avg(v.place) as agreement, count(*) as n, min(m.day) as first_day, max(m.day) as last_day
+    select m.venue, m.month, m.hours, {{ sum_of('v.place') }} / count(v.place) as agreement, count(*) as n, min(m.day) as first_day, max(m.day) as last_day
     from moved as m
     inner join volumes as v on m.month = v.month and m.base_asset = v.base_asset and m.ends = v.ends
     group by all
 ),
 
 late as (
-    select venue, month, arg_max(hours, agreement) as value, max(n) as n, min(first_day) as first_day, max(last_day) as last_day
+    select venue, month, max_by(hours, (agreement, hours)) filter (agreement is not null) as value, max(n) as n, min(first_day) as first_day, max(last_day) as last_day
     from lagged
     group by all
     having n >= 60 and abs(value) >= 2 and max(agreement) > 0.58

@@ -30,7 +30,7 @@ select
     source,
     stream,
     nullif(count(symbol), 0) as instruments,
-    avg(seconds) as seconds_heard,
+    {{ sum_of('seconds') }} / count(*) as seconds_heard,
     min(seconds) as seconds_heard_least,
     max(gaps)::bigint as gaps
 from hours

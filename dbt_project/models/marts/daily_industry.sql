@@ -29,7 +29,7 @@ reports as (
     select
         r.day as as_of,
         max(r.known_at) as known_at,
-        sum(case r.unit when 'usd' then r.value else r.value * m.close end) as oi_usd
+        {{ sum_of("case r.unit when 'usd' then r.value else r.value * m.close end") }} as oi_usd
     from {{ ref('fct_references') }} as r
     inner join {{ ref('dim_venues') }} as v using (venue)
     left join {{ ref('daily_assets') }} as m on r.base_asset = m.asset and r.day = m.day
@@ -50,7 +50,7 @@ futures as (
 reported as (  -- the day's last snapshot of a source with the volume of spot and of perpetuals
     select
         day,
-        sum(value) filter (metric = 'volume' and symbol is not null) as perp_volume_usd,
+        {{ sum_of('value', "metric = 'volume' and symbol is not null") }} as perp_volume_usd,
         max(value) filter (metric = 'spot_volume') as spot_volume_usd
     from {{ ref('fct_references') }}
     where (metric = 'volume' and symbol is not null) or (metric = 'spot_volume' and base_asset is null)

@@ -5,7 +5,7 @@ with reported as (
     where metric not in ('market_cap', 'spot_volume') and value is not null and not is_self_reported
         -- before the loaded window there is no value to compare with
         and day >= (select window_start::date from {{ ref('stg_meta__scope') }})
-    qualify row_number() over (partition by source, metric, covers, symbol, base_asset, day order by period_end desc, _loaded_at desc) = 1
+    qualify row_number() over (partition by source, metric, covers, symbol, base_asset, day order by period_end desc, _loaded_at desc, period_start) = 1
 ),
 
 periods as (select distinct metric, period_start, period_end from reported),
@@ -17,7 +17,7 @@ own_values as (
     inner join {{ ref('fct_open_interest') }} as f on f.observed_at = date_trunc('hour', p.period_end)
     where p.metric = 'open_interest'
     union all
-    select p.metric, p.period_start, p.period_end, f.instrument_id, f.venue, f.base_asset, sum(f.volume_usd), sum(f.volume_base), false
+    select p.metric, p.period_start, p.period_end, f.instrument_id, f.venue, f.base_asset, {{ sum_of('f.volume_usd') }}, {{ sum_of('f.volume_base') }}, false
     from periods as p
     inner join {{ ref('fct_candles') }} as f
         on f.opened_at >= date_trunc('hour', p.period_start) and f.opened_at < date_trunc('hour', p.period_end)
@@ -57,9 +57,9 @@ pairs as (
     -- by instrument: the source's name and the venue's symbol match if their letters and digits are equal
     select
         s.source, s.metric, s.unit, s.day, s.period_start, s.period_end, s.covers, s.venue, s.base_asset, null as our_class,
-        sum(s.value) filter (o.value is not null) as reported_value,
-        sum(o.value) as our_value,
-        coalesce(sum(s.value) filter (o.value is null), 0) as unmatched,
+        sum(s.value order by s.symbol, o.instrument_id) filter (o.value is not null) as reported_value,
+        sum(o.value order by o.instrument_id, s.symbol) as our_value,
+        coalesce(sum(s.value order by s.symbol) filter (o.value is null), 0) as unmatched,
         count(o.value) as instruments,
         case when count(o.value) > 0 then 1 end as venues
     from reported as s
@@ -77,9 +77,9 @@ pairs as (
         s.source, s.metric, s.unit, s.day, s.period_start, s.period_end, s.covers, s.venue, s.base_asset, null,
         any_value(s.value) as reported_value,
         case
-            when any_value(s.unit) = 'base' then sum(o.coins)
-            when count(o.weight) > 0 then sum(o.value * o.weight) / nullif(sum(o.weight), 0)
-            else sum(o.value)
+            when any_value(s.unit) = 'base' then sum(o.coins order by o.instrument_id)
+            when count(o.weight) > 0 then sum(o.value * o.weight order by o.instrument_id) / nullif(sum(o.weight order by o.instrument_id), 0)
+            else sum(o.value order by o.instrument_id)
         end as our_value,
         0 as unmatched,
         count(o.value) as instruments,

@@ -5,7 +5,7 @@ select
     {{ from_ms('"day"') }} as period_start,
     {{ from_ms('"day"') }} + interval 1 day as period_end,
     -- null where a chain's sum is not known
-    case when count(*) = count(volume_usd) then sum(volume_usd) end as raw_value,
+    case when count(*) = count(volume_usd) then {{ sum_of('volume_usd') }} end as raw_value,
     'usd' as raw_unit,
     max(_observed_at) as _observed_at
 from {{ source('dune', 'volume') }}

@@ -3,8 +3,8 @@ with days as (
     select
         project,
         "day",
-        sum(volume) as volume,
-        sum(greatest(long_open_interest, short_open_interest)) as open_interest,
+        {{ sum_of('volume') }} as volume,
+        {{ sum_of('greatest(long_open_interest, short_open_interest)') }} as open_interest,
         max(_observed_at) as _observed_at
     from {{ source('thegraph', 'pools') }}
     group by all
@@ -15,7 +15,7 @@ liquidations as (
         project,
         "time" - "time" % 86400000 as "day",
         lower(side) || '_liquidations' as metric,
-        sum(amount) as raw_value,
+        {{ sum_of('amount') }} as raw_value,
         max(_observed_at) as _observed_at
     from {{ source('thegraph', 'liquidations') }}
     group by all
