@@ -176,14 +176,19 @@ def maintain(db: duckdb.DuckDBPyConnection, path: Path, days: float, grace_hours
     ).fetchall()
     versions = [version for (version,) in expired]
     older = f"older_than => now() - INTERVAL ({float(grace_hours)}) HOUR"
+
+    def call(function: str) -> list[tuple[Any, ...]]:
+        check_locks()
+        return db.execute(f"CALL ducklake_{function}").fetchall()
+
     done = {"expired snapshots": len(versions)}
     if versions:
-        db.execute(f"CALL ducklake_expire_snapshots('{NAME}', versions => {versions})")
-    db.execute(f"CALL ducklake_flush_inlined_data('{NAME}')")
-    done["merged files"] = sum(row[2] for row in db.execute(f"CALL ducklake_merge_adjacent_files('{NAME}')").fetchall())
-    db.execute(f"CALL ducklake_rewrite_data_files('{NAME}')")
-    for name, call in (("deleted files", "cleanup_old_files"), ("orphaned files", "delete_orphaned_files")):
-        done[name] = len(db.execute(f"CALL ducklake_{call}('{NAME}', {older})").fetchall())
+        call(f"expire_snapshots('{NAME}', versions => {versions})")
+    call(f"flush_inlined_data('{NAME}')")
+    done["merged files"] = sum(row[2] for row in call(f"merge_adjacent_files('{NAME}')"))
+    call(f"rewrite_data_files('{NAME}')")
+    done["deleted files"] = len(call(f"cleanup_old_files('{NAME}', {older})"))
+    done["orphaned files"] = len(call(f"delete_orphaned_files('{NAME}', {older})"))
     there = {file.rpartition("/")[2] for (file,) in db.execute("SELECT file FROM glob(?)", [f"{data_path(path)}**"]).fetchall()}
     referred = db.execute(f"SELECT path FROM {of}.ducklake_data_file UNION SELECT path FROM {of}.ducklake_delete_file").fetchall()
     missing = sorted({file.rpartition("/")[2] for (file,) in referred} - there)

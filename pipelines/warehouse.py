@@ -230,11 +230,13 @@ def prepare(connection: duckdb.DuckDBPyConnection, market: str) -> None:
     if not is_lake:
         _change_tables_of_0_1(connection)
     if not is_lake or not _has_meta_tables(connection):
-        connection.execute(f"BEGIN; {create_meta_tables(is_lake)}; COMMIT")
+        with transaction(connection):
+            connection.execute(create_meta_tables(is_lake))
     known = connection.execute("SELECT schema, version, market FROM meta.warehouse").fetchone()
     if known is None:
         now = datetime.now(UTC).replace(tzinfo=None)
-        connection.execute("INSERT INTO meta.warehouse VALUES (?, ?, ?, ?)", [SCHEMA, __version__, market, now])
+        with transaction(connection):
+            connection.execute("INSERT INTO meta.warehouse VALUES (?, ?, ?, ?)", [SCHEMA, __version__, market, now])
     elif known[0] != SCHEMA:
         raise WarehouseMismatch(
             f"this warehouse was made by perplake {known[1]} (schema {known[0]}); this is {__version__} (schema {SCHEMA}). "
@@ -245,7 +247,8 @@ def prepare(connection: duckdb.DuckDBPyConnection, market: str) -> None:
             f"this warehouse holds the market {known[2]!r}, the run is of {market!r}: they are never mixed. "
             "Give the run a warehouse of its own with --warehouse"
         )
-    create_raw_tables(connection)
+    with transaction(connection):  # each commit waits for the disk
+        create_raw_tables(connection)
 
 
 def _has_meta_tables(connection: duckdb.DuckDBPyConnection) -> bool:
@@ -320,11 +323,7 @@ def _change_tables_of_0_1(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def create_raw_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the missing raw tables of all sources with a comment, and add missing columns to the others.
-
-    In one transaction: each commit waits for the disk.
-    """
-    connection.execute("BEGIN")
+    """Create the missing raw tables of all sources with a comment, and add missing columns to the others."""
     connection.execute("CREATE SCHEMA IF NOT EXISTS raw")
     sql = "SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = current_database() AND schema_name = 'raw'"
     existing: dict[str, set[str]] = defaultdict(set)
@@ -344,7 +343,6 @@ def create_raw_tables(connection: duckdb.DuckDBPyConnection) -> None:
             comment = _comment(row.title, endpoint)
             if comments.get(name) != comment:
                 connection.execute(f'COMMENT ON TABLE raw."{name}" IS {quoted(comment)}')
-    connection.execute("COMMIT")
 
 
 def _comment(title: str, endpoint: Endpoint) -> str:
@@ -388,9 +386,9 @@ def built(connection: duckdb.DuckDBPyConnection) -> Built | None:
 
 def note_built(connection: duckdb.DuckDBPyConnection, project: str) -> None:
     """Note that this dbt project has transformed all changes."""
-    connection.execute("BEGIN; DELETE FROM meta.changed; DELETE FROM meta.built")
-    connection.execute("INSERT INTO meta.built VALUES (?, ?, ?)", [project, scope(connection), loaded_sources(connection)])
-    connection.execute("COMMIT")
+    with transaction(connection):
+        connection.execute("DELETE FROM meta.changed; DELETE FROM meta.built")
+        connection.execute("INSERT INTO meta.built VALUES (?, ?, ?)", [project, scope(connection), loaded_sources(connection)])
 
 
 def loaded_sources(connection: duckdb.DuckDBPyConnection) -> list[str]:

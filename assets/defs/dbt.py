@@ -290,11 +290,11 @@ def build(plan: Plan, database: Path) -> Invocation:
     events: dict[str, Any] = {}
     variables = {"loaded": list(plan.loaded)}
     for arguments, window in plan.before:
-        with warehouse.connect(database) as connection:
+        with warehouse.connect(database) as connection, warehouse.transaction(connection):
             connection.execute("DELETE FROM meta.replaced")  # months are judged for what the part before them replaced
         events |= invoke(arguments, database, variables | window).events
     if plan.before:
-        with warehouse.connect(database) as connection:
+        with warehouse.connect(database) as connection, warehouse.transaction(connection):
             connection.execute("UPDATE meta.replaced SET window_start = NULL, window_end = NULL")
     done = invoke(plan.arguments, database, variables | plan.window)
     return Invocation(done.result, events | done.events)
@@ -345,7 +345,8 @@ def dbt_models(context: dg.AssetExecutionContext, settings: SettingsResource) ->
             if passed and todo.is_whole:
                 warehouse.note_built(connection, fingerprint())
             elif not passed and not any(name.startswith("model.") for name in done.events):
-                connection.execute("DELETE FROM meta.built")  # nothing changed but the marts: the next run rebuilds them
+                with warehouse.transaction(connection):
+                    connection.execute("DELETE FROM meta.built")  # nothing changed but the marts: the next run rebuilds them
             metadata = _metadata(connection)
             rows = {name: _offending(connection, r.node.compiled_code) for name, r in failed.items()}
     for name in selected:

@@ -74,24 +74,25 @@ def label_changed(connection: duckdb.DuckDBPyConnection) -> date | None:
     """Label all days, and their posture, from the first whose daily rows are not those of its labels. Gives that day, or None."""
     since: date | None
     rules = regimes.fingerprint()
-    connection.begin()
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE now AS {_LABELLED}", [rules])
-    differ = "(FROM now EXCEPT FROM meta.labelled UNION ALL (FROM meta.labelled EXCEPT FROM now))"
-    (since,) = connection.execute(f"SELECT min(day) FROM {differ}").fetchall()[0]
-    (kept,) = connection.execute("SELECT count(*) FROM meta.labelled WHERE day < $1", [since]).fetchall()[0]
-    if since or not kept:
-        from_day = since if kept else date.min
-        read_from = since - timedelta(days=regimes.REACH_DAYS) if kept else date.min
-        features, labels = regimes.label(
-            connection.execute(f"FROM {DAILY} WHERE day >= $1 ORDER BY day, asset", [read_from]).df(), from_day
-        )
-        postures = posture.build(connection.sql(f"SELECT day, asset, close, low, realised_vol_7d FROM {DAILY}").df(), from_day)
-        labels["known_at"] = known.known_at(connection, labels)
-        postures["known_at"] = known.known_at(connection, postures, "fct_candles")
-        for key, frame in ((FEATURES, features), (LABELS, labels), (POSTURE, postures[list(posture.POSTURE.columns)])):
-            write_table(connection, key.path[-1], frame, since if kept else None)
-        connection.execute("DELETE FROM meta.labelled; INSERT INTO meta.labelled FROM now")
-    connection.commit()
+    with warehouse.transaction(connection):
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE now AS {_LABELLED}", [rules])
+        differ = "(FROM now EXCEPT FROM meta.labelled UNION ALL (FROM meta.labelled EXCEPT FROM now))"
+        (since,) = connection.execute(f"SELECT min(day) FROM {differ}").fetchall()[0]
+        (kept,) = connection.execute("SELECT count(*) FROM meta.labelled WHERE day < $1", [since]).fetchall()[0]
+        if since or not kept:
+            from_day = since if kept else date.min
+            read_from = since - timedelta(days=regimes.REACH_DAYS) if kept else date.min
+            features, labels = regimes.label(
+                connection.execute(f"FROM {DAILY} WHERE day >= $1 ORDER BY day, asset", [read_from]).df(), from_day
+            )
+            postures = posture.build(
+                connection.sql(f"SELECT day, asset, close, low, realised_vol_7d FROM {DAILY}").df(), from_day
+            )
+            labels["known_at"] = known.known_at(connection, labels)
+            postures["known_at"] = known.known_at(connection, postures, "fct_candles")
+            for key, frame in ((FEATURES, features), (LABELS, labels), (POSTURE, postures[list(posture.POSTURE.columns)])):
+                write_table(connection, key.path[-1], frame, since if kept else None)
+            connection.execute("DELETE FROM meta.labelled; INSERT INTO meta.labelled FROM now")
     return since
 
 
@@ -155,23 +156,23 @@ def summarise_regimes(settings: SettingsResource) -> Iterator[dg.MaterializeResu
 
 def live_forecasts(connection: duckdb.DuckDBPyConnection, backtest: pd.DataFrame) -> pd.DataFrame:
     """All live forecasts (`meta.forecasts_live`), after adding those of the last day that is over where they are new."""
-    connection.execute("CREATE TABLE IF NOT EXISTS meta.forecasts_live AS SELECT * FROM backtest LIMIT 0")
-    if "basis" in connection.table("meta.forecasts_live").columns:  # its old name
-        connection.execute("ALTER TABLE meta.forecasts_live RENAME COLUMN basis TO run_type")
-    latest = backtest[backtest["day"] == backtest["day"].max()].assign(run_type="live")  # noqa: F841 (DuckDB reads it by name)
-    connection.execute(
-        "INSERT INTO meta.forecasts_live BY NAME "
-        "FROM latest ANTI JOIN meta.forecasts_live USING (day, asset, target, method) SELECT *"
-    )
+    with warehouse.transaction(connection):
+        connection.execute("CREATE TABLE IF NOT EXISTS meta.forecasts_live AS SELECT * FROM backtest LIMIT 0")
+        if "basis" in connection.table("meta.forecasts_live").columns:  # its old name
+            connection.execute("ALTER TABLE meta.forecasts_live RENAME COLUMN basis TO run_type")
+        latest = backtest[backtest["day"] == backtest["day"].max()].assign(run_type="live")  # noqa: F841 (DuckDB reads it by name)
+        connection.execute(
+            "INSERT INTO meta.forecasts_live BY NAME "
+            "FROM latest ANTI JOIN meta.forecasts_live USING (day, asset, target, method) SELECT *"
+        )
     return connection.sql("FROM meta.forecasts_live").df()
 
 
 def write_tables(connection: duckdb.DuckDBPyConnection, tables: Mapping[dg.AssetKey, pd.DataFrame]) -> None:
     """Replace tables of `marts` together."""
-    connection.begin()
-    for key, frame in tables.items():
-        write_table(connection, key.path[-1], frame)
-    connection.commit()
+    with warehouse.transaction(connection):
+        for key, frame in tables.items():
+            write_table(connection, key.path[-1], frame)
 
 
 def write_table(connection: duckdb.DuckDBPyConnection, name: str, frame: pd.DataFrame, since: date | None = None) -> None:

@@ -125,12 +125,10 @@ def _publish_snapshot(database: Path, out: Path, models: Mapping[str, str | None
     with warehouse.connect(database) as connection:
         marts = _marts(connection, database, models)
         _note_partitions(connection, marts)
-        connection.execute("BEGIN")
-        _add_old_names(connection)
-        _note_published(connection, run)
-        ducklake.note_published(connection, run)
-        ducklake.check_locks()
-        connection.execute("COMMIT")
+        with warehouse.transaction(connection):
+            _add_old_names(connection)
+            _note_published(connection, run)
+            ducklake.note_published(connection, run)
     target.touch()
     return target
 
@@ -217,21 +215,21 @@ def _note_partitions(connection: duckdb.DuckDBPyConnection, marts: Iterable[Mart
     if not ducklake.is_attached(connection):  # of a lake `warehouse.prepare` has made them
         connection.execute("CREATE SCHEMA IF NOT EXISTS meta")
         connection.execute(f"{create_meta_table('replaced')}; {create_meta_table('partitions')}")
-    connection.execute("BEGIN")
-    names = [mart.name for mart in marts]
-    connection.execute("DELETE FROM meta.partitions WHERE NOT list_contains(?, mart)", [names])
-    for mart in marts:
-        days = _to_sum_up(connection, mart)
-        which = "true" if days is None else mart.of_days(days)
-        noted = "true" if days is None else Mart("partitions", (("day", "DATE"),)).of_days(days)
-        connection.execute(f"DELETE FROM meta.partitions WHERE mart = ? AND ({noted})", [mart.name])
-        columns = ", ".join(f'"{column}"' for column, _ in mart.columns)
-        connection.execute(
-            f"INSERT INTO meta.partitions SELECT ?, {mart.day}, count(*), sum(hash({columns})::HUGEINT), ? "
-            f'FROM marts."{mart.name}" WHERE {which} GROUP BY {mart.day}',
-            [mart.name, mart.layout],
-        )
-    connection.execute("DELETE FROM meta.replaced; COMMIT")
+    with warehouse.transaction(connection):
+        names = [mart.name for mart in marts]
+        connection.execute("DELETE FROM meta.partitions WHERE NOT list_contains(?, mart)", [names])
+        for mart in marts:
+            days = _to_sum_up(connection, mart)
+            which = "true" if days is None else mart.of_days(days)
+            noted = "true" if days is None else Mart("partitions", (("day", "DATE"),)).of_days(days)
+            connection.execute(f"DELETE FROM meta.partitions WHERE mart = ? AND ({noted})", [mart.name])
+            columns = ", ".join(f'"{column}"' for column, _ in mart.columns)
+            connection.execute(
+                f"INSERT INTO meta.partitions SELECT ?, {mart.day}, count(*), sum(hash({columns})::HUGEINT), ? "
+                f'FROM marts."{mart.name}" WHERE {which} GROUP BY {mart.day}',
+                [mart.name, mart.layout],
+            )
+        connection.execute("DELETE FROM meta.replaced")
 
 
 def _to_sum_up(connection: duckdb.DuckDBPyConnection, mart: Mart) -> set[date | None] | None:

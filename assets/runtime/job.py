@@ -196,7 +196,11 @@ def _record(outcome: RunOutcome, run_id: str, started: datetime) -> None:
         return
     messages = [*outcome.failed, *outcome.messages]
     try:
-        with warehouse.one_writer(settings.database, []), warehouse.noting(settings.database) as connection:
+        with (
+            warehouse.one_writer(settings.database, []),
+            warehouse.noting(settings.database) as connection,
+            warehouse.transaction(connection),
+        ):
             warehouse.note_outcome(connection, run_id, settings.mode, outcome.window, started, ended, messages)
     except (duckdb.Error, WarehouseMismatch) as problem:
         outcome.messages.append(f"how this run ended could not be noted in the warehouse: {problem}")

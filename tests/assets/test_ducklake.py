@@ -9,20 +9,24 @@ import multiprocessing
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import duckdb
+import pandas as pd
 import pytest
 import s3fs
 
 import perplake.lake
+from assets.defs import regimes
 from assets.defs.dbt import invoke
 from assets.defs.publish import published_marts
 from assets.defs.snapshot import copy_marts
+from assets.regimes import last_day
 from infra.emulator.testing import Served
 from infra.lake import BUCKET, PASSWORD, MissingServer, Servers, servers
 from perplake.published import published_copy, question, reading
@@ -278,6 +282,26 @@ def test_nothing_is_committed_once_a_lock_is_lost(running: Servers, tmp_path: Pa
             connection.execute("insert into rows values (2)")
             in_postgres(running, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
         assert connection.execute("from rows").fetchall() == [(1,)]
+
+
+def test_no_step_commits_once_its_lock_is_lost(running: Servers, lake: Lake) -> None:
+    day = {"day": [datetime(2025, 6, 1)], "asset": "BTC", "target": "label", "method": "none", "run_type": "backtest"}
+    steps: list[Callable[[duckdb.DuckDBPyConnection], object]] = [
+        lambda db: warehouse.prepare(db, ducklake.market(lake.database)),
+        lambda db: warehouse.note_built(db, "another"),
+        regimes.label_changed,
+        lambda db: regimes.live_forecasts(db, pd.DataFrame(day)),
+        lambda db: regimes.write_tables(db, {regimes.LAST_DAY: last_day.read(db)}),
+        lambda _: copy_marts(lake.database, lake.settings.published, published_marts()),
+        lambda db: ducklake.maintain(db, lake.database, days=0, grace_hours=0),
+    ]
+    for step in steps:
+        with warehouse.one_writer(lake.database), warehouse.connect(lake.database) as connection:
+            (before,) = connection.execute("select max(snapshot_id) from warehouse.snapshots()").fetchall()
+            in_postgres(running, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
+            with pytest.raises(WarehouseMismatch, match=ducklake.VARIABLE):
+                step(connection)
+            assert connection.execute("select max(snapshot_id) from warehouse.snapshots()").fetchall() == [before]
 
 
 def test_machines_with_one_address_share_a_venue_s_limits(running: Servers) -> None:
