@@ -203,13 +203,18 @@ def _copy_landing(landing: Landing, out: _Target, copied: Copied) -> None:
 
 
 def restore(settings: Settings, source: Path) -> Copied:
-    """Put a backup where the settings say. Raises `ValueError` for what is no whole backup, or where something is already."""
+    """Put a backup where the settings say.
+
+    Raises `ValueError` for what is no whole backup, or where something is already; `WarehouseMismatch` for a lake with tables.
+    """
     about = _about(_read(source, ABOUT))
     settings = settings.replaying(about.market)
     landing, database = Landing(settings.landing_root, "restore"), settings.database
     for place, is_used in {str(database): database.exists(), f"landing {settings.landing_root}": bool(landing.runs())}.items():
         if is_used:
             raise ValueError(f"{place} is there already: name another --home, or move it away first")
+    if ducklake.is_lake(database):
+        ducklake.require_empty(database)
     copied = Copied(about.market, has_warehouse=about.has_warehouse)
     draft = database.with_name(f"{WAREHOUSE}.part")
     places = {WAREHOUSE: draft, RUNS: settings.published / RUNS}

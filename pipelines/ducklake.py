@@ -200,6 +200,14 @@ def maintain(db: duckdb.DuckDBPyConnection, path: Path, days: float, grace_hours
     return {**done, "files": len(referred)}
 
 
+def require_empty(path: Path) -> None:
+    """Raise `WarehouseMismatch` for a market that has tables in the lake, whatever this machine has of it."""
+    with duckdb.connect(config={"allow_unsigned_extensions": "true"}) as db:
+        attach(db, path)
+        if db.execute("SELECT 1 FROM duckdb_schemas() WHERE database_name = ? AND schema_name = 'raw'", [NAME]).fetchall():
+            raise WarehouseMismatch(f"the lake of {market(path)} has tables already: name another market or catalog")
+
+
 def is_attached(db: duckdb.DuckDBPyConnection) -> bool:
     """True of a session in a lake."""
     return bool(

@@ -67,17 +67,12 @@ def copy_warehouse(source: Path, target: Path) -> list[Copied]:
         if target.exists() and draft != target:
             raise WarehouseMismatch(f"{target} is there already: move it away first")
         target.parent.mkdir(parents=True, exist_ok=True)
-        if draft != target:
+        if draft == target:
+            ducklake.require_empty(target)
+        else:
             draft.unlink(missing_ok=True)
-        with _both(source, draft) as db:
-            if db.execute("SELECT 1 FROM duckdb_schemas() WHERE database_name = 'warehouse' AND schema_name = 'raw'").fetchall():
-                raise WarehouseMismatch(
-                    f"the lake of {ducklake.market(target)} has tables already: name another market or catalog"
-                )
-            db.begin()
+        with _both(source, draft) as db, warehouse.transaction(db):
             copied = _copy(db, relations, to_lake=draft == target)
-            ducklake.check_locks()
-            db.commit()
         if draft == target:
             target.touch()
         else:

@@ -163,6 +163,7 @@ def move(
 
     from assets.defs.publish import published_marts
     from assets.defs.snapshot import copy_marts
+    from pipelines import warehouse
     from pipelines.backup import copy_landing
     from pipelines.move import copy_warehouse
 
@@ -174,7 +175,8 @@ def move(
         rows, checksum = sum(table.rows for table in own), sum(table.checksum for table in own)
         typer.echo(f"{schema:<12} {len(own):>4} tables {rows:>12,} rows, checksum {checksum:x}, equal in both")
     if any(table.schema == "marts" for table in tables):
-        copy_marts(new.database, new.published, published_marts(), "move")
+        with warehouse.one_writer(new.database):
+            copy_marts(new.database, new.published, published_marts(), "move")
     at_home, elsewhere = str(mine.folder / "landing"), mine.landing_root
     if at_home != elsewhere:
         one, other = (at_home, elsewhere) if to is Profile.lake else (elsewhere, at_home)

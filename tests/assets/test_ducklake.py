@@ -56,6 +56,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
         pytest.skip(str(problem))
 
 
+PUBLISHED = "synthetic-7/published/perplake.lake"
+
+
 @dataclass(frozen=True)
 class Lake:
     """A run of the small job on a lake."""
@@ -94,6 +97,42 @@ def test_tables_and_columns_have_the_descriptions_of_a_file(lake: Lake, referenc
     tables = theirs.tables()
     assert tables == ours.tables()
     assert {table: theirs.describe(table) for table in tables} == {table: ours.describe(table) for table in tables}
+
+
+@pytest.mark.slow
+def test_a_backup_is_restored_into_an_empty_lake(
+    running: Servers, lake: Lake, reference: Reference, emulator: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(home: Path, *arguments: str, landing: Path, status: int = 0) -> str:
+        here = {name: value for name, value in os.environ.items() if name in running.environment}
+        ended = perps(home, emulator.url, *arguments, variables={**here, "PERPLAKE_LANDING": str(landing)}, **SMALL)
+        assert ended.status == status, ended.output
+        return ended.output
+
+    def content() -> dict[str, dict[str, tuple[int, int]]]:
+        path = home / "synthetic-7" / "warehouse.lake"
+        found = {schema: checksums(path, schema) for schema in ("raw", "meta", "seeds", "intermediate")}
+        found["meta"].pop("run_info", None)  # an old name, which publishing makes
+        return {**found, "marts": marts(path)}
+
+    home, saved = lake.settings.home, str(tmp_path / "saved.tar")
+    run(home, "backup", saved, landing=home / "landing")
+    before = content()
+    assert sum(rows for tables in before.values() for rows, _ in tables.values()) > 1000
+    in_postgres(running, "CREATE DATABASE empty")
+    monkeypatch.setenv(ducklake.VARIABLE, running.postgres.url.replace("/postgres", "/empty"))
+    monkeypatch.setenv("PERPLAKE_LAKE_DATA", f"s3://{BUCKET}/empty/lake")
+    home = tmp_path / "home"
+    run(home, "restore", saved, landing=home / "landing")
+    after = content()
+    assert [line for schema in before for line in different(before[schema], after[schema])] == []
+    with pytest.raises(WarehouseMismatch, match="nothing is published"), warehouse.connect(tmp_path / "home" / PUBLISHED):
+        pass
+    run(home, *WHOLE, landing=home / "landing")
+    assert different(marts(home / PUBLISHED), reference.marts) == []
+    another = tmp_path / "another"
+    assert "has tables already" in run(another, "restore", saved, landing=another / "landing", status=2)
+    assert not list((another / "landing").rglob("*.zst"))
 
 
 def test_readers_see_what_was_published_until_the_next_publication(lake: Lake) -> None:
