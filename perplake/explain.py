@@ -22,7 +22,8 @@ import pyarrow.compute as pc
 
 from perplake.published import within
 from pipelines.landing import Entry, Landing
-from pipelines.load import in_order, page_table
+from pipelines.load import in_order
+from pipelines.page_tables import page_table
 from pipelines.reading import Unreadable, read
 from pipelines.registry import SNAPSHOTS, Dataset, datasets, source_rows
 from pipelines.settings import Settings
