@@ -253,7 +253,7 @@ def plan(connection: duckdb.DuckDBPyConnection, chosen: set[str] | None = None, 
         selection = ["--indirect-selection", "buildable", "--select", *names]
     elif window and built and built.sources == sources:
         selection = ["--select", "config.materialized:table", "config.materialized:incremental", "test_type:data"]
-    left_out = [f"stg_{name}__" for name in source_rows() if name not in sources] if sources else []
+    left_out = without_rows(sources)
     if left_out and "model" in types:
         selection += ["--exclude", *(f"{prefix}*" for prefix in left_out)]
     # `build` skips what is downstream of a failed test, `test` runs them all.
@@ -273,6 +273,11 @@ def plan(connection: duckdb.DuckDBPyConnection, chosen: set[str] | None = None, 
         arguments += ["--full-refresh"]
     arguments += [argument for name in types for argument in ("--resource-type", name)] + selection
     return Plan(arguments, _variables(window) if window else {}, is_whole, tuple(left_out), tuple(sources), before)
+
+
+def without_rows(loaded: Collection[str]) -> list[str]:
+    """The first parts of the names of staging models of sources that have no rows; none where no source has."""
+    return [f"stg_{name}__" for name in source_rows() if name not in loaded] if loaded else []
 
 
 def _is_built_in_parts(config: Mapping[str, Any]) -> bool:

@@ -3,7 +3,7 @@
 The dbt project is compiled for DuckDB, a full refresh, with the sources that have rows. A database in memory without rows names
 and types the columns of each model, as DuckDB has them, so that Spark's numbers, times and columns are those of the warehouse.
 What is a view in the warehouse is one here; tables, incremental models and marts become Parquet. A model that fails leaves out
-those that read it, and nothing else; `Report` has all of them. Alone: `perps spark --help`.
+those that read it, and nothing else; `Report` has all of them. Several models are made side by side. Alone: `perps spark --help`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,8 @@ _SETTINGS = {
     "spark.ui.showConsoleProgress": "false",
     "spark.log.structuredLogging.enabled": "false",
 }
+#: Models that are made at a time: planning one leaves a cluster idle, and many have few rows.
+SIDE_BY_SIDE = 4
 #: DuckDB's types as Spark's. A count is HUGEINT in DuckDB where it is a sum.
 _TYPES = {
     "BIGINT": "bigint",
@@ -81,7 +85,7 @@ class Model:
     def view(self) -> str:
         return view_name(self.schema, self.name)
 
-    @property
+    @cached_property
     def reads(self) -> set[tuple[str, str]]:
         """The tables and views that it reads, as schema and name."""
         tables = sqlglot.parse_one(self.sql, dialect="duckdb").find_all(exp.Table)
@@ -98,12 +102,14 @@ class Report:
 
 
 def compiled(database: Path) -> list[Model]:
-    """The models, compiled for the sources that have rows in a warehouse. The caller has the writer's lock."""
-    from assets.defs.dbt import invoke
+    """The models that a run makes of a warehouse, compiled for the sources that have rows. The caller has the writer's lock."""
+    from assets.defs.dbt import invoke, without_rows
 
     with warehouse.connect(database, read_only=True) as connection:
         sources = warehouse.loaded_sources(connection)
-    result = invoke(["compile", "--full-refresh", "--no-write-json"], database, {"loaded": sources}).result
+    left_out = [f"{prefix}*" for prefix in without_rows(sources)]
+    arguments = ["compile", "--full-refresh", "--no-write-json", *(["--exclude", *left_out] if left_out else [])]
+    result = invoke(arguments, database, {"loaded": sources}).result
     nodes = {r.node.unique_id: r.node for r in result.results if r.node.resource_type == "model"}
     order = TopologicalSorter({name: set(node.depends_on.nodes) & nodes.keys() for name, node in nodes.items()})
     return [_model(nodes[name], nodes) for name in order.static_order()]
@@ -117,12 +123,15 @@ def _model(node: Any, nodes: Mapping[str, Any]) -> Model:
     return Model(node.schema, node.name, node.compiled_code, node.config.materialized, time_of, contract)
 
 
+def _inputs(models: list[Model]) -> list[tuple[str, str]]:
+    """The tables that models read and don't make, as schema and name."""
+    return sorted({table for model in models for table in model.reads} - {(model.schema, model.name) for model in models})
+
+
 def export(database: Path, models: list[Model], folder: Path) -> None:
     """Write what the models read and don't make as Parquet: `<folder>/<schema>/<table>/`, files of at most about 256 MB."""
-    made = {(model.schema, model.name) for model in models}
-    inputs = sorted({table for model in models for table in model.reads} - made)
     with warehouse.connect(database, read_only=True) as connection:
-        for schema, table in inputs:
+        for schema, table in _inputs(models):
             target = folder / schema / table
             shutil.rmtree(target, ignore_errors=True)
             target.mkdir(parents=True)
@@ -147,32 +156,47 @@ def rebuild(
     """
     folder, report = folder.resolve(), Report()
     shapes, columns = _shapes(models, folder)
-    with _session(master, settings or {}) as spark:
-        there: set[tuple[str, str]] = set()
-        for model in models:
-            name, began = f"{model.schema}.{model.name}", time.perf_counter()
-            if missing := sorted({f"{s}.{t}" for s, t in model.reads} & report.left_out.keys()):
-                report.left_out[name] = f"reads {missing[0]}"
-                continue
-            try:
-                for schema, table in model.reads - there:
-                    view = view_name(schema, table)
-                    _read(spark, folder / schema / table, columns[view]).createOrReplaceTempView(view)
-                    there.add((schema, table))
-                frame = spark.sql(translated(model.sql, shapes))
-                frame = frame.selectExpr(*(f"cast(`{c}` as {_spark_type(t)}) as `{c}`" for c, t in columns[model.view].items()))
-                if keep_all or model.schema == "marts" or model.materialized in ("table", "incremental"):
-                    target = folder / model.schema / model.name
-                    _write(frame, target, model.time)
-                    frame, report.rows[name] = _read(spark, target, columns[model.view]), _rows(target)
-                frame.createOrReplaceTempView(model.view)
-                there.add((model.schema, model.name))
-            except (SqlglotError, _errors()) as problem:
-                report.left_out[name] = " ".join(str(problem).partition("\n\n")[0].split())[:300]
-                continue
-            report.seconds[name] = time.perf_counter() - began
-            if name in report.rows:
-                progress(f"{name}: {report.rows[name]:,} rows, {report.seconds[name]:.1f} s")
+    named = {(model.schema, model.name): model for model in models}
+    order = TopologicalSorter({table: model.reads & named.keys() for table, model in named.items()})
+    order.prepare()
+    with _session(master, settings or {}) as spark, ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+
+        def make(model: Model) -> tuple[int | None, float]:
+            """A model's view, and its files where it has some; rows and seconds."""
+            began, rows = time.perf_counter(), None
+            frame = spark.sql(translated(model.sql, shapes))
+            frame = frame.selectExpr(*(f"cast(`{c}` as {_spark_type(t)}) as `{c}`" for c, t in columns[model.view].items()))
+            if keep_all or model.schema == "marts" or model.materialized in ("table", "incremental"):
+                target = folder / model.schema / model.name
+                _write(frame, target, model.time)
+                frame, rows = _read(spark, target, columns[model.view]), _rows(target)
+            frame.createOrReplaceTempView(model.view)
+            return rows, time.perf_counter() - began
+
+        for schema, table in _inputs(models):
+            view = view_name(schema, table)
+            _read(spark, folder / schema / table, columns[view]).createOrReplaceTempView(view)
+        running: dict[Future[tuple[int | None, float]], Model] = {}
+        while order.is_active():
+            for ready in order.get_ready():
+                model = named[ready]
+                if missing := sorted({f"{s}.{t}" for s, t in model.reads} & report.left_out.keys()):
+                    report.left_out[f"{model.schema}.{model.name}"] = f"reads {missing[0]}"
+                    order.done(ready)
+                else:
+                    running[pool.submit(make, model)] = model
+            for done in wait(running, return_when=FIRST_COMPLETED).done:
+                model = running.pop(done)
+                name = f"{model.schema}.{model.name}"
+                try:
+                    rows, report.seconds[name] = done.result()
+                except _errors() as problem:
+                    report.left_out[name] = " ".join(str(problem).partition("\n\n")[0].split())[:300]
+                else:
+                    if rows is not None:
+                        report.rows[name] = rows
+                        progress(f"{name}: {rows:,} rows, {report.seconds[name]:.1f} s")
+                order.done((model.schema, model.name))
     _index(models, report, folder)
     return report
 
@@ -189,8 +213,7 @@ def _shapes(models: list[Model], folder: Path) -> tuple[MappingSchema, dict[str,
             shape[ducklake.NAME].setdefault(schema, {})[name] = found
             return found
 
-        made = {(model.schema, model.name) for model in models}
-        for schema, table in sorted({table for model in models for table in model.reads} - made):
+        for schema, table in _inputs(models):
             empty.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
             files = quoted(str(folder / schema / table / "*.parquet"))
             empty.execute(f'CREATE TABLE "{schema}"."{table}" AS FROM read_parquet({files}) LIMIT 0')
@@ -220,14 +243,17 @@ def _write(frame: Any, target: Path, time_of: str | None) -> None:
     if time_of in frame.columns:
         months = frame.selectExpr("*", f"date_format(`{time_of}`, 'yyyy-MM') as _month")
         months.write.mode("overwrite").partitionBy("_month").parquet(str(target))
-    if time_of not in frame.columns or not any(target.rglob("*.parquet")):  # without rows there is no month
+    if time_of not in frame.columns:
         frame.write.mode("overwrite").parquet(str(target))
+    elif not any(target.rglob("*.parquet")):  # without rows there is no month
+        frame.limit(0).write.mode("overwrite").parquet(str(target))
 
 
 def _rows(target: Path) -> int:
     """The rows of Parquet files, as these say."""
     files = quoted(str(target / "**" / "*.parquet"))
-    return int(duckdb.execute(f"SELECT coalesce(sum(num_rows), 0) FROM parquet_file_metadata({files})").fetchall()[0][0])
+    with duckdb.connect() as connection:
+        return int(connection.execute(f"SELECT sum(num_rows) FROM parquet_file_metadata({files})").fetchall()[0][0])
 
 
 def _index(models: list[Model], report: Report, folder: Path) -> None:
@@ -242,12 +268,12 @@ def _index(models: list[Model], report: Report, folder: Path) -> None:
                 connection.execute(f'CREATE VIEW marts."{model.name}" AS FROM read_parquet({files}, hive_partitioning = false)')
 
 
-def _errors() -> type[Exception]:
-    """What Spark raises; PySpark is imported only where it is used."""
+def _errors() -> tuple[type[Exception], ...]:
+    """What a model's translation and Spark raise; PySpark is imported only where it is used."""
     from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
 
-    return (PySparkException, Py4JError)  # type: ignore[return-value]
+    return SqlglotError, PySparkException, Py4JError
 
 
 def spark_home() -> Path:

@@ -25,7 +25,7 @@ import typer
 from assets.defs import dbt
 from assets.spark.rebuild import compiled, export, rebuild
 from infra.bench.scale import NEXT, fill
-from infra.spark import cluster
+from infra.spark import cluster, settings
 from pipelines import warehouse
 
 HEADER = ("raw rows", "days", "DuckDB, s", "peak, MB", "export, s", "Spark, s", "Spark / DuckDB", "slowest on Spark")
@@ -54,10 +54,9 @@ def measured(instruments: int, days: int, workers: int, memory: str) -> list[str
         begun = time.perf_counter()
         export(database, models, where)
         exported = time.perf_counter() - begun
-        settings = {"spark.executor.memory": memory, "spark.sql.shuffle.partitions": f"{4 * workers}"}
         with cluster(workers, memory=memory) as master:
             begun = time.perf_counter()
-            report = rebuild(models, where, master, settings=settings, progress=partial(typer.echo, err=True))
+            report = rebuild(models, where, master, settings=settings(workers, 1, memory), progress=partial(typer.echo, err=True))
             on_spark = time.perf_counter() - begun
     if report.left_out:
         raise RuntimeError(f"left out: {report.left_out}")

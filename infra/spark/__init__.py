@@ -25,6 +25,15 @@ from infra.lake import free_ports
 _PACKAGE = "org.apache.spark.deploy"
 
 
+def settings(workers: int, cores: int, memory: str) -> dict[str, str]:
+    """Spark's settings for so small a cluster; it cuts what it shuffles into 200 parts otherwise."""
+    return {
+        "spark.sql.shuffle.partitions": f"{4 * workers * cores}",
+        "spark.executor.memory": memory,
+        "spark.ui.enabled": "false",
+    }
+
+
 @contextmanager
 def cluster(workers: int = 2, cores: int = 1, memory: str = "2g") -> Iterator[str]:
     """Run a master and its workers until the block ends; the master's URL. Raises `MissingSpark`."""

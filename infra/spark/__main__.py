@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from assets.spark.rebuild import MissingSpark
-from infra.spark import cluster
+from infra.spark import cluster, settings
 
 
 def main(
@@ -19,9 +19,8 @@ def main(
     """Start a standalone master and its workers on loopback, and make facts and marts there."""
     try:
         with cluster(workers, cores, memory) as master:
-            parts = f"spark.sql.shuffle.partitions={4 * workers * cores}"  # as for so few cores; Spark's default is 200
-            settings = ["--conf", parts, "--conf", f"spark.executor.memory={memory}"]
-            perps = [sys.executable, "-m", "assets.cli", "spark", "--master", master, *settings, *(options or [])]
+            conf = [f"--conf={name}={value}" for name, value in settings(workers, cores, memory).items()]
+            perps = [sys.executable, "-m", "assets.cli", "spark", "--master", master, *conf, *(options or [])]
             ended = subprocess.run(perps, check=False).returncode
     except MissingSpark as problem:
         typer.echo(problem, err=True)
