@@ -13,10 +13,11 @@ return cast(timestamp_micros(us) as timestamp_ntz);
 create temporary function is_finite(x double) returns boolean
 return not isnan(x) and abs(x) < double('Infinity');
 
--- A number as a whole one and back, exactly as DuckDB's HUGEINT: Spark's casts of its own go by decimal digits.
+-- A number as a whole one and back, exactly as DuckDB's HUGEINT: Spark's casts of its own go by decimal digits. The upper part is
+-- cut, not floored: a small negative number would lose its last bits.
 create temporary function whole_of(x double) returns decimal(38, 0)
-return cast(floor(rint(x) / 1152921504606846976D) as decimal(38, 0)) * 1152921504606846976
-    + cast(rint(x) - floor(rint(x) / 1152921504606846976D) * 1152921504606846976D as decimal(38, 0));
+return cast(cast(rint(x) / 1152921504606846976D as bigint) as decimal(38, 0)) * 1152921504606846976
+    + cast(rint(x) - cast(rint(x) / 1152921504606846976D as bigint) * 1152921504606846976D as decimal(38, 0));
 
 create temporary function upper_of(x decimal(38, 0)) returns bigint
 return case when x >= 0 then x div 18446744073709551616 else (x + 1) div 18446744073709551616 - 1 end;
@@ -42,7 +43,7 @@ return case
             case when abs(x) < 1 then 'e-' else 'e+' end,
             lpad(abs(cast(split_part(cast(x as string), 'E', 2) as int)), greatest(2, length(abs(cast(split_part(cast(x as string), 'E', 2) as int)))), '0'))
     when abs(x) >= 1e7 or abs(x) < 1e-3 and x <> 0 then
-        concat(trimmed(cast(cast(x as decimal(38, 21)) as string)), case when x = floor(x) then '.0' else '' end)
+        concat(trimmed(cast(try_cast(x as decimal(38, 21)) as string)), case when x = floor(x) then '.0' else '' end)
     else cast(x as string)
 end;
 

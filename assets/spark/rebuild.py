@@ -164,7 +164,12 @@ def rebuild(
         def make(model: Model) -> tuple[int | None, float]:
             """A model's view, and its files where it has some; rows and seconds."""
             began, rows = time.perf_counter(), None
-            frame = spark.sql(translated(model.sql, shapes))
+            *parts, (_, query) = translated(model.sql, shapes, model.view).items()
+            for view, part in parts:
+                frame = spark.sql(part)
+                frame.write.mode("overwrite").parquet(f"{folder / 'parts' / view}")
+                spark.read.schema(frame.schema).parquet(f"{folder / 'parts' / view}").createOrReplaceTempView(view)
+            frame = spark.sql(query)
             frame = frame.selectExpr(*(f"cast(`{c}` as {_spark_type(t)}) as `{c}`" for c, t in columns[model.view].items()))
             if keep_all or model.schema == "marts" or model.materialized in ("table", "incremental"):
                 target = folder / model.schema / model.name
@@ -197,6 +202,7 @@ def rebuild(
                         report.rows[name] = rows
                         progress(f"{name}: {rows:,} rows, {report.seconds[name]:.1f} s")
                 order.done((model.schema, model.name))
+    shutil.rmtree(folder / "parts", ignore_errors=True)
     _index(models, report, folder)
     return report
 

@@ -22,6 +22,7 @@ from sqlglot.schema import MappingSchema
 FUNCTIONS = [statement for statement in Path(__file__).with_name("functions.sql").read_text().split(";\n") if statement.strip()]
 #: Spark has no infinite times: the ends of its calendar stand for them.
 INFINITE = {"infinity": "9999-12-31", "-infinity": "0001-01-01"}
+_DIALECT = "databricks"  # Spark's, with `qualify`
 _MICROS = {"MILLISECOND": 10**3, "SECOND": 10**6, "MINUTE": 60 * 10**6, "HOUR": 3600 * 10**6, "DAY": 86400 * 10**6}
 _Type = exp.DataType.Type
 _WHOLE = {_Type.TINYINT, _Type.SMALLINT, _Type.INT, _Type.BIGINT}
@@ -29,8 +30,11 @@ _REAL = {_Type.FLOAT, _Type.DOUBLE}
 _LISTS = {_Type.ARRAY, _Type.LIST}
 
 
-def translated(sql: str, schema: MappingSchema) -> str:
-    """A query of DuckDB's as one of Spark's, over views named by `view_name`. Raises sqlglot's errors."""
+def translated(sql: str, schema: MappingSchema, name: str = "query") -> dict[str, str]:
+    """A query of DuckDB's as Spark's, by its name: over views named by `view_name`, and after those that it needs for itself.
+
+    Those are its CTEs `as materialized`: Spark puts any other into each place that reads it. Raises sqlglot's errors.
+    """
     tree = qualify(sqlglot.parse_one(sql, dialect="duckdb"), dialect="duckdb", schema=schema, validate_qualify_columns=False)
     tree = annotate_types(tree, schema=schema, dialect="duckdb")
     for node in reversed(list(tree.walk(bfs=False))):  # what a node is made of comes first
@@ -42,7 +46,26 @@ def translated(sql: str, schema: MappingSchema) -> str:
                     tree = new if node is tree else tree
                     node.replace(new)
                 break
-    return str(tree.sql("databricks"))  # Spark's, with `qualify`
+    queries = _materialized(tree, name)
+    return {**queries, name: tree.sql(_DIALECT)}
+
+
+def _materialized(tree: Any, name: str) -> dict[str, str]:
+    """Take materialized CTEs out of a query, in favour of views; the views' queries, each with the other CTEs before it."""
+    queries, others = {}, []
+    for cte in list(tree.ctes):
+        if not cte.args.get("materialized"):
+            others.append(cte)
+            continue
+        view, query = view_name(name, cte.alias), cte.this
+        for table in tree.find_all(exp.Table):
+            if table.name == cte.alias:
+                table.set("this", exp.to_identifier(view))
+        for other in others:
+            query = query.with_(other.alias, as_=other.this)
+        queries[view] = query.sql(_DIALECT)
+        cte.pop()
+    return queries
 
 
 def view_name(schema: str, table: str) -> str:
@@ -277,11 +300,6 @@ def _asof(node: exp.Join) -> exp.Expr:
     return node
 
 
-def _cte(node: exp.CTE) -> exp.Expr:
-    node.set("materialized", None)
-    return node
-
-
 #: DuckDB's functions that sqlglot doesn't know, of one argument, `:a`.
 _CALLS = {
     "epoch_us": "micros_of(:a)",
@@ -306,7 +324,6 @@ def _function(node: exp.Anonymous) -> exp.Expr:
 _RULES: list[tuple[Any, Callable[[Any], exp.Expr]]] = [
     (exp.Table, _table),
     (exp.TableColumn, lambda node: _call("struct", exp.column(exp.Star(), table=node.name))),
-    (exp.CTE, _cte),
     (exp.Join, _asof),
     (exp.Union, _union),
     (exp.Literal, _literal),

@@ -43,6 +43,7 @@ def cluster(workers: int = 2, cores: int = 1, memory: str = "2g") -> Iterator[st
     with ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="perplake-spark-", ignore_cleanup_errors=True)))
         environment = {**os.environ, "SPARK_HOME": str(home), "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_DAEMON_MEMORY": "256m"}
+        environment["SPARK_DAEMON_JAVA_OPTS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # they do little but start
 
         def start(name: str, *arguments: str) -> None:
             with (folder / f"{name}.log").open("wb") as log:
