@@ -26,8 +26,9 @@ _PACKAGE = "org.apache.spark.deploy"
 
 
 def settings(workers: int, cores: int, memory: str) -> dict[str, str]:
-    """Spark's settings for so small a cluster; it cuts what it shuffles into 200 parts otherwise."""
+    """Spark's settings for so small a cluster; by its own, a shuffle has 200 parts, and each stage has the rest planned again."""
     return {
+        "spark.sql.adaptive.enabled": "false",
         "spark.sql.shuffle.partitions": f"{4 * workers * cores}",
         "spark.executor.memory": memory,
         "spark.ui.enabled": "false",
