@@ -1,10 +1,10 @@
-"""All models on Spark against DuckDB, over the rows of a history: seconds by engine, and the size from which Spark is faster.
+"""All models on Spark against DuckDB, over the rows of a history: seconds by engine.
 
 A warehouse like that of `infra.bench.scale` is made for each number of days, with instruments at each of four venues. Each engine
 makes all models of it anew: dbt on DuckDB, in the parts in which a run builds a long window, in a process of its own; then a
 master and workers of `infra.spark` on the same machine. Export is the way of the raw rows to the cluster, as Parquet.
 
-The table is printed. Alone: `python -m infra.bench.spark --days 30 --days 90`.
+The table is printed. Alone: `python -m infra.bench.spark --days 3 --days 30`.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def measured(instruments: int, days: int, workers: int, memory: str) -> list[str
 
 
 def main(
-    days: Annotated[list[int], typer.Option(help="Days of history.")] = [30, 90, 365],  # noqa: B006
+    days: Annotated[list[int], typer.Option(help="Days of history.")] = [3, 30],  # noqa: B006
     instruments: Annotated[int, typer.Option(help="At each of four venues.")] = 125,
     workers: Annotated[int, typer.Option(help="Workers of one core each.")] = 2,
     memory: Annotated[str, typer.Option(help="Memory of a worker.")] = "2g",
