@@ -539,7 +539,7 @@ def _note_versions(connection: duckdb.DuckDBPyConnection, run: Run, source: Sour
     seen = connection.from_arrow(seen.append_column("_row", pa.array(range(seen.num_rows))))
     observed = connection.execute(
         f"""
-        WITH known AS (SELECT row_key, field {noted}),
+        WITH known AS (SELECT row_key, field, observed_at, run, page, place {noted}),
         pages AS (
             SELECT "{symbol}" AS symbol, make_timestamp("{time}" * 1000) AS happened_at,
                 concat_ws(' ', {keys}) AS row_key, {", ".join(f"{field}::VARCHAR AS {field}" for field in fields)},
@@ -553,8 +553,12 @@ def _note_versions(connection: duckdb.DuckDBPyConnection, run: Run, source: Sour
             SELECT row_key, field FROM observed GROUP BY ALL HAVING count(DISTINCT value) + bool_or(value IS NULL)::INTEGER > 1
         )
         SELECT $1::VARCHAR AS source, $2::VARCHAR AS dataset, symbol, happened_at, row_key, field, value,
-            _observed_at AS observed_at, _run AS run, _page AS page, _place AS place
-        FROM observed SEMI JOIN (FROM known UNION FROM changed) USING (row_key, field)
+            observed_at, run, page, greatest(_place, place) AS place  -- of equal bytes that came twice, these may be the first
+        FROM (
+            SELECT * RENAME (_observed_at AS observed_at, _run AS run, _page AS page)
+            FROM observed SEMI JOIN (SELECT row_key, field FROM known UNION FROM changed) USING (row_key, field)
+        )
+        LEFT JOIN known USING (row_key, field, observed_at, run, page)
         """,
         [*of_dataset, times],
     ).to_arrow_table()

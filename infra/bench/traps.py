@@ -250,7 +250,7 @@ def faults(con: duckdb.DuckDBPyConnection, since: str = "") -> set[tuple[str, st
 
     con.execute(DAILY)
     project = ROOT / "dbt_project"
-    macros = "".join((project / "macros" / f"{name}.sql").read_text() for name in ("faults", "time"))
+    macros = "".join((project / "macros" / f"{name}.sql").read_text() for name in ("aggregates", "faults", "time"))
     for model in MODELS:
         sql = macros + (project / "models" / "intermediate" / f"{model}.sql").read_text()
         sql = jinja2.Template(sql).render(

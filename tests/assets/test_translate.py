@@ -44,4 +44,4 @@ SCHEMA = MappingSchema(
     ],
 )
 def test_a_query_by_hand(duckdb: str, spark: str) -> None:
-    assert spark in translated(duckdb, SCHEMA)
+    assert spark in translated(duckdb, SCHEMA)["query"]

@@ -19,6 +19,7 @@ from pipelines.collect.sealing import Sealer
 from pipelines.collect.spool import Spool, line
 from pipelines.landing import Entry, Landing
 from pipelines.load import LoadResult, arrow_tables
+from pipelines.page_tables import Decoded
 from pipelines.reading import read
 from pipelines.settings import Settings
 from pipelines.source import SESSIONS, Session
@@ -191,7 +192,7 @@ def test_an_event_older_than_its_page_is_loaded(tmp_path: Path) -> None:
     assert entry.window == (NOW + 1, NOW + 86_400_001)
 
     class Run:
-        landing, window = Landing(Settings(home=tmp_path).landing_root), None
+        landing, window, decoded = Landing(Settings(home=tmp_path).landing_root), None, Decoded(0)
 
     [table] = arrow_tables(Run, ENDPOINT, [entry], LoadResult("bybit_linear"))  # type: ignore[arg-type]
     assert table["time"].to_pylist() == [NOW + 1]

@@ -374,6 +374,8 @@ def test_corrections_have_every_observation_of_a_value_that_changed(tmp_path: Pa
         for value, day in (("0.0001", 2), ("0.0001", 3), ("0.0002", 4), ("0.0001", 5))
     ]
     assert Observed(tmp_path / "same", [(1e-4, 2), (1e-4, 3)]).loaded([0], [1])[1:] == []
+    twice = Observed(tmp_path / "twice", [(2e-4, 2), (1e-4, 2), (2e-4, 2)])  # the same bytes before and after others
+    assert twice.loaded(range(3), [0]) == twice.loaded(range(3))
 
 
 def test_a_correction_reads_the_manifests_since_its_time_alone(tmp_path: Path) -> None:
