@@ -636,7 +636,12 @@ class _SourceFetch:
                 next_request, problem = None, each
         last = next_request is None and problem is None
         entry = self._entry(endpoint, request, page, chain, last)
-        await asyncio.to_thread(self._store, endpoint, entry, page)
+        await asyncio.to_thread(self._put or self.run.landing.put, entry, page.body)
+        if not self._put:
+            if endpoint.is_file:
+                await asyncio.to_thread(self.run.decoded.give, endpoint, entry, page.rows)
+            else:  # in a thread, a small table would wait for the interpreter's lock longer than it takes to make
+                self.run.decoded.give(endpoint, entry, page.rows)
         self.result.entries.append(entry)
         if entry.flaws and entry.window:
             chain.add_incomplete(entry)
@@ -651,13 +656,6 @@ class _SourceFetch:
         if problem:
             raise problem
         return next_request
-
-    def _store(self, endpoint: Endpoint, entry: Entry, page: Page) -> None:
-        if self._put:
-            self._put(entry, page.body)
-        else:
-            self.run.landing.put(entry, page.body)
-            self.run.decoded.give(endpoint, entry, page.rows)
 
     def _reread(self, endpoint: Endpoint, entry: Entry, chain: _Chain) -> Reading | None:
         """A remembered page; without its rows where nothing depends on them. None where it can't be read any more."""
