@@ -17,6 +17,7 @@ from operator import attrgetter
 from typing import Annotated, Any, Literal
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -159,6 +160,9 @@ def values(rows: Sequence[Any], name: str) -> list[Any]:
     return list(rows.table[name].to_pylist() if isinstance(rows, Columns) else map(attrgetter(name), rows))
 
 
+_NUMPY = {pa.int64(): np.int64, pa.float64(): np.float64}
+
+
 def columns(record: type[Record], schema: pa.Schema, rows: Sequence[Any]) -> list[pa.Array]:
     """The record's own columns of some rows, in the schema's types."""
     if isinstance(rows, Columns):
@@ -168,7 +172,9 @@ def columns(record: type[Record], schema: pa.Schema, rows: Sequence[Any]) -> lis
     for name, values in zip(names, values_by_column, strict=True):
         kind = schema.field(name).type
         try:
-            array = pa.array(values, kind)
+            # Of Python's numbers NumPy makes an array in a tenth of Arrow's time, but it has no null.
+            required = None if schema.field(name).nullable else _NUMPY.get(kind)
+            array = pa.array(np.array(values, required) if required else values, kind)
         except pa.ArrowInvalid:  # the empty text of a `MaybeNumber`
             array = pa.array([None if value == "" else value for value in values], kind)
         if kind == pa.int64() and schema.field(name).nullable and (greatest := pc.max(array).as_py()) and greatest >= EXACT:
