@@ -14,10 +14,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines import records
+from pipelines import records, warehouse
 from pipelines.landing import Entry
 from pipelines.source import Endpoint
-from pipelines.windows import to_datetime
 
 
 class Decoded:
@@ -57,7 +56,7 @@ def page_table(endpoint: Endpoint, entry: Entry, rows: Sequence[Any]) -> pa.Tabl
     if endpoint.numbered:
         arrays.append(pa.array(_number_among_equals(endpoint, rows), pa.int64()))
     arrays += [pa.repeat(pa.scalar(value, pa.string()), count) for value in (entry.page, entry.run)]
-    arrays.append(pa.repeat(pa.scalar(to_datetime(entry.observed_at).replace(tzinfo=None), pa.timestamp("us")), count))
+    arrays.append(pa.repeat(pa.scalar(warehouse.naive(entry.observed_at), pa.timestamp("us")), count))
     arrays.append(pa.repeat(pa.scalar(entry.place, pa.int64()), count))
     return pa.Table.from_arrays(arrays, schema=endpoint.schema)
 

@@ -22,13 +22,18 @@ from infra.compare import differences
 from infra.lake import servers, temporary
 
 
-def timed(arguments: list[str], home: Path, more: Mapping[str, str] = {}) -> float:
-    """The seconds of `perps run`. Raises `RuntimeError` where it fails."""
-    command = [str(Path(sys.executable).with_name("perps")), "run", *arguments]
-    began = time.perf_counter()
+def perps(arguments: list[str], home: Path, more: Mapping[str, str] = {}) -> None:
+    """Run a command of perplake's to its end. Raises `RuntimeError` where it fails."""
+    command = [str(Path(sys.executable).with_name("perps")), *arguments]
     done = subprocess.run(command, env={**os.environ, **more, "PERPLAKE_HOME": str(home)}, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+
+
+def timed(arguments: list[str], home: Path, more: Mapping[str, str] = {}) -> float:
+    """The seconds of `perps run`. Raises `RuntimeError` where it fails."""
+    began = time.perf_counter()
+    perps(["run", *arguments], home, more)
     return time.perf_counter() - began
 
 

@@ -27,6 +27,7 @@ from typing import Annotated
 import duckdb
 import typer
 
+from infra.bench.lake import perps
 from infra.compare import checksum, columns
 from infra.lake import Servers, servers, temporary
 from pipelines import ducklake
@@ -86,8 +87,8 @@ def measure(
     """Load with all workers, and compare with a file. Exit status 1 where something differs or hangs."""
     with temporary() as folder, servers(folder / "servers") as running:
         os.environ.update(running.environment)
-        _perps("fetch", "--venues", ",".join(VENUES[:workers]), *WINDOW, home=folder / "lake")
-        _perps("load", "--mode", "replay", home=folder / "file", profile="file")
+        perps(["fetch", "--venues", ",".join(VENUES[:workers]), *WINDOW], folder / "lake", {"PERPLAKE_PROFILE": "lake"})
+        perps(["load", "--mode", "replay"], folder / "file", {"PERPLAKE_PROFILE": "file"})
         seconds, kills, failed = _load(running, folder / "lake", workers, loads, kill_every, outage)
         taken = [line.split() for log in (folder / "lake").glob("worker-*.txt") for line in log.read_text().splitlines()]
         took = sorted(float(line[0]) for line in taken)
@@ -103,14 +104,6 @@ def measure(
     typer.echo("\n".join(wrong) or "every raw table has the rows of a file that was loaded once")
     typer.echo(f"{locks} locks are held")
     raise typer.Exit(bool(wrong or locks or failed or len(taken) < workers * loads))
-
-
-def _perps(*arguments: str, home: Path, profile: str = "lake") -> None:
-    command = [str(Path(sys.executable).with_name("perps")), *arguments]
-    environment = {**os.environ, "PERPLAKE_HOME": str(home), "PERPLAKE_PROFILE": profile}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
 
 
 def _load(running: Servers, home: Path, workers: int, loads: int, kill_every: float, outage: float) -> tuple[float, int, bool]:
