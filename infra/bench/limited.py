@@ -18,13 +18,13 @@ from pathlib import Path
 from infra.bench.market import TOKEN, serve
 from infra.bench.ours import begin, only
 from infra.emulator.server import TOKEN_HEADER
-from pipelines.fetch import fetch
+from pipelines.fetch import fetch, together
 from pipelines.source import Source
 
 WINDOW = 60
 SOURCES = {"binance_usdm": "candles", "hyperliquid": "funding_rates"}
-#: Enough coins and hours for more than three limit windows of both sources.
-INSTRUMENTS, HOURS = 160, 9000
+#: Enough coins and hours for more than three limit windows of each source.
+INSTRUMENTS, HOURS = 200, 9000
 
 
 def shares(windows: float = 3) -> dict[str, tuple[float, int]]:
@@ -45,7 +45,11 @@ def shares(windows: float = 3) -> dict[str, tuple[float, int]]:
 
 async def _fetch_for(seconds: float, home: Path, url: str, sources: list[Source]) -> None:
     run = begin(home, HOURS, url, 1.0)
+
+    async def endless(source: Source) -> None:
+        await fetch(run, [source])
+        raise RuntimeError(f"the backfill of {source.name} ended too early: raise INSTRUMENTS or HOURS")
+
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            await fetch(run, sources)
-            raise RuntimeError("the backfill ended too early: raise INSTRUMENTS or HOURS")
+            await together(map(endless, sources))

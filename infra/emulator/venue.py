@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from infra.emulator.cases import Cases, Error, cases
 from infra.emulator.limits import BAN_SECONDS
-from infra.emulator.market import Market, World
+from infra.emulator.market import Market, Snapshot, World
 from infra.emulator.messages import JSON, Answer, Ask, MissingParameter, Usage
 from infra.emulator.rendering import encode, iso
 from infra.emulator.store import Listing, Profile
@@ -177,6 +177,14 @@ class Venue(ABC):
             if self.symbol(listing) == symbol:
                 return listing
         raise Refused("unknown_instrument", symbol=symbol)
+
+    def snapshots(self, now: int) -> list[Snapshot]:
+        """The present of the listings that are not over."""
+        return [self.market.snapshot(listing, now) for listing in self.trading(now)]
+
+    def snapshot(self, symbol: str, now: int) -> Snapshot:
+        """The present of the listing of that symbol. Raises the error `unknown_instrument`."""
+        return self.market.snapshot(self.listing(symbol, now), now)
 
 
 def _filled(body: Any, values: Mapping[str, object]) -> Any:

@@ -26,14 +26,11 @@ class Aevo(Venue):
     def symbol(self, listing: Listing) -> str:
         return listing.listed + "-PERP"
 
-    def _snapshot(self, symbol: str, now: int) -> Snapshot:
-        return self.market.snapshot(self.listing(symbol, now), now)
-
     @route("/markets", "requests")
     def markets(self, ask: Ask) -> object:
         if ask.query.get("instrument_type", "PERPETUAL") != "PERPETUAL":
             return []
-        return [self._market(self.market.snapshot(x, ask.now)) for x in self.trading(ask.now)]
+        return [self._market(x) for x in self.snapshots(ask.now)]
 
     def _market(self, at: Snapshot) -> object:
         return {
@@ -52,14 +49,14 @@ class Aevo(Venue):
 
     @route("/orderbook", "requests")
     def order_book(self, ask: Ask) -> object:
-        at = self._snapshot(ask.query.get("instrument_name", ""), ask.now)
+        at = self.snapshot(ask.query.get("instrument_name", ""), ask.now)
         about = {"type": "snapshot", "instrument_id": str(1 + len(at.listing.listed)), "instrument_name": self.symbol(at.listing)}
         sides = books(at).sides(lambda price, size: [plain(price), plain(size)], LEVELS)
         return {**about, "instrument_type": "PERPETUAL", **sides, "last_updated": str(ask.now * NANO), "checksum": "0"}
 
     @route("/funding", "requests")
     def running_rate(self, ask: Ask) -> object:
-        at = self._snapshot(ask.query.get("instrument_name", ""), ask.now)
+        at = self.snapshot(ask.query.get("instrument_name", ""), ask.now)
         return {"funding_rate": plain(at.rate or 0.0), "next_epoch": str(at.next_settlement * NANO)}
 
     @route("/funding-history", "requests")
@@ -79,7 +76,7 @@ class Aevo(Venue):
     @route("/statistics", "requests")
     def statistics(self, ask: Ask) -> object:
         ask.unused("instrument_type")
-        at = self._snapshot(ask.query.get("asset", "") + "-PERP", ask.now)
+        at = self.snapshot(ask.query.get("asset", "") + "-PERP", ask.now)
         return {
             "asset": at.listing.listed,
             "open_interest": {"total": plain(at.size) or "0"},

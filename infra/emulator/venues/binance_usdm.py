@@ -220,7 +220,7 @@ class Binance(Venue):
         """The row of a symbol, or the rows of all, which cost more."""
         if "symbol" in ask.query:
             return Answer(encode(self._premium_index(self.market.snapshot(self._asked(ask), ask.now))), charges={"weight": 1})
-        rows = [self._premium_index(self.market.snapshot(listing, ask.now)) for listing in self.trading(ask.now)]
+        rows = [self._premium_index(at) for at in self.snapshots(ask.now)]
         return Answer(encode(rows), charges={"weight": 10})
 
     def _premium_index(self, at: Snapshot) -> dict[str, object]:

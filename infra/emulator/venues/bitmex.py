@@ -39,7 +39,7 @@ class BitMex(Venue):
 
     @route("instrument/active", requests=1)
     def instruments(self, ask: Ask) -> object:
-        return [self._contract(self.market.snapshot(x, ask.now)) for x in self.trading(ask.now)]
+        return [self._contract(x) for x in self.snapshots(ask.now)]
 
     def _contract(self, at: Snapshot) -> object:
         inverse, value = at.listing.base == "BTC", at.size * at.mark

@@ -35,7 +35,7 @@ class Coinbase(Venue):
     def products(self, ask: Ask) -> object:
         listed: list[object] = []
         if ask.query.get("product_type") == "FUTURE" and ask.query.get("contract_expiry_type") != "PERPETUAL":
-            listed = [self._perpetual(self.market.snapshot(x, ask.now)) for x in self.trading(ask.now)]
+            listed = [self._perpetual(x) for x in self.snapshots(ask.now)]
             empty = {"funding_interval": None, "funding_rate": "", "funding_time": None, "index_price": ""}
             dated = {**empty, "open_interest": "2000"}
             listed.append(self._product("BIT-26MAR27-CDE", "", "BTC", 0.01, dated, "2027-03-26T16:00:00Z"))
@@ -84,13 +84,10 @@ class Coinbase(Venue):
 
     @route("product_book", "requests")
     def order_book(self, ask: Ask) -> object:
-        listing = self.listing(ask.required("product_id"), ask.now)
-        limit = ask.limit(LEVELS, LEVELS)
-        size = CONTRACTS[listing.listed][1]
-        sides = books(self.market.snapshot(listing, ask.now)).sides(
-            lambda price, coins: {"price": plain(price), "size": str(max(1, round(coins / size)))}, limit
-        )
-        return {"pricebook": {"product_id": self.symbol(listing), **sides, "time": iso(ask.now)}}
+        at, limit = self.snapshot(ask.required("product_id"), ask.now), ask.limit(LEVELS, LEVELS)
+        size = CONTRACTS[at.listing.listed][1]
+        sides = books(at).sides(lambda price, coins: {"price": plain(price), "size": str(max(1, round(coins / size)))}, limit)
+        return {"pricebook": {"product_id": self.symbol(at.listing), **sides, "time": iso(ask.now)}}
 
     @route("products/{product}/candles", "requests")
     def candles(self, ask: Ask, product: str) -> bytes:

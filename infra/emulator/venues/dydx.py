@@ -131,7 +131,7 @@ class Dydx(Venue):
 
     @route("orderbooks/perpetualMarket/{ticker}", requests=1)
     def order_book(self, ask: Ask, ticker: str) -> object:
-        found = books(self.market.snapshot(self.listing(ticker, ask.now), ask.now))
+        found = books(self.snapshot(ticker, ask.now))
         return found.sides(lambda price, size: {"price": plain(price), "size": plain(size)}, DEPTH)
 
     @route("historicalFunding/{ticker}", requests=1)

@@ -59,7 +59,7 @@ class Gmx(Venue):
         return b'{"data":{"%s":%s}}' % (name.encode(), rows)
 
     def _markets(self, now: int) -> list[object]:
-        markets = [self._market(self.market.snapshot(x, now)) for x in self.trading(now)]
+        markets = [self._market(x) for x in self.snapshots(now)]
         return [*markets, self._fields(SWAP_ONLY, NO_TOKEN, 0.0)]
 
     def _market(self, at: Snapshot) -> object:

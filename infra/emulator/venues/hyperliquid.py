@@ -116,7 +116,7 @@ class Hyperliquid(Venue):
         """20 levels at full precision; coarser ones aren't shown."""
         if body.n_sig_figs is not None:
             raise InvalidParameter("nSigFigs")
-        found = books(self.market.snapshot(self.listing(body.coin, ask.now), ask.now))
+        found = books(self.snapshot(body.coin, ask.now))
         levels = [[{"px": plain(p), "sz": plain(s), "n": 1} for p, s in side[:BOOK_LEVELS]] for side in (found.bids, found.asks)]
         return Answer(encode({"coin": body.coin, "time": ask.now, "levels": levels}), charges={"weight": 2})
 

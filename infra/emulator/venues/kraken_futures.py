@@ -112,15 +112,12 @@ class Kraken(Venue):
     def _success(ask: Ask, **content: object) -> object:
         return {"result": "success", **content, "serverTime": iso(ask.now)}
 
-    def _snapshots(self, ask: Ask) -> list[Snapshot]:
-        return [self.market.snapshot(x, ask.now) for x in self.trading(ask.now)]
-
     def _coin(self, ask: Ask, symbol: str | None = None) -> str:
         return self.listing((symbol or ask.query.get("symbol", "")).upper(), ask.now).listed
 
     @route("/derivatives/api/v3/instruments")
     def instruments(self, ask: Ask) -> object:
-        return self._success(ask, instruments=[self._contract(at) for at in self._snapshots(ask)])
+        return self._success(ask, instruments=[self._contract(at) for at in self.snapshots(ask.now)])
 
     def _contract(self, at: Snapshot) -> object:
         coin, price = at.listing.listed, at.last if at.last == at.last else at.mark
@@ -146,7 +143,7 @@ class Kraken(Venue):
 
     @route("/derivatives/api/v3/tickers")
     def tickers(self, ask: Ask) -> object:
-        return self._success(ask, tickers=[self._ticker(at) for at in self._snapshots(ask)])
+        return self._success(ask, tickers=[self._ticker(at) for at in self.snapshots(ask.now)])
 
     def _ticker(self, at: Snapshot) -> object:
         """Funding here is absolute: the rate of this hour, and the estimate for the next, times the mark."""
@@ -163,7 +160,7 @@ class Kraken(Venue):
 
     @route("/derivatives/api/v3/orderbook")
     def order_book(self, ask: Ask) -> object:
-        found = books(self.market.snapshot(self.listing(ask.query.get("symbol", "").upper(), ask.now), ask.now))
+        found = books(self.snapshot(ask.query.get("symbol", "").upper(), ask.now))
         return self._success(ask, orderBook={"bids": found.bids, "asks": found.asks})
 
     @route("/derivatives/api/v4/historicalfundingrates")

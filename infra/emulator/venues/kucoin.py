@@ -47,7 +47,7 @@ class Kucoin(Venue):
 
     @route("contracts/active", public=5)
     def contracts(self, ask: Ask) -> object:
-        return [self._contract(self.market.snapshot(x, ask.now)) for x in self.trading(ask.now)]
+        return [self._contract(x) for x in self.snapshots(ask.now)]
 
     def _contract(self, at: Snapshot) -> object:
         name, size, rate = self.symbol(at.listing), lots(at.size, at.listing), number(at.rate)

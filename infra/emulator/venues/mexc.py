@@ -39,8 +39,8 @@ class Mexc(Venue):
     def _each(self, ask: Ask, symbol: str, row: Callable[[Snapshot], object]) -> object:
         """A row of each listing, or the one of `symbol`."""
         if symbol:
-            return row(self.market.snapshot(self.listing(symbol, ask.now), ask.now))
-        return [row(self.market.snapshot(x, ask.now)) for x in self.trading(ask.now)]
+            return row(self.snapshot(symbol, ask.now))
+        return [row(x) for x in self.snapshots(ask.now)]
 
     @route("detail", "detail")
     def contracts(self, ask: Ask) -> object:
