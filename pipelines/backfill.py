@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
-from pipelines.fetch import FetchResult, Progress, fetch, plan
+from pipelines.fetch import FetchResult, Progress, fetch, final_entries, plan, together
 from pipelines.limits import SHARE, SLACK_MS
 from pipelines.registry import source_rows
 from pipelines.run import Run
@@ -69,16 +70,23 @@ def parts(window: Window) -> list[Window]:
     return [window.after(quarter.start).before(quarter.end) for quarter in window.months(3)][::-1]
 
 
-def _split(sources: Iterable[Source]) -> tuple[list[Source], list[Source]]:
-    """Archives, and others without what is of the present and asked by instrument."""
-    archives, others = [], []
+@dataclass
+class _Family:
+    """Archives, and the sources that have the same by REST, without what is of the present and asked by instrument."""
+
+    archives: list[Source] = field(default_factory=list)
+    others: list[Source] = field(default_factory=list)
+
+
+def _families(sources: Iterable[Source]) -> list[_Family]:
+    families: defaultdict[str, _Family] = defaultdict(_Family)
     for source in sources:
-        if source_rows()[source.name].archive_of:
-            archives.append(source)
+        if name := source_rows()[source.name].archive_of:
+            families[name].archives.append(source)
         else:
             kept = tuple(endpoint for endpoint in source.endpoints if endpoint.bulk or not endpoint.snapshot)
-            others.append(replace(source, endpoints=kept))
-    return archives, others
+            families[source.name].others.append(replace(source, endpoints=kept))
+    return list(families.values())
 
 
 def _of_archives(run: Run, part: Window) -> Run:
@@ -99,31 +107,41 @@ async def plan_part(
     run: Run, sources: Sequence[Source], part: Window, planned: dict[tuple[str, str], Planned]
 ) -> list[FetchResult]:
     """Add what a part would be asked to what is `planned`, by source and endpoint; the results have the problems."""
-    archives, others = _split(sources)
-    found = await plan(_of_archives(run, part), archives)
-    had = (
-        (result.source, endpoint, request.context.get("symbol", ""), request.window)
-        for result, endpoints in found
-        for endpoint, requests in endpoints.items()
-        for request, _ in requests
-        if request.window
-    )
-    found += await plan(_of_others(run, part, had), others)
-    for source, (_, endpoints) in zip([*archives, *others], found, strict=True):
+    remembered = final_entries(run, sources)
+
+    async def of(family: _Family) -> list[tuple[Source, FetchResult, dict[str, list[tuple[Request, bool]]]]]:
+        found = await plan(_of_archives(run, part), family.archives, remembered)
+        had = (
+            (result.source, endpoint, request.context.get("symbol", ""), request.window)
+            for result, endpoints in found
+            for endpoint, requests in endpoints.items()
+            for request, _ in requests
+            if request.window
+        )
+        found += await plan(_of_others(run, part, had), family.others, remembered)
+        return [(source, *each) for source, each in zip([*family.archives, *family.others], found, strict=True)]
+
+    results = []
+    for source, result, endpoints in chain.from_iterable(await together(map(of, _families(sources)))):
+        results.append(result)
         for endpoint, requests in endpoints.items():
             line = planned.setdefault((source.name, endpoint), Planned(source, endpoint))
             for request, is_known in requests:
                 line.add(request, is_known)
-    return [result for result, _ in found]
+    return results
 
 
 async def fetch_part(run: Run, sources: Sequence[Source], part: Window, progress: Progress) -> list[FetchResult]:
-    """Fetch a part: its archives, then from the others what these didn't give."""
-    archives, others = _split(sources)
-    results = await fetch(_of_archives(run, part), archives, progress)
-    entries = (entry for result in results for entry in result.entries)
-    had = ((e.source, e.endpoint_name, e.context.get("symbol", ""), Window(*e.window)) for e in entries if e.window and e.final)
-    return results + await fetch(_of_others(run, part, had), others, progress)
+    """Fetch a part: of each family its archives, then from the others what these didn't give; no family waits for another."""
+    remembered = final_entries(run, sources)
+
+    async def of(family: _Family) -> list[FetchResult]:
+        results = await fetch(_of_archives(run, part), family.archives, progress, remembered)
+        entries = (entry for result in results for entry in result.entries)
+        had = ((e.source, e.endpoint_name, e.context.get("symbol", ""), Window(*e.window)) for e in entries if e.window and e.final)
+        return results + await fetch(_of_others(run, part, had), family.others, progress, remembered)
+
+    return list(chain.from_iterable(await together(map(of, _families(sources)))))
 
 
 def estimate(planned: Iterable[Planned], scale: float) -> dict[str, float]:

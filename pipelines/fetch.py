@@ -9,18 +9,19 @@ Alone: `perps fetch --venues binance --from 2025-10-10 --to 2025-10-10`.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import pairwise
 from operator import attrgetter
 from statistics import median_low
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -45,6 +46,7 @@ RUNS_REMEMBERED = 30
 #: Rows of the day before and after a window that tell whether one is left out at its end: what `_unusual` compares with, and one.
 NEIGHBOURS = 4
 
+T = TypeVar("T")
 Progress = Callable[[str, int, int], None]
 Put = Callable[[Entry, bytes], None]
 
@@ -130,18 +132,23 @@ def _end(day: date) -> int:
     return Window.of_days(day, day).end
 
 
-async def fetch(run: Run, sources: list[Source], progress: Progress = lambda source, done, total: None) -> list[FetchResult]:
-    """Fetch all sources at the same time. Raises `LandingFull`; every other problem is in the results."""
-    remembered = _final_entries(run, {source.name: source for source in sources})
+async def fetch(
+    run: Run,
+    sources: Sequence[Source],
+    progress: Progress = lambda source, done, total: None,
+    remembered: Mapping[str, Entry] | None = None,
+) -> list[FetchResult]:
+    """Fetch all sources at the same time. Raises `LandingFull`; every other problem is in the results.
+
+    `remembered`: what `final_entries` found, where it was called before.
+    """
+    gc.freeze()  # modules outlive the fetch: to search them for cycles again and again takes a seventh of its time
+    remembered = final_entries(run, sources) if remembered is None else remembered
     jobs = [_SourceFetch(run, source, remembered, progress) for source in sources]
     named = {name: getattr(run.settings, name) for name in ("ccxt_venues", "vendor_venues", "subgraphs")}
     run.landing.note_scope(Scope(sorted({source.name for source in sources}), run.settings.assets, **named))
     try:
-        async with asyncio.TaskGroup() as group:
-            for job in jobs:
-                group.create_task(job.fetch())
-    except* Exception as several:
-        raise _first(several) from None
+        await together(job.fetch() for job in jobs)
     finally:
         run.landing.flush()
     results: dict[str, FetchResult] = {}
@@ -153,21 +160,20 @@ async def fetch(run: Run, sources: list[Source], progress: Progress = lambda sou
     return list(results.values())
 
 
-async def plan(run: Run, sources: Sequence[Source]) -> list[tuple[FetchResult, dict[str, list[tuple[Request, bool]]]]]:
+async def plan(
+    run: Run, sources: Sequence[Source], remembered: Mapping[str, Entry]
+) -> list[tuple[FetchResult, dict[str, list[tuple[Request, bool]]]]]:
     """By source, in order: the requests that a fetch of its series would begin with, by endpoint, and whether landing has each.
 
-    Lists of instruments and of archives are requested, and put into landing. Problems are in the results.
+    Lists of instruments and of archives are requested, and put into landing. Problems are in the results. `remembered`: what
+    `final_entries` found.
     """
-    remembered = _final_entries(run, {source.name: source for source in sources})
     jobs = [_SourceFetch(run, source, remembered, lambda source, done, total: None) for source in sources]
     try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(job.plan()) for job in jobs]
-    except* Exception as several:
-        raise _first(several) from None
+        planned = await together(job.plan() for job in jobs)
     finally:
         run.landing.flush()
-    return [(job.result, task.result()) for job, task in zip(jobs, tasks, strict=True)]
+    return [(job.result, requests) for job, requests in zip(jobs, planned, strict=True)]
 
 
 async def poll(
@@ -179,11 +185,18 @@ async def poll(
     `turns` are those that an endpoint is asked about, where it is asked by instrument.
     """
     job = _SourceFetch(run, source, {}, lambda source, done, total: None, put)
+    await together([job.poll(instruments, turns)])
+    return job.result
+
+
+async def together(waited: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """The results of coroutines that run at the same time. The first error stops the others, and is raised by itself."""
     try:
-        await job.poll(instruments, turns)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(each) for each in waited]
     except* Exception as several:
         raise _first(several) from None
-    return job.result
+    return [task.result() for task in tasks]
 
 
 def _first(several: BaseException) -> BaseException:
@@ -192,24 +205,25 @@ def _first(several: BaseException) -> BaseException:
     return several
 
 
-def _final_entries(run: Run, sources: Mapping[str, Source]) -> dict[str, Entry]:
+def final_entries(run: Run, sources: Sequence[Source]) -> dict[str, Entry]:
     """Final responses of earlier runs, by the fingerprint of their request.
 
     Not those whose bytes came for several instruments: one may have been sent another's.
     """
     if run.settings.refetch:
         return {}
+    names = {source.name for source in sources}
     runs = [each for each in run.landing.runs() if not each.endswith(COLLECTED)][-RUNS_REMEMBERED:]
     found = {
         _fingerprint(e): e
         for e in run.landing.iterate(runs)
-        if e.source in sources and e.final and not e.problem and e.market == run.settings.market
+        if e.source in names and e.final and not e.problem and e.market == run.settings.market
     }
     contexts: defaultdict[tuple[str, str, str], set[tuple[str, ...]]] = defaultdict(set)
     for e in found.values():
         if not e.empty:
             contexts[e.source, e.endpoint_name, e.sha256].add(tuple(e.context.values()))
-    usual = {(name, e.name) for name, source in sources.items() for e in source.endpoints if e.allow_identical_pages}
+    usual = {(source.name, e.name) for source in sources for e in source.endpoints if e.allow_identical_pages}
     doubtful = {key for key, several in contexts.items() if len(several) > 1 and key[:2] not in usual}
     return {key: e for key, e in found.items() if (e.source, e.endpoint_name, e.sha256) not in doubtful}
 
@@ -252,7 +266,7 @@ class _SourceFetch:
     """One source in one run."""
 
     def __init__(
-        self, run: Run, source: Source, remembered: dict[str, Entry], progress: Progress, put: Put | None = None
+        self, run: Run, source: Source, remembered: Mapping[str, Entry], progress: Progress, put: Put | None = None
     ) -> None:
         self.run, self.source, self.remembered, self.progress = run, source, remembered, progress
         self._put = put
@@ -636,12 +650,12 @@ class _SourceFetch:
                 next_request, problem = None, each
         last = next_request is None and problem is None
         entry = self._entry(endpoint, request, page, chain, last)
-        await asyncio.to_thread(self._put or self.run.landing.put, entry, page.body)
-        if not self._put:
-            if endpoint.is_file:
-                await asyncio.to_thread(self.run.decoded.give, endpoint, entry, page.rows)
-            else:  # in a thread, a small table would wait for the interpreter's lock longer than it takes to make
-                self.run.decoded.give(endpoint, entry, page.rows)
+        if self._put:
+            await asyncio.to_thread(self._put, entry, page.body)
+        elif endpoint.is_file or not self.run.landing.is_local:
+            await asyncio.to_thread(self._keep, endpoint, entry, page)
+        else:  # a thread would wait for the interpreter's lock longer than a small page takes
+            self._keep(endpoint, entry, page)
         self.result.entries.append(entry)
         if entry.flaws and entry.window:
             chain.add_incomplete(entry)
@@ -656,6 +670,10 @@ class _SourceFetch:
         if problem:
             raise problem
         return next_request
+
+    def _keep(self, endpoint: Endpoint, entry: Entry, page: Page) -> None:
+        self.run.landing.put(entry, page.body)
+        self.run.decoded.give(endpoint, entry, page.rows)
 
     def _reread(self, endpoint: Endpoint, entry: Entry, chain: _Chain) -> Reading | None:
         """A remembered page; without its rows where nothing depends on them. None where it can't be read any more."""

@@ -159,8 +159,8 @@ class Landing:
         self.root, self.run, self.max_bytes = root.rstrip("/"), run, max_bytes
         self.fs, self.path = fsspec.core.url_to_fs(self.root)
         protocols = self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,)
-        self._is_local = "file" in protocols
-        if not self._is_local:
+        self.is_local = "file" in protocols
+        if not self.is_local:
             self._check_bucket()
         #: What `iterate` could not read, a line for the user each.
         self.damage: dict[str, bytes] = {}
@@ -190,13 +190,13 @@ class Landing:
 
     def used(self) -> int:
         """The size of landing in bytes."""
-        if self._is_local:  # links are not followed: they may lead nowhere, or round in a circle
+        if self.is_local:  # links are not followed: they may lead nowhere, or round in a circle
             return sum(_size_of(Path(folder) / name) for folder, _, names in os.walk(self.path) for name in names)
         return int(self.fs.du(self.path)) if self.fs.exists(self.path) else 0
 
     def hold(self) -> None:
         """Tell `prune` that a run uses landing, until `release` or the end of the process. Waits for a prune that is going on."""
-        if not self._is_local:
+        if not self.is_local:
             marker = f"{self.path}/running/{self.run}"
             with suppress(OSError):
                 self.fs.pipe_file(marker, b"")
@@ -235,7 +235,7 @@ class Landing:
 
     def content(self, path: str) -> bytes:
         """The bytes of a file. Raises `OSError` also for a pipe or a device in its place, which might have no end."""
-        if self._is_local:
+        if self.is_local:
             regular(Path(path))
         return bytes(self.fs.cat_file(path))
 
@@ -250,7 +250,7 @@ class Landing:
         """Keep a damaged body apart from the one that takes its place."""
         target = f"{self.path}/damaged/{path.rpartition('/')[2]}"
         self.fs.makedirs(target.rpartition("/")[0], exist_ok=True)
-        if self._is_local and not Path(path).is_file():
+        if self.is_local and not Path(path).is_file():
             Path(path).rename(target)
         else:
             self.fs.copy(path, target)
@@ -267,14 +267,14 @@ class Landing:
     def flush(self) -> None:
         """Write the pending part of the manifest, after its bodies are on the disk."""
         with self._lock:
-            if self._is_local and self._unsynced:
+            if self.is_local and self._unsynced:
                 self._sync(self._unsynced)
             self._unsynced = []
             if self._pending:
                 self._part += 1
                 part = f"{self.path}/manifest/{self.run}/{self._part:04d}.jsonl"
                 self._write(part, b"".join(self._pending))
-                if self._is_local:
+                if self.is_local:
                     self._sync([part])
                 self._pending = []
 
@@ -291,7 +291,7 @@ class Landing:
 
     def check(self, entry: Entry) -> None:
         """Raise `OSError` where an entry's body is missing or damaged; in S3, which checks its objects, where it is missing."""
-        if self._is_local:
+        if self.is_local:
             self.body(entry)
             return
         if self._stored is None:
@@ -341,7 +341,9 @@ class Landing:
         yield from self.iterate([run for run in self.runs() if run.endswith(COLLECTED) and first <= run[:8] <= last])
 
     def note_scope(self, scope: Scope) -> None:
-        """Note what this run asks for."""
+        """Note what this run asks for, beside what it noted before."""
+        for file in self.scope_files(self.run):
+            scope |= msgspec.json.decode(self.content(file), type=Scope)
         self._write(f"{self.path}/manifest/{self.run}/scope.json", msgspec.json.encode(scope))
 
     def scope_files(self, run: str = "*") -> list[str]:
@@ -406,7 +408,7 @@ class Landing:
         Raises `ValueError` while a run uses landing: what it has fetched is in no manifest yet.
         """
         busy = f"landing {self.root} is in use by a run: wait for its end, then prune again"
-        if not self._is_local:
+        if not self.is_local:
             if any(self._age(str(marker)) < HELD_FOR for marker in self.fs.glob(f"{self.path}/running/*")):
                 raise ValueError(busy)
             return self._prune(before)
@@ -448,12 +450,12 @@ class Landing:
 
     def _write(self, path: str, data: bytes) -> None:
         """Write a file in one step: a killed run leaves no part of it under its name."""
-        target = f"{path}.{self.run}.part" if self._is_local else path
+        target = f"{path}.{self.run}.part" if self.is_local else path
         try:
-            if self._is_local:  # s3fs would create a bucket
+            if self.is_local:  # s3fs would create a bucket
                 self.fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
             self.fs.pipe_file(target, data)
-            if self._is_local:
+            if self.is_local:
                 self.fs.mv(target, path)
         except OSError as problem:
             raise self._unwritable(problem) from problem

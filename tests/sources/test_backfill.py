@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 from infra.emulator.server import to_ms
 from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served, serve
-from pipelines.backfill import Planned, estimate, parts, with_archives
+from pipelines.backfill import Planned, estimate, fetch_part, parts, with_archives
+from pipelines.clock import Clock
+from pipelines.run import EmulatorInfo, Run
 from pipelines.settings import Settings
 from pipelines.source import Request
 from pipelines.sources import get_source
@@ -66,6 +69,25 @@ def test_archives_come_with_the_sources_that_they_are_of() -> None:
 def served() -> Iterator[Served]:
     with serve(SyntheticMarket(seed=7, until=to_ms(AS_OF)), as_of=AS_OF, days=100, limits_scale=1e6) as served:
         yield served
+
+
+def test_a_venue_does_not_wait_for_the_files_of_another(served: Served, tmp_path: Path) -> None:
+    chosen = Settings(home=tmp_path, assets=["BTC"], limits_scale=1e6, venues=["binance", "kraken"])
+    part = Window(to_ms("2025-04-01T00:00"), to_ms(AS_OF))
+    run = Run.begin(chosen, part, Clock(to_ms(AS_OF)), EmulatorInfo(served.url, "synthetic; seed=7"))
+    served.clear_requests()
+    sources = [get_source(name) for name in with_archives(chosen).sources]
+    results = asyncio.run(fetch_part(run, sources, part, lambda source, done, total: None))
+    assert {result.source for result in results} == {source.name for source in sources}
+    paths = [request["path"] for request in served.requests()]
+
+    def last(part: str, end: str = "") -> int:
+        return max(n for n, path in enumerate(paths) if part in path and path.endswith(end))
+
+    assert last("/charts/v1/") < last("/um/", ".zip"), "Kraken has no archive"
+    assert last("/fapi/v1/fundingRate") > last("/um/", ".zip"), "of June no file has rates"
+    scope = run.landing.scope()
+    assert scope and scope.sources == sorted(source.name for source in sources)
 
 
 def test_a_backfill_takes_files_first_and_goes_on_where_it_was_killed(served: Served, tmp_path: Path) -> None:
