@@ -138,7 +138,9 @@ async def fetch_part(run: Run, sources: Sequence[Source], part: Window, progress
     async def of(family: _Family) -> list[FetchResult]:
         results = await fetch(_of_archives(run, part), family.archives, progress, remembered)
         entries = (entry for result in results for entry in result.entries)
-        had = ((e.source, e.endpoint_name, e.context.get("symbol", ""), Window(*e.window)) for e in entries if e.window and e.final)
+        had = (
+            (e.source, e.endpoint_name, e.context.get("symbol", ""), Window(*e.window)) for e in entries if e.window and e.final
+        )
         return results + await fetch(_of_others(run, part, had), family.others, progress, remembered)
 
     return list(chain.from_iterable(await together(map(of, _families(sources)))))

@@ -76,7 +76,7 @@ class Absent(VenueError):
 
 
 class LandingFull(Exception):
-    """Landing takes no more: it reached its cap, its disk is full, or it can't be written."""
+    """Landing takes no more: it reached its cap, its disk is full, it can't be written, or its storage doesn't answer."""
 
 
 class WarehouseMismatch(Exception):

@@ -162,6 +162,7 @@ class Landing:
         self.is_local = "file" in protocols
         if not self.is_local:
             self._check_bucket()
+            self.fs = _Storage(self.fs, self.root)
         #: What `iterate` could not read, a line for the user each.
         self.damage: dict[str, bytes] = {}
         self._pending: list[bytes] = []
@@ -465,6 +466,27 @@ class Landing:
             return LandingFull(f"landing {self.root}: the disk is full; {FREE_ROOM}")
         reason = problem.strerror or str(problem)
         return LandingFull(f"landing {self.root} can't be written ({reason}): make it writable, or name another with --landing")
+
+
+class _Storage:
+    """A file system of S3. Raises `LandingFull` where it doesn't answer: what can't be asked for is neither missing nor damaged."""
+
+    def __init__(self, fs: Any, root: str) -> None:
+        self._fs, self._root = fs, root
+
+    def __getattr__(self, name: str) -> Any:
+        from botocore.exceptions import BotoCoreError  # half a second of imports, for S3 only
+
+        found = getattr(self._fs, name)
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            try:
+                return found(*arguments, **options)
+            except BotoCoreError as problem:
+                message = f"landing {self._root}: the storage doesn't answer ({problem}); run again, and see the AWS_… variables"
+                raise LandingFull(message) from None
+
+        return call if callable(found) else found
 
 
 def _size_of(file: Path) -> int:

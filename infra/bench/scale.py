@@ -104,7 +104,7 @@ def build(database: Path) -> None:
     """Build the marts of a new warehouse."""
     with warehouse.connect(database) as connection:
         todo = dbt.plan(connection)
-    dbt.invoke(todo.arguments, database)
+    dbt.build(todo, database)
 
 
 def move(connection: duckdb.DuckDBPyConnection, since: date, until: date, by: int) -> None:

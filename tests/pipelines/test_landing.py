@@ -8,7 +8,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import fsspec
@@ -33,9 +35,9 @@ def entry(body: bytes, run: str = "r1", **fields: object) -> Entry:
     return Entry(**{**known, **fields})  # type: ignore[arg-type]
 
 
-@pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    """A real S3 server on loopback; the name of its bucket."""
+@contextmanager
+def bucket(name: str) -> Iterator[tuple[str, Any]]:
+    """A new bucket of a real S3 server on loopback, and the server."""
     server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -44,10 +46,17 @@ def s3() -> Iterator[str]:
         patch.setenv("AWS_ACCESS_KEY_ID", "test")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-
-        fsspec.filesystem("s3").mkdir("landing-test")
-        yield "s3://landing-test"
+        fsspec.filesystem("s3", skip_instance_cache=True).mkdir(name)
+        fsspec.get_filesystem_class("s3").clear_instance_cache()  # those of another server
+        yield f"s3://{name}", server
+        fsspec.get_filesystem_class("s3").clear_instance_cache()
     server.stop()
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    with bucket("landing-test") as (name, _):
+        yield name
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -206,6 +215,19 @@ def test_a_landing_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatc
         assert str(refused.value).startswith(f"landing {tmp_path}") and expected in str(refused.value)
 
 
+def test_a_storage_that_does_not_answer_is_one_line_and_no_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with bucket("landing-gone") as (root, server):
+        landing = Landing(f"{root}/away", "r1")
+        landing.put(entry(b"1"), b"1")
+        landing.flush()
+        server.stop()
+        for work in (lambda: landing.put(entry(b"2"), b"2"), lambda: landing.body(entry(b"1")), lambda: list(landing.iterate())):
+            with pytest.raises(LandingFull, match=r"landing s3://landing-gone/away: the storage doesn't answer \(.*\); run again"):
+                work()
+        assert not landing.damage
+
+
 def test_nothing_is_written_beyond_the_cap(root: str) -> None:
     small, large = b"a" * 50, bytes(range(256)) * 40
     landing = Landing(root, "r1", max_bytes=200)
@@ -312,7 +334,7 @@ def test_a_misspelt_bucket_is_refused_and_not_made(s3: str) -> None:
     ) as error:
         Landing("s3://lnading-test/a")
     assert "\n" not in str(error.value)
-    assert fsspec.filesystem("s3").ls("/", refresh=True) == ["landing-test"]
+    assert "lnading-test" not in fsspec.filesystem("s3").ls("/", refresh=True)
 
 
 def test_storage_that_does_not_answer_is_one_line(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 {{ config(materialized='incremental', meta={'time': 'month', 'follows': ['int_daily_instruments']}) }}
 {%- set window = replaced_window() %}
--- What funding rates say of themselves and of each other: a row per instrument, month and fault.
+-- What funding rates say of themselves and of each other: a row per instrument, month and fault. Correlations are rounded, as their
+-- last digits depend on the order of rows.
 with settlements as materialized (
     select
         venue, instrument_id, base_asset, settled_at, rate_interval, interval_hours, rate_8h,
@@ -137,7 +138,7 @@ others as (
 ),
 
 signs as (
-    select instrument_id, month, corr(rate, others) as value, sum(n) as n, min(day) as first_day, max(day) as last_day
+    select instrument_id, month, round(corr(rate, others), 9) as value, sum(n) as n, min(day) as first_day, max(day) as last_day
     from others
     group by all
     having count(*) >= 30 and stddev_pop(rate) > 0 and stddev_pop(others) > 0 and value < -0.5
@@ -188,7 +189,7 @@ ranked as (
 
 lagged as (
     select
-        venue, month, hours, corr(own, others) as agreement, count(*) as n,
+        venue, month, hours, round(corr(own, others), 9) as agreement, count(*) as n,
         make_timestamp(min(bucket) * 28800000000)::date as first_day, make_timestamp(max(bucket) * 28800000000)::date as last_day
     from ranked
     group by all
