@@ -158,6 +158,7 @@ META_TABLES = {
             "model": ("VARCHAR", "The dbt model."),
             "window_start": _START,
             "window_end": _END,
+            "invocation": ("VARCHAR", "The call of dbt that replaced them, by its own id."),
         },
     ),
     "partitions": Table(
@@ -200,12 +201,12 @@ META_TABLES = {
 
 
 def create_meta_tables(in_lake: bool = False) -> str:
-    """SQL that makes the schema and every table that is missing, and comments on tables and columns."""
+    """SQL that makes the schema, and every table and column that is missing, and comments on tables and columns."""
     return ";\n".join(["CREATE SCHEMA IF NOT EXISTS meta", *(create_meta_table(name, in_lake) for name in META_TABLES)])
 
 
 def create_meta_table(name: str, in_lake: bool = False) -> str:
-    """SQL that makes a table if it is missing, and comments on it and its columns.
+    """SQL that makes a table, or columns of it, where they are missing, and comments on it and its columns.
 
     A lake has no keys, and its Parquet files no integers of 128 bits: they would become floats.
     """
@@ -215,6 +216,7 @@ def create_meta_table(name: str, in_lake: bool = False) -> str:
     parts += [f"PRIMARY KEY ({', '.join(table.key)})"] if table.key and not in_lake else []
     statements = [
         f"CREATE TABLE IF NOT EXISTS meta.{name} ({', '.join(parts)})",
+        *(f'ALTER TABLE meta.{name} ADD COLUMN IF NOT EXISTS "{column}" {kind}' for column, kind in kinds.items()),
         f"COMMENT ON TABLE meta.{name} IS {quoted(table.description)}",
         *(f'COMMENT ON COLUMN meta.{name}."{column}" IS {quoted(text)}' for column, (_, text) in table.columns.items()),
     ]

@@ -295,8 +295,6 @@ def build(plan: Plan, database: Path) -> Invocation:
     events: dict[str, Any] = {}
     variables = {"loaded": list(plan.loaded)}
     for arguments, window in plan.before:
-        with warehouse.connect(database) as connection, warehouse.transaction(connection):
-            connection.execute("DELETE FROM meta.replaced")  # months are judged for what the part before them replaced
         events |= invoke(arguments, database, variables | window).events
     if plan.before:
         with warehouse.connect(database) as connection, warehouse.transaction(connection):

@@ -237,7 +237,7 @@ def _to_sum_up(connection: duckdb.DuckDBPyConnection, mart: Mart) -> set[date | 
     if mart.model is None or mart.time is None:
         return None
     layouts = connection.execute("SELECT DISTINCT layout FROM meta.partitions WHERE mart = ?", [mart.name]).fetchall()
-    windows = connection.execute("SELECT * EXCLUDE model FROM meta.replaced WHERE model = ?", [mart.model]).fetchall()
+    windows = connection.execute("SELECT window_start, window_end FROM meta.replaced WHERE model = ?", [mart.model]).fetchall()
     if layouts != [(mart.layout,)] or (None, None) in windows:
         return None
     days: set[date | None] = set()

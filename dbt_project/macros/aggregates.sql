@@ -46,6 +46,14 @@
 {%- endmacro %}
 
 {#
+  The product of growth factors over a window: of their logarithms the exact sum, since a product of floating-point numbers depends on how a
+  window is cut into parts, and its last digits with each day that is added.
+#}
+{% macro product_of(factor, over) -%}
+    (case when min({{ factor }}) over {{ over }} > 0 then exp({{ sum_of('ln(nullif(' ~ factor ~ ', 0))', over=over) }}) else 0 end)
+{%- endmacro %}
+
+{#
   Of each measure its sum over the parts of a day, and its growth from the day before: the sum over the parts that are known on both days
   over theirs before; null where there is none. `parts` is a relation with the day, the `keys`, and the measures by part.
 #}
@@ -70,14 +78,16 @@
 {%- endmacro %}
 
 {#
-  Levels over a constant set of parts: a level grows as `levels_and_growth` says; it begins with the raw sum, and again after a day that has
-  no part in common with the one before.
+  Levels over a constant set of parts, to six decimals: a level grows as `levels_and_growth` says; it begins with the raw sum, and again after a
+  day that has no part in common with the one before.
 #}
 {% macro chained_levels(relation, keys, measures) -%}
     select
         day {%- for key in keys %}, {{ key }} {%- endfor %}
         {%- for measure in measures %},
-        first_value({{ measure }}) over {{ measure }}_span * product(coalesce({{ measure }}_growth, 1)) over {{ measure }}_span as {{ measure }}_chained
+        round(
+            first_value({{ measure }}) over {{ measure }}_span * {{ product_of('coalesce(' ~ measure ~ '_growth, 1)', measure ~ '_span') }}, 6
+        ) as {{ measure }}_chained
         {%- endfor %}
     from (
         select

@@ -23,15 +23,15 @@
     {%- if compare_by -%}
     {%- call statement('compare') -%}
         {% if existing -%}
-        insert into meta.replaced
-        select '{{ this.identifier }}', min(day), max(day) + interval 1 day
+        insert into meta.replaced (model, window_start, window_end, invocation)
+        select '{{ this.identifier }}', min(day), max(day) + interval 1 day, '{{ invocation_id }}'
         from ({{ sums_by_day(relation, compare_by) }}) as after
         full join _before using (day)
         where after.sum is distinct from _before.sum
         having count(*) > 0;
         drop table _before
         {%- else -%}
-        insert into meta.replaced values ('{{ this.identifier }}', null, null)
+        insert into meta.replaced (model, invocation) values ('{{ this.identifier }}', '{{ invocation_id }}')
         {%- endif %}
     {%- endcall -%}
     {%- endif -%}

@@ -4,8 +4,8 @@
   `look_ahead` widen the window of changed raw rows (`vars: changed_from, changed_to`) to the rows that depend on them. A row computed
   with other versions of its instrument than the current ones (`_versions`) widens the window too.
 
-  A model that reads no raw rows names in `follows` the models that it reads: its window is the hull of what was replaced there
-  (`meta.replaced`), with the margins; `look_ahead: always` reaches to the end. A model of months (`time: month`) replaces these months
+  A model that reads no raw rows names in `follows` the models that it reads: its window is the hull of what the same call of dbt has
+  replaced there (`meta.replaced`), with the margins; `look_ahead: always` reaches to the end. A model of months (`time: month`) replaces these months
   and the next, which is judged with the month before. A table that names a `compare_by` is made whole, and notes the days on which it
   is not as it was.
 #}
@@ -22,7 +22,7 @@
             min(window_start) - interval " ~ meta.get('look_back', 0) ~ " hour,
             max(window_end) + interval " ~ (0 if meta.look_ahead == 'always' else meta.get('look_ahead', 0)) ~ " hour,
             coalesce(bool_or(window_start is null), true)
-        from meta.replaced where model in ('" ~ meta.follows | join("', '") ~ "')"
+        from meta.replaced where invocation = '" ~ invocation_id ~ "' and model in ('" ~ meta.follows | join("', '") ~ "')"
     ).rows[0] -%}
     {%- if not row[2] -%}
     {%- do window.update({
@@ -75,6 +75,7 @@
 {% macro note_replaced() -%}
     {%- if execute and config.get('materialized') == 'incremental' -%}
     {%- set window = replaced_window() -%}
-    insert into meta.replaced select '{{ this.identifier }}', {{ window.from or 'null' }}, {{ window.to or 'null' }}
+    insert into meta.replaced (model, window_start, window_end, invocation)
+    select '{{ this.identifier }}', {{ window.from or 'null' }}, {{ window.to or 'null' }}, '{{ invocation_id }}'
     {%- endif -%}
 {%- endmacro %}

@@ -3,9 +3,10 @@
     perps run, day after day ──► publications ◄── N readers, each: which run is published? its rows, table by table
 
 A reader asks in one session for the run that published, and then for rows and checksums of some marts; then it pauses. All
-answers about one run have to be the same, whoever asked and when; an error counts as a refusal. Runs follow each other at once.
+answers about one run have to be the same, whoever asked and when; an error counts as a refusal. Runs follow each other at once, or
+begin `--every` so many minutes.
 
-Alone: `python -m infra.bench.readers --readers 20 --minutes 60`.
+Alone: `python -m infra.bench.readers --readers 20 --minutes 60 --every 10`.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ def read(home: str, threads: int, pause: float, stop: Event, answers: Any) -> No
 def main(
     readers: Annotated[int, typer.Option(help="readers at once")] = 20,
     minutes: Annotated[float, typer.Option(help="for which runs follow each other")] = 60,
+    every: Annotated[float, typer.Option(help="minutes from the start of a run to that of the next, at least")] = 0,
     pause: Annotated[float, typer.Option(help="seconds from a reader's answer to its next question")] = 5,
 ) -> None:
     """Read while runs publish; exit status 1 where a reader was refused or saw two publications at once."""
@@ -86,6 +88,7 @@ def main(
             while time.monotonic() - began < minutes * 60:
                 taken.append(_day(home, len(taken)))
                 typer.echo(f"run {len(taken) - 1} took {taken[-1]:.0f} s")
+                time.sleep(max(0.0, min(every, minutes) * 60 - taken[-1]))
         finally:
             lasted = time.monotonic() - began
             stop.set()

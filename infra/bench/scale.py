@@ -131,7 +131,7 @@ def move(connection: duckdb.DuckDBPyConnection, since: date, until: date, by: in
             meta = dbt.manifest()["nodes"][f"model.perplake.{model}"]["config"]["meta"]
             back, ahead = (meta.get(name, 0) for name in ("look_back", "look_ahead"))
             connection.execute(
-                f"INSERT INTO meta.replaced SELECT ?, ?::TIMESTAMP - INTERVAL {back} HOUR, "
+                f"INSERT INTO meta.replaced (model, window_start, window_end) SELECT ?, ?::TIMESTAMP - INTERVAL {back} HOUR, "
                 f"?::TIMESTAMP + INTERVAL {0 if ahead == 'always' else ahead} HOUR",
                 [model, since + timedelta(days=by), until + timedelta(days=by)],
             )

@@ -19,7 +19,9 @@ from tests.whole import different, marts
 MARTS = {"fct_candles": "int_candles_converted", "daily_assets": None, "dim_venues": None}
 ADD = """INSERT INTO intermediate.int_candles_converted SELECT 'BTC', t, {price}
     FROM generate_series(TIMESTAMP '{day}', TIMESTAMP '{day} 23:00', INTERVAL 1 HOUR) AS h(t);"""
-REPLACED = "INSERT INTO meta.replaced VALUES ('int_candles_converted', '{day}', DATE '{day}' + 1);"
+REPLACED = (
+    "INSERT INTO meta.replaced (model, window_start, window_end) VALUES ('int_candles_converted', '{day}', DATE '{day}' + 1);"
+)
 #: Changes as runs make them, by what they are.
 CHANGES = {
     "one more day": ADD.format(day="2025-03-02", price=9) + REPLACED.format(day="2025-03-02"),
@@ -27,7 +29,7 @@ CHANGES = {
     + REPLACED.format(day="2025-01-31"),
     "an old day lost, which nobody noted": "DELETE FROM intermediate.int_candles_converted WHERE opened_at::DATE = '2025-02-03'",
     "all built anew": "UPDATE intermediate.int_candles_converted SET close = close * 2;"
-    "INSERT INTO meta.replaced VALUES ('int_candles_converted', NULL, NULL)",
+    "INSERT INTO meta.replaced (model) VALUES ('int_candles_converted')",
     "a column more": "ALTER TABLE intermediate.int_candles_converted ADD COLUMN trades BIGINT DEFAULT 3;"
     "CREATE OR REPLACE VIEW marts.fct_candles AS FROM intermediate.int_candles_converted",
     "a row without a time": "INSERT INTO intermediate.int_candles_converted (asset) VALUES ('ETH')",

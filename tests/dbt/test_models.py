@@ -14,6 +14,9 @@ from assets.defs import dbt as models_of
 from pipelines import warehouse
 from tests.dbt.conftest import END, NO_VIEWS, START, Dbt, checksums, load
 
+#: Rows of `meta.replaced`: how a test adds some, and which are of the last call of dbt.
+REPLACED = "insert into meta.replaced (model, window_start, window_end)"
+LAST_CALL = "invocation = (select arg_max(invocation, rowid) from meta.replaced)"
 PIECES = [("2025-10-01", "2025-10-05"), ("2025-10-05", "2025-10-09"), ("2025-10-09", "2025-10-13")]
 
 
@@ -53,12 +56,10 @@ def test_any_order_of_loading_gives_the_same_rows(dbt: Dbt, models: Path, tmp_pa
         for pieces in runs:
             for piece in pieces:
                 load(path, *piece)
-            with duckdb.connect(str(path)) as connection:  # as publishing does: what follows is replaced for the late days alone
-                connection.execute("delete from meta.replaced")
             dbt(path, "run", *NO_VIEWS, changed=(pieces[0][0], pieces[-1][1]))
         found.append(checksums(path))
     assert found[0] == found[1]
-    models_behind = "model in ('int_calendar', 'int_coverage')"
+    models_behind = f"model in ('int_calendar', 'int_coverage') and {LAST_CALL}"
     query = f"select model, min(window_start), max(window_end) from meta.replaced where {models_behind} group by 1"
     assert rows(path, query) == [("int_coverage", datetime(2025, 10, 18), datetime(2025, 12, 4))], "the calendar is as it was"
 
@@ -70,20 +71,18 @@ def test_blocking_tests_read_what_was_replaced_and_warnings_everything(dbt: Dbt,
     with duckdb.connect(str(path)) as connection:
         connection.execute("insert into intermediate.int_candles_converted from marts.fct_candles where opened_at = '2025-10-01'")
         connection.execute("update intermediate.int_candles_converted set base_asset = null where opened_at = '2025-10-01'")
-        connection.execute(
-            "delete from meta.replaced; insert into meta.replaced values ('int_candles_converted', '2025-10-09', '2025-10-13')"
-        )
+        connection.execute(f"delete from meta.replaced; {REPLACED} values ('int_candles_converted', '2025-10-09', '2025-10-13')")
     tests = ("test", "--select", "fct_candles,test_type:data", "venues,test_type:data")
     status = {r.node.name.partition("_fct")[0]: r.status for r in dbt(path, *tests, changed=PIECES[2])}
     assert (status["unique_key"], status["known_instruments"]) == ("pass", "warn")
     with duckdb.connect(str(path)) as connection:
-        connection.execute("insert into meta.replaced values ('int_candles_converted', '2025-10-01', '2025-10-05')")
+        connection.execute(f"{REPLACED} values ('int_candles_converted', '2025-10-01', '2025-10-05')")
     with pytest.raises(AssertionError, match="unique_key_fct_candles"):
         dbt(path, *tests, changed=PIECES[0])
 
 
 def test_a_long_window_is_built_in_parts_with_the_same_rows(whole: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything, as after an upgrade; so is a changed window of all days. Publishing sums up all rows again."""
+    """Everything, as after an upgrade; so is a changed window of all days. Publishing sums up all rows again, a day's run doesn't."""
     load(path, START, END)
     [(raw,)] = rows(path, "select sum(estimated_size)::bigint from duckdb_tables() where schema_name = 'raw'")
     monkeypatch.setattr(models_of, "ROWS_AT_A_TIME", raw)
@@ -98,6 +97,11 @@ def test_a_long_window_is_built_in_parts_with_the_same_rows(whole: Path, path: P
         warehouse.note_built(connection, models_of.fingerprint())
         connection.execute("insert into meta.changed values (?, ?)", [START, END])
         assert len(models_of.plan(connection).before) == 2
+        connection.execute("delete from meta.changed; insert into meta.changed values ('2025-12-24', '2025-12-25')")
+        day = models_of.plan(connection)
+    models_of.build(day, path)
+    query = f"select min(window_start) from meta.replaced where model = 'int_faults_candles' and {LAST_CALL}"
+    assert rows(path, query) == [(datetime(2025, 12, 1),)], "a publication that failed in between judges no other month again"
 
 
 def test_a_new_snapshot_of_an_instrument_updates_its_old_facts(dbt: Dbt, path: Path) -> None:

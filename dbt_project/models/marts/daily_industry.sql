@@ -8,17 +8,18 @@ concentration as (
         d.day,
         {%- for measure in ('volume', 'oi') %}
         count(d.{{ measure }}_usd) as {{ 'venues' if measure == 'volume' else 'oi_venues' }},
-        sum(d.{{ measure }}_share * d.{{ measure }}_share order by d.venue) as hhi_{{ measure }},
+        {%- set share = 'd.' ~ measure ~ '_share' %}
+        {{ sum_of(share ~ ' * ' ~ share) }} as hhi_{{ measure }},
         max(d.{{ measure }}_share) as top1_{{ measure }}_share,
         list_sum(list(d.{{ measure }}_share order by d.{{ measure }}_share desc, d.venue) filter (d.{{ measure }}_share is not null)[:3]) as top3_{{ measure }}_share,
         {%- for segment, column in segments.items() %}
         -- zero where no venue is of this kind; null where none of its venues has a number, or the total is unknown
         case when count(d.{{ measure }}_share) > 0
             and (count(*) filter (v.{{ column }} = '{{ segment }}') = 0 or count(d.{{ measure }}_share) filter (v.{{ column }} = '{{ segment }}') > 0)
-            then coalesce(sum(d.{{ measure }}_share order by d.venue) filter (v.{{ column }} = '{{ segment }}'), 0) end as {{ segment }}_{{ measure }}_share,
+            then coalesce({{ sum_of(share, 'v.' ~ column ~ " = '" ~ segment ~ "'") }}, 0) end as {{ segment }}_{{ measure }}_share,
         {%- endfor %}
         {%- endfor %}
-        coalesce(sum(d.volume_share order by d.venue) filter (d.suspect_volume_reason is not null), case when count(d.volume_share) > 0 then 0 end) as suspect_volume_share
+        coalesce({{ sum_of('d.volume_share', 'd.suspect_volume_reason is not null') }}, case when count(d.volume_share) > 0 then 0 end) as suspect_volume_share
     from {{ ref('daily_venues') }} as d
     inner join {{ ref('dim_venues') }} as v using (venue)
     group by all

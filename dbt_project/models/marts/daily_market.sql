@@ -8,13 +8,13 @@
 with assets as (
     select
         *,
-        coalesce(avg(volume_usd) over (
-            partition by asset order by day range between interval 30 days preceding and interval 1 day preceding
-        ), 0) as volume_weight,
+        coalesce({{ sum_of('volume_usd', over='month_before') }} / nullif(count(volume_usd) over month_before, 0), 0) as volume_weight,
         coalesce(case when lag(day) over series = day - 1 then lag(oi_usd) over series end, 0) as oi_weight,
         case when lag(day) over series = day - 1 then high / lag(close) over series - 1 end as high_vs_prev_close
     from {{ ref('daily_assets') }}
-    window series as (partition by asset order by day)
+    window
+        series as (partition by asset order by day),
+        month_before as (partition by asset order by day range between interval 30 days preceding and interval 1 day preceding)
 ),
 
 days as (
@@ -53,8 +53,9 @@ prices as (
     from (
         select *, case when lag(day) over (order by day) = day - 1 then lag(close) over (order by day) end as close_before
         from (
-            select *, case when is_priced then 100 * product(1 + coalesce(return_1d, 0)) over (order by day) end as close
+            select *, case when is_priced then round(100 * {{ product_of('1 + coalesce(return_1d, 0)', 'past') }}, 9) end as close
             from days
+            window past as (order by day)
         )
     )
 ),

@@ -2,7 +2,9 @@
 {%- set paid_hours -%}
     generate_series(date_trunc('hour', paid_from + interval 1 hour - interval 1 microsecond), paid_to - interval 1 microsecond, interval 1 hour)
 {%- endset -%}
-with missing as (select * from {{ ref('int_coverage') }} where seen < expected),
+{#- Bars open, and points lie, at the start of their hour. -#}
+{%- set before_its_end = "case when dataset in ('candles', 'open_interest') then interval 1 hour else interval 0 hour end" -%}
+with missing as (select *, due_to - {{ before_its_end }} as last_at from {{ ref('int_coverage') }} where seen < expected),
 
 sources as (select * from ({{ sources_table() }})),
 
@@ -46,16 +48,6 @@ seen as (
     where rate_interval is not null and instrument_id in (select instrument_id from hours where dataset = 'funding_rates')
 ),
 
-spans as (
-    select venue, dataset, instrument_id, due_from as gap_start, due_to as gap_end, expected::double as observations
-    from missing
-    anti join hours using (instrument_id, dataset, day)
-    union all
-    select venue, dataset, instrument_id, starts, starts + interval 1 hour, 1 / interval_hours
-    from hours
-    anti join seen using (instrument_id, dataset, starts)
-),
-
 sources_to_ask as (  -- the source to ask: the one that lists the instrument, or one in scope that lists no instruments, or an archive of it
     -- in scope, where the source itself forgets
     select i.instrument_id, t.dataset, t.source, t.history_days
@@ -68,6 +60,25 @@ sources_to_ask as (  -- the source to ask: the one that lists the instrument, or
         ))
     where i.valid_to is null
     qualify row_number() over (partition by i.instrument_id, t.dataset order by t.history_days is not null, t.precedence, t.source) = 1
+),
+
+spans as (  -- days that follow each other are one, before anything else is made of them: years of a dataset without a source are many
+    select venue, dataset, instrument_id, min(due_from) as gap_start, max(due_to) as gap_end, sum(expected)::double as observations
+    from (
+        select
+            m.venue, m.dataset, m.instrument_id, m.due_from, m.due_to, m.expected,
+            date_diff('day', date '1970-01-01', m.day) - row_number() over (partition by m.instrument_id, m.dataset order by m.day) as island,
+            m.last_at + to_hours((g.history_days * 24)::bigint) <= r.as_of as is_forgotten
+        from missing as m
+        anti join hours as h on m.instrument_id = h.instrument_id and m.dataset = h.dataset and m.day = h.day
+        left join sources_to_ask as g on m.instrument_id = g.instrument_id and m.dataset = g.dataset
+        cross join {{ ref('stg_meta__scope') }} as r
+    )
+    group by venue, dataset, instrument_id, island, is_forgotten
+    union all
+    select venue, dataset, instrument_id, starts, starts + interval 1 hour, 1 / interval_hours
+    from hours
+    anti join seen using (instrument_id, dataset, starts)
 ),
 
 placed as (  -- the part that can't be fetched is a gap of its own, by the reason
@@ -87,9 +98,7 @@ placed as (  -- the part that can't be fetched is a gap of its own, by the reaso
                     and s.gap_start >= w.window_start and s.gap_end <= w.window_end
             ) then 'silent'
         end as reason
-    from (  -- bars open, and points lie, at the start of their hour
-        select *, gap_end - case when dataset in ('candles', 'open_interest') then interval 1 hour else interval 0 hour end as last_at from spans
-    ) as s
+    from (select *, gap_end - {{ before_its_end }} as last_at from spans) as s
     left join sources_to_ask as g on s.instrument_id = g.instrument_id and s.dataset = g.dataset
     left join (select distinct * from unusable) as u
         on s.instrument_id = u.instrument_id and s.dataset = u.dataset and s.gap_start = u.starts
@@ -103,7 +112,7 @@ select
     instrument_id,
     min(gap_start) as gap_start,
     max(gap_end) as gap_end,
-    ceil(sum(observations order by gap_start) - 1e-6)::bigint as missing,
+    ceil({{ sum_of('observations') }} - 1e-6)::bigint as missing,
     reason is null as fetchable,
     reason,
     case when coalesce(reason, 'forgotten') = 'forgotten' then max(last_at) + to_hours((history_days * 24)::bigint) end as fetch_until

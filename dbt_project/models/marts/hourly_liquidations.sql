@@ -36,7 +36,7 @@ events as (
         count(*) as events,
         -- An event of unknown size makes the hour's figures unknown, not smaller.
         {%- for size in ('size_base', 'size_usd') %}
-        case when count(*) = count(e.{{ size }}) then sum(e.{{ size }} order by e.instrument_id, e.event_id) end as {{ size }},
+        case when count(*) = count(e.{{ size }}) then {{ sum_of('e.' ~ size) }} end as {{ size }},
         {%- endfor %}
         case when count(*) = count(e.size_usd) then max(e.size_usd) end as largest_usd
     from {{ ref('int_liquidations_converted') }} as e

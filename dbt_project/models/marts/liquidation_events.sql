@@ -1,6 +1,6 @@
 -- A day is chosen by its own hours alone. The median of the days before would compare days on which other venues were heard.
 with hours as (
-    select hour, asset, sum(size_usd order by venue, liquidated_side) as usd, count(distinct venue) filter (seconds_covered > 0) as venues_covered
+    select hour, asset, {{ sum_of('size_usd') }} as usd, count(distinct venue) filter (seconds_covered > 0) as venues_covered
     from {{ ref('hourly_liquidations') }}
     group by all
 ),
@@ -13,11 +13,9 @@ minutes as (
         d.base_asset as asset,
         date_trunc('minute', e.liquidated_at) as minute,
         {%- for side in ('long', 'short') %}
-        coalesce(sum(e.size_usd order by e.instrument_id, e.event_id) filter (e.liquidated_side = '{{ side }}'), 0) as {{ side }}_usd,
+        coalesce({{ sum_of('e.size_usd', "e.liquidated_side = '" ~ side ~ "'") }}, 0) as {{ side }}_usd,
         {%- endfor %}
-        coalesce(sum(e.size_usd order by e.instrument_id, e.event_id) filter (
-            e.liquidated_side is not null and e.completeness_class = 'complete'
-        ), 0) as complete_usd,
+        coalesce({{ sum_of('e.size_usd', "e.liquidated_side is not null and e.completeness_class = 'complete'") }}, 0) as complete_usd,
         count(*) as events,
         count(*) - count(e.size_usd) as events_unsized
     from {{ ref('int_liquidations_converted') }} as e
