@@ -223,7 +223,9 @@ def test_a_storage_that_does_not_answer_is_one_line_and_no_damage(monkeypatch: p
         landing.flush()
         server.stop()
         for work in (lambda: landing.put(entry(b"2"), b"2"), lambda: landing.body(entry(b"1")), lambda: list(landing.iterate())):
-            with pytest.raises(LandingFull, match=r"landing s3://landing-gone/away: the storage doesn't answer \(.*\); run again"):
+            with pytest.raises(
+                LandingFull, match=r"landing s3://landing-gone/away: the storage doesn't answer \(.*\); run again"
+            ):
                 work()
         assert not landing.damage
 
