@@ -187,7 +187,8 @@ def begin(
             file.write(IN_MEMORY)
     environment = {f"PERPLAKE_{name.upper()}": str(value) for name, value in settings.items()}
     environment |= variables or {}
-    environment |= {"PERPLAKE_HOME": str(home), "PERPLAKE_EMULATOR_URL": url, **({} if data_tests else NO_DATA_TESTS)}
+    environment |= {"PERPLAKE_HOME": str(home), **({} if data_tests else NO_DATA_TESTS)}
+    environment |= {"PERPLAKE_EMULATOR_URL": url} if url else {}
     # One file a command: two may run at once.
     return Running(list(arguments), environment, home / f"output-{next(_NUMBERS)}.txt", point)
 
