@@ -7,11 +7,8 @@
 #}
 {% macro tested_rows(model) -%}
     {%- set found = {'rows': model} -%}
-    {%- if execute and var('changed_from') and config.get('severity', 'error') | lower != 'warn' -%}
-    {%- set node = graph.nodes.get('model.perplake.' ~ model.identifier) -%}
-    {%- set reads = node.depends_on.nodes if node and node.config.materialized == 'view' else [] -%}
-    {%- set behind = graph.nodes.get(reads[0]) if reads | length == 1 else node -%}
-    {%- if behind and behind.config.materialized == 'incremental' -%}
+    {%- set behind = incremental_behind(model) -%}
+    {%- if behind and var('changed_from') and config.get('severity', 'error') | lower != 'warn' -%}
         {%- set window = run_query(
             "select min(window_start), max(window_end), coalesce(bool_or(window_start is null), true) from meta.replaced where model = '" ~ behind.name ~ "'"
         ).rows[0] -%}
@@ -22,12 +19,37 @@
         }) -%}
         {%- endif -%}
     {%- endif -%}
-    {%- endif -%}
-    {{ found.rows }}
+    {{ return(found.rows) }}
 {%- endmacro %}
 
+{# The node of the incremental model that a mart is, or is a view of; none for other marts. #}
+{% macro incremental_behind(model) -%}
+    {%- set node = graph.nodes.get('model.perplake.' ~ model.identifier) if execute -%}
+    {%- set reads = node.depends_on.nodes if node and node.config.materialized == 'view' else [] -%}
+    {%- set behind = graph.nodes.get(reads[0]) if reads | length == 1 else node -%}
+    {{ return(behind if behind and behind.config.materialized == 'incremental' else none) }}
+{%- endmacro %}
+
+{#
+  Many rows are compared month by month, where the key has the time, until one has a duplicate: the keys of years would not fit into the
+  memory that a run may take.
+#}
 {% test unique_key(model, columns) %}
-    select {{ columns | join(', ') }}, count(*) as rows_of_key from {{ tested_rows(model) }} group by all having count(*) > 1
+    {%- set rows, behind = tested_rows(model), incremental_behind(model) -%}
+    {%- set time = behind.config.meta.time if behind -%}
+    {%- set several = "select %s, count(*) as rows_of_key from %s where %s group by all having count(*) > 1" -%}
+    {%- set where = namespace(condition='true') -%}
+    {%- if time in columns and run_query("select count(*) from %s" % rows).rows[0][0] > var('keys_at_a_time') -%}
+        {%- set where.condition = 'false' -%}
+        {%- set months = run_query("select distinct date_trunc('month', %s)::timestamp from %s order by 1" % (time, rows)).columns[0] -%}
+        {%- for month in months if where.condition == 'false' -%}
+            {%- set of_month = "%s >= timestamp '%s' and %s < timestamp '%s' + interval 1 month" % (time, month, time, month) -%}
+            {%- if run_query(several % (columns | join(', '), rows, of_month) ~ " limit 1").rows -%}
+                {%- set where.condition = of_month -%}
+            {%- endif -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {{ several % (columns | join(', '), rows, where.condition) }}
 {% endtest %}
 
 {% test holds(model, condition) %}

@@ -36,9 +36,9 @@ class Dbt:
         self.manifest = project.parse()
         project.drop_debug_events()
 
-    def __call__(self, path: Path, *command: str, changed: tuple[str, str] | None = None) -> Any:
+    def __call__(self, path: Path, *command: str, changed: tuple[str, str] | None = None, **variables: object) -> Any:
         """Run a command, such as `run`; gives dbt's results, raises `AssertionError` with its messages where it failed."""
-        variables = {"warehouse": str(path), **dict(zip(("changed_from", "changed_to"), changed or (), strict=False))}
+        variables |= {"warehouse": str(path), **dict(zip(("changed_from", "changed_to"), changed or (), strict=False))}
         try:
             outcome = dbtRunner(self.manifest).invoke([*command, *self.arguments, "--vars", json.dumps(variables)])
         finally:

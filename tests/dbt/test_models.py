@@ -38,10 +38,12 @@ def test_data_tests_find_a_duplicate_row_and_numbers_that_cannot_be(dbt: Dbt, wh
     with duckdb.connect(str(whole)) as connection:
         connection.execute("insert into intermediate.int_candles_converted from marts.fct_candles limit 1")
         connection.execute("update marts.daily_venues set volume_share = 1.5, oi_usd = 'nan' where venue = 'bybit'")
-    with pytest.raises(AssertionError) as failed:
-        dbt(whole, "test", "--select", "fct_candles,test_type:data", "daily_venues,test_type:data")
-    assert "unique_key_fct_candles" in str(failed.value) and "numbers_in_bounds_daily_venues" in str(failed.value)
+    for keys in (10**7, 1):  # at once, and month by month
+        with pytest.raises(AssertionError) as failed:
+            dbt(whole, "test", "--select", "fct_candles,test_type:data", "daily_venues,test_type:data", keys_at_a_time=keys)
+        assert "unique_key_fct_candles" in str(failed.value) and "numbers_in_bounds_daily_venues" in str(failed.value)
     dbt(whole, "run", "--select", "int_candles_converted", "daily_venues")
+    dbt(whole, "test", "--select", "unique_key_fct_candles_instrument_id__opened_at", keys_at_a_time=1)
 
 
 def test_any_order_of_loading_gives_the_same_rows(dbt: Dbt, models: Path, tmp_path: Path) -> None:
