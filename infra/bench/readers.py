@@ -3,8 +3,8 @@
     perps run, day after day ──► publications ◄── N readers, each: which run is published? its rows, table by table
 
 A reader asks in one session for the run that published, and then for rows and checksums of some marts; then it pauses. All
-answers about one run have to be the same, whoever asked and when; an error counts as a refusal. Runs follow each other at once, or
-begin `--every` so many minutes.
+answers about one run have to be the same, whoever asked and when; an error counts as a refusal. Runs follow each other at once,
+or begin every so many minutes (`--every`).
 
 Alone: `python -m infra.bench.readers --readers 20 --minutes 60 --every 10`.
 """

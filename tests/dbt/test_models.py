@@ -84,7 +84,7 @@ def test_blocking_tests_read_what_was_replaced_and_warnings_everything(dbt: Dbt,
 
 
 def test_a_long_window_is_built_in_parts_with_the_same_rows(whole: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything, as after an upgrade; so is a changed window of all days. Publishing sums up all rows again, a day's run doesn't."""
+    """Everything, as after an upgrade; so is a changed window of all days. Publishing sums up all rows, a day's run doesn't."""
     load(path, START, END)
     [(raw,)] = rows(path, "select sum(estimated_size)::bigint from duckdb_tables() where schema_name = 'raw'")
     monkeypatch.setattr(models_of, "ROWS_AT_A_TIME", raw)
