@@ -58,6 +58,8 @@ def test_any_order_of_loading_gives_the_same_rows(dbt: Dbt, models: Path, tmp_pa
         for pieces in runs:
             for piece in pieces:
                 load(path, *piece)
+            with duckdb.connect(str(path)) as connection:  # of another call of dbt, whose rows were never published
+                connection.execute(f"{REPLACED} values ('int_daily_instruments', null, null), ('int_calendar', null, null)")
             dbt(path, "run", *NO_VIEWS, changed=(pieces[0][0], pieces[-1][1]))
         found.append(checksums(path))
     assert found[0] == found[1]
@@ -84,7 +86,7 @@ def test_blocking_tests_read_what_was_replaced_and_warnings_everything(dbt: Dbt,
 
 
 def test_a_long_window_is_built_in_parts_with_the_same_rows(whole: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything, as after an upgrade; so is a changed window of all days. Publishing sums up all rows, a day's run doesn't."""
+    """Everything, as after an upgrade; so is a changed window of all days. Publishing sums up all rows again."""
     load(path, START, END)
     [(raw,)] = rows(path, "select sum(estimated_size)::bigint from duckdb_tables() where schema_name = 'raw'")
     monkeypatch.setattr(models_of, "ROWS_AT_A_TIME", raw)
@@ -99,11 +101,6 @@ def test_a_long_window_is_built_in_parts_with_the_same_rows(whole: Path, path: P
         warehouse.note_built(connection, models_of.fingerprint())
         connection.execute("insert into meta.changed values (?, ?)", [START, END])
         assert len(models_of.plan(connection).before) == 2
-        connection.execute("delete from meta.changed; insert into meta.changed values ('2025-12-24', '2025-12-25')")
-        day = models_of.plan(connection)
-    models_of.build(day, path)
-    query = f"select min(window_start) from meta.replaced where model = 'int_faults_candles' and {LAST_CALL}"
-    assert rows(path, query) == [(datetime(2025, 12, 1),)], "a publication that failed in between judges no other month again"
 
 
 def test_a_new_snapshot_of_an_instrument_updates_its_old_facts(dbt: Dbt, path: Path) -> None:

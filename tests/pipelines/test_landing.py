@@ -341,6 +341,7 @@ def test_a_misspelt_bucket_is_refused_and_not_made(s3: str) -> None:
 
 def test_storage_that_does_not_answer_is_one_line(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     fsspec.filesystem("s3").clear_instance_cache()
     with pytest.raises(ValueError, match="landing s3://landing-test/a: the storage doesn't answer") as error:
         Landing("s3://landing-test/a")
