@@ -469,7 +469,7 @@ class Landing:
 
 
 class _Storage:
-    """A file system of S3. Raises `LandingFull` where it doesn't answer: what can't be asked for is neither missing nor damaged."""
+    """A file system of S3. Raises `LandingFull` where it doesn't answer: what can't be read is neither missing nor damaged."""
 
     def __init__(self, fs: Any, root: str) -> None:
         self._fs, self._root = fs, root
