@@ -142,6 +142,8 @@ async def fetch(
 
     `remembered`: what `final_entries` found, where it was called before.
     """
+    if not sources:
+        return []
     gc.freeze()  # modules outlive the fetch: to search them for cycles again and again takes a seventh of its time
     remembered = final_entries(run, sources) if remembered is None else remembered
     jobs = [_SourceFetch(run, source, remembered, progress) for source in sources]
@@ -152,8 +154,7 @@ async def fetch(
     finally:
         run.landing.flush()
     results: dict[str, FetchResult] = {}
-    if jobs:
-        jobs[0].result.warnings += run.landing.damage
+    jobs[0].result.warnings += run.landing.damage
     for job in jobs:
         if (known := results.setdefault(job.source.name, job.result)) is not job.result:
             known.add(job.result)

@@ -343,9 +343,9 @@ def _paths(**paths: Path) -> None:
 
 
 def _grouped(lines: Iterable[str]) -> list[str]:
-    """Lines that differ only in their numbers as two: the first, and the last with how many there are."""
+    """Each line once; lines that differ only in their numbers as two: the first, and the last with how many there are."""
     similar: dict[str, list[str]] = {}
-    for line in lines:
+    for line in dict.fromkeys(lines):
         similar.setdefault(re.sub(r"\d+", "#", line), []).append(line)
     return [
         line
