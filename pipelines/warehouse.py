@@ -300,7 +300,7 @@ def _raw_tables(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, int, s
 
 
 def _change_tables_of_0_1(connection: duckdb.DuckDBPyConnection) -> None:
-    """Give the `meta` tables of a warehouse of version 0.1 their names and columns of today."""
+    """Give the `meta` tables of a warehouse of version 0.1 their names of today; columns that they lack are made with the tables."""
     sql = "SELECT 1 FROM duckdb_constraints() WHERE table_name = 'quarantine' AND constraint_name LIKE '%dataset_page_pkey'"
     if connection.execute(sql).fetchone():
         connection.execute("DROP TABLE meta.quarantine")  # made anew by the next load, which reads these pages again
@@ -308,14 +308,10 @@ def _change_tables_of_0_1(connection: duckdb.DuckDBPyConnection) -> None:
     columns = set(connection.execute(sql).fetchall())
     if ("run_info", "source") in columns:
         connection.execute("ALTER TABLE meta.run_info RENAME TO scope; ALTER TABLE meta.scope RENAME COLUMN source TO mode")
-    if {table for table, _ in columns} & {"run_info", "scope"} and ("scope", "sources") not in columns:
-        connection.execute("ALTER TABLE meta.scope ADD COLUMN sources VARCHAR[]")
     if ("runs", "source") in columns:
         connection.execute("ALTER TABLE meta.runs RENAME COLUMN source TO mode")
     if ("built", "run_info") in columns:
         connection.execute("ALTER TABLE meta.built RENAME COLUMN run_info TO scope")
-    if ("built", "project") in columns and ("built", "sources") not in columns:
-        connection.execute("ALTER TABLE meta.built ADD COLUMN sources VARCHAR[]")
     if ("versions", "page") in columns and ("versions", "place") not in columns:
         connection.execute("ALTER TABLE meta.versions ADD COLUMN place BIGINT DEFAULT 0")
     if ("forecasts_live", "basis") in columns:

@@ -55,7 +55,6 @@ def make(database: Path, instruments: int, days: int) -> None:
                     f"FROM (FROM {table} WHERE \"{at}\" >= DATE '{first}'), (SELECT {back} AS back)"
                 )
         connection.execute("UPDATE meta.scope SET window_start = ?", [NEXT - timedelta(days=days)])
-        connection.execute("DELETE FROM meta.replaced")  # as after a publication: months are judged for what a day replaces
         warehouse.note_built(connection, dbt.fingerprint())
 
 
