@@ -300,7 +300,7 @@ def _raw_tables(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, int, s
 
 
 def _change_tables_of_0_1(connection: duckdb.DuckDBPyConnection) -> None:
-    """Give the `meta` tables of a warehouse of version 0.1 their names of today; columns that they lack are made with the tables."""
+    """Give the `meta` tables of a warehouse of version 0.1 their names of today; columns that they lack come with the tables."""
     sql = "SELECT 1 FROM duckdb_constraints() WHERE table_name = 'quarantine' AND constraint_name LIKE '%dataset_page_pkey'"
     if connection.execute(sql).fetchone():
         connection.execute("DROP TABLE meta.quarantine")  # made anew by the next load, which reads these pages again
