@@ -44,10 +44,14 @@ PROBE = """(() => {
 
 
 class Tab:
-    """A tab: `call` a command of the protocol, `run` JavaScript, `open` a page; `faults` are exceptions and requests."""
+    """A tab: `call` a command of the protocol, `run` JavaScript, `open` a page.
+
+    What comes while an answer is waited for counts, too: `loaded` pages, `downloaded` files, and `faults`, which are exceptions
+    and requests.
+    """
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self.socket, self.number, self.loaded = socket, 0, 0
+        self.socket, self.number, self.loaded, self.downloaded = socket, 0, 0, 0
         self.faults: list[str] = []
 
     async def call(self, method: str, **params: Any) -> dict[str, Any]:
@@ -66,6 +70,7 @@ class Tab:
     def hear(self, message: dict[str, Any]) -> None:
         method, params = message["method"], message["params"]
         self.loaded += method == "Page.loadEventFired"
+        self.downloaded += method == "Browser.downloadProgress" and params["state"] == "completed"
         if method in ("Runtime.exceptionThrown", "Log.entryAdded"):
             self.faults.append(str(params))
         if method == "Network.requestWillBeSent" and not params["request"]["url"].startswith(
@@ -194,8 +199,8 @@ def test_the_page_draws_and_answers(page: Path, marts: dict[str, pd.DataFrame], 
         await tab.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path), eventsEnabled=True)
         await tab.open(f"{page.as_uri()}#BTC/2025-03-28/2025-04-03")
         await tab.run("document.querySelector('[aria-label=\"BTC: open interest, USD as CSV\"]').click()")
-        while (message := await tab.socket.receive_json()).get("params", {}).get("state") != "completed":
-            assert message.get("method") != "Runtime.exceptionThrown", message
+        while not tab.downloaded:
+            tab.hear(await tab.receive())
         [file] = tmp_path.glob("perplake-synthetic-BTC-open-interest*.csv")
         rows = list(csv.DictReader(file.open()))
         level = marts["daily_assets"].query("asset == 'BTC'").set_index("day")["oi_usd"]
