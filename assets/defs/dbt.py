@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, cached_property
 from graphlib import TopologicalSorter
 from itertools import pairwise
 from pathlib import Path
@@ -53,8 +53,28 @@ class Invocation:
     events: dict[str, DbtCoreCliEventMessage] = field(default_factory=dict)
 
 
+@cache
+def _make_events_late() -> None:
+    """Let an event of dbt's make its message where something reads it first, not at its beginning."""
+    from dbt_common.events.base_types import BaseEvent
+
+    make = BaseEvent.__init__
+
+    def keep(event: Any, *positional: Any, **named: Any) -> None:
+        vars(event)["given"] = positional, named
+
+    def message(event: Any) -> Any:
+        positional, named = vars(event)["given"]
+        make(event, *positional, **named)
+        return vars(event)["pb_msg"]
+
+    late = cached_property(message)
+    late.__set_name__(BaseEvent, "pb_msg")
+    BaseEvent.__init__, BaseEvent.pb_msg = keep, late
+
+
 def drop_debug_events() -> None:
-    """Let dbt in this process make no messages of its debug events, which nothing reads here: they are an eighth of its time."""
+    """Let dbt in this process make no messages of its debug events, which nothing reads here: they are a fifth of its time."""
     from dbt_common.events.base_types import EventLevel
     from dbt_common.events.event_manager import EventManager
     from dbt_common.events.event_manager_client import ctx_set_event_manager
@@ -64,6 +84,7 @@ def drop_debug_events() -> None:
             if (level or e.level_tag()) is not EventLevel.DEBUG:
                 super().fire_event(e, level, *rest, **options)
 
+    _make_events_late()
     ctx_set_event_manager(WithoutDebug())
 
 

@@ -17,8 +17,9 @@
     {%- if is_view_of_lake and relation.schema == 'marts' -%}
         {%- do statements.append("delete from meta.view_columns where view = '" ~ relation.identifier ~ "'") -%}
     {%- endif -%}
-    {%- set columns = adapter.get_columns_in_relation(relation) | map(attribute='name') -%}
-    {%- for column in columns -%}
+    {#- In one cell: dbt tells the type of each cell of a result, which took a tenth of its time here. -#}
+    {%- set columns = run_query("select string_agg(column_name, ' ') from (describe " ~ relation ~ ")").rows[0][0] -%}
+    {%- for column in columns.split() -%}
         {%- set description = own[column].description if column in own else dataset_columns[column][1] if column in dataset_columns -%}
         {%- if not description -%}
             {%- do exceptions.raise_compiler_error(
