@@ -35,7 +35,7 @@ from pipelines.run import Run
 from pipelines.settings import Settings
 from pipelines.source import Endpoint, Instrument, Request, Source, Usage
 from pipelines.symbols import base_asset
-from pipelines.windows import DAY, HOUR, SETTLED_LATE_MS, Window, iso
+from pipelines.windows import DAY, HOUR, SETTLED_LATE_MS, Window, iso, to_datetime
 
 log = logging.getLogger("perplake.fetch")
 
@@ -105,31 +105,29 @@ class FetchResult:
         A day before any of the chosen instruments was listed is whole: there is nothing to ask.
         """
         settle = 0 if run.clock.frozen else int(run.settings.settle_minutes * 60_000)
-        asked, broken = set[date](), set[date]()
+        asked, broken = set[int](), set[int]()
         for entry in self.entries:
             if entry.window and endpoint in ("", entry.endpoint_name):
-                days, unread = _days(Window(*entry.window)), bool(entry.problem or entry.flaws)
+                days, unread = _day_numbers(Window(*entry.window)), entry.problem or entry.flaws
                 asked.update(days)
-                broken.update(d for d in days if unread or (_end(d) + settle > entry.observed_at and not entry.final))
-        broken.update(day for name, window in self.unfetched if endpoint in ("", name) for day in _days(window))
-        whole = asked - broken | {day for day in run.window.days if _end(day) <= (self.begins or 0)}
-        return [day for day in run.window.days if day in whole and _end(day) <= run.clock.now()]
+                if unread or not entry.final:
+                    broken.update(day for day in days if unread or (day + 1) * DAY + settle > entry.observed_at)
+        broken.update(day for name, window in self.unfetched if endpoint in ("", name) for day in _day_numbers(window))
+        whole = asked - broken | {day for day in run.window.day_numbers if (day + 1) * DAY <= (self.begins or 0)}
+        ended = (day for day in run.window.day_numbers if (day + 1) * DAY <= run.clock.now())
+        return [to_datetime(day * DAY).date() for day in ended if day in whole]
 
     def days_not_due(self, run: Run, endpoint: str) -> list[date]:
         """The days that were answered whole, and on which nothing was due of an endpoint, whose history is shorter."""
-        due = _days(self.due[endpoint]) if endpoint in self.due else run.window.days
-        return [day for day in self.whole_days(run) if day not in due]
+        due = _day_numbers(self.due[endpoint]) if endpoint in self.due else run.window.day_numbers
+        not_due = {to_datetime(day * DAY).date() for day in run.window.day_numbers if day not in due}
+        return [day for day in self.whole_days(run) if day in not_due] if not_due else []
 
 
-def _days(window: Window) -> list[date]:
+def _day_numbers(window: Window) -> range:
     """The UTC days of a requested window; the settlement that closes a day, requested a moment after it, is of that day."""
     start = window.start - (window.end - window.start <= SETTLED_LATE_MS)
-    return Window(start, max(start, window.end - SETTLED_LATE_MS)).days
-
-
-def _end(day: date) -> int:
-    """The end of a UTC day in milliseconds."""
-    return Window.of_days(day, day).end
+    return Window(start, max(start, window.end - SETTLED_LATE_MS)).day_numbers
 
 
 async def fetch(

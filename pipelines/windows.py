@@ -55,9 +55,14 @@ class Window:
         return cls(to_ms(start), to_ms(end))
 
     @property
+    def day_numbers(self) -> range:
+        """The UTC days that the window touches, counted from 1970-01-01."""
+        return range(self.start // DAY, -(-self.end // DAY) if self else self.start // DAY)
+
+    @property
     def days(self) -> list[date]:
         """The UTC days that the window touches."""
-        return [to_datetime(day * DAY).date() for day in range(self.start // DAY, -(-self.end // DAY))] if self else []
+        return [to_datetime(day * DAY).date() for day in self.day_numbers]
 
     def __contains__(self, ms: int) -> bool:
         return self.start <= ms < self.end

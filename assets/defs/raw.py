@@ -91,6 +91,7 @@ def _materialized(
 ) -> Iterator[dg.MaterializeResult[None]]:
     """The selected tables of a source, with what they have and on which days. Each day is an event: after the writer's lock."""
     result = fetched or FetchResult(source.name, _landed(run, source) if is_partitioned(context) else [])
+    whole_of_all = result.whole_days(run)
     for endpoint in source.tables:
         key = raw_key(source, endpoint)
         if key not in content:
@@ -98,7 +99,7 @@ def _materialized(
         rows = rows_by_day[key]
         # A list as of now belongs to the days that the source answered. So do what streams gave, and the days on which they
         # were heard: a backfill fails where a day is missing. What was not heard is in `coverage_streams`.
-        whole = result.whole_days(run, "" if endpoint.snapshot or endpoint.streamed else endpoint.name)
+        whole = whole_of_all if endpoint.snapshot or endpoint.streamed else result.whole_days(run, endpoint.name)
         not_due = result.days_not_due(run, endpoint.name)
         whole = sorted({*whole, *not_due, *(rows if endpoint.streamed else ())})
         yield materialized(

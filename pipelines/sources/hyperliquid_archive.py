@@ -8,6 +8,7 @@ Alone: `perps fetch --venues hyperliquid --from 2025-10-10 --to 2025-10-10`.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import duckdb
@@ -45,6 +46,12 @@ class AssetContext(Record):
     mid_px: MaybeNumber
 
 
+@cache
+def _database() -> duckdb.DuckDBPyConnection:
+    """A database in memory, which takes as long to open as a small file to read."""
+    return duckdb.connect()
+
+
 def decode(body: bytes) -> list[Any]:
     """The rows of the CSV as objects of text; a line with another number of fields is its text.
 
@@ -56,7 +63,7 @@ def decode(body: bytes) -> list[Any]:
         odd.append(line.text)
         return "skip"
 
-    with duckdb.connect() as connection:
+    with _database().cursor() as connection:
         plain = pa.CompressedInputStream(pa.BufferReader(body), "lz4").read(MOST_BYTES + 1)
         if len(plain) > MOST_BYTES:
             raise ValueError(f"the file is longer than {MOST_BYTES / 1e6:g} MB")
