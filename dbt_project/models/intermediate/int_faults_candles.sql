@@ -18,6 +18,14 @@ bars as ({{ judged('hours', 'opened_at', window) }}),
 
 days as ({{ judged(ref('int_daily_instruments'), 'day', window) }}),
 
+{%- set is_new %}(change <> 0 or coalesce(gap, 2) > 1 or volume_base <> volume_before){% endset %}
+
+series as (
+    select instrument_id, month, count(*) as rows, count(*) filter ({{ is_new }}) as new_rows, count(*) filter (volume_base = 0) as quiet_rows
+    from bars
+    group by all
+),
+
 -- granularity: stamps several hours apart
 gaps as (
     select instrument_id, month, mode(gap) as value, count(*) as n, min(day) as first_day, max(day) as last_day
@@ -37,7 +45,7 @@ changes as (
 filled as (
     select instrument_id, month, max(step) as value, max(n) as n, min(first_day) as first_day, max(last_day) as last_day
     from ({{ changes_in_step('changes') }})
-    inner join (select instrument_id, month, count(*) as rows from bars group by all) using (instrument_id, month)
+    inner join series using (instrument_id, month)
     where n >= 10 and rows >= 3 * n
     group by all
 ),
@@ -154,9 +162,9 @@ marks as (
 
 -- repetition: the same close and the same volume for a day
 stretches as (
-    select instrument_id, month, day, volume_base,
-        sum((change <> 0 or coalesce(gap, 2) > 1 or volume_base <> volume_before)::integer) over (partition by instrument_id, month order by opened_at) as stretch
+    select instrument_id, month, day, volume_base, sum({{ is_new }}::integer) over (partition by instrument_id, month order by opened_at) as stretch
     from bars
+    where (instrument_id, month) in (select (instrument_id, month) from series where rows - new_rows >= 23)
 ),
 
 flat as (
@@ -178,15 +186,13 @@ quiet as (
         from (
             select instrument_id, month, day, volume_base, sum((volume_base <> 0)::integer) over (partition by instrument_id, month order by opened_at) as stretch
             from bars
+            where (instrument_id, month) in (select (instrument_id, month) from series where quiet_rows >= 120 and quiet_rows < 0.6 * rows)
         )
         where volume_base = 0
         group by all
         having n >= 120
     )
-    where (instrument_id, month) in (
-        select (instrument_id, month) from bars group by instrument_id, month having count(*) filter (volume_base = 0) < 0.6 * count(*)
-    )
-        and (instrument_id, month) in (select (instrument_id, month) from moves)
+    where (instrument_id, month) in (select (instrument_id, month) from moves)
     group by all
 )
 

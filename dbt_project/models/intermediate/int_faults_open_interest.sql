@@ -49,25 +49,33 @@ filled as (
 ),
 
 -- repetition: the same size, or the same value in dollars, for a day and more, in a series that changes nearly each hour
+repeated as (
+    {%- set is_new %}
+    coalesce(abs(case u.unit when 'coins' then o.growth_base else o.growth_usd end) > 1e-9, true) or coalesce(o.gap, 2) > 1
+    {%- endset %}
+    select o.instrument_id, o.month, u.unit
+    from observations as o
+    cross join (values ('coins'), ('US dollars')) as u (unit)
+    where not o.is_snapshot
+    group by all
+    having count(*) filter (not ({{ is_new }})) >= 23 and avg(({{ is_new }})::integer) > 0.7
+),
+
 stretches as (
-    select *, sum(is_new::integer) over (partition by instrument_id, month, unit order by observed_at) as stretch,
-        avg(is_new::integer) over (partition by instrument_id, month, unit) as changing
-    from (
-        select o.instrument_id, o.month, o.observed_at, o.day, u.unit,
-            coalesce(abs(case u.unit when 'coins' then o.growth_base else o.growth_usd end) > 1e-9, true) or coalesce(o.gap, 2) > 1 as is_new
-        from observations as o
-        cross join (values ('coins'), ('US dollars')) as u (unit)
-        where not o.is_snapshot
-    )
+    select o.instrument_id, o.month, u.unit, o.day,
+        sum(({{ is_new }})::integer) over (partition by o.instrument_id, o.month, u.unit order by o.observed_at) as stretch
+    from observations as o
+    inner join repeated as u on o.instrument_id = u.instrument_id and o.month = u.month
+    where not o.is_snapshot
 ),
 
 still as (
     select instrument_id, month, unit, max(n) as value, sum(n) as n, min(first_day) as first_day, max(last_day) as last_day
     from (
-        select instrument_id, month, unit, stretch, any_value(changing) as changing, count(*) as n, min(day) as first_day, max(day) as last_day
+        select instrument_id, month, unit, stretch, count(*) as n, min(day) as first_day, max(day) as last_day
         from stretches
         group by all
-        having n >= 24 and any_value(changing) > 0.7
+        having n >= 24
     )
     group by all
 ),
@@ -78,7 +86,7 @@ daily as (
         median(c.oi_usd) as others
     from days as a
     left join days as b
-        on a.base_asset = b.base_asset and a.day = b.day and a.month = b.month and a.instrument_id <> b.instrument_id and a.volume_usd is null
+        on case when a.volume_usd is null then a.base_asset end = b.base_asset and a.day = b.day and a.month = b.month and a.instrument_id <> b.instrument_id
     left join days as c
         on a.base_asset = c.base_asset and a.day = c.day and a.month = c.month and a.instrument_id <> c.instrument_id and c.oi_usd > 0
     where a.oi_usd > 0
@@ -127,7 +135,9 @@ levels as (
         median(oi_base) over (partition by instrument_id, month order by observed_at rows between 24 preceding and 1 preceding) as before,
         median(oi_base) over (partition by instrument_id, month order by observed_at rows between current row and 23 following) as after
     from observations
-    where not is_snapshot
+    where not is_snapshot and (instrument_id, month) in (
+        select (instrument_id, month) from observations where not is_snapshot and abs(change) > 0.3 * oi_base
+    )
 ),
 
 steps as (
