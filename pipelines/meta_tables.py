@@ -197,6 +197,13 @@ META_TABLES = {
             "sources": ("VARCHAR[]", "The sources that had raw rows then: only their staging models are there."),
         },
     ),
+    "built_versions": Table(
+        "One row per instrument: the versions with which all rows of facts were made. Rows of instruments with others are made again.",
+        {
+            "instrument_id": ("VARCHAR", "`<venue>:<venue symbol>`."),
+            "versions": ("UBIGINT", "Hash of the instrument's versions. [count]"),
+        },
+    ),
 }
 
 

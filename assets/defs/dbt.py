@@ -221,6 +221,17 @@ def fingerprint() -> str:
     return digest.hexdigest()
 
 
+def note_built(connection: duckdb.DuckDBPyConnection) -> None:
+    """Note that this project has transformed all changes, and the versions of instruments with which it did."""
+    with warehouse.transaction(connection):
+        connection.execute("DELETE FROM meta.built_versions")
+        connection.execute(
+            "INSERT INTO meta.built_versions "
+            "SELECT instrument_id, any_value(_versions) FROM intermediate.int_instrument_versions GROUP BY 1"
+        )
+    warehouse.note_built(connection, fingerprint())
+
+
 @dataclass(frozen=True)
 class Plan:
     """One dbt call: the arguments, the window as variables, and whether all models are up to date after it.
@@ -367,7 +378,7 @@ def dbt_models(context: dg.AssetExecutionContext, settings: SettingsResource) ->
         with warehouse.connect(resolved.database) as connection:
             passed = not any(r.status == "fail" for r in failed.values())
             if passed and todo.is_whole:
-                warehouse.note_built(connection, fingerprint())
+                note_built(connection)
             elif not passed and not any(name.startswith("model.") for name in done.events):
                 with warehouse.transaction(connection):
                     connection.execute("DELETE FROM meta.built")  # nothing changed but the marts: the next run rebuilds them

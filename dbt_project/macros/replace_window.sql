@@ -2,7 +2,8 @@
   Incremental models: the rows of a window are deleted and computed again from upstream, so that the result equals a full rebuild,
   whatever the order in which days are loaded. A model names its time column and its margins, in hours, in `meta`: `look_back` and
   `look_ahead` widen the window of changed raw rows (`vars: changed_from, changed_to`) to the rows that depend on them. A row computed
-  with other versions of its instrument than the current ones (`_versions`) widens the window too.
+  with other versions of its instrument than the current ones (`_versions`) widens the window too: rows are compared of those instruments
+  whose versions are others than in `meta.built_versions`, with which all rows were made.
 
   A model that reads no raw rows names in `follows` the models that it reads: its window is the hull of what the same call of dbt has
   replaced there (`meta.replaced`), with the margins; `look_ahead: always` reaches to the end. A model of months (`time: month`) replaces these months
@@ -35,9 +36,13 @@
     {%- if changed_from and changed_to -%}
         {%- set row = run_query(
             "with versions as (select instrument_id, any_value(_versions) as _versions from " ~ ref('int_instrument_versions') ~ " group by 1),
+            changed as (
+                select coalesce(v.instrument_id, b.instrument_id) as instrument_id, v._versions
+                from versions as v full join meta.built_versions as b on v.instrument_id = b.instrument_id
+                where v._versions is distinct from b.versions),
             stale as (
                 select min(t." ~ meta.time ~ ")::timestamp as first, max(t." ~ meta.time ~ ")::timestamp as last
-                from " ~ this ~ " as t left join versions as v using (instrument_id)
+                from " ~ this ~ " as t inner join changed as v using (instrument_id)
                 where t._versions is distinct from v._versions)
             select
                 least(timestamp '" ~ changed_from ~ "' - interval " ~ meta.look_back ~ " hour, first),

@@ -55,7 +55,7 @@ def make(database: Path, instruments: int, days: int) -> None:
                     f"FROM (FROM {table} WHERE \"{at}\" >= DATE '{first}'), (SELECT {back} AS back)"
                 )
         connection.execute("UPDATE meta.scope SET window_start = ?", [NEXT - timedelta(days=days)])
-        warehouse.note_built(connection, dbt.fingerprint())
+        dbt.note_built(connection)
 
 
 def bring_up_to_date(database: Path) -> dict[str, float]:
@@ -66,7 +66,7 @@ def bring_up_to_date(database: Path) -> dict[str, float]:
     dbt.build(todo, database)
     built = time.perf_counter()
     with warehouse.connect(database) as connection:
-        warehouse.note_built(connection, dbt.fingerprint())
+        dbt.note_built(connection)
         label_changed(connection)
     labelled = time.perf_counter()
     write_parquet(copy_marts(database, database.parent / "published", published_marts()), database.parent / "published/parquet")

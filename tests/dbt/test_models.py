@@ -98,7 +98,7 @@ def test_a_long_window_is_built_in_parts_with_the_same_rows(whole: Path, path: P
     query = "select bool_and(window_start is null) from meta.replaced where model = 'int_candles_converted'"
     assert rows(path, query) == [(True,)]
     with warehouse.connect(path) as connection:
-        warehouse.note_built(connection, models_of.fingerprint())
+        models_of.note_built(connection)
         connection.execute("insert into meta.changed values (?, ?)", [START, END])
         assert len(models_of.plan(connection).before) == 2
 

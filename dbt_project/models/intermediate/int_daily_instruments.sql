@@ -56,6 +56,7 @@ funding as (
         )
     ) as f
     left join {{ ref('int_open_interest_converted') }} as o on f.instrument_id = o.instrument_id and f.settled_at = o.observed_at
+        and {{ in_window('o.observed_at', window, margin=73) }}
     group by all
 ),
 

@@ -35,17 +35,22 @@ hours as (
 ),
 
 seen as (
-    select instrument_id, 'candles' as dataset, opened_at as starts
-    from {{ ref('fct_candles') }}
-    where close is not null and instrument_id in (select instrument_id from hours where dataset = 'candles')
+    select f.instrument_id, 'candles' as dataset, f.opened_at as starts
+    from {{ ref('fct_candles') }} as f
+    semi join (select * from hours where dataset = 'candles') as h on f.instrument_id = h.instrument_id and f.opened_at = h.starts
+    where f.close is not null
     union all
-    select instrument_id, 'open_interest', observed_at
-    from {{ ref('fct_open_interest') }}
-    where oi_base is not null and instrument_id in (select instrument_id from hours where dataset = 'open_interest')
+    select f.instrument_id, 'open_interest', f.observed_at
+    from {{ ref('fct_open_interest') }} as f
+    semi join (select * from hours where dataset = 'open_interest') as h on f.instrument_id = h.instrument_id and f.observed_at = h.starts
+    where f.oi_base is not null
     union all
-    select instrument_id, 'funding_rates', unnest({{ paid_hours }})
-    from {{ ref('fct_funding_rates') }}
-    where rate_interval is not null and instrument_id in (select instrument_id from hours where dataset = 'funding_rates')
+    -- A settlement pays for two days at most: it ends on the day of an hour that it pays for, or on one of the two after it.
+    select f.instrument_id, 'funding_rates', unnest({{ paid_hours }})
+    from {{ ref('fct_funding_rates') }} as f
+    semi join (select distinct instrument_id, unnest([day, day + 1, day + 2]) as day from hours where dataset = 'funding_rates') as h
+        on f.instrument_id = h.instrument_id and (f.paid_to - interval 1 microsecond)::date = h.day
+    where f.rate_interval is not null
 ),
 
 sources_to_ask as (  -- the source to ask: the one that lists the instrument, or one in scope that lists no instruments, or an archive of it
