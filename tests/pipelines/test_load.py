@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import weakref
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,7 +26,7 @@ from pipelines import warehouse
 from pipelines.clock import Clock
 from pipelines.errors import WarehouseMismatch
 from pipelines.landing import Entry
-from pipelines.load import load
+from pipelines.load import _write, load
 from pipelines.meta_tables import create_meta_tables
 from pipelines.registry import source_rows
 from pipelines.run import Run, _next_id
@@ -508,9 +509,17 @@ def test_pending_packages_of_a_killed_load_are_dropped(moment: str, tmp_path: Pa
     assert query(two, "SELECT min(funding_time), count(*) FROM raw.binance_usdm__funding_rates") == [(DAY_ONE.start, 6)]
 
 
-def test_a_load_in_many_batches_is_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_load_in_many_batches_is_complete_and_keeps_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[weakref.ref[pa.Table]] = []
+
+    def write(table: pa.Table, file: Path) -> None:
+        assert sum(each() is not None for each in written) <= 1, "of all batches that are stored, dlt keeps the last one's table"
+        written.append(weakref.ref(table))
+        _write(table, file)
+
+    monkeypatch.setattr(loading, "_write", write)
     monkeypatch.setattr(loading, "ROWS_A_TABLE", 10)
-    monkeypatch.setattr(loading, "ROWS_A_LOAD", 30)
+    monkeypatch.setattr(loading, "ROWS_A_LOAD", 20)
     run = begin(tmp_path)
     entries = [
         land(run, "candles", bars(w, close=c), w, observed_at=T0 + at * DAY)
@@ -518,6 +527,7 @@ def test_a_load_in_many_batches_is_complete(tmp_path: Path, monkeypatch: pytest.
     ]
     assert sum(load(run, BINANCE, entries).rows.values()) >= 48
     assert query(run, "SELECT close, count(*) FROM raw.binance_usdm__candles GROUP BY 1 ORDER BY 1") == [(1.0, 24), (2.0, 24)]
+    assert len(written) == 3
 
 
 def test_markets_are_never_mixed(tmp_path: Path) -> None:
