@@ -31,7 +31,7 @@ SLOW = (
 #: Files that share a session's fixture: one build of dbt's models, one small run, one run of all sources.
 TOGETHER = (
     ("tests/dbt/",),
-    tuple(f"tests/assets/test_{name}.py" for name in ("job", "programs", "superset", "ducklake", "canaries")),
+    tuple(f"tests/assets/test_{name}.py" for name in ("job", "programs", "superset", "ducklake", "canaries", "postgres")),
     ("tests/sources/test_every_source.py", "tests/sources/test_ccxt.py", "tests/sources/test_coingecko.py"),
 )
 

@@ -6,6 +6,7 @@ import pytest
 from infra.bench.power import power_table, score_market
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("strength", "found"), [(1.0, True), (0.0, False)])
 def test_the_scorecard_finds_an_effect_only_where_there_is_one(strength: float, found: bool) -> None:
     """One market each; the curve of 200 seeds is `python -m infra.bench.power`."""
