@@ -25,6 +25,7 @@ SLOW = (
     "tests/assets/test_ui.py",
     "tests/dbt/",
     "tests/sources/test_every_source.py",
+    "tests/sources/test_sources.py",
     "tests/pipelines/test_fetch.py",
 )
 
