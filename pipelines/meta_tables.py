@@ -198,7 +198,7 @@ META_TABLES = {
         },
     ),
     "built_versions": Table(
-        "One row per instrument: the versions with which all rows of facts were made. Rows of instruments with others are made again.",
+        "One row per instrument: the versions with which all rows of facts were made. With other versions, they are made again.",
         {
             "instrument_id": ("VARCHAR", "`<venue>:<venue symbol>`."),
             "versions": ("UBIGINT", "Hash of the instrument's versions. [count]"),

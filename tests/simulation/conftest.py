@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-#: The seeds of tests, with short histories: 1, which is slow, found that a damaged page was held against every later load, 7009 that the hash
-#: decided between two answers at one time, 7010 that an answer about another instrument can be a page of an earlier run, 345 (in
-#: short what 7016 found) that a damaged page of a time that its venue had forgotten failed each later load.
+#: The seeds of tests, with short histories: 1, which is slow, found that a damaged page was held against every later load, 7009
+#: that the hash decided between two answers at one time, 7010 that an answer about another instrument can be a page of an
+#: earlier run, 345 (in short what 7016 found) that a damaged page of a time that its venue had forgotten failed each later load.
 SLOW, IN_SUITE = "1@4:17", "1@4:17,7009@30:34,7010@34:38,345@12:13+15:16+49:50"
 
 
