@@ -160,7 +160,7 @@ marks as (
     having n >= 24 and abs(value - 1) > 0.05
 ),
 
--- repetition: the same close and the same volume for a day
+-- repetition: the same close and the same volume for a day: of 24 such hours 23 are like the one before
 stretches as (
     select instrument_id, month, day, volume_base, sum({{ is_new }}::integer) over (partition by instrument_id, month order by opened_at) as stretch
     from bars

@@ -48,7 +48,8 @@ filled as (
     group by all
 ),
 
--- repetition: the same size, or the same value in dollars, for a day and more, in a series that changes nearly each hour
+-- repetition: the same size, or the same value in dollars, for a day and more, in a series that changes nearly each hour: of 24 such
+-- hours 23 are like the one before
 repeated as (
     {%- set is_new %}
     coalesce(abs(case u.unit when 'coins' then o.growth_base else o.growth_usd end) > 1e-9, true) or coalesce(o.gap, 2) > 1
