@@ -153,12 +153,12 @@ META_TABLES = {
         {"window_start": _START, "window_end": _END},
     ),
     "replaced": Table(
-        "Windows whose rows of an incremental model dbt replaced since the last publication; without bounds: all rows.",
+        "Windows in which dbt changed rows of an incremental model since the last publication; without bounds: all rows.",
         {
             "model": ("VARCHAR", "The dbt model."),
             "window_start": _START,
             "window_end": _END,
-            "invocation": ("VARCHAR", "The call of dbt that replaced them, by its own id."),
+            "invocation": ("VARCHAR", "The call of dbt that replaced them, by its own id; null once all models are up to date."),
         },
     ),
     "partitions": Table(

@@ -229,6 +229,7 @@ def note_built(connection: duckdb.DuckDBPyConnection) -> None:
             "INSERT INTO meta.built_versions "
             "SELECT instrument_id, any_value(_versions) FROM intermediate.int_instrument_versions GROUP BY 1"
         )
+        connection.execute("UPDATE meta.replaced SET invocation = NULL")
     warehouse.note_built(connection, fingerprint())
 
 

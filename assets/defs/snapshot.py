@@ -211,7 +211,7 @@ def columns_of(connection: duckdb.DuckDBPyConnection, catalog: str, schema: str)
 
 
 def _note_partitions(connection: duckdb.DuckDBPyConnection, marts: Iterable[Mart]) -> None:
-    """Bring `meta.partitions` of the warehouse in use up to date, and forget the replaced windows."""
+    """Bring `meta.partitions` of the warehouse in use up to date, and forget the replaced windows, but those of an unfinished build."""
     if not ducklake.is_attached(connection):  # of a lake `warehouse.prepare` has made them
         connection.execute("CREATE SCHEMA IF NOT EXISTS meta")
         connection.execute(f"{create_meta_table('replaced')}; {create_meta_table('partitions')}")
@@ -229,7 +229,7 @@ def _note_partitions(connection: duckdb.DuckDBPyConnection, marts: Iterable[Mart
                 f'FROM marts."{mart.name}" WHERE {which} GROUP BY {mart.day}',
                 [mart.name, mart.layout],
             )
-        connection.execute("DELETE FROM meta.replaced")
+        connection.execute("DELETE FROM meta.replaced WHERE invocation IS NULL")
 
 
 def _to_sum_up(connection: duckdb.DuckDBPyConnection, mart: Mart) -> set[date | None] | None:

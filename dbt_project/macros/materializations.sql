@@ -23,12 +23,7 @@
     {%- if compare_by -%}
     {%- call statement('compare') -%}
         {% if existing -%}
-        insert into meta.replaced (model, window_start, window_end, invocation)
-        select '{{ this.identifier }}', min(day), max(day) + interval 1 day, '{{ invocation_id }}'
-        from ({{ sums_by_day(relation, compare_by) }}) as after
-        full join _before using (day)
-        where after.sum is distinct from _before.sum
-        having count(*) > 0;
+        {{ note_differing('from _before', sums_by_day(relation, compare_by)) }};
         drop table _before
         {%- else -%}
         insert into meta.replaced (model, invocation) values ('{{ this.identifier }}', '{{ invocation_id }}')
@@ -39,9 +34,4 @@
     {{ run_hooks(post_hooks) }}
     {{ adapter.commit() }}
     {{ return({'relations': [relation]}) }}
-{%- endmacro %}
-
-{# By day, a sum of a relation's rows that is another one where any of them is. #}
-{% macro sums_by_day(relation, day) -%}
-    select {{ day }} as day, sum(hash(t)::hugeint) as sum from {{ relation }} as t group by all
 {%- endmacro %}

@@ -5,10 +5,11 @@
   with other versions of its instrument than the current ones (`_versions`) widens the window too: rows are compared of those instruments
   whose versions are others than in `meta.built_versions`, with which all rows were made.
 
-  A model that reads no raw rows names in `follows` the models that it reads: its window is the hull of what the same call of dbt has
-  replaced there (`meta.replaced`), with the margins; `look_ahead: always` reaches to the end. A model of months (`time: month`) replaces these months
-  and the next, which is judged with the month before. A table that names a `compare_by` is made whole, and notes the days on which it
-  is not as it was.
+  A model that reads no raw rows names in `follows` the models that it reads: its window is the hull of what changed there since a whole
+  build last ended (rows of `meta.replaced` with an `invocation`: a build that was killed halfway is among them), with the margins;
+  `look_ahead: always` reaches to the end. A model of months (`time: month`) replaces these months and the next, which is judged with the
+  month before. Of a model of days, the days are noted on which its rows are not as they were: its window has margins in which mostly
+  nothing changes. So does a table that names a `compare_by`, which is made whole.
 #}
 
 {% macro replaced_window() -%}
@@ -20,10 +21,11 @@
     {%- elif execute and is_incremental() and meta.follows -%}
     {%- set row = run_query(
         "select
-            min(window_start) - interval " ~ meta.get('look_back', 0) ~ " hour,
-            max(window_end) + interval " ~ (0 if meta.look_ahead == 'always' else meta.get('look_ahead', 0)) ~ " hour,
+            coalesce(min(window_start) filter (window_start < window_end) - interval " ~ meta.get('look_back', 0) ~ " hour, 'epoch'),
+            coalesce(max(window_end) filter (window_start < window_end)
+                + interval " ~ (0 if meta.look_ahead == 'always' else meta.get('look_ahead', 0)) ~ " hour, 'epoch'),
             coalesce(bool_or(window_start is null), true)
-        from meta.replaced where invocation = '" ~ invocation_id ~ "' and model in ('" ~ meta.follows | join("', '") ~ "')"
+        from meta.replaced where invocation is not null and model in ('" ~ meta.follows | join("', '") ~ "')"
     ).rows[0] -%}
     {%- if not row[2] -%}
     {%- do window.update({
@@ -72,13 +74,38 @@
 
 {% macro get_incremental_replace_window_sql(arguments) -%}
     {%- set names = arguments.dest_columns | map(attribute='quoted') | join(', ') -%}
-    delete from {{ arguments.target_relation }} where {{ in_window(config.get('meta').time, replaced_window()) }};
+    {%- set window, time = replaced_window(), config.get('meta').time -%}
+    {%- if is_compared() -%}
+    {%- set before = "(select %s from %s where %s)" | format(names, arguments.target_relation, in_window(time, window)) -%}
+    {%- set after = "(select %s from %s)" | format(names, arguments.temp_relation) -%}
+    {{ note_differing(sums_by_day(before, time), sums_by_day(after, time)) }};
+    {% endif -%}
+    delete from {{ arguments.target_relation }} where {{ in_window(time, window) }};
     insert into {{ arguments.target_relation }} ({{ names }}) select {{ names }} from {{ arguments.temp_relation }};
+{%- endmacro %}
+
+{# True of a model of days of which a window is replaced: the days that differ are noted, not the window. #}
+{% macro is_compared() -%}
+    {{ return(config.get('meta').time == 'day' and is_incremental() and replaced_window().from is not none) }}
+{%- endmacro %}
+
+{# By day, a sum of a relation's rows that is another one where any of them is. #}
+{% macro sums_by_day(relation, day) -%}
+    select {{ day }} as day, sum(hash(t)::hugeint) as sum from {{ relation }} as t group by all
+{%- endmacro %}
+
+{# Notes the hull of the days on which two sums by day differ; a window without length where none do. #}
+{% macro note_differing(before, after) -%}
+    insert into meta.replaced (model, window_start, window_end, invocation)
+    select '{{ this.identifier }}', coalesce(min(day), 'epoch'), coalesce(max(day) + interval 1 day, 'epoch'), '{{ invocation_id }}'
+    from ({{ after }}) as after
+    full join ({{ before }}) as before using (day)
+    where after.sum is distinct from before.sum
 {%- endmacro %}
 
 {# Notes the window that an incremental model is about to replace, for publishing; without bounds: the whole table. In its transaction. #}
 {% macro note_replaced() -%}
-    {%- if execute and config.get('materialized') == 'incremental' -%}
+    {%- if execute and config.get('materialized') == 'incremental' and not is_compared() -%}
     {%- set window = replaced_window() -%}
     insert into meta.replaced (model, window_start, window_end, invocation)
     select '{{ this.identifier }}', {{ window.from or 'null' }}, {{ window.to or 'null' }}, '{{ invocation_id }}'

@@ -10,7 +10,11 @@
     {%- set behind = incremental_behind(model) -%}
     {%- if behind and var('changed_from') and config.get('severity', 'error') | lower != 'warn' -%}
         {%- set window = run_query(
-            "select min(window_start), max(window_end), coalesce(bool_or(window_start is null), true) from meta.replaced where model = '" ~ behind.name ~ "'"
+            "select
+                coalesce(min(window_start) filter (window_start < window_end), 'epoch'),
+                coalesce(max(window_end) filter (window_start < window_end), 'epoch'),
+                coalesce(bool_or(window_start is null), true)
+            from meta.replaced where model = '" ~ behind.name ~ "'"
         ).rows[0] -%}
         {%- if not window[2] -%}
         {%- set time = behind.config.meta.time -%}

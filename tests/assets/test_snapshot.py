@@ -43,7 +43,7 @@ def database(tmp_path: Path) -> Path:
     path = tmp_path / "warehouse.duckdb"
     change(path, """
         CREATE SCHEMA marts; CREATE SCHEMA meta; CREATE SCHEMA intermediate;
-        CREATE TABLE meta.replaced (model VARCHAR, window_start TIMESTAMP, window_end TIMESTAMP);
+        CREATE TABLE meta.replaced (model VARCHAR, window_start TIMESTAMP, window_end TIMESTAMP, invocation VARCHAR);
         CREATE TABLE intermediate.int_candles_converted AS
             SELECT 'BTC' AS asset, t AS opened_at, (hash(t) % 1000)::DOUBLE AS close
             FROM generate_series(TIMESTAMP '2025-01-01', TIMESTAMP '2025-03-01 23:00', INTERVAL 1 HOUR) AS h(t);

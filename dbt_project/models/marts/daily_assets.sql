@@ -1,3 +1,8 @@
+{#- Levels are chained since the first day. What is said of a day that isn't over depends on the calendar. -#}
+{{ config(
+    materialized='incremental', meta={'time': 'day', 'follows': ['int_daily_assets', 'daily_liquidations', 'int_calendar'], 'look_ahead': 'always'}
+) }}
+{%- set window = replaced_window() %}
 with chained as (
     {{ chained_levels(ref('int_daily_assets'), ['asset'], ['volume_usd', 'oi_usd']) }}
 ),
@@ -9,6 +14,7 @@ with_past as (
         case when lag(day) over series = day - 1 then lag(close) over series end as close_before,
         case when count(high) over week = 7 then max(high) over week end as high_7d
     from {{ ref('int_daily_assets') }}
+    where {{ in_window('day', window, margin=144) }}
     window
         series as (partition by asset order by day),
         week as (partition by asset order by day range between interval 6 days preceding and current row)
@@ -64,3 +70,4 @@ from with_past as t
 left join chained as l on t.day = l.day and t.asset = l.asset
 left join {{ ref('daily_liquidations') }} as f on t.day = f.day and t.asset = f.asset
 cross join {{ ref('stg_meta__scope') }} as r
+where {{ in_window('t.day', window) }}

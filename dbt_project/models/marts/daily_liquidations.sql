@@ -1,3 +1,5 @@
+{{ config(materialized='incremental', meta={'time': 'day', 'follows': ['int_daily', 'int_coverage', 'hourly_liquidations']}) }}
+{%- set window = replaced_window() %}
 with listed as (
     select
         hour::date as day,
@@ -7,6 +9,7 @@ with listed as (
         {{ sum_of("size_usd", "liquidated_side = 'short'") }} as short_usd,
         count(*) = count(size_usd) and count(liquidated_side) > 0 as is_known
     from {{ ref('hourly_liquidations') }}
+    where {{ in_window('hour', window) }}
     group by all
 ),
 
@@ -20,6 +23,7 @@ venues as (
         case when bool_and(d.oi_usd is not null or coalesce(d.volume_usd = 0, false)) then {{ sum_of('d.oi_usd') }} end as oi_usd
     from {{ ref('int_daily') }} as d
     inner join {{ ref('int_coverage') }} as c on d.instrument_id = c.instrument_id and d.day = c.day and c.dataset = 'liquidations'
+    where {{ in_window('d.day', window) }} and {{ in_window('c.day', window) }}
     group by all
 ),
 

@@ -67,17 +67,28 @@ sources_to_ask as (  -- the source to ask: the one that lists the instrument, or
     qualify row_number() over (partition by i.instrument_id, t.dataset order by t.history_days is not null, t.precedence, t.source) = 1
 ),
 
+days as materialized (  -- missing completely
+    select m.*, m.last_at + to_hours((g.history_days * 24)::bigint) <= r.as_of as is_forgotten
+    from missing as m
+    anti join hours as h on m.instrument_id = h.instrument_id and m.dataset = h.dataset and m.day = h.day
+    left join sources_to_ask as g on m.instrument_id = g.instrument_id and m.dataset = g.dataset
+    cross join {{ ref('stg_meta__scope') }} as r
+),
+
+interrupted as (  -- series of which not all days between the first and the last are missing
+    select instrument_id, dataset from days group by all having count(*) <= max(day) - min(day)
+),
+
 spans as (  -- days that follow each other are one, before anything else is made of them: years of a dataset without a source are many
     select venue, dataset, instrument_id, min(due_from) as gap_start, max(due_to) as gap_end, sum(expected)::double as observations
     from (
-        select
-            m.venue, m.dataset, m.instrument_id, m.due_from, m.due_to, m.expected,
-            date_diff('day', date '1970-01-01', m.day) - row_number() over (partition by m.instrument_id, m.dataset order by m.day) as island,
-            m.last_at + to_hours((g.history_days * 24)::bigint) <= r.as_of as is_forgotten
-        from missing as m
-        anti join hours as h on m.instrument_id = h.instrument_id and m.dataset = h.dataset and m.day = h.day
-        left join sources_to_ask as g on m.instrument_id = g.instrument_id and m.dataset = g.dataset
-        cross join {{ ref('stg_meta__scope') }} as r
+        select *, 0 as island
+        from days
+        anti join interrupted using (instrument_id, dataset)
+        union all
+        select *, date_diff('day', date '1970-01-01', day) - row_number() over (partition by instrument_id, dataset order by day)
+        from days
+        semi join interrupted using (instrument_id, dataset)
     )
     group by venue, dataset, instrument_id, island, is_forgotten
     union all

@@ -1,3 +1,4 @@
+{{ config(materialized='table', meta={'compare_by': 'hour::date'}) }}
 -- Rebuilt whole, like coverage: a row depends on what was heard and on the scope, not on changed rows alone.
 with covered as (
     select
