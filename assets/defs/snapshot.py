@@ -211,7 +211,7 @@ def columns_of(connection: duckdb.DuckDBPyConnection, catalog: str, schema: str)
 
 
 def _note_partitions(connection: duckdb.DuckDBPyConnection, marts: Iterable[Mart]) -> None:
-    """Bring `meta.partitions` of the warehouse in use up to date, and forget the replaced windows, but those of an unfinished build."""
+    """Bring `meta.partitions` of the warehouse in use up to date, and forget the windows that ended builds have replaced."""
     if not ducklake.is_attached(connection):  # of a lake `warehouse.prepare` has made them
         connection.execute("CREATE SCHEMA IF NOT EXISTS meta")
         connection.execute(f"{create_meta_table('replaced')}; {create_meta_table('partitions')}")
