@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines import warehouse
 from tests.dbt.conftest import Dbt
 
 
@@ -29,3 +30,11 @@ def test_a_missing_folder_ends_with_one_message(dbt: Dbt, tmp_path: Path, capsys
     assert f'the warehouse can\'t be opened (IO Error: Cannot open file "{path}"' in output
     assert "run `perps run` first" in output
     assert "Traceback" not in output
+
+
+def test_tests_compile_before_a_model_is_made(dbt: Dbt, tmp_path: Path) -> None:
+    """As dbt's documentation needs it."""
+    path = tmp_path / "warehouse.duckdb"
+    with warehouse.connect(path) as connection:
+        warehouse.prepare(connection, "test")
+    assert dbt(path, "compile", "--select", "test_type:data")
