@@ -108,7 +108,7 @@ def compiled(database: Path) -> list[Model]:
     with warehouse.connect(database, read_only=True) as connection:
         sources = warehouse.loaded_sources(connection)
     left_out = [f"{prefix}*" for prefix in without_rows(sources)]
-    arguments = ["compile", "--resource-type", "model", "--full-refresh", "--no-write-json", *(["--exclude", *left_out] if left_out else [])]
+    arguments = ["compile", "--full-refresh", "--no-write-json", *(["--exclude", *left_out] if left_out else [])]
     result = invoke(arguments, database, {"loaded": sources}).result
     nodes = {r.node.unique_id: r.node for r in result.results if r.node.resource_type == "model"}
     order = TopologicalSorter({name: set(node.depends_on.nodes) & nodes.keys() for name, node in nodes.items()})
