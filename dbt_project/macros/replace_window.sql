@@ -5,9 +5,10 @@
   with other versions of its instrument than the current ones (`_versions`) widens the window too: rows are compared of those instruments
   whose versions are others than in `meta.built_versions`, with which all rows were made.
 
-  A model that reads no raw rows names in `follows` the models that it reads: its window is the hull of what changed there since a whole
-  build last ended (rows of `meta.replaced` with an `invocation`: a build that was killed halfway is among them), with the margins;
-  `look_ahead: always` reaches to the end. A model of months (`time: month`) replaces these months and the next, which is judged with the
+  A model that reads no raw rows names in `follows` the models that it reads: its window is the hull of the changed raw rows and of what
+  changed in these models since a whole build last ended (rows of `meta.replaced` with an `invocation`: a build that was killed halfway is
+  among them), with the margins; `look_ahead: always` reaches to the end. Raw rows count by themselves, since an answer without rows says that
+  a day had no liquidations. A model of months (`time: month`) replaces these months and the next, which is judged with the
   month before. Of a model of days, the days are noted on which its rows are not as they were: its window has margins in which mostly
   nothing changes. So does a table that names a `compare_by`, which is made whole.
 #}
@@ -19,10 +20,12 @@
     {%- if execute and not is_incremental() and var('build_until') and not meta.follows -%}
     {%- do window.update({'from': "timestamp '1970-01-01'", 'to': "timestamp '%s'" % var('build_until')}) -%}
     {%- elif execute and is_incremental() and meta.follows -%}
+    {%- set of_raw = "timestamp '%s'" % var('changed_from') if var('changed_from') else "null::timestamp" -%}
+    {%- set to_raw = "timestamp '%s'" % var('changed_to') if var('changed_to') else "null::timestamp" -%}
     {%- set row = run_query(
         "select
-            coalesce(min(window_start) filter (window_start < window_end) - interval " ~ meta.get('look_back', 0) ~ " hour, 'epoch'),
-            coalesce(max(window_end) filter (window_start < window_end)
+            coalesce(least(" ~ of_raw ~ ", min(window_start) filter (window_start < window_end)) - interval " ~ meta.get('look_back', 0) ~ " hour, 'epoch'),
+            coalesce(greatest(" ~ to_raw ~ ", max(window_end) filter (window_start < window_end))
                 + interval " ~ (0 if meta.look_ahead == 'always' else meta.get('look_ahead', 0)) ~ " hour, 'epoch'),
             coalesce(bool_or(window_start is null), true)
         from meta.replaced where invocation is not null and model in ('" ~ meta.follows | join("', '") ~ "')"

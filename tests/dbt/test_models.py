@@ -94,6 +94,19 @@ def test_blocking_tests_read_what_was_replaced_and_warnings_everything(dbt: Dbt,
         dbt(path, *tests, changed=PIECES[0])
 
 
+def test_an_answer_without_rows_counts_as_seen(dbt: Dbt, whole: Path, tmp_path: Path) -> None:
+    """Of liquidations: models that others follow are as they were."""
+    path = Path(shutil.copyfile(whole, tmp_path / "warehouse.duckdb"))
+    day = ("2025-10-05", "2025-10-06")
+    listed = f"select seen from marts.coverage_daily where venue = 'binance' and dataset = 'liquidations' and day = '{day[0]}'"
+    assert rows(path, listed) == [(0,)]
+    with warehouse.connect(path) as connection:
+        models_of.note_built(connection)
+        connection.execute("insert into meta.loaded_windows values ('binance_usdm', 'liquidations', 'BTCUSDT', ?, ?)", day)
+    dbt(path, "run", *NO_VIEWS, changed=day)
+    assert rows(path, listed) == [(1,)]
+
+
 def test_a_long_window_is_built_in_parts_with_the_same_rows(whole: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything, as after an upgrade; so is a changed window of all days. Publishing sums up all rows again."""
     load(path, START, END)
