@@ -99,10 +99,11 @@ def test_the_example_queries_answer(sql: str, reference: Reference) -> None:
 
 @pytest.fixture(scope="module")
 def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home that the next two tests fill bit by bit."""
+    """A home that the next two tests fill bit by bit; `tests/dbt` has the order of days in the suite."""
     return tmp_path_factory.mktemp("grown")
 
 
+@pytest.mark.slow
 def test_one_source_alone_leaves_every_table_there(reference: Reference, emulator: Served, grown: Path) -> None:
     ended = perps(grown, emulator.url, *window(DAYS[1]), venues="hyperliquid", assets="BTC", report=False)
     assert ended.status == 0, ended.output
@@ -111,6 +112,7 @@ def test_one_source_alone_leaves_every_table_there(reference: Reference, emulato
     assert tables["fct_candles"][0] == 24
 
 
+@pytest.mark.slow
 def test_days_may_come_in_reverse_and_overlap_and_fetch_and_load_may_come_alone(
     reference: Reference, emulator: Served, grown: Path
 ) -> None:
