@@ -90,6 +90,7 @@ def test_chosen_seeds_are_made_where_they_are_not(built: duckdb.DuckDBPyConnecti
     assert plan(built, set(), ["unique_venues_venue"]).arguments[-2:] == ["--select", "unique_venues_venue"]
 
 
+@pytest.mark.slow
 def test_a_group_alone_is_made_in_a_warehouse_that_has_nothing_else(tmp_path: Path) -> None:
     resources = {"settings": SettingsResource(home=str(tmp_path), mode="synthetic")}
 

@@ -95,6 +95,7 @@ def test_two_venues_have_no_median_to_judge_by(db: duckdb.DuckDBPyConnection) ->
     assert {verdict.colour for verdict in neighbours(db) if verdict.about == "price"} == {Colour.unknown}
 
 
+@pytest.mark.slow
 def test_a_broken_field_is_red_with_its_place_and_the_users_home_stays_empty(tmp_path: Path) -> None:
     report = tmp_path / "doctor.json"
     with market() as emulator:
