@@ -11,7 +11,8 @@ import pytest
 
 #: The seeds of tests, with short histories: 1 found that a damaged page was held against every later load, 7009 that the hash
 #: decided between two answers at one time, 345 (in short what 7016 found) that a damaged page of a time that its venue had
-#: forgotten failed each later load; they are slow. 7010 found that an answer about another instrument can be an earlier run's page.
+#: forgotten failed each later load; they are slow. 7010 found that an answer about another instrument can be a page of an
+#: earlier run.
 SLOW = ["1@4:17", "7009@30:34", "345@12:13+15:16+49:50"]
 IN_SUITE = ",".join([*SLOW, "7010@34:38"])
 
