@@ -9,6 +9,7 @@ lacks. Alone: `print(translated("select arg_max(a, b) from x.t", MappingSchema({
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,8 @@ _LISTS = {_Type.ARRAY, _Type.LIST}
 def translated(sql: str, schema: MappingSchema, name: str = "query") -> dict[str, str]:
     """A query of DuckDB's as Spark's, by its name: over views named by `view_name`, and after those that it needs for itself.
 
-    Those are its CTEs `as materialized`: Spark puts any other into each place that reads it. Raises sqlglot's errors.
+    Those are its CTEs `as materialized`, and those that compute something which is read twice and more: Spark puts any other into
+    each place that reads it, to be planned and computed there again. Raises sqlglot's errors.
     """
     tree = qualify(sqlglot.parse_one(sql, dialect="duckdb"), dialect="duckdb", schema=schema, validate_qualify_columns=False)
     tree = annotate_types(tree, schema=schema, dialect="duckdb")
@@ -50,11 +52,16 @@ def translated(sql: str, schema: MappingSchema, name: str = "query") -> dict[str
     return {**queries, name: tree.sql(_DIALECT)}
 
 
+#: What is computed anew wherever a CTE is read.
+_WORK = (exp.Join, exp.Window, exp.AggFunc, exp.Distinct, exp.SetOperation, exp.Unnest, exp.Explode)
+
+
 def _materialized(tree: Any, name: str) -> dict[str, str]:
-    """Take materialized CTEs out of a query, in favour of views; the views' queries, each with the other CTEs before it."""
+    """Take the CTEs out of a query that are made once, in favour of views; the views' queries, each with the other CTEs before it."""
     queries, others = {}, []
+    reads = Counter(table.name for table in tree.find_all(exp.Table))
     for cte in list(tree.ctes):
-        if not cte.args.get("materialized"):
+        if not cte.args.get("materialized") and not (reads[cte.alias] > 1 and cte.this.find(*_WORK)):
             others.append(cte)
             continue
         view, query = view_name(name, cte.alias), cte.this
