@@ -1,8 +1,7 @@
 """The base asset of a coin as a venue lists it: `1000PEPE`, `kPEPE`, `SHIB1000`, `XBT`.
 
 Fetch uses it only to choose instruments; sizes and prices are converted in SQL (`dbt_project/macros/symbols.sql`), and a test
-compares the two. Both read the aliases in `dbt_project/seeds/asset_aliases.csv`, here those valid today. Rules: `semantics.md`,
-section 4.
+compares the two. Both read the aliases in `dbt_project/seeds/asset_aliases.csv`, here those valid today.
 """
 
 from __future__ import annotations

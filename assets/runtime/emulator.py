@@ -57,7 +57,8 @@ def emulator(settings: Settings, as_of: int | None, days: int = HISTORY_DAYS) ->
 
     `as_of` (milliseconds, UTC) fixes its clock; without it a recording's clock is fixed at its end and the synthetic market's
     runs with real time. `days` is how much of its past the synthetic market serves: each day takes time to generate.
-    Raises `SeriesError` for a recording that can't be read, before anything is started.
+    Raises `SeriesError` for a recording that can't be read, before anything is started. An error of the emulator's own, which the
+    client sees as HTTP 500, is written to standard error at the end.
     """
     if settings.emulator_url:
         yield attach(settings.emulator_url.rstrip("/"))
@@ -90,6 +91,15 @@ def emulator(settings: Settings, as_of: int | None, days: int = HISTORY_DAYS) ->
             yield replace(attached, notes=tuple(f"recording: {note}" for note in notes), stop=stop)
         finally:
             stop()
+            if error := last_error(log_file.read_text(errors="replace")):
+                sys.stderr.write(f"the venue emulator failed at a request; try it alone: `python -m infra.emulator`\n{error}\n")
+
+
+def last_error(log: str) -> str:
+    """The last traceback in a log, without what follows it; empty where there is none."""
+    lines = log.rpartition("Traceback (most recent call last):\n")[2].splitlines() if "Traceback" in log else []
+    end = next((n for n, line in enumerate(lines) if not line.startswith(" ")), len(lines))
+    return "\n".join(lines[: end + 1])
 
 
 def _url(process: subprocess.Popen[bytes], url_file: Path, log_file: Path) -> str:

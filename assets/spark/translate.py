@@ -57,7 +57,7 @@ _WORK = (exp.Join, exp.Window, exp.AggFunc, exp.Distinct, exp.SetOperation, exp.
 
 
 def _materialized(tree: Any, name: str) -> dict[str, str]:
-    """Take the CTEs out of a query that are made once, in favour of views; the views' queries, each with the other CTEs before it."""
+    """Put views in the place of CTEs that are made once; the views' queries, each with the other CTEs before it."""
     queries, others = {}, []
     reads = Counter(table.name for table in tree.find_all(exp.Table))
     for cte in list(tree.ctes):

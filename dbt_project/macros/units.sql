@@ -1,5 +1,5 @@
 {#
-  Conversions from the venue's unit to one unit (formulas: `semantics.md`, section 2). `i` is the version of the instrument that was valid;
+  Conversions from the venue's unit to one unit. `i` is the version of the instrument that was valid;
   `price` is in quote currency per whole coin. Units of sizes: `listed_base` (coins as listed: one 1000PEPE is 1000 PEPE), `base` (whole
   coins), `contracts`, `quote`. A linear contract is worth its size in listed coins, an inverse one its size in quote currency; a quanto
   contract has neither value, and gives null. `unknown` means coins or contracts: null, except where a contract is one listed coin and

@@ -1,6 +1,6 @@
 """Amberdata: futures of any venue that it carries, as a second source: running rates, open interest, hourly bars. A key.
 
-Facts: venue page `amberdata.md`. An answer is good where its status is 200 and its title OK; the next page is a whole URL, of
+Facts: the venue page of Amberdata. An answer is good where its status is 200 and its title OK; the next page is a whole URL, of
 which only path and parameters are followed. Instruments have the venue's own names and no further fields: those that end in USDT
 are requested, after a hyphen at HTX. Funding is the running estimate, sampled often, and no settlement; open interest and volume
 are in the venue's own unit. Alone: `AMBERDATA_API_KEY=… PERPLAKE_VENDOR_VENUES=binance perps fetch --mode live --venues all`.

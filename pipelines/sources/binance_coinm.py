@@ -1,6 +1,6 @@
 """Binance COIN-M futures (dapi): inverse perpetuals quoted in USD, settled in the coin.
 
-Facts: `shared/venues/binance.md`. Volume and open interest count contracts of `contractSize` dollars (100 for BTC, 10 for the
+Facts: the venue page of Binance. Volume and open interest count contracts of `contractSize` dollars (100 for BTC, 10 for the
 others); the eighth column of a bar is its volume in coins, and `sumOpenInterestValue` coins too. Bars: at most 200 days a
 request, the newest rows of a window first to be kept, so no window is longer than a page. Open-interest history and index
 bars are requested by pair. A perpetual that is being closed becomes `PERPETUAL DELIVERING`. Errors and the rest are USD-M's.

@@ -1,6 +1,6 @@
 """Binance's public archive of COIN-M futures: as USD-M's (`binance_usdm_archive`), in contracts, and with liquidations.
 
-Facts: `shared/venues/binance.md`, section 7. The bars' column `quote_volume` has the volume in coins; open interest is contracts,
+Facts: the venue page of Binance. The bars' column `quote_volume` has the volume in coins; open interest is contracts,
 its value coins. Index bars are filed under the pair. `liquidationSnapshot` (June 2023 to October 2024) is the sampled stream of
 that time, each row twice: equal rows are one. A file has no name of an event, so equal orders of one millisecond are one too.
 The archive doesn't state how many dollars a contract is: 100 of BTC, 10 of the others (unverified), where no list says so.

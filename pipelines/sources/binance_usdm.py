@@ -1,6 +1,6 @@
 """Binance USD-M futures (fapi): linear perpetuals settled in USDT or USDC.
 
-Facts: `shared/venues/binance.md`. Decimal strings, milliseconds, ascending pages, both ends of a window inclusive.
+Facts: the venue page of Binance. Decimal strings, milliseconds, ascending pages, both ends of a window inclusive.
 Funding intervals are listed only where they differ from 8 hours, and only today's; open-interest history goes back 30 days.
 COIN-M has the same endpoints under another path: `endpoints` makes them for both. Both hosts count into one budget of weight.
 Liquidations come by stream alone, at most one order a symbol and second (`liquidations`, for both): since 2026-06-30 either host

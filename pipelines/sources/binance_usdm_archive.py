@@ -1,6 +1,6 @@
 """Binance's public archive of USD-M futures (data.binance.vision): hourly bars, funding, and open interest each five minutes.
 
-Facts: `shared/venues/binance.md`, section 7. Zipped CSVs by day and month, sha256 beside each; funding by month alone, `metrics`
+Facts: the venue page of Binance. Zipped CSVs by day and month, sha256 beside each; funding by month alone, `metrics`
 (open interest and long/short ratios, since September 2020 at the earliest) by day alone. Header rows come and go, files may be
 replaced, days are missing. Delisted contracts stay, so the past has no survivors' bias: the list of folders is the list of
 instruments, and what a symbol is made of is read from its name. Files and their list are asked of the bucket itself, as several

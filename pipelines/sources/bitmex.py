@@ -1,9 +1,9 @@
 """BitMEX, a closed venue (2026-09-23): inverse, linear and quanto perpetuals in the wire format of its former REST.
 
-Facts: venue page `bitmex.md`. It is never asked live: its history comes from files in this format (`perps import bitmex …`) or
-from a recording that the emulator serves, and ends with the venue; open interest has no history. ISO times, JSON numbers. A bar
-is stamped with its end (unverified); `homeNotional` is coins and `foreignNotional` quote currency for every kind of contract.
-`fundingInterval` is a time of day after 2000-01-01: 08:00 is eight hours.
+Facts: the venue page of BitMEX. It is never asked live: its history comes from files in this format (`perps import bitmex …`)
+or from a recording that the emulator serves, and ends with the venue; open interest has no history. ISO times, JSON numbers. A
+bar is stamped with its end (unverified); `homeNotional` is coins and `foreignNotional` quote currency for every kind of
+contract. `fundingInterval` is a time of day after 2000-01-01: 08:00 is eight hours.
 Alone: `perps import bitmex funding_rates funding.json` and `perps run --mode live --venues bitmex --from … --to …`.
 """
 

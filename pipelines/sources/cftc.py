@@ -1,6 +1,6 @@
 """CFTC: the weekly Commitments of Traders report, which has the open interest of CME's crypto futures.
 
-Facts: venue page `cme.md`. Host https://publicreporting.cftc.gov: Socrata's JSON, every value text. A row is a contract and a
+Facts: the venue page of CME. Host https://publicreporting.cftc.gov: Socrata's JSON, every value text. A row is a contract and a
 Tuesday, published on the Friday after, later around holidays and shutdowns. Open interest is in contracts, counted once.
 A request reaches three weeks back before its window, so that a later run loads a report that was published late.
 Alone: `perps fetch --venues cme --from 2025-10-01 --to 2025-10-31`.

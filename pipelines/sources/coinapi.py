@@ -1,6 +1,6 @@
 """CoinAPI: perpetuals of any venue that it carries, as a second source: running rates, open interest, hourly bars. A key.
 
-Facts: venue page `coinapi.md`. A hundred rows cost a credit. The vendor has ids of its own for instruments;
+Facts: the venue page of CoinAPI. A hundred rows cost a credit. The vendor has ids of its own for instruments;
 `symbol_id_exchange` is the venue's name, by which its rows meet the venue's own. Metrics are hourly and have the first and
 last value of the hour (U): the last is read, as of the hour's end. Open interest and volume are in the venue's own unit.
 Alone: `COINAPI_KEY=… PERPLAKE_VENDOR_VENUES=binance perps fetch --mode live --venues all`.

@@ -1,7 +1,7 @@
 """CoinGecko: all derivative tickers and venues as an aggregator has them, total volume of crypto, and coins' market caps.
 
-Facts: venue page `coingecko.md`. Host https://api.coingecko.com. All values are of the present: history needs a paid plan. Rates
-are percent of the venue's own interval, sizes US dollars (totals of venues: bitcoin), volumes of the last 24 hours, times
+Facts: the venue page of CoinGecko. Host https://api.coingecko.com. All values are of the present: history needs a paid plan.
+Rates are percent of the venue's own interval, sizes US dollars (totals of venues: bitcoin), volumes of the last 24 hours, times
 seconds. Without a key at least five calls a minute are answered; a demo key in a header raises that. The last two endpoints are
 not on the venue page: their shape is that of the public reference (U).
 Alone: `perps fetch --venues coingecko --from 2025-10-10 --to 2025-10-10`.

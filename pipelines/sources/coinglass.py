@@ -1,6 +1,6 @@
 """CoinGlass v4: open interest, funding and liquidations of an asset over all venues, by day. A key is needed.
 
-Facts: venue page `coinglass.md`. Errors come in HTTP 200 with a `code` of text that isn't "0"; a bad key is 401, or 30001.
+Facts: the venue page of CoinGlass. Errors come in HTTP 200 with a `code` of text that isn't "0"; a bad key is 401, or 30001.
 Rates are percent of each venue's own interval, sizes US dollars; a row's time is its day's start, in milliseconds or in seconds
 by endpoint. Only days are requested: every plan answers them, whole. Totals take Binance's thinned-out liquidations as they come.
 Alone: `COINGLASS_API_KEY=… perps fetch --mode live --venues coinglass`.

@@ -1,6 +1,6 @@
 """CryptoQuant v1: open interest, funding, liquidations of bitcoin, ether and XRP over all its exchanges, by day. A key is needed.
 
-Facts: venue page `cryptoquant.md`, whose envelope and dates are not official (U): anything unexpected goes to quarantine. Host
+Facts: the venue page of CryptoQuant, whose envelope and dates are not official (U): anything unexpected goes to quarantine. Host
 https://api.cryptoquant.com. Rates are percent (U), open interest US dollars, liquidations coins and US dollars by side of the
 position; days are UTC and are revised for about one day. A request without `exchange` is answered with HTTP 400.
 Alone: `CRYPTOQUANT_API_KEY=… perps fetch --mode live --venues cryptoquant --from 2025-10-10 --to 2025-10-10`.

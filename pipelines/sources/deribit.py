@@ -1,6 +1,6 @@
 """Deribit: inverse perpetuals (`BTC-PERPETUAL`, sizes in US dollars) and linear ones (`SOL_USDC-PERPETUAL`, sizes in coins).
 
-Facts: venue page `deribit.md`. JSON-RPC over GET at https://www.deribit.com, JSON numbers, milliseconds. Funding is continuous:
+Facts: the venue page of Deribit. JSON-RPC over GET at https://www.deribit.com, JSON numbers, milliseconds. Funding is continuous:
 `interest_1h` is the rate of one hour, stamped with the hour's end; `interest_8h` is the sum of eight such hours, so adding it up
 hour by hour counts each hour eight times. Open interest has no history, only the present value. Whether a window includes its
 start is not documented: requests start a millisecond earlier. Liquidations are trades with a flag, by stream: `M`: the maker was

@@ -1,6 +1,6 @@
 """Dune: daily volume of on-chain perpetuals and daily liquidations on GMX, by SQL over decoded blocks.
 
-Facts: venue page `dune.md`. Host https://api.dune.com; a key and credits are needed. The queries are below; a window is their
+Facts: the venue page of Dune. Host https://api.dune.com; a key and credits are needed. The queries are below; a window is their
 only parameter. A query is executed, polled until the execution ends, and its result read page by page. Landing gets one body:
 the final status with its cost, and all pages as they came. A line before the execution states its price, a line after it the
 cost. After a lost connection the same execution is continued, so that it is paid once. Amounts are US dollars, null where none of

@@ -1,6 +1,6 @@
 """dYdX v4, by its indexer: perpetuals quoted in USD, settled in USDC.
 
-Facts: `shared/venues/dydx.md`. Times are ISO 8601, lists newest first and at most 1000 rows, errors
+Facts: the venue page of dYdX. Times are ISO 8601, lists newest first and at most 1000 rows, errors
 `{"errors": [{"msg": …}]}`. The oracle price is mark and index in one. A candle has the open interest as it was when the bar
 began. A request for funding names an end, no start. A ticker may hold commas (`FARTCOIN,RAYDIUM,9BB6…-USD`). Liquidations are
 trades of the type LIQUIDATED, by stream; frames without one are not kept, and the first of a subscription has the last trades.

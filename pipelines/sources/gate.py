@@ -1,6 +1,6 @@
 """Gate futures v4, settle currency USDT: linear perpetuals that count contracts.
 
-Facts: `shared/venues/gate.md`. Times are seconds (milliseconds in our tables), prices text, sizes whole contracts or, newer,
+Facts: the venue page of Gate. Times are seconds (milliseconds in our tables), prices text, sizes whole contracts or, newer,
 decimal text. `quanto_multiplier` is coins in a contract; coins are listed whole, PEPE by contracts of ten million. The list of
 contracts is the present too: mark, index, running rate and open interest. Errors are `{"label", "message"}` with a status.
 Liquidations are asked an hour at a time: how complete the venue's list is, and how far it goes back, is not documented. They come

@@ -1,12 +1,12 @@
 """GMX v2 on Arbitrum, by the public indexer of its contracts: GraphQL, amounts in 1e30, longs and shorts apart.
 
-Facts: venue page `gmx.md`. Host https://gmx.squids.live. There is no order book: longs and shorts differ in size, trade against a
-pool, and pay borrowing fees besides funding. An instrument is a market, named by the address of its token in the indexer's
-spelling, disabled ones too. Its coin follows from the address of its index token by the seed `gmx_tokens.csv`; a token that is
-newer than the seed is an asset by its address, without a price, since the decimals are not known. Rates are fractions per
-second, hourly, for each side the amount that the side receives; two sides that both receive or both pay are an error. Snapshots
-are hourly, times seconds, and start about June 2025. Oracle prices have no volume and are not read; borrowing isn't part of the
-rate.
+Facts: the venue page of GMX. Host https://gmx.squids.live. There is no order book: longs and shorts differ in size, trade
+against a pool, and pay borrowing fees besides funding. An instrument is a market, named by the address of its token in the
+indexer's spelling, disabled ones too. Its coin follows from the address of its index token by the seed `gmx_tokens.csv`; a
+token that is newer than the seed is an asset by its address, without a price, since the decimals are not known. Rates are
+fractions per second, hourly, for each side the amount that the side receives; two sides that both receive or both pay are an
+error. Snapshots are hourly, times seconds, and start about June 2025. Oracle prices have no volume and are not read; borrowing
+isn't part of the rate.
 Alone: `perps fetch --venues gmx --from 2025-10-10 --to 2025-10-10`.
 """
 

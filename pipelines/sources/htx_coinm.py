@@ -1,6 +1,6 @@
 """HTX coin-margined swaps: inverse perpetuals, whose contract is an amount of US dollars (100 for BTC, 10 for the others).
 
-Facts: venue page `htx.md`. Errors, limits and market data are those of the linear swaps (`htx_linear`) under other paths of the
+Facts: the venue page of HTX. Errors, limits and market data are those of the linear swaps (`htx_linear`) under other paths of the
 same host; rates, the present open interest and liquidations are those of versions 1 and 3. Open interest has no value in
 dollars. Settled funding comes in numbered pages from the newest row.
 Alone: `perps fetch --venues htx --from 2025-10-10 --to 2025-10-10`.

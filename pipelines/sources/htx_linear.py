@@ -1,12 +1,12 @@
 """HTX linear swaps, settled in USDT, and what coin-margined swaps (`htx_coinm`) share with them.
 
-Facts: venue page `htx.md`. Host https://api.hbdm.com. Errors come in HTTP 200, in one of three envelopes. Times are milliseconds,
-of bars seconds. A contract is `contract_size` coins. Klines count both sides of a trade. Whether open interest counts one side
-or both, the documentation states both ways: the table of venue facts decides. The history of open interest and the bars of the
-mark price are the latest 200 and 2000 rows, whatever the window. Rates, the present open interest and liquidations are those of
-version 5, one contract in a request: the end of their older forms, which had all contracts in one, was announced for 2026-07-13.
-Liquidations come by stream too, without an id, of all contracts, in frames of gzip; the server's ping is answered as it came.
-Most listings are stocks, metals and indices: `tradfi_labels` tells them from coins.
+Facts: the venue page of HTX. Host https://api.hbdm.com. Errors come in HTTP 200, in one of three envelopes. Times are
+milliseconds, of bars seconds. A contract is `contract_size` coins. Klines count both sides of a trade. Whether open interest
+counts one side or both, the documentation states both ways: the table of venue facts decides. The history of open interest and
+the bars of the mark price are the latest 200 and 2000 rows, whatever the window. Rates, the present open interest and
+liquidations are those of version 5, one contract in a request: the end of their older forms, which had all contracts in one,
+was announced for 2026-07-13. Liquidations come by stream too, without an id, of all contracts, in frames of gzip; the server's
+ping is answered as it came. Most listings are stocks, metals and indices: `tradfi_labels` tells them from coins.
 Alone: `perps fetch --venues htx --from 2025-10-10 --to 2025-10-10`.
 """
 

@@ -1,6 +1,6 @@
 """Kaiko: perpetuals of any venue that it carries, as a second source: running rates and open interest, hourly bars. A key.
 
-Facts: venue page `kaiko.md`, most of them unverified. Rows come in an envelope whose `next_url` leads to the next page: only
+Facts: the venue page of Kaiko, most of them unverified. Rows come in an envelope whose `next_url` leads to the next page: only
 its path and parameters are followed. Numbers are texts. Above a minute a row of `risk` is that of the interval's last minute,
 though its time is the interval's start; open interest is in the venue's own unit. Instruments have names of its own (U).
 Alone: `KAIKO_API_KEY=… PERPLAKE_VENDOR_VENUES=binance perps fetch --mode live --venues all`.

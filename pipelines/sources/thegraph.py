@@ -1,6 +1,6 @@
 """The Graph: pools of on-chain perpetuals by day, and their liquidations, from subgraphs that the setting `subgraphs` names.
 
-Facts: venue page `thegraph.md`. Host https://gateway.thegraph.com, GraphQL, a key is needed. The subgraphs share one public
+Facts: the venue page of The Graph. Host https://gateway.thegraph.com, GraphQL, a key is needed. The subgraphs share one public
 schema, Messari's for perpetual futures (names and types unverified): US dollars of volume and open interest by pool and UTC day,
 and each liquidation. Numbers are text. Pages go by id; all pages of a request are read at the block of the first, so that they
 show one state. The id of a subgraph has to be looked up in The Graph's explorer. Messari's subgraph of GMX reads the Vault of its

@@ -24,7 +24,7 @@ from assets.defs.publish import failed_checks
 from assets.defs.resources import SettingsResource
 from assets.defs.schedules import first_missing
 from assets.defs.sensors import on_failure, on_success
-from assets.runtime.emulator import RunningEmulator
+from assets.runtime.emulator import RunningEmulator, last_error
 from assets.runtime.history import delete_old_runs
 from assets.runtime.hosts import KnownHosts
 from assets.runtime.instance import TEMPLATE, dagster_home, shown_in_the_timeline, with_deaf_children
@@ -440,3 +440,11 @@ def test_settings_of_the_instance_follow_the_version_until_the_user_changes_them
     used.write_text("# the user's\n")
     dagster_home(settings)
     assert used.read_text() == "# the user's\n"
+
+
+def test_the_last_error_of_an_emulator_is_told_without_what_follows() -> None:
+    first, last = (
+        f'Traceback (most recent call last):\n  File "acme.py", line {n}\n    text(1)\nNameError: no text\n' for n in (1, 2)
+    )
+    assert last_error(f"serving\n{first}serving\n{last}Exception in task\n") == last.partition("\n")[2].rstrip()
+    assert last_error("serving\n") == ""

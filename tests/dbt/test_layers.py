@@ -40,6 +40,12 @@ def test_each_layer_reads_only_the_layers_before_it(dbt: Dbt) -> None:
     assert sorted(f"{m.name} reads {n.name}" for m, n in reads if layer(n) not in ALLOWED[layer(m)]) == []
 
 
+def test_the_published_copy_has_all_marts(dbt: Dbt) -> None:
+    marts = {key for key, node in dbt.manifest.nodes.items() if node.resource_type == "model" and node.schema == "marts"}
+    exposure = dbt.manifest.exposures["exposure.perplake.published_copy"]
+    assert {key for key in exposure.depends_on.nodes if key.startswith("model.")} == marts
+
+
 def test_every_table_and_column_has_a_comment(models: Path) -> None:
     with duckdb.connect(str(models)) as connection:
         missing = connection.execute(

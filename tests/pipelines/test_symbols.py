@@ -1,4 +1,4 @@
-"""From the listed coin to the asset behind it, by `semantics.md` section 4."""
+"""From the listed coin to the asset behind it."""
 
 from __future__ import annotations
 

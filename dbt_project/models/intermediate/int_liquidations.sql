@@ -14,11 +14,11 @@ heard as (
 
 select
     e.* exclude (nulled),
-    -- The order that closes a long position sells.
-    case side.value || ' ' || e.raw_side
-        when 'order sell' then 'long' when 'order buy' then 'short'
-        when 'position buy' then 'long' when 'position sell' then 'short'
-        when 'position long' then 'long' when 'position short' then 'short'
+    -- The order that closes a long position sells; `long` and `short` are words for a position alone.
+    case
+        when e.raw_side in ('long', 'short') then e.raw_side
+        when side.value || ' ' || e.raw_side in ('order sell', 'position buy') then 'long'
+        when side.value || ' ' || e.raw_side in ('order buy', 'position sell') then 'short'
     end as liquidated_side,
     nullif(concat_ws('; ', e.nulled, case when liquidated_side is null then 'raw_side ' || coalesce(e.raw_side, 'missing') end), '') as nulled,
     kind.value as price_kind,
