@@ -91,13 +91,14 @@ def emulator(settings: Settings, as_of: int | None, days: int = HISTORY_DAYS) ->
             yield replace(attached, notes=tuple(f"recording: {note}" for note in notes), stop=stop)
         finally:
             stop()
-            if error := last_error(log_file.read_text(errors="replace")):
+            if url_file.exists() and (error := last_error(log_file.read_text(errors="replace"))):
                 sys.stderr.write(f"the venue emulator failed at a request; try it alone: `python -m infra.emulator`\n{error}\n")
 
 
 def last_error(log: str) -> str:
     """The last traceback in a log, without what follows it; empty where there is none."""
-    lines = log.rpartition("Traceback (most recent call last):\n")[2].splitlines() if "Traceback" in log else []
+    _, found, rest = log.rpartition("Traceback (most recent call last):\n")
+    lines = rest.splitlines() if found else []
     end = next((n for n, line in enumerate(lines) if not line.startswith(" ")), len(lines))
     return "\n".join(lines[: end + 1])
 

@@ -45,3 +45,16 @@ SCHEMA = MappingSchema(
 )
 def test_a_query_by_hand(duckdb: str, spark: str) -> None:
     assert spark in translated(duckdb, SCHEMA)["query"]
+
+
+@pytest.mark.parametrize(
+    ("end", "views"),
+    [
+        ("select n from s", []),
+        ("select n from s union all select n from s", ["q__s"]),
+        ("select n from p union all select n from p", []),
+    ],
+)
+def test_what_computes_something_and_is_read_twice_is_made_once(end: str, views: list[str]) -> None:
+    ctes = "with s as (select sum(n) as n from x.t), p as (select n from x.t)"
+    assert list(translated(f"{ctes} {end}", SCHEMA, "q")) == [*views, "q"]
