@@ -97,6 +97,12 @@ def load_sources(run: Run, sources: Sequence[Source], fetched: Mapping[str, Iter
     `fetched` are the pages of this run by source, to which those of the collector are added; for sources that are not in it all
     pages in landing are searched. Raises `LoadIncomplete` when dlt stored fewer rows than it was given.
     """
+    # Open throughout: dlt opens and closes the file some ten times, and each time would read the catalog and write a checkpoint.
+    with warehouse.connect(run.settings.database):
+        return _load_sources(run, sources, fetched)
+
+
+def _load_sources(run: Run, sources: Sequence[Source], fetched: Mapping[str, Iterable[Entry]]) -> dict[str, LoadResult]:
     results = {source.name: LoadResult(source.name) for source in sources}
     pages: dict[tuple[str, str], list[Entry]] = defaultdict(list)
     for entry in _pages(run, set(results), fetched):
@@ -120,8 +126,7 @@ def load_sources(run: Run, sources: Sequence[Source], fetched: Mapping[str, Iter
                         results[source.name].unchanged.append(endpoint.name)
             for task in tasks:
                 warehouse.mark_changed(connection, _changed_window(task, run.window))
-    # The file stays open while dlt opens and closes it some ten times, which wrote a checkpoint each time.
-    with warehouse.connect(run.settings.database), _without_garbage_collection():
+    with _without_garbage_collection():
         for batch in _read_ahead(_batches(run, tasks, results)):
             _merge(run, batch, results)
             del batch

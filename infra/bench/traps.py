@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import duckdb
@@ -242,6 +243,13 @@ def good(tables: dict[str, pd.DataFrame]) -> duckdb.DuckDBPyConnection:
     return con
 
 
+@cache
+def _template(model: str) -> jinja2.Template:
+    project = ROOT / "dbt_project"
+    macros = "".join((project / "macros" / f"{name}.sql").read_text() for name in ("aggregates", "faults", "time"))
+    return jinja2.Template(macros + (project / "models" / "intermediate" / f"{model}.sql").read_text())
+
+
 def faults(con: duckdb.DuckDBPyConnection, since: str = "") -> set[tuple[str, str]]:
     """Venue and kind of the faults that the models find: of all months, or as an incremental run that judges those from `since` on."""
 
@@ -249,11 +257,8 @@ def faults(con: duckdb.DuckDBPyConnection, since: str = "") -> set[tuple[str, st
         return f"{column} >= timestamp '{since}' - interval {margin} hour" if since else "true"
 
     con.execute(DAILY)
-    project = ROOT / "dbt_project"
-    macros = "".join((project / "macros" / f"{name}.sql").read_text() for name in ("aggregates", "faults", "time"))
     for model in MODELS:
-        sql = macros + (project / "models" / "intermediate" / f"{model}.sql").read_text()
-        sql = jinja2.Template(sql).render(
+        sql = _template(model).render(
             ref=lambda name: name,
             config=lambda **options: "",
             replaced_window=lambda: None,

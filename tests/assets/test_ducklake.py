@@ -80,7 +80,7 @@ def lake(running: Servers, emulator: Served, tmp_path_factory: pytest.TempPathFa
     emulator.clear_faults()
     home = tmp_path_factory.mktemp("lake")
     variables = {**running.environment, "PERPLAKE_LANDING": str(home / "landing")}
-    ended = perps(home, emulator.url, *WHOLE, variables=variables, **{**SMALL, "report": True})
+    ended = perps(home, emulator.url, *WHOLE, variables=variables, data_tests=False, **{**SMALL, "report": True})
     assert ended.status == 0, ended.output
     return Lake(Settings(home=home), ended)
 
@@ -91,6 +91,7 @@ def test_the_marts_are_those_of_a_file(lake: Lake, reference: Reference) -> None
     assert (lake.settings.published / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_tables_and_columns_have_the_descriptions_of_a_file(lake: Lake, reference: Reference) -> None:
     ours = perplake.open(lake.settings.home, mode="synthetic")
     theirs = perplake.lake.Lake(Settings(home=reference.home, mode="synthetic", profile="file"))
@@ -323,6 +324,7 @@ def test_nothing_is_committed_once_a_lock_is_lost(running: Servers, tmp_path: Pa
         assert connection.execute("from rows").fetchall() == [(1,)]
 
 
+@pytest.mark.slow
 def test_no_step_commits_once_its_lock_is_lost(running: Servers, lake: Lake) -> None:
     day = {"day": [datetime(2025, 6, 1)], "asset": "BTC", "target": "label", "method": "none", "run_type": "backtest"}
     steps: list[Callable[[duckdb.DuckDBPyConnection], object]] = [

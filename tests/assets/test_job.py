@@ -29,6 +29,7 @@ from pipelines.windows import Window
 from tests.whole import (
     AS_OF,
     DAYS,
+    NO_DATA_TESTS,
     ROOT,
     SMALL,
     WHOLE,
@@ -148,6 +149,7 @@ def test_a_number_is_traced_to_its_bytes_while_a_run_writes(reference: Reference
     assert "the response, byte for byte" in ended.output
 
 
+@pytest.mark.slow
 def test_replay_needs_landing_alone(reference: Reference, tmp_path: Path) -> None:
     landing = database(reference.home).with_name("landing")
     ended = perps(
@@ -231,6 +233,7 @@ def test_the_next_run_completes_and_requests_loads_and_builds_nothing_also_in_sh
     emulator.clear_requests()
     mine = {name: value for name, value in os.environ.items() if not name.startswith(("PERPLAKE_", "DAGSTER_"))}
     mine |= {
+        **NO_DATA_TESTS,
         "TZ": "Asia/Shanghai",
         "PERPLAKE_HOME": str(troubled),
         **{f"PERPLAKE_{name.upper()}": value for name, value in SMALL.items()},
@@ -247,15 +250,9 @@ def test_the_next_run_completes_and_requests_loads_and_builds_nothing_also_in_sh
     assert not different(marts(published(troubled)), reference.marts)
 
 
-def test_a_failed_dbt_test_keeps_what_was_published_and_a_series_in_another_unit_is_set_apart(
-    copy: Path, emulator: Served
-) -> None:
-    """Keys twice, a negative price and more rows than expected, in marts that are up to date: the next run rebuilds them.
-
-    In that run, Bybit's prices come a thousand times too large, as if a multiplier were missed.
-    """
-    closes = "select day, asset, close, price_venues from marts.daily_assets order by all"
-    known = query(published(copy), closes)
+@pytest.fixture
+def spoilt(copy: Path, emulator: Served) -> Path:
+    """A copy whose marts are wrong (keys twice, a negative price, more rows than expected), after a run that said so."""
     keys = {  # by mart: the table behind it, and the columns of its key
         "fct_candles": ("int_candles_converted", "instrument_id__opened_at"),
         "fct_funding_rates": ("int_funding_settlements", "instrument_id__settled_at"),
@@ -276,22 +273,33 @@ def test_a_failed_dbt_test_keeps_what_was_published_and_a_series_in_another_unit
         assert f"check failed marts/{mart}: unique_key_{mart}_{columns}: 1 offending: unique_key(columns=" in output
     assert "check failed marts/daily_assets: holds_daily_assets_least_close" in output
     assert "check failed marts/coverage_daily: holds_coverage_daily_" in output
-    with multiprocessing.get_context("fork").Pool(1) as other:
-        assert other.apply(executed_alone, (copy, "fct_candles", "unique_key_fct_candles_instrument_id__opened_at"))
     after = published(copy).stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
-    with warehouse.connect(database(copy)) as connection:
+    return copy
+
+
+def test_a_failed_dbt_test_keeps_what_was_published(spoilt: Path) -> None:
+    with multiprocessing.get_context("fork").Pool(1) as other:
+        assert other.apply(executed_alone, (spoilt, "fct_candles", "unique_key_fct_candles_instrument_id__opened_at"))
+
+
+@pytest.mark.slow
+def test_marts_that_failed_are_rebuilt_and_a_series_in_another_unit_is_set_apart(spoilt: Path, emulator: Served) -> None:
+    """Bybit's prices come a thousand times too large, as if a multiplier were missed."""
+    closes = "select day, asset, close, price_venues from marts.daily_assets order by all"
+    known = query(published(spoilt), closes)
+    with warehouse.connect(database(spoilt)) as connection:
         connection.execute(
             "UPDATE raw.bybit_linear__candles SET open = 1e3 * open, high = 1e3 * high, low = 1e3 * low, close = 1e3 * close"
         )
         start, end = connection.execute("SELECT epoch_ms(window_start), epoch_ms(window_end) FROM meta.scope").fetchall()[0]
         warehouse.mark_changed(connection, Window(start, end))
-    ended = perps(copy, emulator.url, *WHOLE, **SMALL)
+    ended = perps(spoilt, emulator.url, *WHOLE, **SMALL)
     assert ended.status == 0, ended.output
-    assert not different(marts(published(copy)), marts(database(copy)))
+    assert not different(marts(published(spoilt)), marts(database(spoilt)))
     assert "check warned marts/series_faults: set_apart" in ended.output
     assert re.search(r"bybit\S* candles: .*unit: prices are (999|1000)", ended.output), ended.output
-    now_known = query(published(copy), closes)
+    now_known = query(published(spoilt), closes)
     assert [row[:2] for row in now_known] == [row[:2] for row in known]
     for (_, _, was, venues), (_, _, now, fewer) in zip(known, now_known, strict=True):
         assert now == pytest.approx(was, rel=0.01) and fewer == venues - 1

@@ -33,6 +33,7 @@ class Dbt:
     def __init__(self, folder: Path) -> None:
         self.arguments = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--quiet"]
         self.arguments += ["--target-path", str(folder / "target"), "--log-path", str(folder / "logs")]
+        self.arguments += ["--log-level-file", "none", "--no-write-json", "--no-populate-cache"]
         self.manifest = project.parse()
         project.drop_debug_events()
 

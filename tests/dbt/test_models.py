@@ -106,6 +106,7 @@ def test_an_answer_without_rows_counts_as_seen(dbt: Dbt, whole: Path, tmp_path: 
     assert rows(path, listed) == [(1,)]
 
 
+@pytest.mark.slow
 def test_a_long_window_is_built_in_parts_with_the_same_rows(whole: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything, as after an upgrade; so is a changed window of all days. Publishing sums up all rows again."""
     load(path, START, END)
