@@ -29,9 +29,10 @@ SLOW = (
     "tests/pipelines/test_fetch.py",
 )
 
-#: Files that share a session's fixture: one build of dbt's models, one small run, one run of all sources.
+#: Files that share a session's fixture: a build of dbt's models, the marts of the report, one small run, one run of all sources.
 TOGETHER = (
     ("tests/dbt/",),
+    ("tests/assets/report/",),
     tuple(f"tests/assets/test_{name}.py" for name in ("job", "programs", "superset", "ducklake", "canaries", "postgres")),
     ("tests/sources/test_every_source.py", "tests/sources/test_ccxt.py", "tests/sources/test_coingecko.py"),
 )

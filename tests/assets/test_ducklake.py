@@ -5,7 +5,6 @@ PostgreSQL and the S3 server are real ones, on loopback.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import shutil
 import signal
@@ -36,7 +35,7 @@ from pipelines.limits import Limiter
 from pipelines.settings import Settings
 from pipelines.shared_limits import Shared
 from pipelines.source import Limit
-from tests.whole import SMALL, WHOLE, Finished, Reference, checksums, different, marts, perps, published
+from tests.whole import CONTEXT, SMALL, WHOLE, Finished, Reference, checksums, different, marts, perps, published
 
 dbapi = pytest.importorskip("adbc_driver_postgresql.dbapi")
 pytest.importorskip("duckdb_extensions", reason="the lake's packages are not installed: pip install 'perplake[lake]'")
@@ -365,9 +364,9 @@ def test_requests_are_not_sent_uncounted_and_go_on_after_an_outage(running: Serv
 
 
 def test_the_lock_of_a_killed_worker_is_free(running: Servers, tmp_path: Path) -> None:
-    path, context = tmp_path / "market" / "warehouse.lake", multiprocessing.get_context("spawn")
-    has_it = context.Event()
-    worker = context.Process(target=_hold, args=(path, has_it))
+    path = tmp_path / "market" / "warehouse.lake"
+    has_it = CONTEXT.Event()
+    worker = CONTEXT.Process(target=_hold, args=(path, has_it, running.environment))
     worker.start()
     assert has_it.wait(60) and worker.pid
     os.kill(worker.pid, signal.SIGKILL)
@@ -376,7 +375,8 @@ def test_the_lock_of_a_killed_worker_is_free(running: Servers, tmp_path: Path) -
         pass
 
 
-def _hold(path: Path, has_it: Any) -> None:
+def _hold(path: Path, has_it: Any, environment: dict[str, str]) -> None:
+    os.environ.update(environment)
     with warehouse.one_writer(path):
         has_it.set()
         signal.pause()
