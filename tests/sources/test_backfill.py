@@ -94,7 +94,7 @@ def test_a_backfill_takes_files_first_and_goes_on_where_it_was_killed(served: Se
     def backfill(*options: str, point: Point | None = None) -> tuple[Finished, list[str]]:
         served.clear_requests()
         asked = ("backfill", "--from", "2025-03-20", "--to", "2025-06-09", "--as-of", AS_OF, "--assets", "BTC", *options)
-        ended = begin(tmp_path, served.url, *asked, point=point, data_tests=False, venues="binance").wait()
+        ended = begin(tmp_path, served.url, *asked, point=point, venues="binance").wait()
         return ended, [request["path"] for request in served.requests()]
 
     planned, asked = backfill("--plan")
