@@ -151,6 +151,30 @@ def test_instruments_come_first_and_the_shortest_history_next(good: Any) -> None
     assert len(paths) == 3 + 2 * 6, "three lists, then six endpoints of two instruments"
 
 
+def test_few_requests_are_begun_at_the_same_time(emulator: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each that has begun takes memory; those of one endpoint come before those of the next one by the same limits."""
+    begun, at_once, most = list[str](), 0, 0
+    fetch_window = _SourceFetch._fetch_window
+
+    async def counted(self: _SourceFetch, client: Any, endpoint: Any, *planned: Any) -> None:
+        nonlocal at_once, most
+        begun.append(endpoint.name)
+        at_once += 1
+        most = max(most, at_once)
+        await fetch_window(self, client, endpoint, *planned)
+        at_once -= 1
+
+    monkeypatch.setattr(_SourceFetch, "_fetch_window", counted)
+    whole = get_source("binance_usdm")
+    candles = tuple(e for e in whole.endpoints if e.name in ("instruments", "candles", "mark_candles"))
+    run = begin(tmp_path, emulator, assets=["all"])
+    (result,) = asyncio.run(fetch(run, [replace(whole, endpoints=candles, concurrency=1)]))
+    assert not result.failures
+    assert most <= 4, "two of each endpoint"
+    series = [name for name in begun if name != "instruments"]
+    assert series == sorted(series) and len(series) == 2 * begun.count("candles") >= 12
+
+
 def series(bundle: Any, time: str, *values: str) -> list[tuple[Any, ...]]:
     """A store's rows of the two days; NaN as None."""
     at = getattr(bundle, time)
