@@ -279,8 +279,8 @@ def spoilt(copy: Path, emulator: Served) -> Path:
 
 
 def test_a_failed_dbt_test_keeps_what_was_published(spoilt: Path) -> None:
-    with multiprocessing.get_context("fork").Pool(1) as other:
-        assert other.apply(executed_alone, (spoilt, "fct_candles", "unique_key_fct_candles_instrument_id__opened_at"))
+    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as other:
+        assert other.submit(executed_alone, spoilt, "fct_candles", "unique_key_fct_candles_instrument_id__opened_at").result()
 
 
 @pytest.mark.slow
