@@ -48,7 +48,10 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["PERPLAKE_STATE"] = state = tempfile.mkdtemp(prefix="perplake-state-")
     config.stash[_made] = [state]
     if config.option.basetemp is None and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM_BYTES:
-        config.option.basetemp = tempfile.mkdtemp(prefix="perplake-tests-", dir=MEMORY)
+        for left in MEMORY.glob("perplake-tests-*-*"):  # by a run that was killed: gigabytes of memory
+            if not Path("/proc", left.name.split("-")[2]).exists():
+                shutil.rmtree(left, ignore_errors=True)
+        config.option.basetemp = tempfile.mkdtemp(prefix=f"perplake-tests-{os.getpid()}-", dir=MEMORY)
         config.stash[_made].append(config.option.basetemp)
 
 

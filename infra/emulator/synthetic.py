@@ -180,10 +180,14 @@ def _smooth(values: Floats, half_life: float) -> Floats:
     return math.sqrt(1 - keep**2) * np.concatenate([[0.0], (fresh + powers * np.array(ends[:-1])[:, None]).ravel()])
 
 
+#: Of ten, from 0 on; exact ones, unlike 10.0**-n.
+_POWERS = 10.0 ** np.arange(309)
+
+
 def _digits(values: Floats, digits: int) -> Floats:
     """Rounded to so many significant digits: the nearest float to a short decimal text."""
     power = digits - 1 - np.floor(np.log10(np.maximum(np.abs(values), 1e-300))).astype(np.int64)
-    up, down = 10.0 ** np.maximum(power, 0), 10.0 ** np.maximum(-power, 0)  # exact powers, unlike 10.0**-n
+    up, down = _POWERS[np.maximum(power, 0)], _POWERS[np.maximum(-power, 0)]
     return np.where(power >= 0, np.round(values * up) / up, np.round(values / down) * down)
 
 
@@ -378,11 +382,11 @@ class SyntheticMarket:
     # the venues; `at` is the asset's column, series are by hourly instant from EPOCH
 
     def _candles(self, venue: str, at: int, kind: PriceKind) -> Candles:
-        asset, market = self.assets[at], self._market
-        level = self._level(venue, at, kind)
+        asset, market, first = self.assets[at], self._market, self._first
+        level, volatility = self._level(venue, at, kind)[first:], market.volatility[first:-1]
         opened, closed = level[:-1], level[1:]
-        spread = 0.5 * np.exp(market.volatility[:-1]) * (asset.beta * MARKET_NOISE + asset.noise)
-        wicks = np.abs(self._normal(f"{asset.base}/wicks", 2)[1:]) * spread[:, None]
+        spread = 0.5 * np.exp(volatility) * (asset.beta * MARKET_NOISE + asset.noise)
+        wicks = np.abs(self._wicks(asset.base)) * spread[:, None]
         wicks += 0.3 * IMPACT * np.stack(self._sides(at), axis=1)  # forced sales print below, forced purchases above
         high = _digits(np.maximum(opened, closed) * np.exp(wicks[:, 1]), 6)
         low = _digits(np.minimum(opened, closed) * np.exp(-wicks[:, 0]), 6)
@@ -390,15 +394,16 @@ class SyntheticMarket:
         volume = quote = np.full(len(opened), np.nan)
         trades = np.full(len(opened), -1)
         if kind == "trade":
-            size = self._size(venue, at)
+            size = self._size(venue, at)[first:]
             hour = np.arange(len(opened)) % 24
             season = 1 + 0.35 * np.cos((hour - 15) * (2 * np.pi / 24))
-            busy = season * np.exp(0.9 * market.volatility[:-1] + 0.25 * self._normal(f"{venue}/{asset.base}/volume")[1:, 0])
-            turned = size[:-1] * (busy * asset.turnover / 24 + 4 * market.forced[1:, at])
+            noise = self._noise(f"{venue}/{asset.base}/volume", first=first)[:, 0]
+            busy = season * np.exp(0.9 * volatility + 0.25 * noise)
+            turned = size[:-1] * (busy * asset.turnover / 24 + 4 * market.forced[first + 1 :, at])
             volume = _digits(turned + 2 * np.abs(np.diff(size)), 6)
             quote = _digits(volume * (opened + high + low + closed) / 4, 10)
             trades = 1 + (quote / 1_800).astype(np.int64)
-        return Candles(self._instants()[:-1], opened, high, low, closed, volume, quote, trades)
+        return Candles(self._instants()[first:-1], opened, high, low, closed, volume, quote, trades)
 
     def _funding(self, venue: str, at: int) -> Funding:
         instants, premium = self._instants()[1:], self._premium(venue, at)
@@ -407,22 +412,24 @@ class SyntheticMarket:
         settled = np.flatnonzero((instants // MS_HOUR) % hours == 0) + 1
         hours = hours[settled - 1]
         means = (sums[settled + 1] - sums[settled + 1 - hours]) / hours
-        late = np.abs(self._normal(f"{venue}/jitter")[settled, 0]) * self.venues[venue].jitter_ms / 4
+        late = np.abs(self._normal(f"{venue}/jitter")[settled]) * self.venues[venue].jitter_ms / 4
         stamps = self._instants()[settled] + np.minimum(late, self.venues[venue].jitter_ms).astype(np.int64)
         return Funding(stamps, _charged(self.venues[venue], means, hours), _digits(self._level(venue, at, "mark")[settled], 6))
 
     def _open_interest(self, venue: str, at: int) -> OpenInterest:
-        return OpenInterest(self._instants(), self._size(venue, at), _digits(self._level(venue, at, "mark"), 6))
+        first = self._first
+        mark = _digits(self._level(venue, at, "mark")[first:], 6)
+        return OpenInterest(self._instants()[first:], self._size(venue, at)[first:], mark)
 
     def _liquidations(self, venue: str, at: int) -> Liquidations:
-        bars, size = self._candles(venue, at, "trade"), self._size(venue, at)
+        bars, size = self._candles(venue, at, "trade"), self._size(venue, at)[self._first :]
         moves = np.stack([np.log(bars.open / bars.low), np.log(bars.high / bars.open)])
         shares = np.stack(self._sides(at)) - TRICKLE * np.expm1(-((moves / (self.causes.distance * self.assets[at].beta)) ** 3))
         parts: list[tuple[Ints, Bools, Floats, Floats]] = []
-        for block in range((self.since - EPOCH) // (BLOCK * MS_HOUR), len(bars.open) // BLOCK):
-            rng = _rng(self.seed, f"{venue}/{self.assets[at].base}/liquidations", block)
+        for begins in range(0, len(bars.open), BLOCK):
+            rng = _rng(self.seed, f"{venue}/{self.assets[at].base}/liquidations", (self._first + begins) // BLOCK)
             for side in (0, 1):
-                hours = np.arange(block * BLOCK, (block + 1) * BLOCK)
+                hours = np.arange(begins, begins + BLOCK)
                 share = shares[side, hours]
                 bar = np.repeat(hours, np.where(share > 1e-5, 1 + rng.poisson(40 * np.sqrt(share)), 0))
                 weight = rng.pareto(1.5, len(bar)) + 1
@@ -438,8 +445,8 @@ class SyntheticMarket:
         return Liquidations(time[order], long[order], price[order], amount[order])
 
     def _sides(self, at: int) -> tuple[Floats, Floats]:
-        """Share of open interest forced in each bar: of longs, of shorts."""
-        forced, long = self._market.forced[1:, at], self._market.crowd[:-1, at] > 0
+        """Share of open interest forced in each bar from `_first` on: of longs, of shorts."""
+        forced, long = self._market.forced[self._first + 1 :, at], self._market.crowd[self._first : -1, at] > 0
         return forced * long, forced * ~long
 
     def _premium(self, venue: str, at: int) -> Floats:
@@ -447,7 +454,7 @@ class SyntheticMarket:
 
     def _make_premium(self, venue: str, at: int) -> Floats:
         crowd, forced = self._market.crowd[:, at], self._market.forced[:, at]
-        noise = _smooth(self._normal(f"{venue}/{self.assets[at].base}/premium")[:, 0], 5)
+        noise = _smooth(self._normal(f"{venue}/{self.assets[at].base}/premium"), 5)
         dive = _smooth(np.concatenate([[0.0], np.sign(crowd[:-1])]) * forced, 2)
         return self.venues[venue].tilt + CROWD_PREMIUM * crowd * np.abs(crowd) + PREMIUM_NOISE * noise - FORCED_PREMIUM * dive
 
@@ -472,17 +479,30 @@ class SyntheticMarket:
         home, times = HOME.get(asset.base, ("", 1.0))
         core = 1 + (times - 1) * (self.venues[home].share if home in self.venues else 0)
         share = self.venues[venue].share * (times if venue == home else 1) / core
-        drift = np.exp(0.08 * _smooth(self._normal(f"{venue}/{asset.base}/share")[:, 0], 96))
+        drift = np.exp(0.08 * _smooth(self._normal(f"{venue}/{asset.base}/share"), 96))
         coins = asset.oi_usd / asset.price * np.exp(self._market.oi[:, at])
         return _digits(coins * share * drift / self._named(venue, asset.base)[2], 7)
 
     # small things
 
-    def _normal(self, stream: str, columns: int = 1) -> Floats:
-        """White noise by instant, the first row 0."""
-        blocks = (len(self._market.price) - 1) // BLOCK
-        rows = [_rng(self.seed, stream, block).standard_normal((BLOCK, columns)) for block in range(blocks)]
-        return np.concatenate([np.zeros((1, columns)), *rows])
+    @property
+    def _first(self) -> int:
+        """The hour since EPOCH with which the block of `since` begins: no bar, and nothing by the bar, is made before it."""
+        return (self.since - EPOCH) // (BLOCK * MS_HOUR) * BLOCK
+
+    def _noise(self, stream: str, columns: int = 1, first: int = 0) -> Floats:
+        """White noise by hour, from the hour `first` on, with which a block begins."""
+        blocks = range(first // BLOCK, (len(self._market.price) - 1) // BLOCK)
+        rows = [_rng(self.seed, stream, block).standard_normal((BLOCK, columns)) for block in blocks]
+        return np.concatenate([np.zeros((0, columns)), *rows])
+
+    def _normal(self, stream: str) -> Floats:
+        """White noise by instant, the first one 0."""
+        return np.concatenate([[0.0], self._noise(stream)[:, 0]])
+
+    def _wicks(self, base: str) -> Floats:
+        """Noise of the bars of an asset, which is that of all venues."""
+        return cast(Floats, self._memo(("wicks", base), lambda: self._noise(f"{base}/wicks", 2, self._first)))
 
     def _instants(self) -> Ints:
         return EPOCH + MS_HOUR * np.arange(len(self._market.price))
