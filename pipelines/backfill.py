@@ -107,7 +107,7 @@ async def plan_part(
     run: Run, sources: Sequence[Source], part: Window, planned: dict[tuple[str, str], Planned]
 ) -> list[FetchResult]:
     """Add what a part would be asked to what is `planned`, by source and endpoint; the results have the problems."""
-    remembered = final_entries(run, sources)
+    remembered = final_entries(replace(run, window=part), sources)
 
     async def of(family: _Family) -> list[tuple[Source, FetchResult, dict[str, list[tuple[Request, bool]]]]]:
         found = await plan(_of_archives(run, part), family.archives, remembered)
@@ -133,7 +133,7 @@ async def plan_part(
 
 async def fetch_part(run: Run, sources: Sequence[Source], part: Window, progress: Progress) -> list[FetchResult]:
     """Fetch a part: of each family its archives, then from the others what these didn't give; no family waits for another."""
-    remembered = final_entries(run, sources)
+    remembered = final_entries(replace(run, window=part), sources)
 
     async def of(family: _Family) -> list[FetchResult]:
         results = await fetch(_of_archives(run, part), family.archives, progress, remembered)

@@ -146,7 +146,8 @@ async def fetch(
     remembered = final_entries(run, sources) if remembered is None else remembered
     jobs = [_SourceFetch(run, source, remembered, progress) for source in sources]
     named = {name: getattr(run.settings, name) for name in ("ccxt_venues", "vendor_venues", "subgraphs")}
-    run.landing.note_scope(Scope(sorted({source.name for source in sources}), run.settings.assets, **named))
+    window = (run.window.start, run.window.end)
+    run.landing.note_scope(Scope(sorted({source.name for source in sources}), run.settings.assets, **named, window=window))
     try:
         await together(job.fetch() for job in jobs)
     finally:
@@ -207,12 +208,14 @@ def _first(several: BaseException) -> BaseException:
 def final_entries(run: Run, sources: Sequence[Source]) -> dict[str, Entry]:
     """Final responses of earlier runs, by the fingerprint of their request.
 
-    Not those whose bytes came for several instruments: one may have been sent another's.
+    Not those whose bytes came for several instruments: one may have been sent another's. Of the runs before the last one, only
+    those that asked for times of this window are read: the manifest of years takes seconds, and a quarter of a gigabyte.
     """
     if run.settings.refetch:
         return {}
     names = {source.name for source in sources}
     runs = [each for each in run.landing.runs() if not each.endswith(COLLECTED)][-RUNS_REMEMBERED:]
+    runs = [each for each in runs if each == runs[-1] or run.landing.may_have_asked(each, run.window)]
     found = {
         _fingerprint(e): e
         for e in run.landing.iterate(runs)

@@ -117,17 +117,25 @@ _ENTRY = msgspec.json.Decoder(Entry)
 
 
 class Scope(msgspec.Struct, frozen=True):
-    """What a run asked for: the sources by name, base assets or `all`, and the names in the settings of multi-venue sources."""
+    """What a run asked for: the sources by name, base assets or `all`, and the names in the settings of multi-venue sources.
+
+    `window` is the hull of what it asked for, in milliseconds; null where an earlier version did not note it.
+    """
 
     sources: list[str]
     assets: list[str]
     ccxt_venues: list[str] = []
     vendor_venues: list[str] = []
     subgraphs: list[str] = []
+    window: tuple[int, int] | None = None
 
     def __or__(self, other: Scope) -> Scope:
-        both = {name: {*getattr(self, name), *getattr(other, name)} for name in self.__struct_fields__}
-        return Scope(**{name: ["all"] if "all" in values else sorted(values) for name, values in both.items()})
+        names = [name for name in self.__struct_fields__ if name != "window"]
+        both = {name: {*getattr(self, name), *getattr(other, name)} for name in names}
+        hull = None
+        if self.window and other.window:
+            hull = min(self.window[0], other.window[0]), max(self.window[1], other.window[1])
+        return Scope(**{name: ["all"] if "all" in values else sorted(values) for name, values in both.items()}, window=hull)
 
 
 def request_fingerprint(source: str, dataset: str, request: Request, snapshot_at: int | None) -> str:
@@ -353,14 +361,21 @@ class Landing:
     def scope(self) -> Scope | None:
         """What all runs together asked for; None where none has noted it, as before version 0.2."""
         found: Scope | None = None
-        for file in self.scope_files():
-            try:
-                noted = msgspec.json.decode(self.content(file), type=Scope)
-            except (OSError, ValueError) as problem:
-                self._note_damage(f"landing {file} is damaged and left out ({problem})", b"")
-                continue
+        for noted in self._scopes():
             found = found | noted if found else noted
         return found
+
+    def _scopes(self, run: str = "*") -> Iterator[Scope]:
+        for file in self.scope_files(run):
+            try:
+                yield msgspec.json.decode(self.content(file), type=Scope)
+            except (OSError, ValueError) as problem:
+                self._note_damage(f"landing {file} is damaged and left out ({problem})", b"")
+
+    def may_have_asked(self, run: str, window: Window) -> bool:
+        """False where a run noted that it asked for other times, a day and more from this window."""
+        hulls = [Window(*noted.window) if noted.window else None for noted in self._scopes(run)]
+        return not hulls or any(hull is None or window.meets(Window(hull.start - DAY, hull.end + DAY)) for hull in hulls)
 
     def parts(self, run: str) -> list[str]:
         """The files of a run's manifest, in order."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import msgspec
 import numpy as np
 import pytest
 
@@ -21,7 +22,8 @@ from infra.emulator.synthetic import SyntheticMarket
 from infra.emulator.testing import Served, serve
 from pipelines.clock import Clock
 from pipelines.errors import LandingFull
-from pipelines.fetch import FetchResult, _SourceFetch, fetch
+from pipelines.fetch import FetchResult, _SourceFetch, fetch, final_entries
+from pipelines.landing import Landing
 from pipelines.load import LoadResult, arrow_tables, load
 from pipelines.page_tables import Decoded
 from pipelines.records import BOOKKEEPING
@@ -173,6 +175,29 @@ def test_few_requests_are_begun_at_the_same_time(emulator: Served, tmp_path: Pat
     assert most <= 4, "two of each endpoint"
     series = [name for name in begun if name != "instruments"]
     assert series == sorted(series) and len(series) == 2 * begun.count("candles") >= 12
+
+
+def test_manifests_of_runs_that_asked_for_other_times_are_not_read(
+    emulator: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But that of the last run is, whatever it asked for; so is one that noted no times."""
+    source = get_source("binance_usdm")
+    parts = [Window(NOW - n * DAY, NOW - n * DAY + DAY) for n in (6, 2, 1)]
+    runs = [begin(tmp_path, emulator, window) for window in parts]
+    for run in runs:
+        asyncio.run(fetch(run, [source]))
+    read = list[str]()
+    entries = Landing.entries
+    monkeypatch.setattr(Landing, "entries", lambda self, part: [read.append(Path(part).parent.name), *entries(self, part)][1:])
+    later = begin(tmp_path, emulator, parts[0])
+    (again,) = asyncio.run(fetch(later, [source]))
+    assert set(read) == {runs[0].id, runs[2].id}
+    assert again.reused > 10, "its pages are in landing"
+    scope = Path(later.landing.path, "manifest", runs[1].id, "scope.json")
+    scope.write_bytes(msgspec.json.encode(msgspec.json.decode(scope.read_bytes()) | {"window": None}))
+    read.clear()
+    final_entries(later, [source])
+    assert runs[1].id in read
 
 
 def series(bundle: Any, time: str, *values: str) -> list[tuple[Any, ...]]:
