@@ -374,8 +374,8 @@ class Landing:
 
     def may_have_asked(self, run: str, window: Window) -> bool:
         """False where a run noted that it asked for other times, a day and more from this window."""
-        hulls = [Window(*noted.window) if noted.window else None for noted in self._scopes(run)]
-        return not hulls or any(hull is None or window.meets(Window(hull.start - DAY, hull.end + DAY)) for hull in hulls)
+        noted = next(self._scopes(run), None)
+        return not noted or not noted.window or window.widened(DAY).meets(Window(*noted.window))
 
     def parts(self, run: str) -> list[str]:
         """The files of a run's manifest, in order."""

@@ -379,7 +379,7 @@ class SyntheticMarket:
         volatility_ = np.concatenate([past.volatility, new_rows[:, -1]])
         self._market = _Market(price_, oi_, crowd_, forced_, volatility_, np.array([overshoot, pressure]))
 
-    # the venues; `at` is the asset's column, series are by hourly instant from EPOCH
+    # the venues; `at` is the asset's column, series are by hourly instant from EPOCH, bars and what is made of them from `_first`
 
     def _candles(self, venue: str, at: int, kind: PriceKind) -> Candles:
         asset, market, first = self.assets[at], self._market, self._first
