@@ -43,6 +43,9 @@ _SETTINGS = {
     "spark.sql.timestampType": "TIMESTAMP_NTZ",
     "spark.sql.ansi.enabled": "true",
     "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
+    # Spark weighs a table as it is packed in Parquet. Of a year of 500 instruments, tables below its own limit of 10 MB, sent to
+    # all workers by several models at a time, did not fit unpacked into the driver's usual gigabyte.
+    "spark.sql.autoBroadcastJoinThreshold": "2m",
     # In Spark 4.3.0 it breaks plans of long unions, which Spark then refuses.
     "spark.sql.optimizer.excludedRules": "org.apache.spark.sql.catalyst.optimizer.RemoveRedundantAliases",
     "spark.ui.showConsoleProgress": "false",

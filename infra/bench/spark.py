@@ -50,7 +50,7 @@ def measured(instruments: int, days: int, workers: int, memory: str) -> list[str
         models = compiled(database)
         command = [sys.executable, "-m", "infra.bench.spark", "--database", str(database)]
         seconds, peak = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
-        typer.echo(f"{rows:,} raw rows: DuckDB {seconds:.0f} s", err=True)  # Spark takes long
+        typer.echo(f"{rows:,} raw rows: DuckDB {seconds:.0f} s, {peak:,.0f} MB", err=True)  # Spark takes long
         begun = time.perf_counter()
         export(database, models, where)
         exported = time.perf_counter() - begun

@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import quote
 
 import duckdb
+import pytest
 import zstandard
 
 from infra.emulator.testing import Served
@@ -126,6 +127,7 @@ def rows(table: duckdb.DuckDBPyRelation) -> Iterator[bytes]:
     yield from (row.encode() for (row,) in table.project(f"concat_ws(chr(10), {every})").fetchall())
 
 
+@pytest.mark.slow
 def test_no_key_that_a_venue_sends_back_is_in_any_file_of_a_run(emulator: Served, tmp_path: Path) -> None:
     emulator.clear_faults()
     home = tmp_path / "home"

@@ -84,6 +84,7 @@ def lake(running: Servers, emulator: Served, tmp_path_factory: pytest.TempPathFa
     return Lake(Settings(home=home), ended)
 
 
+@pytest.mark.slow
 def test_the_marts_are_those_of_a_file(lake: Lake, reference: Reference) -> None:
     assert different(marts(lake.published), marts(published(reference.home))) == []
     assert PASSWORD not in lake.ended.output
@@ -135,6 +136,7 @@ def test_a_backup_is_restored_into_an_empty_lake(
     assert not list((another / "landing").rglob("*.zst"))
 
 
+@pytest.mark.slow
 def test_readers_see_what_was_published_until_the_next_publication(lake: Lake) -> None:
     reader = perplake.open(lake.settings.home, mode="synthetic")
     sql = "select count(*)::int as n from daily_assets"
@@ -269,6 +271,7 @@ def test_a_missing_file_is_told(lake: Lake) -> None:
             fs.pipe_file(file, content)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sql",
     [
@@ -283,6 +286,7 @@ def test_a_question_reaches_nothing_else(lake: Lake, sql: str) -> None:
         question(db, sql).fetchall()
 
 
+@pytest.mark.slow
 def test_a_session_shows_no_secret(lake: Lake) -> None:
     with reading(published_copy(lake.settings)) as db:
         shown = str(question(db, "from duckdb_databases()").fetchall()) + str(db.execute("from duckdb_secrets()").fetchall())

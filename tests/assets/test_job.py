@@ -176,7 +176,7 @@ def test_faults_are_reported(emulator: Served, troubled: Path) -> None:
     emulator.fault("truncated", venue="bybit", path_contains="funding", times=2)
     emulator.fault("missing_field", venue="hyperliquid", path_contains="fundingHistory", field="fundingRate")
     emulator.fault("missing_field", venue="binance", path_contains="v1/fundingRate", field="fundingRate", times=1000)
-    ended = perps(troubled, emulator.url, *WHOLE, **{**SMALL, "report": True})
+    ended = perps(troubled, emulator.url, *WHOLE, data_tests=False, **{**SMALL, "report": True})
     faults = {request["fault"] for request in emulator.requests()} - {None}
     assert faults == {"region", "429", "empty_page", "html", "truncated", "missing_field"}
     assert ended.status == 1, ended.output
@@ -221,17 +221,7 @@ def test_ctrl_c_stops_cleanly(point: Point, reference: Reference, emulator: Serv
     assert "Traceback" not in ended.output
 
 
-def test_a_kill_while_publishing_leaves_a_whole_copy(reference: Reference, emulator: Served, troubled: Path) -> None:
-    point = Point("publish", "pathlib:Path.symlink_to", after=True)
-    ended = perps(troubled, emulator.url, *WHOLE, point=point, data_tests=False, **SMALL)
-    assert ended.status == -signal.SIGKILL, ended.output
-    assert not published(troubled).exists() or query(published(troubled), "select count(*) from marts.regime_labels")
-
-
-def test_the_next_run_completes_and_requests_loads_and_builds_nothing_also_in_shanghai(
-    reference: Reference, emulator: Served, troubled: Path
-) -> None:
-    emulator.clear_requests()
+def test_the_next_run_completes_also_in_shanghai(reference: Reference, emulator: Served, troubled: Path) -> None:
     mine = {name: value for name, value in os.environ.items() if not name.startswith(("PERPLAKE_", "DAGSTER_"))}
     mine |= {
         **NO_DATA_TESTS,
@@ -243,17 +233,17 @@ def test_the_next_run_completes_and_requests_loads_and_builds_nothing_also_in_sh
         [sys.executable, "-m", "assets.cli", *WHOLE],
         cwd=ROOT, env={**mine, "PERPLAKE_EMULATOR_URL": emulator.url}, capture_output=True, text=True,
     )  # fmt: skip
-    assert ended.returncode == 0 and "0 sent" in ended.stdout, ended.stdout + ended.stderr
-    assert emulator.requests() == []
-    assert latest(troubled, "raw", "kraken_futures__candles")["unchanged"].value is True
-    assert latest(troubled, "marts", "fct_candles")["status"].value == "up to date"
+    assert ended.returncode == 0, ended.stdout + ended.stderr
     assert len(list(published(troubled).parent.glob("parquet*"))) == 3, "the link, the folder that it shows, and the one before"
     assert not different(marts(published(troubled)), reference.marts)
 
 
 @pytest.fixture
 def spoilt(copy: Path, emulator: Served) -> Path:
-    """A copy whose marts are wrong (keys twice, a negative price, more rows than expected), after a run that said so."""
+    """A copy whose marts are wrong (keys twice, a negative price, more rows than expected), after a run that said so.
+
+    The run had nothing else to do.
+    """
     keys = {  # by mart: the table behind it, and the columns of its key
         "fct_candles": ("int_candles_converted", "instrument_id__opened_at"),
         "fct_funding_rates": ("int_funding_settlements", "instrument_id__settled_at"),
@@ -262,6 +252,8 @@ def spoilt(copy: Path, emulator: Served) -> Path:
         "daily_instruments": ("int_daily_instruments", "day__instrument_id"),
     }
     before = published(copy).stat()
+    keep_history(copy)
+    emulator.clear_requests()
     with warehouse.connect(database(copy)) as connection:
         for mart, (table, _) in keys.items():
             connection.execute(f"INSERT INTO intermediate.{table} FROM marts.{mart} LIMIT 1")
@@ -274,12 +266,17 @@ def spoilt(copy: Path, emulator: Served) -> Path:
         assert f"check failed marts/{mart}: unique_key_{mart}_{columns}: 1 offending: unique_key(columns=" in output
     assert "check failed marts/daily_assets: holds_daily_assets_least_close" in output
     assert "check failed marts/coverage_daily: holds_coverage_daily_" in output
+    assert "0 sent" in output and emulator.requests() == []
+    assert latest(copy, "raw", "kraken_futures__candles")["unchanged"].value is True
+    assert latest(copy, "marts", "fct_candles")["status"].value == "up to date"
     after = published(copy).stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     return copy
 
 
-def test_a_failed_dbt_test_keeps_what_was_published(spoilt: Path) -> None:
+def test_a_run_of_the_same_days_requests_loads_and_builds_nothing_and_a_failed_dbt_test_keeps_what_was_published(
+    spoilt: Path,
+) -> None:
     with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as other:
         assert other.submit(executed_alone, spoilt, "fct_candles", "unique_key_fct_candles_instrument_id__opened_at").result()
 
@@ -348,6 +345,7 @@ def small_disks(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
             subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
+@pytest.mark.slow
 def test_full_disks_lose_nothing(small_disks: tuple[Path, Path], reference: Reference, emulator: Served, tmp_path: Path) -> None:
     landing, other = small_disks
     home, there = tmp_path / "home", ["--landing", str(landing / "pages"), "--warehouse", str(other / "warehouse.duckdb")]

@@ -65,7 +65,13 @@ def test_the_examples_of_the_page_on_python_run(
     assert "the response, byte for byte" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("script", sorted(generate.NOTEBOOKS.glob("*.py")), ids=lambda script: script.stem)
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(script, marks=[pytest.mark.slow] if n else [], id=script.stem)
+        for n, script in enumerate(sorted(generate.NOTEBOOKS.glob("*.py")))
+    ],
+)
 def test_each_notebook_runs_and_says_that_the_market_is_synthetic(
     script: Path, reference: Reference, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,6 +45,7 @@ def test_data_tests_find_a_duplicate_row_and_numbers_that_cannot_be(dbt: Dbt, wh
     dbt(whole, "test", "--select", "unique_key_fct_candles_instrument_id__opened_at", keys_at_a_time=1)
 
 
+@pytest.mark.slow
 def test_any_order_of_loading_gives_the_same_rows(dbt: Dbt, models: Path, tmp_path: Path) -> None:
     """Twelve weeks: the last, then the first, then five days between. Most rows of the incremental models stay on either side.
 
@@ -153,6 +154,7 @@ def test_a_new_snapshot_of_an_instrument_updates_its_old_facts(dbt: Dbt, path: P
     assert rows(path, rates) == [(4.0, 72, first)], "the first list holds for the time before it, also outside of the window"
 
 
+@pytest.mark.slow
 def test_times_do_not_depend_on_the_time_zone_of_the_machine(
     dbt: Dbt, whole: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,9 +17,10 @@ UNSEEN = {
     "recorded": {"hourly rates half a day early", "sides of liquidations swapped"},
 }
 absent = pytest.mark.skipif(not RECORDED.exists(), reason="the recorded series are absent: ../shared/recordings/series")
+SERIES = [pytest.param(synthetic, id="synthetic"), pytest.param(recorded, id="recorded", marks=[absent, pytest.mark.slow])]
 
 
-@pytest.fixture(scope="module", params=[synthetic, pytest.param(recorded, marks=absent)], ids=["synthetic", "recorded"])
+@pytest.fixture(scope="module", params=SERIES)
 def series(request: pytest.FixtureRequest) -> tuple[str, duckdb.DuckDBPyConnection]:
     make: Callable[[], dict[str, pd.DataFrame]] = request.param
     return make.__name__, good(make())
@@ -42,7 +43,7 @@ def test_a_trap_is_named_at_its_venue(trap: Trap, series: tuple[str, duckdb.Duck
     assert is_named(trap, sprung(connection, trap)) is (trap.name not in UNSEEN[name])
 
 
-@pytest.mark.parametrize("trap", TRAPS[::6], ids=lambda trap: trap.name)
+@pytest.mark.parametrize("trap", TRAPS[::12], ids=lambda trap: trap.name)
 def test_a_month_is_judged_the_same_in_a_run_of_its_own(trap: Trap, series: tuple[str, duckdb.DuckDBPyConnection]) -> None:
     """The rows of October, which is judged with September, after a whole build and after one that began in October."""
     connection = series[1]

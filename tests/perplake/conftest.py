@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -41,14 +42,16 @@ create table marts.dim_venues as select 'binance' as venue;
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """A home with a warehouse and its published copy."""
-    settings = Settings(home=tmp_path)
-    settings.database.parent.mkdir(parents=True)
-    with duckdb.connect(str(settings.database)) as db:
-        db.execute(WAREHOUSE)
-    publish(tmp_path)
-    return tmp_path
+def home(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a warehouse and its published copy, copied from one that is made once."""
+    made = tmp_path_factory.getbasetemp() / "published"
+    if not made.exists():
+        settings = Settings(home=made)
+        settings.database.parent.mkdir(parents=True)
+        with duckdb.connect(str(settings.database)) as db:
+            db.execute(WAREHOUSE)
+        publish(made)
+    return Path(shutil.copytree(made, tmp_path, symlinks=True, dirs_exist_ok=True))
 
 
 def publish(home: Path, sql: str = "") -> Path:

@@ -9,24 +9,22 @@ from collections.abc import Iterator
 
 import pytest
 
-#: The seeds of tests, with short histories: 1 found that a damaged page was held against every later load, 7009 that the hash
-#: decided between two answers at one time, 345 (in short what 7016 found) that a damaged page of a time that its venue had
-#: forgotten failed each later load; they are slow. 7010 found that an answer about another instrument can be a page of an
-#: earlier run.
-SLOW = ["1@4:17", "7009@30:34", "345@12:13+15:16+49:50"]
-IN_SUITE = ",".join([*SLOW, "7010@34:38"])
+#: The seeds of `make test-slow`, with short histories: 1 found that a damaged page was held against every later load, 7009 that
+#: the hash decided between two answers at one time, 345 (in short what 7016 found) that a damaged page of a time that its venue
+#: had forgotten failed each later load, 7010 that an answer about another instrument can be a page of an earlier run.
+SHORT = "1@4:17,7009@30:34,345@12:13+15:16+49:50,7010@34:38"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--seeds", default=IN_SUITE, help="seeds of the simulation, such as 17 or 0:40")
+    parser.addoption("--seeds", default=SHORT, help="seeds of the simulation, such as 17 or 0:40")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "seed" in metafunc.fixturenames:
         # Pytest reads this file too late for the option to exist when all of tests/ runs.
-        chosen = metafunc.config.getoption("--seeds", default=IN_SUITE)
-        slow = SLOW if chosen == IN_SUITE else []
-        metafunc.parametrize("seed", [pytest.param(s, marks=[pytest.mark.slow] if s in slow else []) for s in _seeds(chosen)])
+        chosen = metafunc.config.getoption("--seeds", default=SHORT)
+        marks = [pytest.mark.slow] if chosen == SHORT else []
+        metafunc.parametrize("seed", [pytest.param(seed, marks=marks) for seed in _seeds(chosen)])
 
 
 def _seeds(text: str) -> Iterator[str]:

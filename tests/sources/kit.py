@@ -31,6 +31,8 @@ from pipelines.windows import Window
 DAY = 24 * MS_HOUR
 NOW = 1_795_305_600_000  # 2026-11-22T00:00Z: where the emulator's clock stands
 WINDOW = Window(NOW - 2 * DAY, NOW)
+#: One client: each makes a TLS context anew, which takes longer than the request.
+_HTTP = httpx.Client(trust_env=False)
 
 
 # --- requests ---------------------------------------------------------------------------------------------------------------
@@ -57,7 +59,7 @@ def ask(emulator: Served, name: str, path: str, *, with_key: bool = True) -> htt
     """`path`, or a POST written as `/path {"json": …}`."""
     url, _, body = path.partition(" ")
     key = {cases(name).key_header: cases(name).key_prefix + KEY} if cases(name).key_header and with_key else {}
-    return httpx.request("POST" if body else "GET", emulator.url + prefix(name) + url, content=body or None, headers=key)
+    return _HTTP.request("POST" if body else "GET", emulator.url + prefix(name) + url, content=body or None, headers=key)
 
 
 def redirected(urls: Any, host: str, to: str) -> Any:

@@ -90,6 +90,7 @@ def test_a_venue_does_not_wait_for_the_files_of_another(served: Served, tmp_path
     assert scope and scope.sources == sorted(source.name for source in sources)
 
 
+@pytest.mark.slow
 def test_a_backfill_takes_files_first_and_goes_on_where_it_was_killed(served: Served, tmp_path: Path) -> None:
     def backfill(*options: str, point: Point | None = None) -> tuple[Finished, list[str]]:
         served.clear_requests()

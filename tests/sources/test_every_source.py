@@ -6,7 +6,7 @@ way back. So a contract size, a multiplier, a side counted twice or an hour too 
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import duckdb
@@ -48,18 +48,18 @@ def store(every_source: EverySource) -> SyntheticMarket:
 
 
 @pytest.fixture(scope="module")
-def marts(every_source: EverySource) -> Path:
-    return database(every_source.home)
+def marts(every_source: EverySource) -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect(str(database(every_source.home)), read_only=True) as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        yield connection
 
 
-def rows_of(marts: Path, table_: str, name: str, base: str, time: str, *columns: str) -> dict[str, Any]:
+def rows_of(marts: duckdb.DuckDBPyConnection, table_: str, name: str, base: str, time: str, *columns: str) -> dict[str, Any]:
     """Columns of a mart as arrays, times in ms."""
     sql = (
         f"select epoch_ms({time}) as at, {', '.join(columns)} from marts.{table_} where source = ? and base_asset = ? order by 1"
     )
-    with duckdb.connect(str(marts), read_only=True) as connection:
-        connection.execute("set TimeZone = 'UTC'")
-        return {k: np.ma.filled(v, np.nan) for k, v in connection.execute(sql, [name, base]).fetchnumpy().items()}
+    return {k: np.ma.filled(v, np.nan) for k, v in marts.execute(sql, [name, base]).fetchnumpy().items()}
 
 
 def truth(store: SyntheticMarket, name: str, base: str) -> tuple[str, str, int]:
@@ -73,7 +73,7 @@ def truth(store: SyntheticMarket, name: str, base: str) -> tuple[str, str, int]:
 
 @pytest.mark.parametrize("base", ASSETS)
 @pytest.mark.parametrize("name", SOURCES)
-def test_candles(name: str, base: str, marts: Path, store: SyntheticMarket) -> None:
+def test_candles(name: str, base: str, marts: duckdb.DuckDBPyConnection, store: SyntheticMarket) -> None:
     venue, listed, multiplier = truth(store, name, base)
     bars = store.candles(venue, listed, "trade")
     assert bars is not None
@@ -94,7 +94,7 @@ def test_candles(name: str, base: str, marts: Path, store: SyntheticMarket) -> N
 
 @pytest.mark.parametrize("base", ASSETS)
 @pytest.mark.parametrize("name", [n for n in SOURCES if "funding_rates" in source_rows()[n].datasets])
-def test_funding(name: str, base: str, marts: Path, store: SyntheticMarket) -> None:
+def test_funding(name: str, base: str, marts: duckdb.DuckDBPyConnection, store: SyntheticMarket) -> None:
     venue, listed, _ = truth(store, name, base)
     funding = store.funding(venue, listed)
     assert funding is not None
@@ -110,7 +110,7 @@ def test_funding(name: str, base: str, marts: Path, store: SyntheticMarket) -> N
 
 @pytest.mark.parametrize("base", ASSETS)
 @pytest.mark.parametrize("name", [n for n in SOURCES if {"open_interest", "open_interest_now"} & set(source_rows()[n].datasets)])
-def test_open_interest(name: str, base: str, marts: Path, store: SyntheticMarket) -> None:
+def test_open_interest(name: str, base: str, marts: duckdb.DuckDBPyConnection, store: SyntheticMarket) -> None:
     venue, listed, multiplier = truth(store, name, base)
     stored = store.open_interest(venue, listed)
     assert stored is not None
@@ -126,7 +126,7 @@ def test_open_interest(name: str, base: str, marts: Path, store: SyntheticMarket
 
 @pytest.mark.parametrize("base", ASSETS)
 @pytest.mark.parametrize("name", [n for n in SOURCES if "running_rates" in source_rows()[n].datasets])
-def test_running_rates(name: str, base: str, marts: Path, store: SyntheticMarket) -> None:
+def test_running_rates(name: str, base: str, marts: duckdb.DuckDBPyConnection, store: SyntheticMarket) -> None:
     venue, listed, _ = truth(store, name, base)
     found = rows_of(marts, "fct_running_rates", name, base, "observed_at", "rate_interval")
     now = int(np.datetime64(AS_OF.rstrip("Z"), "ms").astype(int))
@@ -136,7 +136,7 @@ def test_running_rates(name: str, base: str, marts: Path, store: SyntheticMarket
 
 @pytest.mark.parametrize("base", ASSETS)
 @pytest.mark.parametrize("name", OF_LIQUIDATIONS)
-def test_liquidations(name: str, base: str, marts: Path, store: SyntheticMarket) -> None:
+def test_liquidations(name: str, base: str, marts: duckdb.DuckDBPyConnection, store: SyntheticMarket) -> None:
     """Each event once, with its side; a venue whose unit of sizes is not known has no size in coins."""
     venue, listed, multiplier = truth(store, name, base)
     forced = store.liquidations(venue, listed)
@@ -156,10 +156,9 @@ def test_liquidations(name: str, base: str, marts: Path, store: SyntheticMarket)
     np.testing.assert_allclose(found["size_base"][ours], size[true] * (np.nan if name in OF_UNKNOWN_SIZE else 1), rtol=1e-9)
 
 
-def test_days_of_files_about_all_instruments_count_as_seen_whole(marts: Path) -> None:
-    with duckdb.connect(str(marts), read_only=True) as connection:
-        days = connection.execute(
-            "select day::varchar, seen = expected, comparable = expected from marts.coverage_daily"
-            " where venue = 'hyperliquid' and dataset = 'liquidations' and seen > 0 order by day"
-        ).fetchall()
+def test_days_of_files_about_all_instruments_count_as_seen_whole(marts: duckdb.DuckDBPyConnection) -> None:
+    days = marts.execute(
+        "select day::varchar, seen = expected, comparable = expected from marts.coverage_daily"
+        " where venue = 'hyperliquid' and dataset = 'liquidations' and seen > 0 order by day"
+    ).fetchall()
     assert days == [(day, True, True) for day in DAYS]

@@ -8,10 +8,16 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import roc_auc_score
 
 from assets.regimes import forecasts
 from assets.regimes.forecasts import events, inputs, methods, metrics, plan, score
+
+
+def roc_auc_score(outcome: object, probability: object) -> float:
+    """scikit-learn's; it is imported where a test calls it, as each worker imports all modules of tests (1.7 s)."""
+    from sklearn import metrics as independent
+
+    return float(independent.roc_auc_score(outcome, probability))
 
 
 def market(seed: int, days: int = 420, persistence: float = 0.97) -> pd.DataFrame:
@@ -163,6 +169,7 @@ def test_the_bootstrap_draws_a_day_with_all_its_assets() -> None:
     assert (drawn == drawn[:, :1]).all() and (drawn.sum(axis=2) == 40).all() and drawn.std() > 0
 
 
+@pytest.mark.slow
 def test_skill_is_found_where_volatility_clusters_and_only_there() -> None:
     """A volatility model forecasts volatile weeks and crashes where volatility clusters, and no crash where it does not.
 
@@ -187,6 +194,7 @@ def pooled_scores(daily: pd.DataFrame) -> pd.DataFrame:
     return scorecard[scorecard["asset"] == "all"].set_index(["target", "method"])
 
 
+@pytest.mark.slow
 def test_rows_in_another_order_give_the_same_tables(markets: pd.DataFrame, tables: forecasts.Tables) -> None:
     shuffled = forecasts.tables_from_rows(markets.sample(frac=1, random_state=1), synthetic=True)
     for table, again in zip(tables, shuffled, strict=True):
@@ -252,6 +260,7 @@ def test_a_method_without_inputs_makes_no_forecast(markets: pd.DataFrame) -> Non
     assert pooled.loc["funding_alone", "auroc_over_volatility"] == pytest.approx(funding - volatility)
 
 
+@pytest.mark.slow
 def test_methods_that_read_prices_need_no_other_data(markets: pd.DataFrame) -> None:
     bare = markets.assign(**dict.fromkeys(("funding_8h", "oi_to_volume", "oi_change_1d"), np.nan))
     backtest, _, scorecard = forecasts.tables_from_rows(bare, synthetic=False)
