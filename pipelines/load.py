@@ -20,6 +20,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import chain, groupby
 from operator import attrgetter
 from pathlib import Path
@@ -631,11 +632,25 @@ def _resource(dlt: Any, name: str, endpoint: Endpoint, file: Path, rows: int, al
     )
 
 
+@cache
 def _dlt() -> Any:
-    """dlt, imported on first use (2 s), without telemetry and with our names as they are (`a__b` stays `a__b`)."""
-    os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
-    os.environ.setdefault("RUNTIME__LOG_LEVEL", "CRITICAL")  # its exceptions have the same messages
-    os.environ.setdefault("SCHEMA__NAMING", "direct")
-    import dlt
+    """dlt, imported on first use (2 s), without telemetry, with our names as they are (`a__b` stays `a__b`).
 
+    It has no other settings. It would look for each of a hundred under several names in the environment and in two files, which
+    took a quarter of a small load.
+    """
+    os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")  # read by its import
+    os.environ.setdefault("RUNTIME__LOG_LEVEL", "CRITICAL")  # its exceptions have the same messages
+    import dlt
+    from dlt.common.configuration.container import Container
+    from dlt.common.configuration.providers import ConfigProvider
+    from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
+
+    class Given(ConfigProvider):
+        name, supports_secrets, supports_sections = "perplake", True, False
+
+        def get_value(self, key: str, hint: object, pipeline_name: str | None, *sections: str) -> tuple[Any, str]:
+            return {"naming": "direct", "dlthub_telemetry": False, "log_level": "CRITICAL"}.get(key), key
+
+    Container()[PluggableRunContext].providers.providers[:] = [Given()]
     return dlt

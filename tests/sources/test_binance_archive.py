@@ -260,18 +260,18 @@ def test_a_file_that_was_replaced_is_requested_again(archive: Served, tmp_path: 
 
 # --- the whole way ----------------------------------------------------------------------------------------------------------
 
-FIRST, END = to_ms("2025-05-25T00:00"), to_ms(AS_OF.removesuffix("Z"))
+FIRST, END = to_ms("2025-05-29T00:00"), to_ms(AS_OF.removesuffix("Z"))
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[SyntheticMarket, Callable[[str], list[tuple[Any, ...]]]]:
-    """The market, and a query on the warehouse after a run of all archives over a week of May and nine days of June."""
+    """The market, and a query on the warehouse after a run of all archives over three days of May and nine of June."""
     home = tmp_path_factory.mktemp("archive")
     market = SyntheticMarket(seed=7, until=to_ms(AS_OF))
     with serve(market, as_of=AS_OF, days=60, limits_scale=1e6) as served:
         archives = [name for name, row in source_rows().items() if row.archive_of]
         venues = {"venues": ",".join(archives), "report": False, "liquidation_days": 3, "data_tests": False}
-        ended = perps(home, served.url, *window("2025-05-25", "2025-06-09"), assets="BTC,PEPE", **venues)
+        ended = perps(home, served.url, *window("2025-05-29", "2025-06-09"), assets="BTC,PEPE", **venues)
     assert ended.status == 0, ended.output
 
     def query(sql: str) -> list[tuple[Any, ...]]:
@@ -314,7 +314,7 @@ def test_the_marts_have_the_stores_bars(instrument: str, whole: Any) -> None:
     closes = [f"{kind}_close" for kind in kinds]
     found = query(
         f"select {', '.join(['epoch_ms(opened_at)', 'open', 'high', 'low', 'close', *closes, 'volume_base', 'volume_usd'])}"
-        f" from marts.fct_candles where instrument_id = '{instrument}' and opened_at >= '2025-05-25' order by 1"
+        f" from marts.fct_candles where instrument_id = '{instrument}' and opened_at >= '2025-05-29' order by 1"
     )
     span = Window(FIRST, to_ms(ENDS.get(venue, AS_OF.removesuffix("Z"))))
     bars, *others = (list(store_rows(market.candles(venue, coin, kind), span)) for kind in ("trade", *kinds))
@@ -335,7 +335,7 @@ def test_the_marts_have_the_stores_settlements_of_may(instrument: str, whole: An
     venue, coin, *_ = MARKETS[instrument]
     found = query(
         "select epoch_ms(settled_at), rate_interval, interval_hours from marts.fct_funding_rates"
-        f" where instrument_id = '{instrument}' and settled_at >= '2025-05-25' order by 1"
+        f" where instrument_id = '{instrument}' and settled_at >= '2025-05-29' order by 1"
     )
     settled = list(store_rows(market.funding(venue, coin), Window(FIRST, to_ms("2025-06-01T00:00"))))
     hours = round((settled[1][0] - settled[0][0]) / MS_HOUR)
@@ -350,7 +350,7 @@ def test_the_marts_have_the_stores_open_interest(instrument: str, whole: Any) ->
     venue, coin, multiplier, _ = MARKETS[instrument]
     found = query(
         "select epoch_ms(observed_at), oi_base from marts.fct_open_interest"
-        f" where instrument_id = '{instrument}' and observed_at >= '2025-05-25' order by 1"
+        f" where instrument_id = '{instrument}' and observed_at >= '2025-05-29' order by 1"
     )
     points = [(at, size * multiplier) for at, size, _ in store_rows(market.open_interest(venue, coin), SPAN)]
     first = int(venue == "binance_coinm")  # contracts are valued by the bar that ends then: the first has none
