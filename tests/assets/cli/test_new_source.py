@@ -54,6 +54,7 @@ def test_it_lints(checkout: Path, run: Run) -> None:
     run("ruff", "format", "--check", *own)
 
 
+@pytest.mark.slow
 def test_it_meets_its_cases(run: Run) -> None:
     assert " passed" in run("pytest", "tests/sources/test_sources.py", "-q", "-k", NAME, "-p", "no:cacheprovider")
 
