@@ -270,7 +270,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[SyntheticMarket, Ca
     market = SyntheticMarket(seed=7, until=to_ms(AS_OF))
     with serve(market, as_of=AS_OF, days=60, limits_scale=1e6) as served:
         archives = [name for name, row in source_rows().items() if row.archive_of]
-        venues = {"venues": ",".join(archives), "report": False, "liquidation_days": 3, "data_tests": False}
+        venues = {"venues": ",".join(archives), "report": False, "liquidation_days": 3}
         ended = perps(home, served.url, *window("2025-05-29", "2025-06-09"), assets="BTC,PEPE", **venues)
     assert ended.status == 0, ended.output
 
