@@ -639,7 +639,7 @@ def _dlt() -> Any:
     It has no other settings. It would look for each of a hundred under several names in the environment and in two files, which
     took a quarter of a small load.
     """
-    os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")  # read by its import
+    os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")  # this and the next are read while it is imported
     os.environ.setdefault("RUNTIME__LOG_LEVEL", "CRITICAL")  # its exceptions have the same messages
     import dlt
     from dlt.common.configuration.container import Container
@@ -650,7 +650,7 @@ def _dlt() -> Any:
         name, supports_secrets, supports_sections = "perplake", True, False
 
         def get_value(self, key: str, hint: object, pipeline_name: str | None, *sections: str) -> tuple[Any, str]:
-            return {"naming": "direct", "dlthub_telemetry": False, "log_level": "CRITICAL"}.get(key), key
+            return "direct" if key == "naming" else None, key
 
     Container()[PluggableRunContext].providers.providers[:] = [Given()]
     return dlt
