@@ -30,7 +30,7 @@ run: $(READY)  ## the main job on the synthetic market: fetch, load, transform, 
 test: $(READY)  ## all tests but the slow ones
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-test-slow: $(READY)  ## the tests that `make test` leaves out, which CONTRIBUTING.md lists (about an hour)
+test-slow: $(READY)  ## the tests that `make test` leaves out, which CONTRIBUTING.md lists
 	PYTHONPATH=$(CURDIR)/$(VENV)/spark $(BIN)/python -m pytest -m slow tests --ignore tests/assets/test_superset.py --ignore tests/torture/test_in_a_row.py
 
 ui: $(READY)  ## the Dagster UI on http://127.0.0.1:3000, the venue emulator running
