@@ -13,6 +13,7 @@ from assets.cli.options import RUN
 from pipelines.settings import Settings
 
 if TYPE_CHECKING:
+    from assets.runtime.job import JobOf
     from pipelines.fetch import Progress
 
 
@@ -35,6 +36,12 @@ def progress_bars() -> Iterator[Progress]:
         yield show
 
 
+def _main_job() -> JobOf:
+    from assets.definitions import main_job  # seconds of imports, in which the emulator starts
+
+    return main_job
+
+
 @command(*RUN, "refetch", "forecasts")
 def run(settings: Settings) -> None:
     """The main job: fetch, load, transform, label, check, publish, report.
@@ -45,10 +52,9 @@ def run(settings: Settings) -> None:
     from assets.cli import printing
 
     with progress_bars() as progress:
-        from assets.definitions import main_job
         from assets.runtime.job import run as run_job
 
-        outcome = run_job(settings, main_job, progress)
+        outcome = run_job(settings, _main_job, progress)
     printing.run_end(outcome)
     raise typer.Exit(0 if outcome.succeeded else 1)
 

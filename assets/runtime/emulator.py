@@ -52,11 +52,14 @@ def attach(url: str) -> RunningEmulator:
 
 
 @contextmanager
-def emulator(settings: Settings, as_of: int | None, days: int = HISTORY_DAYS) -> Iterator[RunningEmulator]:
+def emulator(
+    settings: Settings, as_of: int | None, days: int = HISTORY_DAYS, meanwhile: Callable[[], object] = lambda: None
+) -> Iterator[RunningEmulator]:
     """The emulator that the settings name, or a new one on a free loopback port until the block ends.
 
     `as_of` (milliseconds, UTC) fixes its clock; without it a recording's clock is fixed at its end and the synthetic market's
     runs with real time. `days` is how much of its past the synthetic market serves: each day takes time to generate.
+    `meanwhile` is called once a new one starts, which takes a second.
     Raises `SeriesError` for a recording that can't be read, before anything is started. An error of the emulator's own, which the
     client sees as HTTP 500, is written to standard error at the end.
     """
@@ -86,6 +89,7 @@ def emulator(settings: Settings, as_of: int | None, days: int = HISTORY_DAYS) ->
             process.wait(timeout=10)
 
         try:
+            meanwhile()
             attached = attach(_url(process, url_file, log_file))
             notes = (*(series.notes if series else ()), *attached.notes)
             yield replace(attached, notes=tuple(f"recording: {note}" for note in notes), stop=stop)

@@ -52,8 +52,8 @@ class Prepared:
 
 
 @contextmanager
-def prepared(settings: Settings) -> Iterator[Prepared]:
-    """Resolve window and clock, and run the emulator where the mode needs one, until the block ends.
+def prepared(settings: Settings, meanwhile: Callable[[], object] = lambda: None) -> Iterator[Prepared]:
+    """Resolve window and clock, and run the emulator where the mode needs one until the block ends; `meanwhile` as in `emulator`.
 
     Raises `ValueError` for settings that contradict each other, `WarehouseMismatch` for a warehouse of another market, `OSError`
     for a home that can't be written, all before any request is made.
@@ -73,7 +73,7 @@ def prepared(settings: Settings) -> Iterator[Prepared]:
         yield Prepared(settings, window, clock, None)
         return
     fixed = None if settings.recording and not settings.as_of else clock.as_of
-    with emulator(settings, fixed, days=(clock.now() - window.start) // DAY + 1) as attached:
+    with emulator(settings, fixed, days=(clock.now() - window.start) // DAY + 1, meanwhile=meanwhile) as attached:
         if settings.recording:
             window, clock = resolve_window_and_clock(settings, attached.clock)
         yield Prepared(settings, window, clock, attached)
@@ -114,18 +114,18 @@ def from_landing(settings: Settings) -> Prepared:
 JobOf = Callable[[Settings], tuple["dg.JobDefinition", Mapping[str, Any]]]
 
 
-def run(settings: Settings, job_of: JobOf, progress: Progress = no_progress) -> RunOutcome:
+def run(settings: Settings, load_job: Callable[[], JobOf], progress: Progress = no_progress) -> RunOutcome:
     """Run the main job for the settings' window; returns how it ended.
 
-    `job_of` gives the Dagster job and its run configuration for settings. Raises what `prepared` raises, and
+    `load_job` imports what gives the Dagster job and its run configuration for settings. Raises what `prepared` raises, and
     `KeyboardInterrupt` when the run is stopped.
     """
-    with prepared(settings) as ready:
+    with prepared(settings, load_job) as ready:
         started = datetime.now(UTC).replace(tzinfo=None)
         about = {"mode": ready.settings.mode, "window": str(ready.window), "outcome": "running", "messages": []}
         _note_run(ready.settings, started, **about)
         try:
-            return _execute(ready, job_of, progress, started)
+            return _execute(ready, load_job(), progress, started)
         except BaseException as problem:
             outcome = "stopped" if isinstance(problem, KeyboardInterrupt) else "failed"
             _note_run(ready.settings, started, outcome=outcome, messages=[str(problem)] if str(problem) else [])
