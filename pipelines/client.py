@@ -93,6 +93,8 @@ class Page:
     observed_at: int
     content: Any = None
     rows: Sequence[Any] = field(default_factory=list)
+    #: The times of the rows, in milliseconds; none where the endpoint has no time.
+    times: Sequence[int] = ()
     #: Rows that were left out, because they can't be read.
     flaws: list[Flaw] = field(default_factory=list)
     #: The times of rows that lie outside the requested window, in milliseconds; load cuts these rows.
@@ -279,6 +281,7 @@ class Client:
             page.problem, page.field, page.value = problem.flaw.problem, problem.flaw.place, problem.flaw.value
         else:
             page.content, page.rows, page.flaws = reading.content, reading.rows, reading.flaws
+            page.times = values(page.rows, endpoint.time) if endpoint.time else []
         if page.rows:
             self._check_answers(request, endpoint, page)
         return page
@@ -305,11 +308,10 @@ class Client:
         if request.window and endpoint.time:
             start = 0 if request.clip_start else request.window.start
             window = Window(start, page.observed_at + DAY if request.clip_end else request.window.end).widened(endpoint.cut_late)
-            times = values(page.rows, endpoint.time)
-            if min(times) not in window or max(times) not in window:
-                page.times_outside = stray = [time for time in times if time not in window]
-                if len(stray) == len(times):
-                    raise self._transient(request, f"none of {len(times)} rows is in the requested window ({iso(stray[0])})")
+            if min(page.times) not in window or max(page.times) not in window:
+                page.times_outside = stray = [time for time in page.times if time not in window]
+                if len(stray) == len(page.times):
+                    raise self._transient(request, f"none of {len(stray)} rows is in the requested window ({iso(stray[0])})")
         if request.instrument and (column := endpoint.key[0]) in endpoint.record.__struct_fields__:
             others = set(map(attrgetter(column), page.rows)) - {request.instrument}
             if others:

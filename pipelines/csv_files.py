@@ -176,8 +176,7 @@ def _by_line(plain: bytes, record: type[Record], names: Sequence[str], first: in
     flaws += [("$", repr(text)[:80], "a line with another number of fields") for text in odd]
     if not rows:
         raise ValueError(f"no line can be read, such as {flaws[0][1]}: {flaws[0][2]}")
-    schema = arrow_schema(record)
-    return pa.table(columns(record, schema, rows), names=list(record.__struct_fields__)), flaws
+    return pa.table(columns(record, rows), names=list(record.__struct_fields__)), flaws
 
 
 def _last(table: pa.Table, keys: Sequence[str]) -> pa.Table:

@@ -29,7 +29,7 @@ from pipelines.client import RETIRED, Client, Page
 from pipelines.errors import AGAIN, Absent, Blocked, KeyRefused, LandingFull, NotFound, Rejected, Retired, Transient, VenueError
 from pipelines.landing import COLLECTED, Entry, Scope, request_fingerprint
 from pipelines.reading import Flaw, Reading, Unreadable, read, read_instruments, rows_left_out
-from pipelines.records import known_names
+from pipelines.records import known_names, values
 from pipelines.registry import closed_at
 from pipelines.run import Run
 from pipelines.settings import Settings
@@ -648,13 +648,13 @@ class _SourceFetch:
             self.run.landing.add_entry(entry)
             self.result.entries.append(entry)
             self.result.reused += 1
-            chain.add_rows(reading.rows)
+            chain.add_times(values(reading.rows, endpoint.time) if endpoint.time else [])
             chain.known_whole |= entry.last and entry.whole
             return None if entry.last else self._next(endpoint, request, reading.content, reading.rows)
         chain.add_request(request)
         page = await client.fetch_page(request, endpoint, when_leaving)
         request = page.request or request
-        chain.add_rows(page.rows)
+        chain.add_times(page.times)
         next_request, problem = None, None
         if not page.problem:
             try:
@@ -810,11 +810,12 @@ class _Chain:
         """True if the rows of the window are expected at regular times: not events, and of one instrument."""
         return bool(self.endpoint.time and self.planned.window and not self.endpoint.is_event and self.planned.instrument)
 
-    def add_rows(self, rows: Sequence[Any]) -> None:
+    def add_times(self, of_rows: Sequence[int]) -> None:
+        """Add the times of a page's rows, in milliseconds."""
         if self.has_expected_rows:
-            assert self.endpoint.time and self.planned.window
+            assert self.planned.window
             window, had = self.planned.window, len(self.times)
-            times = set(map(int, map(attrgetter(self.endpoint.time), rows)))
+            times = set(map(int, of_rows))
             inside = times if times and min(times) in window and max(times) in window else {t for t in times if t in window}
             self.times |= inside
             if not self._step:

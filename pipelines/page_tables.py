@@ -51,7 +51,7 @@ class Decoded:
 def page_table(endpoint: Endpoint, entry: Entry, rows: Sequence[Any]) -> pa.Table:
     """A page's rows with its context, its hash, its run, its time of observation and its place, as the raw table has them."""
     count = len(rows)
-    arrays = records.columns(endpoint.record, endpoint.schema, rows)
+    arrays = records.columns(endpoint.record, rows)
     arrays += [pa.repeat(pa.scalar(entry.context[name], pa.string()), count) for name in endpoint.context]
     if endpoint.numbered:
         arrays.append(pa.array(_number_among_equals(endpoint, rows), pa.int64()))

@@ -110,7 +110,7 @@ def rows_left_out(endpoint: Endpoint, body: bytes, flaws: Sequence[Flaw]) -> lis
 def _whole(endpoint: Endpoint, content: Any) -> Reading:
     rows = endpoint.rows(content)
     for name, limit in records.integer_limits(endpoint.record).items():
-        values = [value for value in map(attrgetter(name), rows) if value is not None and value != ""]
+        values = set(map(attrgetter(name), rows)) - {None, ""}
         if values and (max(values) >= limit or min(values) <= -limit):
             raise OverflowError(f"Expected an integer within ±{limit:,} - at `{name}`")
     return Reading(content, rows)

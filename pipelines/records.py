@@ -163,21 +163,28 @@ def values(rows: Sequence[Any], name: str) -> list[Any]:
 _NUMPY = {pa.int64(): np.int64, pa.float64(): np.float64}
 
 
-def columns(record: type[Record], schema: pa.Schema, rows: Sequence[Any]) -> list[pa.Array]:
-    """The record's own columns of some rows, in the schema's types."""
+@cache
+def _kinds(record: type[Record]) -> list[tuple[str, pa.DataType, bool]]:
+    """The names and Arrow types of a record's columns, each with True if it may be null."""
+    return [(field.name, field.type, field.nullable) for field in arrow_schema(record)][: len(record.__struct_fields__)]
+
+
+def columns(record: type[Record], rows: Sequence[Any]) -> list[pa.Array]:
+    """The record's own columns of some rows."""
     if isinstance(rows, Columns):
-        return [rows.table[name].cast(schema.field(name).type) for name in record.__struct_fields__]
-    names, arrays = record.__struct_fields__, []
-    values_by_column = list(zip(*map(msgspec.structs.astuple, rows), strict=True)) or [()] * len(names)
-    for name, values in zip(names, values_by_column, strict=True):
-        kind = schema.field(name).type
-        try:
+        return [rows.table[name].cast(kind) for name, kind, _ in _kinds(record)]
+    kinds, arrays = _kinds(record), []
+    values_by_column = list(zip(*map(msgspec.structs.astuple, rows), strict=True)) or [()] * len(kinds)
+    for (_, kind, nullable), values in zip(kinds, values_by_column, strict=True):
+        if not nullable and (required := _NUMPY.get(kind)):
             # Of Python's numbers NumPy makes an array in a tenth of Arrow's time, but it has no null.
-            required = None if schema.field(name).nullable else _NUMPY.get(kind)
-            array = pa.array(np.array(values, required) if required else values, kind)
+            arrays.append(pa.array(np.array(values, required)))
+            continue
+        try:
+            array = pa.array(values, kind)
         except pa.ArrowInvalid:  # the empty text of a `MaybeNumber`
             array = pa.array([None if value == "" else value for value in values], kind)
-        if kind == pa.int64() and schema.field(name).nullable and (greatest := pc.max(array).as_py()) and greatest >= EXACT:
+        if kind == pa.int64() and nullable and (greatest := pc.max(array).as_py()) and greatest >= EXACT:
             array = pc.if_else(pc.less(array, EXACT), array, None)
         arrays.append(array)
     return arrays

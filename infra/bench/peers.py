@@ -182,7 +182,7 @@ async def _least(url: str, instruments: int, hours: int, database: Path) -> tupl
         params: dict[str, str | int] = {"symbol": symbol, "interval": "1h", "startTime": start, "endTime": end - 1, "limit": PAGE}
         async with slots, session.get(f"{url}/binance/fapi/v1/klines", params=params) as response:
             rows = endpoint.rows(endpoint.read(await response.read()))
-        arrays = records.columns(endpoint.record, endpoint.schema, rows)
+        arrays = records.columns(endpoint.record, rows)
         return pa.table([pa.repeat(symbol, len(rows)), *arrays], ["symbol", *names])
 
     begun = time.perf_counter()

@@ -209,7 +209,7 @@ def test_a_landing_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatc
     landing = Landing(str(tmp_path), "r1")
     for number, expected in {28: "the disk is full", 30: "can't be written (Read-only file system): make it writable"}.items():
         problem = OSError(number, os.strerror(number))
-        monkeypatch.setattr(landing.fs, "pipe_file", Mock(side_effect=problem))
+        monkeypatch.setattr("pipelines.landing._write_draft", Mock(side_effect=problem))
         with pytest.raises(LandingFull) as refused:
             landing.put(entry(b"1"), b"1")
         assert str(refused.value).startswith(f"landing {tmp_path}") and expected in str(refused.value)

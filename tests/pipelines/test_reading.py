@@ -139,7 +139,7 @@ def test_no_page_raises_but_unreadable(seed: int) -> None:
     except Unreadable as problem:
         assert problem.flaw.problem
     else:
-        records.columns(endpoint.record, endpoint.schema, rows)
+        records.columns(endpoint.record, rows)
 
 
 @pytest.mark.parametrize("odd", [None, [[]], "x"], ids=repr)
@@ -283,7 +283,7 @@ def test_what_json_does_not_have_costs_no_row_that_does_not_need_it() -> None:
 def test_a_date_beyond_any_calendar_is_null() -> None:
     endpoint = BINANCE.endpoint("instruments")
     rows = read(endpoint, listed({**LISTED, "deliveryDate": 2**63 - 1}, {**LISTED, "deliveryDate": 4_133_404_800_000})).rows
-    columns = dict(zip(endpoint.record.__struct_fields__, records.columns(endpoint.record, endpoint.schema, rows), strict=True))
+    columns = dict(zip(endpoint.record.__struct_fields__, records.columns(endpoint.record, rows), strict=True))
     assert columns["delivery_date"].to_pylist() == [None, 4_133_404_800_000]
 
 

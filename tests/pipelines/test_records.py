@@ -69,7 +69,7 @@ def test_numbers_as_text_and_as_numbers_are_the_nearest_float(number: Decimal) -
 def test_the_empty_text_and_null_are_null_where_a_number_may_be_missing(absent: object) -> None:
     schema = records.arrow_schema(Row)
     rows = [read(markPrice=absent), read(markPrice="2.5")]
-    assert records.columns(Row, schema, rows)[schema.get_field_index("mark_price")].to_pylist() == [None, 2.5]
+    assert records.columns(Row, rows)[schema.get_field_index("mark_price")].to_pylist() == [None, 2.5]
     with pytest.raises(msgspec.ValidationError, match=r"\$\[0\]\.rate"):
         read(rate=absent)
 

@@ -33,7 +33,7 @@ PLACES = {
         "asyncio.events:Handle._run": 1500,
         "pipelines.landing:Landing.put": 12,
         "pipelines.landing:Landing.flush": 2,
-        "fsspec.implementations.local:LocalFileSystem.mv": 12,
+        "pipelines.landing:_rename": 12,
     },
     "load": {
         "pipelines.warehouse:connect": 8,
@@ -42,10 +42,10 @@ PLACES = {
         "dlt:Pipeline.normalize": 2,
         "dlt:Pipeline.load": 2,
     },
-    "import": {"pipelines.landing:Landing.put": 1, "fsspec.implementations.local:LocalFileSystem.mv": 2},
+    "import": {"pipelines.landing:Landing.put": 1, "pipelines.landing:_rename": 2},
 }
 #: Writes of landing that fail as on a disk that is full, read-only or broken.
-WRITES = {"fsspec.implementations.local:LocalFileSystem.pipe_file": 12, "fsspec.implementations.local:LocalFileSystem.mv": 12}
+WRITES = {"pipelines.landing:_write_draft": 12, "pipelines.landing:_rename": 12}
 #: Faults of the wire after which the same venue may be asked at once again.
 WIRE = ("429", "500", "html", "error_200", "missing_field", "unreadable_field", "new_field", "empty_page", "repeated_page",
         "overlapping_page", "truncated", "reset")  # fmt: skip

@@ -131,7 +131,7 @@ def decoded(sample: Sample) -> list[dict[str, Any]]:
     endpoint = get_source(sample.source).endpoint(sample.endpoint)
     assert get_source(sample.source).error(sample.status, sample.body) is None, "an answer taken for an error"
     rows = endpoint.rows(endpoint.read(sample.body))
-    arrays = records.columns(endpoint.record, endpoint.schema, rows)
+    arrays = records.columns(endpoint.record, rows)
     columns = dict(zip(endpoint.record.__struct_fields__, (a.to_pylist() for a in arrays), strict=True))
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
