@@ -61,6 +61,11 @@
     select * from {{ tested_rows(model) }} where not ({{ condition }})
 {% endtest %}
 
+{# dbt's own, of the rows that a run has replaced. #}
+{% test accepted_values(model, column_name, values) %}
+    {{ dbt.default__test_accepted_values(tested_rows(model), column_name, values) }}
+{% endtest %}
+
 {# Rows of instruments that are in no list of the venue: they have no base asset and no value in US dollars. #}
 {% test known_instruments(model) %}
     select instrument_id, count(*) as facts from {{ model }} where base_asset is null group by 1

@@ -1,9 +1,10 @@
-"""What one more day costs as the history grows: seconds and memory of dbt, regimes and publishing, over instruments and days.
+"""What one more day costs as the history grows, over instruments and days: seconds by part, and memory.
 
 A warehouse like that of `infra.bench.scale` is made for each number of instruments (at each of four venues) and days: dbt builds
 the last month, and the rows of every incremental model are these again, moved back in time. Then a day's raw rows are added, and
 a process of its own brings dbt's models, regimes and the published copy up to date. The first such day is not counted: what is
-made of the whole history for once is made then. Fetching and loading are not in it: they cost what the day's rows do.
+made of the whole history for once is made then. Such a day is fetched from an emulator without limits and loaded once for each
+number of instruments, into a warehouse of its own: that costs what the day's rows do. Starting and the report are not in it.
 
 The table is printed; `--picture FILE` writes its curves as SVG. Alone, ten minutes:
 `python -m infra.bench.growth --picture docs/growth.svg`.
@@ -11,6 +12,7 @@ The table is printed; `--picture FILE` writes its curves as SVG. Alone, ten minu
 
 from __future__ import annotations
 
+import asyncio
 import json
 import resource
 import subprocess
@@ -28,11 +30,17 @@ from assets.defs import dbt
 from assets.defs.publish import published_marts
 from assets.defs.regimes import label_changed
 from assets.defs.snapshot import copy_marts, write_parquet
-from infra.bench.scale import BUILT, NEXT, Cost, build, fill
+from infra.bench.market import serve
+from infra.bench.ours import begin
+from infra.bench.scale import BUILT, NEXT, SOURCES, Cost, build, fill
 from pipelines import warehouse
+from pipelines.fetch import fetch
+from pipelines.load import load_sources
+from pipelines.sources import get_source
 
 INSTRUMENTS = (25, 100)
 DAYS = (30, 90, 360, 1080)
+PARTS = ("fetch", "load", "dbt", "regimes", "publish")
 
 
 def make(database: Path, instruments: int, days: int) -> None:
@@ -58,6 +66,20 @@ def make(database: Path, instruments: int, days: int) -> None:
         dbt.note_built(connection)
 
 
+def fetch_and_load(instruments: int) -> dict[str, float]:
+    """A day of the instruments of four venues, with all their datasets, into a new warehouse; seconds by part."""
+    sources = [get_source(name) for name in SOURCES]
+    with tempfile.TemporaryDirectory(prefix="perplake-bench-") as home, serve(instruments, 24, 1e6) as url:
+        run = begin(Path(home), 24, url, 1e6)
+        begun = time.perf_counter()
+        results = asyncio.run(fetch(run, sources))
+        fetched = time.perf_counter()
+        load_sources(run, sources, {result.source: result.entries for result in results})
+        if problems := [failure for result in results for failure in result.failures]:
+            raise RuntimeError(f"fetching a day: {problems[0]}")
+        return {"fetch": fetched - begun, "load": time.perf_counter() - fetched}
+
+
 def bring_up_to_date(database: Path) -> dict[str, float]:
     """dbt, regimes and publishing, as a run does; seconds by part."""
     begun = time.perf_counter()
@@ -81,13 +103,16 @@ def day_costs(instruments: int, days: int, repeated: int = 3) -> Cost:
         costs = []
         for day in (NEXT + timedelta(days=n) for n in range(repeated + 1)):
             _add(database, instruments, day, days)
-            done = subprocess.run(
-                [sys.executable, "-m", "infra.bench.growth", "--database", str(database)], capture_output=True, text=True
-            )
-            if done.returncode:
-                raise RuntimeError(f"one more day:\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}")
-            costs.append(Cost(**json.loads(done.stdout.splitlines()[-1])))
+            costs.append(_alone("--database", str(database)))
     return sorted(costs[1:], key=lambda cost: cost.total)[repeated // 2]
+
+
+def _alone(*options: str) -> Cost:
+    """This module with options in a process of its own."""
+    done = subprocess.run([sys.executable, "-m", "infra.bench.growth", *options], capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"one more day:\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}")
+    return Cost(**json.loads(done.stdout.splitlines()[-1]))
 
 
 def _add(database: Path, instruments: int, day: date, days: int) -> None:
@@ -150,18 +175,21 @@ def main(
     days: Annotated[list[int], typer.Option(help="Days of history, multiples of 30.")] = list(DAYS),  # noqa: B006
     picture_file: Annotated[Path | None, typer.Option("--picture")] = None,
     database: Annotated[Path | None, typer.Option(hidden=True)] = None,
+    fetched: Annotated[int, typer.Option(hidden=True)] = 0,
 ) -> None:
-    """Print the cost of one more day over instruments and days; with a database, bring that up to date alone."""
-    if database:
-        seconds = bring_up_to_date(database)
+    """Print the cost of one more day; with a database, bring that up to date alone, with `fetched` instruments fetch and load."""
+    if database or fetched:
+        seconds = bring_up_to_date(database) if database else fetch_and_load(fetched)
         typer.echo(json.dumps({"seconds": seconds, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
         return
     costs: dict[tuple[int, int], Cost] = {}
-    typer.echo("| instruments | days | dbt, s | regimes, s | publish, s | all, s | against the shortest | peak, MB |")
-    typer.echo("|---|---|---|---|---|---|---|---|")
+    columns = ["instruments", "days", *(f"{part}, s" for part in PARTS), "all, s", "against the shortest", "peak, MB"]
+    typer.echo(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     for many in instruments:
+        of_day = _alone("--fetched", str(many))
         for length in days:
-            cost = costs[many, length] = day_costs(many, length)
+            grown = day_costs(many, length)
+            cost = costs[many, length] = Cost(of_day.seconds | grown.seconds, max(of_day.peak_mb, grown.peak_mb))
             parts = " | ".join(f"{second:.1f}" for second in cost.seconds.values())
             ratio = cost.total / costs[many, days[0]].total
             typer.echo(f"| {4 * many} | {length} | {parts} | {cost.total:.1f} | {ratio:.2f} | {cost.peak_mb:,.0f} |")

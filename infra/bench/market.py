@@ -38,7 +38,7 @@ from infra.emulator.store import (
 
 #: A multiple of 1,500 and of 500 hours since the epoch, so that every page of both sizes is full.
 START = 320 * 1500 * MS_HOUR
-VENUES = ("binance", "hyperliquid")
+VENUES = ("binance", "bybit", "hyperliquid", "kraken")
 
 #: The token of the emulator that `serve` starts.
 TOKEN = secrets.token_hex(16)
@@ -79,7 +79,8 @@ class BenchMarket:
         return None
 
     def open_interest(self, venue: str, listed: str) -> OpenInterest | None:
-        return None
+        size = np.random.default_rng(int(listed[1:])).uniform(1000, 2000, self.hours)
+        return OpenInterest(self._hours(), np.round(size, 3), np.full(self.hours, 100.0))
 
     def liquidations(self, venue: str, listed: str) -> Liquidations | None:
         return None

@@ -37,22 +37,28 @@ due as (
         and (list_contains(r.assets, i.base_asset) or list_contains(r.assets, 'all'))
 ),
 
-days as (
-    select *, unnest(generate_series(date_trunc('day', due_from), due_to - interval 1 microsecond, interval 1 day)) as midnight
-    from due
-    where due_from < due_to
+days as (  -- of each version of an instrument all days: of these, its own are kept
+    select
+        d.*,
+        i.valid_from,
+        i.valid_to,
+        i.funding_interval_hours,
+        unnest(generate_series(date_trunc('day', d.due_from), d.due_to - interval 1 microsecond, interval 1 day)) as midnight
+    from due as d
+    inner join {{ ref('int_instrument_versions') }} as i using (instrument_id)
+    where d.due_from < d.due_to
 )
 
 select
-    d.midnight::date as day,
-    d.venue,
-    d.source,
-    d.instrument_id,
-    d.base_asset,
-    i.funding_interval_hours,
-    greatest(d.due_from, d.midnight) as due_from,
-    least(d.due_to, d.ends) as due_to,
+    midnight::date as day,
+    venue,
+    source,
+    instrument_id,
+    base_asset,
+    funding_interval_hours,
+    greatest(due_from, midnight) as due_from,
+    least(due_to, ends) as due_to,
     -- the run's clock or the instrument's end on the venue's list is in the day or at its end: the settlement after it isn't due
-    least(d.due_to, d.ends) >= least(d.as_of, coalesce(d.left_list_at, 'infinity')) as is_last
-from (select *, midnight + interval 1 day as ends from days) as d
-{{ join_instrument('d', 'd.ends') }}
+    least(due_to, ends) >= least(as_of, coalesce(left_list_at, 'infinity')) as is_last
+from (select *, midnight + interval 1 day as ends from days)
+where ends >= valid_from and ends < coalesce(valid_to, 'infinity')

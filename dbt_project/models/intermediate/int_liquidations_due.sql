@@ -11,7 +11,5 @@ select
 from days as c
 {{ join_fact('k', 'c', 'liquidations', "'completeness_class'", 'c.day') }}
 {{ join_fact('s', 'c', 'liquidations', "'completeness_class of stream'", 'c.day') }}
-where not exists (
-    select 1 from {{ ref('int_series_faults') }} as f
-    where f.instrument_id = c.instrument_id and c.day between f.first_day and f.last_day and (f.kind = 'identity' or f.dataset = 'liquidations')
-)
+anti join (select * from {{ ref('int_series_faults') }} where kind = 'identity' or dataset = 'liquidations') as f
+    on c.instrument_id = f.instrument_id and c.day between f.first_day and f.last_day

@@ -69,31 +69,34 @@ silent as (  -- sources in scope that list instruments, and listed none: every a
 )
 
 select
-    day,
-    venue,
-    source,
-    dataset,
-    sum(expected)::bigint as expected,
-    sum(seen)::bigint as seen,
-    sum(seen) / sum(expected) as coverage,
-    sum(comparable)::bigint as comparable,
-    coalesce(any_value(n.rows_nulled), 0) as rows_nulled
+    c.day,
+    c.venue,
+    c.source,
+    c.dataset,
+    c.expected,
+    c.seen,
+    c.seen / c.expected as coverage,
+    c.comparable,
+    coalesce(n.rows_nulled, 0) as rows_nulled
 from (
-    select day, venue, source, dataset, expected, seen, comparable from {{ ref('int_coverage') }}
-    {%- if vendors %}
-    union all
-    select day, venue, source, dataset, expected, seen, seen from second
-    {%- endif %}
-    union all
-    select day, venue, source, 'order_book_depth', expected, seen, seen from polled
-    union all
-    select u.day, u.venue, u.source, due.dataset, u.assets * due.per_day, 0, 0
-    from silent as u
-    cross join (values
-        {%- for name, dataset in var('datasets').items() if dataset.expected_per_day %}
-        ('{{ name }}', {{ dataset.expected_per_day }}) {%- if not loop.last %}, {% endif %}
-        {%- endfor %}
-    ) as due(dataset, per_day)
-)
+    select day, venue, source, dataset, sum(expected)::bigint as expected, sum(seen)::bigint as seen, sum(comparable)::bigint as comparable
+    from (
+        select day, venue, source, dataset, expected, seen, comparable from {{ ref('int_coverage') }}
+        {%- if vendors %}
+        union all
+        select day, venue, source, dataset, expected, seen, seen from second
+        {%- endif %}
+        union all
+        select day, venue, source, 'order_book_depth', expected, seen, seen from polled
+        union all
+        select u.day, u.venue, u.source, due.dataset, u.assets * due.per_day, 0, 0
+        from silent as u
+        cross join (values
+            {%- for name, dataset in var('datasets').items() if dataset.expected_per_day %}
+            ('{{ name }}', {{ dataset.expected_per_day }}) {%- if not loop.last %}, {% endif %}
+            {%- endfor %}
+        ) as due(dataset, per_day)
+    )
+    group by all
+) as c
 left join nulled as n using (day, venue, source, dataset)
-group by day, venue, source, dataset

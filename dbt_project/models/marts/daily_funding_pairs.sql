@@ -14,15 +14,23 @@ with pairs as (
         {{ in_window('l.day', window) }} as is_replaced
     from {{ ref('int_venue_funding') }} as l
     inner join {{ ref('int_venue_funding') }} as s on l.day = s.day and l.asset = s.asset and l.venue <> s.venue
-    where {{ in_window('l.day', window, margin=24) }}
+    where {{ in_window('l.day', window, margin=24) }} and {{ in_window('s.day', window, margin=24) }}
 ),
 
 {% if window.from is not none -%}
-before as (
+{%- set of_the_last_day -%}
     select asset, long_venue, short_venue, arg_max(charged_total, day) as charged_total, arg_max(days_charged, day) as days_charged
     from {{ this }}
-    where day < {{ window.from }}
-    group by all
+{%- endset %}
+
+last_month as ({{ of_the_last_day }} where day < {{ window.from }} and day >= {{ window.from }} - interval 30 day group by all),
+
+others as (select distinct asset, long_venue, short_venue from pairs anti join last_month using (asset, long_venue, short_venue)),
+
+before as (  -- years are read for pairs alone that the last month has not
+    from last_month
+    union all
+    {{ of_the_last_day }} semi join others using (asset, long_venue, short_venue) where day < {{ window.from }} group by all
 ),
 
 {% endif -%}
