@@ -1,4 +1,4 @@
-"""The tables of the report, read once from a DuckDB file.
+"""The tables of the report, read once from a DuckDB file: of the assets that the page shows, which bounds memory.
 
 Alone: ``Marts.read(Path("perplake.duckdb"))``.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +15,24 @@ import duckdb
 import pandas as pd
 
 from assets.regimes.forecasts import schemas
+from assets.regimes.market import MARKET
 from assets.regimes.tables import TABLES
 from assets.report import claims, series
 from assets.report.claims import Answer
 from pipelines import warehouse
 
 MAX_ASSETS = 30
-_FIRST_ASSETS = ("BTC", "ETH")
+_FIRST_ASSETS = ["BTC", "ETH"]
 _ON_DEMAND = ("forecasts", "events", "scorecard", "changes")
 """Tables `regime_<name>`, which only runs with `--forecasts` make."""
 
 
 @dataclass(frozen=True)
 class Marts:
-    """The tables of a report; days are naive UTC midnights."""
+    """The tables of a report; days are naive UTC midnights. `extent`: the first and last day of all assets, and their number."""
 
     run: dict[Hashable, Any]
+    extent: tuple[date, date, int]
     daily: pd.DataFrame
     labels: pd.DataFrame
     posture: pd.DataFrame
@@ -45,22 +48,29 @@ class Marts:
     def read(cls, db_path: Path) -> Marts:
         """Read a published copy, read only. Raises ValueError where the marts are empty."""
         with warehouse.connect(db_path, read_only=True) as db:
-            run, daily, labels, posture, coverage = (
-                db.sql(f"select * from {table}").df()
-                for table in (
-                    "meta.scope",
-                    "marts.daily_assets",
-                    "marts.regime_labels",
-                    "marts.regime_posture",
-                    "marts.coverage_daily",
-                )
+            run, coverage = (db.table(table).df() for table in ("meta.scope", "marts.coverage_daily"))
+            first, last, count = db.sql("select min(day), max(day), count(distinct asset) from marts.daily_assets").fetchall()[0]
+            if run.empty or not count:
+                raise ValueError(f"{db_path}: meta.scope or marts.daily_assets is empty; load a window first")
+            shown = _largest(db)
+            daily, labels, posture = (
+                db.execute(f"from marts.{table} where list_contains($1, asset)", [[*shown, MARKET]]).df()
+                for table in ("daily_assets", "regime_labels", "regime_posture")
             )
             on_demand = {name: _table_or_empty(db, f"regime_{name}") for name in _ON_DEMAND}
             answers = [] if run["origin"].eq("synthetic").any() else claims.answers(db)
-            if run.empty or daily.empty:
-                raise ValueError(f"{db_path}: meta.scope or marts.daily_assets is empty; load a window first")
-            drawn = series.read(db, _largest(daily))
-        return cls(run.iloc[-1].to_dict(), daily, labels, posture, coverage, **on_demand, claims=answers, series=drawn)
+            drawn = series.read(db, shown)
+        return cls(
+            run.iloc[-1].to_dict(),
+            (first, last, count),
+            daily,
+            labels,
+            posture,
+            coverage,
+            **on_demand,
+            claims=answers,
+            series=drawn,
+        )
 
     @property
     def synthetic(self) -> bool:
@@ -80,11 +90,13 @@ class Marts:
         return names
 
 
-def _largest(daily: pd.DataFrame) -> list[str]:
+def _largest(db: duckdb.DuckDBPyConnection) -> list[str]:
     """At most `MAX_ASSETS` assets: BTC and ETH if loaded, then those with the most volume."""
-    by_volume = daily.groupby("asset")["volume_usd"].sum().sort_values(ascending=False).index
-    first = [asset for asset in _FIRST_ASSETS if asset in by_volume]
-    return (first + [asset for asset in by_volume if asset not in first])[:MAX_ASSETS]
+    ranked = (
+        "select asset from marts.daily_assets group by asset "
+        "order by list_position($1, asset) nulls last, sum(volume_usd) desc nulls last, asset limit $2"
+    )
+    return [asset for (asset,) in db.execute(ranked, [_FIRST_ASSETS, MAX_ASSETS]).fetchall()]
 
 
 def _table_or_empty(db: duckdb.DuckDBPyConnection, name: str) -> pd.DataFrame:

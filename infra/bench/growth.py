@@ -2,9 +2,9 @@
 
 A warehouse like that of `infra.bench.scale` is made for each number of instruments (at each of four venues) and days: dbt builds
 the last month, and the rows of every incremental model are these again, moved back in time. Then a day's raw rows are added, and
-a process of its own brings dbt's models, regimes and the published copy up to date. The first such day is not counted: what is
-made of the whole history for once is made then. Such a day is fetched from an emulator without limits and loaded once for each
-number of instruments, into a warehouse of its own: that costs what the day's rows do. Starting and the report are not in it.
+a process of its own brings dbt's models, regimes, the published copy and the report up to date. The first such day is not
+counted: what is made of the whole history for once is made then. Such a day is fetched from an emulator without limits and
+loaded once for each number of instruments, into a warehouse of its own: that costs what the day's rows do. Starting is not in it.
 
 The table is printed; `--picture FILE` writes its curves as SVG. Alone, ten minutes:
 `python -m infra.bench.growth --picture docs/growth.svg`.
@@ -30,6 +30,7 @@ from assets.defs import dbt
 from assets.defs.publish import published_marts
 from assets.defs.regimes import label_changed
 from assets.defs.snapshot import copy_marts, write_parquet
+from assets.report.page import write_report
 from infra.bench.market import serve
 from infra.bench.ours import begin
 from infra.bench.scale import BUILT, NEXT, SOURCES, Cost, build, fill
@@ -40,13 +41,16 @@ from pipelines.sources import get_source
 
 INSTRUMENTS = (25, 100)
 DAYS = (30, 90, 360, 1080)
-PARTS = ("fetch", "load", "dbt", "regimes", "publish")
+PARTS = ("fetch", "load", "dbt", "regimes", "publish", "report")
 
 
 def make(database: Path, instruments: int, days: int) -> None:
-    """Make a warehouse with some days (a multiple of `BUILT`) of instruments at each of four venues."""
+    """Make a warehouse with some days (a multiple of `BUILT`) of instruments at each of four venues.
+
+    The day before those that are built is left out again: with it, the first settlement of each of these has one before it.
+    """
     first = NEXT - timedelta(days=BUILT)
-    fill(database, instruments, first, NEXT - timedelta(days=1))
+    fill(database, instruments, first - timedelta(days=1), NEXT - timedelta(days=1))
     build(database)
     models = {n["name"]: n for n in dbt.manifest()["nodes"].values() if n["config"].get("materialized") == "incremental"}
     with warehouse.connect(database) as connection:
@@ -57,6 +61,7 @@ def make(database: Path, instruments: int, days: int) -> None:
             kinds = connection.execute(f"SELECT column_name, column_type FROM (DESCRIBE {table})").fetchall()
             moved = ", ".join(f'"{c}" - to_days(back) AS "{c}"' for c, kind in kinds if kind in ("DATE", "TIMESTAMP"))
             moved = moved.replace(f'"{at}" - to_days(back)', f'("{at}" - to_days(back))::{dict(kinds)[at]}')
+            connection.execute(f"DELETE FROM {table} WHERE \"{at}\" < DATE '{first}'")
             for back in range(BUILT, days, BUILT):
                 connection.execute(
                     f"INSERT INTO {table} SELECT * EXCLUDE (back) REPLACE ({moved}) "
@@ -81,7 +86,7 @@ def fetch_and_load(instruments: int) -> dict[str, float]:
 
 
 def bring_up_to_date(database: Path) -> dict[str, float]:
-    """dbt, regimes and publishing, as a run does; seconds by part."""
+    """dbt, regimes, publishing and the report, as a run does; seconds by part."""
     begun = time.perf_counter()
     with warehouse.connect(database) as connection:
         todo = dbt.plan(connection)
@@ -91,8 +96,12 @@ def bring_up_to_date(database: Path) -> dict[str, float]:
         dbt.note_built(connection)
         label_changed(connection)
     labelled = time.perf_counter()
-    write_parquet(copy_marts(database, database.parent / "published", published_marts()), database.parent / "published/parquet")
-    return {"dbt": built - begun, "regimes": labelled - built, "publish": time.perf_counter() - labelled}
+    out = database.parent / "published"
+    write_parquet(copy := copy_marts(database, out, published_marts()), out / "parquet")
+    published = time.perf_counter()
+    write_report(copy, out)
+    report = time.perf_counter() - published
+    return {"dbt": built - begun, "regimes": labelled - built, "publish": published - labelled, "report": report}
 
 
 def day_costs(instruments: int, days: int, repeated: int = 3) -> Cost:
