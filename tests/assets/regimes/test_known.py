@@ -9,8 +9,7 @@ from assets.regimes.known import FACTS, known_at
 
 #: The facts, without rows.
 NO_FACTS = "".join(
-    f"create table marts.{fact} ({time} timestamp, base_asset varchar, known_at timestamp);"
-    for fact, (time, _) in FACTS.items()
+    f"create table marts.{fact} ({time} timestamp, base_asset varchar, known_at timestamp);" for fact, (time, _) in FACTS.items()
 )
 
 
