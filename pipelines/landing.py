@@ -291,8 +291,8 @@ class Landing:
         folders = [*{str(folder) for file in files for folder in Path(file).parents[:3]}]
         try:
             with ThreadPoolExecutor(8) as pool:  # together 64 files take 20 ms, one after the other 180
-                list(pool.map(_fsync, (files[n::8] for n in range(8))))
-                list(pool.map(_fsync, (folders[n::8] for n in range(8))))
+                for those in (files, folders):
+                    list(pool.map(_fsync, (those[n::8] for n in range(8))))
         except OSError as problem:
             raise self._unwritable(problem) from None
 

@@ -81,6 +81,10 @@ class Mart:
         return " OR ".join(parts + [f'"{self.time}" IS NULL'] * (None in days)) or "false"
 
 
+#: `meta.partitions`, which tells a day as marts do.
+_PARTITIONS = Mart("partitions", (("day", "DATE"),))
+
+
 def copy_marts(database: Path, out: Path, models: Mapping[str, str | None], run: str = "") -> Path:
     """Bring `out/perplake.duckdb` up to date with the schemas `marts` and `meta` of a warehouse and their comments, in one step.
 
@@ -222,7 +226,7 @@ def _note_partitions(connection: duckdb.DuckDBPyConnection, marts: Iterable[Mart
         for mart in marts:
             days = _to_sum_up(connection, mart)
             which = "true" if days is None else mart.of_days(days)
-            noted = "true" if days is None else Mart("partitions", (("day", "DATE"),)).of_days(days)
+            noted = "true" if days is None else _PARTITIONS.of_days(days)
             connection.execute(f"DELETE FROM meta.partitions WHERE mart = ? AND ({noted})", [mart.name])
             columns = ", ".join(f'"{column}"' for column, _ in mart.columns)
             connection.execute(
@@ -244,12 +248,12 @@ def _to_sum_up(connection: duckdb.DuckDBPyConnection, mart: Mart) -> set[date | 
     days: set[date | None] = set()
     for start, end in windows:
         days.update(start.date() + timedelta(days=n) for n in range((end - start).days + 2))
-    others = Mart("partitions", (("day", "DATE"),)).of_days(days)
-    totals = f"""
+    of_other_days = f"""
         SELECT (SELECT count(*) FROM marts."{mart.name}") - (SELECT count(*) FROM marts."{mart.name}" WHERE {mart.of_days(days)}),
-            (SELECT coalesce(sum(rows), 0) FROM meta.partitions WHERE mart = ? AND NOT coalesce({others}, false))"""
-    there, noted = connection.execute(totals, [mart.name]).fetchall()[0]
-    if there == noted:
+            (SELECT coalesce(sum(rows), 0) FROM meta.partitions
+            WHERE mart = ? AND NOT coalesce({_PARTITIONS.of_days(days)}, false))"""
+    found, noted = connection.execute(of_other_days, [mart.name]).fetchall()[0]
+    if found == noted:
         return days
     counts = f"""
         SELECT coalesce(found.day, noted.day)

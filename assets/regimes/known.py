@@ -13,13 +13,13 @@ from datetime import datetime
 import duckdb
 import pandas as pd
 
-#: A fact to the time of a row, and the moment in SQL that is in the day that the row counts for: a settlement pays for the time
-#: before it.
+#: A fact to the time of a row, and how many seconds before it lies in the day that the row counts for: a settlement pays for the
+#: time before it.
 FACTS = {
-    "fct_candles": ("opened_at", "opened_at"),
-    "fct_funding_rates": ("settled_at", "settled_at - INTERVAL 1 SECOND"),
-    "fct_open_interest": ("observed_at", "observed_at"),
-    "fct_liquidations": ("liquidated_at", "liquidated_at"),
+    "fct_candles": ("opened_at", 0),
+    "fct_funding_rates": ("settled_at", 1),
+    "fct_open_interest": ("observed_at", 0),
+    "fct_liquidations": ("liquidated_at", 0),
 }
 
 
@@ -29,9 +29,10 @@ def known_at(connection: duckdb.DuckDBPyConnection, frame: pd.DataFrame, *facts:
     The end of its day where none has a row of it. Rows from before the frame's first day are not read.
     """
     rows = " UNION ALL ".join(
-        f"SELECT ({moment})::DATE AS day, base_asset AS asset, max(known_at) AS known_at FROM marts.{fact} "
-        f"WHERE base_asset IS NOT NULL AND {time} >= $1 AND {moment} >= $1 GROUP BY ALL"  # by the time DuckDB leaves blocks out
-        for fact, (time, moment) in FACTS.items()
+        f"SELECT ({time} - to_seconds({before}))::DATE AS day, base_asset AS asset, max(known_at) AS known_at FROM marts.{fact} "
+        # The column by itself, so that DuckDB leaves out the blocks of other days.
+        f"WHERE base_asset IS NOT NULL AND {time} >= $1::TIMESTAMP + to_seconds({before}) GROUP BY ALL"
+        for fact, (time, before) in FACTS.items()
         if fact in (facts or FACTS)
     )
     days = f"SELECT day, asset, greatest(max(known_at), (day + 1)::TIMESTAMP) AS known_at FROM ({rows}) GROUP BY day, asset"

@@ -15,8 +15,6 @@ from __future__ import annotations
 import asyncio
 import json
 import resource
-import subprocess
-import sys
 import tempfile
 import time
 from datetime import date, timedelta
@@ -33,7 +31,7 @@ from assets.defs.snapshot import copy_marts, write_parquet
 from assets.report.page import write_report
 from infra.bench.market import serve
 from infra.bench.ours import begin
-from infra.bench.scale import BUILT, NEXT, SOURCES, Cost, build, fill
+from infra.bench.scale import BUILT, NEXT, SOURCES, Cost, alone, build, fill
 from pipelines import warehouse
 from pipelines.fetch import fetch
 from pipelines.load import load_sources
@@ -112,16 +110,8 @@ def day_costs(instruments: int, days: int, repeated: int = 3) -> Cost:
         costs = []
         for day in (NEXT + timedelta(days=n) for n in range(repeated + 1)):
             _add(database, instruments, day, days)
-            costs.append(_alone("--database", str(database)))
+            costs.append(alone("growth", "--database", database))
     return sorted(costs[1:], key=lambda cost: cost.total)[repeated // 2]
-
-
-def _alone(*options: str) -> Cost:
-    """This module with options in a process of its own."""
-    done = subprocess.run([sys.executable, "-m", "infra.bench.growth", *options], capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"one more day:\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}")
-    return Cost(**json.loads(done.stdout.splitlines()[-1]))
 
 
 def _add(database: Path, instruments: int, day: date, days: int) -> None:
@@ -195,7 +185,7 @@ def main(
     columns = ["instruments", "days", *(f"{part}, s" for part in PARTS), "all, s", "against the shortest", "peak, MB"]
     typer.echo(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     for many in instruments:
-        of_day = _alone("--fetched", str(many))
+        of_day = alone("growth", "--fetched", many)
         for length in days:
             grown = day_costs(many, length)
             cost = costs[many, length] = Cost(of_day.seconds | grown.seconds, max(of_day.peak_mb, grown.peak_mb))

@@ -173,9 +173,9 @@ class Cost:
         return sum(self.seconds.values())
 
 
-def _alone(database: Path, out: Path) -> Cost:
-    """Publish in a process of its own."""
-    command = [sys.executable, "-m", "infra.bench.scale", "--database", str(database), "--out", str(out)]
+def alone(module: str, *options: object) -> Cost:
+    """A module of the bench with options in a process of its own, which prints its cost."""
+    command = [sys.executable, "-m", f"infra.bench.{module}", *map(str, options)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}:\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}")
@@ -197,12 +197,12 @@ def publish_costs(instruments: int, days: int) -> Published:
     with tempfile.TemporaryDirectory(prefix="perplake-bench-") as folder:
         database, out = Path(folder) / "warehouse.duckdb", Path(folder) / "published"
         make(database, instruments, days)
-        whole = _alone(database, out)
+        whole = alone("scale", "--database", database, "--out", out)
         costs = []
         for day in (NEXT + timedelta(days=n) for n in range(4)):
             with warehouse.connect(database) as connection:
                 move(connection, day - timedelta(days=1), day, 1)
-            costs.append(_alone(database, out))
+            costs.append(alone("scale", "--database", database, "--out", out))
         with duckdb.connect(str(out / "perplake.duckdb"), read_only=True) as connection:
             sql = (
                 "SELECT sum(estimated_size)::BIGINT FROM duckdb_tables() WHERE schema_name = 'marts' AND table_name LIKE 'fct_%'"
